@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The small interface between whatever runs a request and everything above it.
+///
+/// A Backend is a kind of machine part (host, cuda, hip) that this program was built for. Opening it gives a Device:
+/// its memory, one stream of work, and a clock. A Device knows the Implementations that can serve a request on it:
+/// "kokkos", "native", and on the host "reference". Adding a backend is adding a folder here and a line to
+/// registry.cpp; nothing above this folder names one.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+/// The device or the system failed (exit status 3). The message is one line: what, where, what to do.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Device addresses of one request's tensors. `input` and the scales and zero points of a static scheme are read, the
+/// rest is written. Sizes are kq::input_bytes(request) and so on; every address is aligned to 256 bytes unless a test
+/// says otherwise, and to the element at least.
+struct Operands {
+  const void* input = nullptr;
+  void* codes = nullptr;
+  void* scales = nullptr;               ///< float, or uint8 for UE8M0; read for a static scheme
+  std::int32_t* zero_points = nullptr;  ///< one a scale, asymmetric only; read for a static scheme
+  void* workspace = nullptr;            ///< Implementation::workspace_bytes(request) bytes, contents undefined
+};
+
+/// Code that serves requests on one device, on that device's stream.
+class Implementation {
+ public:
+  virtual ~Implementation() = default;
+
+  virtual std::string_view name() const = 0;    ///< "kokkos", "native", "reference"
+  virtual std::string description() const = 0;  ///< "Kokkos 3.4.1, Serial", for `list` and the result's setting
+
+  /// Why this request cannot be served here, in one line; nothing if it can. The request is valid.
+  virtual std::optional<std::string> refusal(const kq::Request& request) const = 0;
+
+  /// Bytes of scratch memory one launch needs; 0 for most.
+  virtual std::size_t workspace_bytes(const kq::Request& request) const = 0;
+
+  /// Puts one quantization on the device's stream and returns without waiting. Allocates nothing, may be captured.
+  /// The request is valid, resolved (kq::resolved) and not refused.
+  virtual void enqueue(const kq::Request& request, const Operands& operands) = 0;
+};
+
+/// Work recorded once and launched many times (a CUDA or HIP graph).
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  virtual void launch() = 0;  ///< on the device's stream; asynchronous
+};
+
+/// A moment on the device's stream.
+class Event {
+ public:
+  virtual ~Event() = default;
+  virtual void record() = 0;
+  /// Microseconds from `earlier` to this one; waits for this one to have happened.
+  virtual double microseconds_since(const Event& earlier) = 0;
+};
+
+/// What a ceiling is measured with: one streaming pass over memory, by read:write ratio in bytes.
+enum class StreamMix : std::uint8_t { read_only, write_only, copy, read2_write1, read4_write1 };
+
+/// Facts about a device, as far as it tells them; printed and stored, never computed with but for cache_bytes.
+struct DeviceInfo {
+  std::string backend;       ///< "cuda"
+  std::string name;          ///< "NVIDIA H200", or the processor's name
+  std::string architecture;  ///< "sm_90", "gfx942", "x86-64-v3"
+  std::string driver;        ///< version, empty where there is none
+  std::string runtime;       ///< "CUDA 13.0", "HIP 7.0", "g++ 12.2.0"
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t cache_bytes = 0;  ///< last level
+  int compute_units = 0;          ///< multiprocessors, compute units or threads in use
+};
+
+/// Readings of a moment; nothing where the device or its management library does not tell.
+struct ClockReading {
+  std::optional<double> core_mhz;
+  std::optional<double> memory_mhz;
+  std::optional<double> power_watts;
+  std::optional<double> power_cap_watts;
+  std::optional<double> temperature_celsius;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual const DeviceInfo& info() const = 0;
+  virtual const std::vector<std::unique_ptr<Implementation>>& implementations() const = 0;
+  /// Why an implementation named so is missing here ("built without Kokkos CUDA"); nothing if it is not missing.
+  virtual std::optional<std::string> why_missing(std::string_view implementation) const = 0;
+
+  /// Plain device memory, aligned to 256 bytes at least. Throws DeviceError naming the bytes wanted and there.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* address) noexcept = 0;
+  virtual std::uint64_t free_memory_bytes() const = 0;
+
+  // Copies and fills are ordered on the stream; those that touch host memory return when it may be reused.
+  virtual void copy_to_device(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void copy_to_host(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void copy_on_device(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void fill(void* to, unsigned char value, std::size_t bytes) = 0;
+
+  virtual void synchronize() = 0;  ///< waits for the stream; throws DeviceError if anything on it failed
+
+  virtual bool has_graphs() const = 0;
+  virtual std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) = 0;
+  virtual bool has_events() const = 0;
+  virtual std::unique_ptr<Event> make_event() = 0;
+
+  /// One pass of a streaming kernel over `bytes` in total, reads and writes together in the mix's ratio, from `read` to
+  /// `write` (each at least `bytes` long); `variant` in [0, stream_variants()) chooses the launch shape.
+  virtual int stream_variants() const = 0;
+  virtual void enqueue_stream(StreamMix mix, int variant, const void* read, void* write, std::size_t bytes) = 0;
+
+  virtual ClockReading read_clocks() const = 0;
+
+  // For profilers: collection between start and stop, and named ranges (NVTX, roctx). No-ops where there is none.
+  virtual void profiler_start() = 0;
+  virtual void profiler_stop() = 0;
+  virtual void push_range(const char* name) = 0;
+  virtual void pop_range() = 0;
+};
+
+struct DeviceOptions {
+  int index = 0;         ///< which of the backend's devices
+  int host_threads = 0;  ///< host backend: threads of native code and, where it can, Kokkos; 0: as many as Kokkos uses
+};
+
+/// One kind of device this program may have been built for.
+struct Backend {
+  std::string_view name;                  ///< "cuda", "hip", "host"
+  bool built;                             ///< compiled into this program
+  std::string version;                    ///< what it was compiled with: "CUDA 13.0", empty if not built
+  std::function<int()> device_count;      ///< 0 if there is no device or no driver; never throws
+  std::function<std::string(int)> device_name;
+  std::function<std::unique_ptr<Device>(const DeviceOptions&)> open;  ///< throws DeviceError
+};
+
+/// Every backend known to the source, best first (cuda, hip, host), built or not.
+const std::vector<Backend>& backends();
+
+/// The backend of that name, or nothing.
+const Backend* find_backend(std::string_view name);
+
+/// The first built backend that has a device; the host always has one.
+const Backend& best_backend();
+
+/// Codes, scales and zero points of one request, on the host, laid out as the request says.
+struct Outputs {
+  std::vector<std::byte> codes;
+  std::vector<std::byte> scales;
+  std::vector<std::int32_t> zero_points;
+};
+
+/// The judge: what the request must give, bit for bit, computed on the host without any of the code under test.
+/// `scales` and `zero_points` are read for a static scheme.
+/// Code positions between hidden_size and codes_stride keep `padding`.
+Outputs reference(const kq::Request& request, const void* input, const void* scales, const std::int32_t* zero_points,
+                  std::byte padding = std::byte{0xa5});
+
+}  // namespace kqbench

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What every header of kq needs to compile for a host, a CUDA and a HIP device alike. No Kokkos here: the native
+/// backends include these headers too.
+
+#if defined(__CUDACC__) || defined(__HIPCC__)
+/// A function that is compiled for the host and for the device.
+#define KQ_FUNCTION __host__ __device__ __forceinline__
+#else
+#define KQ_FUNCTION inline
+#endif
+
+/// Device passes, by vendor. Only the format, element and tile headers may look at these.
+#if defined(__CUDA_ARCH__)
+#define KQ_DEVICE_CUDA 1
+#else
+#define KQ_DEVICE_CUDA 0
+#endif
+#if defined(__HIP_DEVICE_COMPILE__) && __HIP_DEVICE_COMPILE__
+#define KQ_DEVICE_HIP 1
+#else
+#define KQ_DEVICE_HIP 0
+#endif

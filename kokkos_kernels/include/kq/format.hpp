@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The formats of a code: what a float becomes and how it comes back. One type per format, all with the same members:
+///
+///   Code            the C++ type that holds one code
+///   name            as on the command line and in result files
+///   max             largest finite magnitude, the default `qmax`
+///   encode(v, x)    `v` rounded to nearest even, saturating, with the sign of `x`; see each format for NaN
+///   encode4(v, x)   four codes in one 32-bit word, the first in the lowest byte; by the device's own conversion
+///                   instruction where it has one for this very format, the same bits where it has not
+///   decode(code)    the exact value
+///
+/// `x` is the input that `v` was scaled from. A positive scale keeps its sign, so this only matters where the scaling
+/// itself made a NaN (inf / inf, 0 * inf): processors disagree about the sign of such a NaN, codes must not.
+///
+/// Sources: OCP 8-bit Floating Point Specification (OFP8) revision 1.0 for E4M3 and E5M2; Noune et al., "8-bit
+/// Numerical Formats for Deep Neural Networks" (2022), for the FNUZ variants AMD's gfx94x computes with.
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <string_view>
+#include <type_traits>
+
+#include "kq/config.hpp"
+
+namespace kq {
+
+KQ_FUNCTION constexpr std::uint32_t float_bits(float v) { return std::bit_cast<std::uint32_t>(v); }
+KQ_FUNCTION constexpr float bits_float(std::uint32_t b) { return std::bit_cast<float>(b); }
+KQ_FUNCTION constexpr bool is_nan(float v) { return (float_bits(v) & 0x7fffffffu) > 0x7f800000u; }
+
+/// `v` limited to [low, high]; NaN stays NaN.
+KQ_FUNCTION constexpr float clamp(float v, float low, float high) {
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+  if (!std::is_constant_evaluated()) {
+    asm("{ max.NaN.f32 %0, %0, %1; min.NaN.f32 %0, %0, %2; }" : "+f"(v) : "f"(low), "f"(high));
+    return v;
+  }
+#endif
+  v = v > high ? high : v;
+  return v < low ? low : v;
+}
+
+namespace detail {
+
+/// A float's magnitude rounded to nearest even with `MantissaBits` of mantissa and exponent bias `Bias`, as the bits of
+/// such a number without sign. `magnitude` are the bits of a float that does not round above the format's range.
+/// Normal numbers: add just under half a unit (plus the unit's own last bit, for ties) and drop the low bits.
+/// Subnormal ones: add a float whose unit in the last place is the format's smallest step; the sum's low bits are the
+/// code.
+template <int MantissaBits, int Bias>
+KQ_FUNCTION constexpr std::uint32_t round_magnitude(std::uint32_t magnitude) {
+  constexpr int shift = 23 - MantissaBits;
+  constexpr std::uint32_t smallest_normal = static_cast<std::uint32_t>(127 + 1 - Bias) << 23;
+  constexpr std::uint32_t step = static_cast<std::uint32_t>(127 + 1 - Bias - MantissaBits + 23) << 23;
+  const std::uint32_t subnormal = float_bits(bits_float(magnitude) + bits_float(step)) - step;
+  const std::uint32_t rounded = magnitude + ((1u << (shift - 1)) - 1u) + ((magnitude >> shift) & 1u);
+  const std::uint32_t normal = (rounded >> shift) - (static_cast<std::uint32_t>(127 - Bias) << MantissaBits);
+  return magnitude < smallest_normal ? subnormal : normal;
+}
+
+/// The finite value of a code without sign, exponent field and mantissa as in the format.
+template <int MantissaBits, int Bias>
+KQ_FUNCTION constexpr float finite_value(std::uint32_t code) {
+  constexpr std::uint32_t step = static_cast<std::uint32_t>(127 + 1 - Bias - MantissaBits) << 23;
+  const std::uint32_t exponent = code >> MantissaBits;
+  const std::uint32_t mantissa = code & ((1u << MantissaBits) - 1u);
+  if (exponent == 0) return static_cast<float>(mantissa) * bits_float(step);
+  return bits_float(((exponent + 127u - Bias) << 23) | (mantissa << (23 - MantissaBits)));
+}
+
+/// OCP's two formats. E4M3 has no infinity and one NaN per sign; E5M2 is laid out as IEEE's formats are. A conversion
+/// saturates; NaN becomes the quiet code 0x7F with the sign kept.
+template <int MantissaBits, int Bias, std::uint32_t MaxCode>
+struct OcpFloat8 {
+  using Code = std::uint8_t;
+  static constexpr bool is_integer = false;
+  static constexpr float max = finite_value<MantissaBits, Bias>(MaxCode);
+
+  KQ_FUNCTION static constexpr Code encode(float v, float x) {
+    const std::uint32_t sign = (float_bits(x) >> 24) & 0x80u;
+    const std::uint32_t magnitude = float_bits(v) & 0x7fffffffu;
+    const std::uint32_t limited = magnitude > float_bits(max) ? float_bits(max) : magnitude;
+    const std::uint32_t code = magnitude > 0x7f800000u ? 0x7fu : round_magnitude<MantissaBits, Bias>(limited);
+    return static_cast<Code>(sign | code);
+  }
+
+  KQ_FUNCTION static constexpr float decode(Code code) {
+    const std::uint32_t magnitude = code & 0x7fu;
+    const float sign = (code & 0x80u) != 0 ? -1.0f : 1.0f;
+    if (magnitude <= MaxCode) return sign * finite_value<MantissaBits, Bias>(magnitude);
+    if (MantissaBits == 2 && magnitude == MaxCode + 1) return sign * std::numeric_limits<float>::infinity();
+    return bits_float(0x7fc00000u | (static_cast<std::uint32_t>(code & 0x80u) << 24));
+  }
+};
+
+/// AMD's two: no infinity, no negative zero; 0x80 is the only NaN. A conversion saturates.
+template <int MantissaBits, int Bias>
+struct FnuzFloat8 {
+  using Code = std::uint8_t;
+  static constexpr bool is_integer = false;
+  static constexpr float max = finite_value<MantissaBits, Bias>(0x7fu);
+
+  KQ_FUNCTION static constexpr Code encode(float v, float x) {
+    const std::uint32_t magnitude = float_bits(v) & 0x7fffffffu;
+    const std::uint32_t limited = magnitude > float_bits(max) ? float_bits(max) : magnitude;
+    const std::uint32_t code = round_magnitude<MantissaBits, Bias>(limited);
+    const std::uint32_t sign = code == 0 ? 0u : (float_bits(x) >> 24) & 0x80u;
+    return static_cast<Code>(magnitude > 0x7f800000u ? 0x80u : (sign | code));
+  }
+
+  KQ_FUNCTION static constexpr float decode(Code code) {
+    if (code == 0x80u) return std::numeric_limits<float>::quiet_NaN();
+    const float value = finite_value<MantissaBits, Bias>(code & 0x7fu);
+    return (code & 0x80u) != 0 ? -value : value;
+  }
+};
+
+/// Four codes by four portable conversions.
+template <class Format>
+KQ_FUNCTION constexpr std::uint32_t encode4_portable(const float (&v)[4], const float (&x)[4]) {
+  std::uint32_t word = 0;
+  for (int i = 0; i < 4; ++i) {
+    word |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(Format::encode(v[i], x[i]))) << (8 * i);
+  }
+  return word;
+}
+
+#if KQ_DEVICE_CUDA
+/// The hardware converts NaN to 0x7F without its sign; the formats here keep it. Every other code has its sign already.
+KQ_FUNCTION std::uint32_t signs4(const float (&x)[4]) {
+  const std::uint32_t low = __byte_perm(float_bits(x[0]), float_bits(x[1]), 0x0073);
+  const std::uint32_t high = __byte_perm(float_bits(x[2]), float_bits(x[3]), 0x0073);
+  return __byte_perm(low, high, 0x5410) & 0x80808080u;
+}
+#endif
+
+}  // namespace detail
+
+/// OCP E4M3: bias 7, largest 448.
+struct Fp8E4M3Fn : detail::OcpFloat8<3, 7, 0x7eu> {
+  static constexpr std::string_view name = "fp8_e4m3fn";
+
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 890
+    std::uint16_t low, high;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
+    return (low | static_cast<std::uint32_t>(high) << 16) | detail::signs4(x);
+#else
+    return detail::encode4_portable<Fp8E4M3Fn>(v, x);
+#endif
+  }
+};
+
+/// OCP E5M2: bias 15, largest 57344.
+struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
+  static constexpr std::string_view name = "fp8_e5m2";
+
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 890
+    std::uint16_t low, high;
+    asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
+    asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
+    return (low | static_cast<std::uint32_t>(high) << 16) | detail::signs4(x);
+#else
+    return detail::encode4_portable<Fp8E5M2>(v, x);
+#endif
+  }
+};
+
+/// AMD E4M3 FNUZ: bias 8, largest 240.
+struct Fp8E4M3Fnuz : detail::FnuzFloat8<3, 8> {
+  static constexpr std::string_view name = "fp8_e4m3fnuz";
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) { return detail::encode4_portable<Fp8E4M3Fnuz>(v, x); }
+};
+
+/// AMD E5M2 FNUZ: bias 16, largest 57344.
+struct Fp8E5M2Fnuz : detail::FnuzFloat8<2, 16> {
+  static constexpr std::string_view name = "fp8_e5m2fnuz";
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) { return detail::encode4_portable<Fp8E5M2Fnuz>(v, x); }
+};
+
+/// Two's-complement 8-bit integer: -128 to 127, NaN gives 0. A symmetric scale uses 127 only.
+struct Int8 {
+  using Code = std::int8_t;
+  static constexpr bool is_integer = true;
+  static constexpr std::string_view name = "int8";
+  static constexpr float max = 127.0f;
+
+  /// The nearest integer, ties to even, of a float within +-2^22, without a conversion instruction: added to 1.5 * 2^23
+  /// the sum's unit is 1, so the addition itself rounds.
+  KQ_FUNCTION static constexpr std::int32_t round_small(float v) {
+    constexpr float shift = 0x1.8p23f;
+    return static_cast<std::int32_t>(float_bits(v + shift) - float_bits(shift));
+  }
+
+  KQ_FUNCTION static constexpr Code encode(float v, float /*x*/) {
+    const float number = is_nan(v) ? 0.0f : v;
+    return static_cast<Code>(round_small(clamp(number, -128.0f, 127.0f)));
+  }
+
+  KQ_FUNCTION static constexpr std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
+    return detail::encode4_portable<Int8>(v, x);
+  }
+
+  KQ_FUNCTION static constexpr float decode(Code code) { return static_cast<float>(code); }
+};
+
+static_assert(Fp8E4M3Fn::max == 448.0f && Fp8E5M2::max == 57344.0f);
+static_assert(Fp8E4M3Fnuz::max == 240.0f && Fp8E5M2Fnuz::max == 57344.0f);
+
+}  // namespace kq

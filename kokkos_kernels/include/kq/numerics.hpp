@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Scales and quantizers: the formulas of docs/numerics.md as functions that every fast implementation shares, so that
+/// they agree by construction. (The reference implementation has its own, written for obviousness.)
+///
+/// All arithmetic is binary32, to nearest even, one rounding an operation; compile without contraction into FMA
+/// (-ffp-contract=off, -fmad=false).
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/config.hpp"
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+
+namespace kq {
+
+/// The least scale of a dynamic fp8 scheme, as vLLM defines it.
+inline constexpr float min_fp8_scale = 1.0f / (448.0f * 512.0f);
+
+/// The least amax of a group.
+inline constexpr float min_group_amax = 1e-10f;
+
+/// Dynamic token, fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)). Without a bound, `scale_ub` is infinity.
+KQ_FUNCTION constexpr float fp8_token_scale(float amax, float qmax, float scale_ub) {
+  const float scale = (amax < scale_ub ? amax : scale_ub) / qmax;
+  return scale > min_fp8_scale ? scale : min_fp8_scale;
+}
+
+/// Dynamic tensor, fp8: amax / qmax, and 1 / (448 * 512) for a tensor of zeros.
+/// vLLM gives scale 0 there, and its codes are NaN: no engine wants that of an all-zero tensor.
+KQ_FUNCTION constexpr float fp8_tensor_scale(float amax, float qmax) {
+  return amax == 0.0f ? min_fp8_scale : amax / qmax;
+}
+
+/// Group, any format: max(amax, 1e-10) / qmax.
+KQ_FUNCTION constexpr float group_scale(float amax, float qmax) {
+  return (amax > min_group_amax ? amax : min_group_amax) / qmax;
+}
+
+/// A positive normal scale raised to the next power of two; exact powers stay, infinity stays.
+KQ_FUNCTION constexpr float raise_to_power_of_two(float scale) {
+  return bits_float((float_bits(scale) + 0x007fffffu) & 0xff800000u);
+}
+
+/// The UE8M0 code (OCP Microscaling specification 1.0, E8M0) of a power of two: its biased exponent; 255 for infinity.
+KQ_FUNCTION constexpr std::uint8_t ue8m0_code(float power_of_two) {
+  return static_cast<std::uint8_t>(float_bits(power_of_two) >> 23);
+}
+
+/// The power of two that a UE8M0 code stands for; 255 is taken for infinity, as it comes from an infinite amax.
+KQ_FUNCTION constexpr float ue8m0_value(std::uint8_t code) {
+  return code == 0 ? 0x1p-127f : bits_float(static_cast<std::uint32_t>(code) << 23);
+}
+
+/// Nearest int32, ties to even; saturating; NaN gives 0.
+KQ_FUNCTION constexpr std::int32_t round_to_int32(float v) {
+  if (is_nan(v)) return 0;
+  if (v >= 0x1p31f) return INT32_MAX;
+  if (v <= -0x1p31f) return INT32_MIN;
+  const float magnitude = v < 0.0f ? -v : v;
+  // From 2^22 on the last bit of a float is worth 1/2 at most, so a sum with 2^23 rounds right up to there.
+  if (magnitude >= 0x1p23f) return static_cast<std::int32_t>(v);
+  const auto rounded = static_cast<std::int32_t>(magnitude + 0x1p23f - 0x1p23f);
+  return v < 0.0f ? -rounded : rounded;
+}
+
+/// Scale and zero point of an asymmetric int8 span.
+struct Affine {
+  float scale;
+  std::int32_t zero_point;
+};
+
+/// Dynamic, asymmetric int8: scale = (max - min) / (2 * qmax + 1), zero point = rne(-(qmax + 1) - min / scale).
+///
+/// A constant span (max == min) has no scale of its own: it is widened to hold 0, and if it is all zero then scale 1,
+/// zero point 0. vLLM divides by zero there. A span without a number (all NaN) has min > max; it counts as all zero.
+KQ_FUNCTION constexpr Affine affine_scale(float min, float max, float qmax) {
+  if (!(min < max)) {
+    const bool empty = min > max;
+    min = empty || min > 0.0f ? 0.0f : min;
+    max = empty || max < 0.0f ? 0.0f : max;
+    if (min == max) return {1.0f, 0};
+  }
+  const float scale = (max - min) / (2.0f * qmax + 1.0f);
+  return {scale, round_to_int32(-(qmax + 1.0f) - min / scale)};
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// Quantizers: what turns one element into one code once its span's scale is known. Each has
+//   code(x)     one code
+//   codes4(x)   four, packed into a word, the first in the lowest byte
+
+/// The range of values a format may use under a bound `qmax`: +-qmax, one step lower for an integer (-128 to 127).
+template <class Format>
+struct Bounds {
+  float low;
+  float high;
+  KQ_FUNCTION constexpr explicit Bounds(float qmax)
+      : low(Format::is_integer ? -qmax - 1.0f : -qmax), high(qmax) {}
+  KQ_FUNCTION constexpr float limit(float v) const { return clamp(v, low, high); }
+};
+
+/// encode(sat(x * factor)). `factor` is the reciprocal of a scale, already rounded to float.
+template <class Format>
+class MultiplyQuantizer {
+ public:
+  using Code = typename Format::Code;
+  KQ_FUNCTION constexpr MultiplyQuantizer(float factor, float qmax) : factor_(factor), bounds_(qmax) {}
+
+  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(bounds_.limit(x * factor_), x); }
+
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
+    float v[4] = {};
+    for (int i = 0; i < 4; ++i) {
+      v[i] = bounds_.limit(x[i] * factor_);
+    }
+    return Format::encode4(v, x);
+  }
+
+ private:
+  float factor_;
+  Bounds<Format> bounds_;
+};
+
+/// Division by one divisor, many times, correctly rounded wherever the quotient is not so small that every format
+/// rounds it to zero, nor so large that every format saturates.
+///
+/// On a device an IEEE division an element costs more than the memory traffic leaves room for. With y = RN(1 / s) the
+/// quotient follows from q = RN(x * y), q' = RN(q + RN(x - q * s) * y) (Markstein, "Computation of elementary functions
+/// on the IBM RISC System/6000 processor", 1990). One such step gives RN(x / s) for every half and bfloat16 dividend
+/// and every float divisor: tests/kokkos_kernels/test_divisor.cpp goes through all of their significands. For float
+/// dividends a second step is taken. A divisor outside [2^-85, 2^126], where a step could under- or overflow, is first
+/// brought there by an exact power of two, and the dividend with it.
+template <class Element>
+class Divisor {
+ public:
+  KQ_FUNCTION constexpr explicit Divisor(float divisor)
+      : prescale_(divisor < 0x1p-85f ? 0x1p64f : (divisor > 0x1p126f ? 0x1p-64f : 1.0f)),
+        divisor_(divisor * prescale_),
+        reciprocal_(1.0f / divisor_) {
+    // x / inf is x * 0: with a divisor of 0 the step below adds just that to an estimate of x * 0.
+    if (reciprocal_ == 0.0f) divisor_ = 0.0f;
+  }
+
+  /// The quotient, as a device computes it. Usable on the host too, where tests hold it against `/`.
+  KQ_FUNCTION constexpr float operator()(float x) const {
+    const float dividend = x * prescale_;
+    const float estimate = dividend * reciprocal_;
+    float quotient = correct(dividend, estimate);
+    if constexpr (std::is_same_v<Element, float>) quotient = correct(dividend, quotient);
+    // Beyond any format's range a step may overflow; there the estimate saturates as the quotient would.
+    return estimate > 0x1p20f || estimate < -0x1p20f ? estimate : quotient;
+  }
+
+ private:
+  KQ_FUNCTION constexpr float correct(float dividend, float quotient) const {
+    return fused_multiply_add(fused_multiply_add(-quotient, divisor_, dividend), reciprocal_, quotient);
+  }
+  KQ_FUNCTION static constexpr float fused_multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+  float prescale_;
+  float divisor_;
+  float reciprocal_;
+};
+
+/// A host's own division, in the same dress. Host vector units divide fast enough.
+class PlainDivisor {
+ public:
+  KQ_FUNCTION constexpr explicit PlainDivisor(float divisor) : divisor_(divisor) {}
+  KQ_FUNCTION constexpr float operator()(float x) const { return x / divisor_; }
+
+ private:
+  float divisor_;
+};
+
+/// Host and device passes see different types here, so a DivideQuantizer is made where it is used, inside a kernel, and
+/// never handed from host to device.
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+template <class Element>
+using QuotientBy = Divisor<Element>;
+#else
+template <class Element>
+using QuotientBy = PlainDivisor;
+#endif
+
+/// encode(sat(x / scale)).
+template <class Format, class Element>
+class DivideQuantizer {
+ public:
+  using Code = typename Format::Code;
+  KQ_FUNCTION constexpr DivideQuantizer(float scale, float qmax) : divide_(scale), bounds_(qmax) {}
+
+  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(bounds_.limit(divide_(x)), x); }
+
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
+    float v[4] = {};
+    for (int i = 0; i < 4; ++i) {
+      v[i] = bounds_.limit(divide_(x[i]));
+    }
+    return Format::encode4(v, x);
+  }
+
+ private:
+  QuotientBy<Element> divide_;
+  Bounds<Format> bounds_;
+};
+
+/// Asymmetric int8: sat(rne(x * factor) + zero_point), the sum exact (it cannot wrap), NaN counting as 0.
+///
+/// The sum is limited before it is made: rne(v) within [low - zp, high - zp] is the same as the sum within [low, high].
+/// While those bounds are integers a float holds exactly and Int8::round_small can round to, the limit is applied in
+/// float, which is the path of every realistic zero point.
+class AffineQuantizer {
+ public:
+  using Code = Int8::Code;
+  KQ_FUNCTION constexpr AffineQuantizer(float factor, std::int32_t zero_point, float qmax)
+      : factor_(factor),
+        zero_point_(zero_point),
+        low_(static_cast<std::int32_t>(-qmax - 1.0f)),
+        high_(static_cast<std::int32_t>(qmax)),
+        small_(zero_point > -(1 << 21) && zero_point < (1 << 21)) {}
+
+  KQ_FUNCTION constexpr Code code(float x) const {
+    const float product = x * factor_;
+    const float v = is_nan(product) ? 0.0f : product;
+    if (small_) {
+      const float limited = clamp(v, static_cast<float>(low_ - zero_point_), static_cast<float>(high_ - zero_point_));
+      return static_cast<Code>(Int8::round_small(limited) + zero_point_);
+    }
+    const std::int64_t sum = static_cast<std::int64_t>(round_to_int32(v)) + zero_point_;
+    return static_cast<Code>(sum < low_ ? low_ : (sum > high_ ? high_ : static_cast<std::int32_t>(sum)));
+  }
+
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
+    std::uint32_t word = 0;
+    for (int i = 0; i < 4; ++i) {
+      word |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(code(x[i]))) << (8 * i);
+    }
+    return word;
+  }
+
+ private:
+  float factor_;
+  std::int32_t zero_point_;
+  std::int32_t low_;
+  std::int32_t high_;
+  bool small_;
+};
+
+}  // namespace kq
