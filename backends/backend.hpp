@@ -147,10 +147,10 @@ struct DeviceOptions {
 
 /// One kind of device this program may have been built for.
 struct Backend {
-  std::string_view name;                  ///< "cuda", "hip", "host"
-  bool built;                             ///< compiled into this program
-  std::string version;                    ///< what it was compiled with: "CUDA 13.0", empty if not built
-  std::function<int()> device_count;      ///< 0 if there is no device or no driver; never throws
+  std::string_view name;              ///< "cuda", "hip", "host"
+  bool built;                         ///< compiled into this program
+  std::string version;                ///< what it was compiled with: "CUDA 13.0", empty if not built
+  std::function<int()> device_count;  ///< 0 if there is no device or no driver; never throws
   std::function<std::string(int)> device_name;
   std::function<std::unique_ptr<Device>(const DeviceOptions&)> open;  ///< throws DeviceError
 };

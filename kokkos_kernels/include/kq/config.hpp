@@ -23,3 +23,10 @@
 #else
 #define KQ_DEVICE_HIP 0
 #endif
+
+/// Before a loop that indexes registers: device compilers unroll it whole, so that every index is a constant.
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define KQ_UNROLL _Pragma("unroll")
+#else
+#define KQ_UNROLL
+#endif

@@ -31,12 +31,15 @@ KQ_FUNCTION constexpr float half_bits_to_float(std::uint16_t bits) {
   const bool subnormal = magnitude < 0x0400u;
   const bool special = magnitude >= 0x7c00u;
   const std::uint32_t normal = (magnitude << 13) + (special ? (255u - 31u) << 23 : (127u - 15u) << 23);
-  const std::uint32_t small = std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
+  const std::uint32_t small =
+      std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
   return std::bit_cast<float>(sign | (subnormal ? small : normal));
 }
 
 /// The exact value of an element as float.
-KQ_FUNCTION constexpr float to_float(float x) { return x; }
+KQ_FUNCTION constexpr float to_float(float x) {
+  return x;
+}
 
 KQ_FUNCTION constexpr float to_float(bfloat16 x) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);

@@ -28,9 +28,15 @@
 
 namespace kq {
 
-KQ_FUNCTION constexpr std::uint32_t float_bits(float v) { return std::bit_cast<std::uint32_t>(v); }
-KQ_FUNCTION constexpr float bits_float(std::uint32_t b) { return std::bit_cast<float>(b); }
-KQ_FUNCTION constexpr bool is_nan(float v) { return (float_bits(v) & 0x7fffffffu) > 0x7f800000u; }
+KQ_FUNCTION constexpr std::uint32_t float_bits(float v) {
+  return std::bit_cast<std::uint32_t>(v);
+}
+KQ_FUNCTION constexpr float bits_float(std::uint32_t b) {
+  return std::bit_cast<float>(b);
+}
+KQ_FUNCTION constexpr bool is_nan(float v) {
+  return (float_bits(v) & 0x7fffffffu) > 0x7f800000u;
+}
 
 /// `v` limited to [low, high]; NaN stays NaN.
 KQ_FUNCTION constexpr float clamp(float v, float low, float high) {
@@ -175,13 +181,17 @@ struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
 /// AMD E4M3 FNUZ: bias 8, largest 240.
 struct Fp8E4M3Fnuz : detail::FnuzFloat8<3, 8> {
   static constexpr std::string_view name = "fp8_e4m3fnuz";
-  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) { return detail::encode4_portable<Fp8E4M3Fnuz>(v, x); }
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
+    return detail::encode4_portable<Fp8E4M3Fnuz>(v, x);
+  }
 };
 
 /// AMD E5M2 FNUZ: bias 16, largest 57344.
 struct Fp8E5M2Fnuz : detail::FnuzFloat8<2, 16> {
   static constexpr std::string_view name = "fp8_e5m2fnuz";
-  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) { return detail::encode4_portable<Fp8E5M2Fnuz>(v, x); }
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
+    return detail::encode4_portable<Fp8E5M2Fnuz>(v, x);
+  }
 };
 
 /// Two's-complement 8-bit integer: -128 to 127, NaN gives 0. A symmetric scale uses 127 only.

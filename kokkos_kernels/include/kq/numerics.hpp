@@ -98,8 +98,7 @@ template <class Format>
 struct Bounds {
   float low;
   float high;
-  KQ_FUNCTION constexpr explicit Bounds(float qmax)
-      : low(Format::is_integer ? -qmax - 1.0f : -qmax), high(qmax) {}
+  KQ_FUNCTION constexpr explicit Bounds(float qmax) : low(Format::is_integer ? -qmax - 1.0f : -qmax), high(qmax) {}
   KQ_FUNCTION constexpr float limit(float v) const { return clamp(v, low, high); }
 };
 

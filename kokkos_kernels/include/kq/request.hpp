@@ -3,8 +3,8 @@
 
 /// \file
 /// One description of a piece of work, the only one: which element becomes which format, what shares a scale, how the
-/// scale is found and stored, and the shape and strides of the tensors. Everything that runs, checks, prints or stores a
-/// request starts from this struct, and `validate` is the one place that says what is allowed.
+/// scale is found and stored, and the shape and strides of the tensors. Everything that runs, checks, prints or stores
+/// a request starts from this struct, and `validate` is the one place that says what is allowed.
 
 #include <cstddef>
 #include <cstdint>
@@ -50,7 +50,7 @@ struct Request {
   ScaleFormat scale_format = ScaleFormat::float32;
   ScaleLayout scale_layout = ScaleLayout::row;
 
-  float qmax = 0.0f;  ///< bound of a code's magnitude; 0: the format's largest
+  float qmax = 0.0f;                                        ///< bound of a code's magnitude; 0: the format's largest
   float scale_ub = std::numeric_limits<float>::infinity();  ///< upper bound of amax, dynamic token fp8 only
 
   bool operator==(const Request&) const = default;
@@ -71,8 +71,8 @@ Request resolved(const Request& request);
 
 // --- derived sizes; the request must be valid --------------------------------------------------------------------
 
-std::size_t element_size(Element element);          ///< bytes
-float format_max(Format format);                    ///< largest finite magnitude: 127, 448, 57344, 240, 57344
+std::size_t element_size(Element element);  ///< bytes
+float format_max(Format format);            ///< largest finite magnitude: 127, 448, 57344, 240, 57344
 bool is_fp8(Format format);
 
 std::int64_t groups_per_row(const Request& request);  ///< ceil(hidden_size / group_size)
@@ -96,10 +96,10 @@ Traffic minimal_traffic(const Request& request);
 
 // --- names: the same words on the command line, in result files and in messages -----------------------------------
 
-std::string_view to_string(Element element);          ///< half, bfloat16, float
-std::string_view to_string(Format format);            ///< int8, fp8_e4m3fn, ...
-std::string_view to_string(ScaleFormat format);       ///< float, ue8m0_float, ue8m0
-std::string_view to_string(ScaleLayout layout);       ///< row, column
+std::string_view to_string(Element element);                              ///< half, bfloat16, float
+std::string_view to_string(Format format);                                ///< int8, fp8_e4m3fn, ...
+std::string_view to_string(ScaleFormat format);                           ///< float, ue8m0_float, ue8m0
+std::string_view to_string(ScaleLayout layout);                           ///< row, column
 std::string to_string(Granularity granularity, std::int64_t group_size);  ///< tensor, token, channel, group:G
 
 std::optional<Element> parse_element(std::string_view name);

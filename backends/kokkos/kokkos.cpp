@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "backends/kokkos/kokkos.hpp"
+
+#include <Kokkos_Core.hpp>
+#include <cstdlib>
+#include <type_traits>
+#include <utility>
+
+#include "kq/quantize.hpp"
+
+namespace kqbench {
+namespace {
+
+using DeviceSpace = Kokkos::DefaultExecutionSpace;
+using HostSpace = Kokkos::DefaultHostExecutionSpace;
+
+/// The backend that Kokkos's default execution space belongs to.
+constexpr std::string_view device_backend =
+#if defined(KOKKOS_ENABLE_CUDA)
+    "cuda";
+#elif defined(KOKKOS_ENABLE_HIP)
+    "hip";
+#else
+    "host";
+#endif
+
+std::string version() {
+  return "Kokkos " + std::to_string(KOKKOS_VERSION / 10000) + '.' + std::to_string(KOKKOS_VERSION / 100 % 100) + '.' +
+         std::to_string(KOKKOS_VERSION % 100);
+}
+
+/// Kokkos can be started once in a program's life, with one device and one number of threads.
+void start(std::string_view backend, const DeviceOptions& options) {
+  static std::optional<std::pair<int, int>> started;  // device index (-1: no device asked for), host threads
+  const int device = backend == "host" ? -1 : options.index;
+  if (started) {
+    if (device >= 0 && started->first >= 0 && started->first != device) {
+      throw DeviceError("Kokkos already works on device " + std::to_string(started->first) +
+                        "; run another kqbench for device " + std::to_string(device));
+    }
+    return;
+  }
+#if KOKKOS_VERSION >= 30700
+  Kokkos::InitializationSettings settings;
+  if (device >= 0) settings.set_device_id(device);
+  if (options.host_threads > 0) settings.set_num_threads(options.host_threads);
+#else
+  Kokkos::InitArguments settings;
+  settings.device_id = device;
+  if (options.host_threads > 0) settings.num_threads = options.host_threads;
+#endif
+  Kokkos::initialize(settings);
+  started.emplace(device, options.host_threads);
+  std::atexit([] { Kokkos::finalize(); });
+}
+
+template <class ExecutionSpace>
+class KokkosImplementation final : public Implementation {
+ public:
+  KokkosImplementation(ExecutionSpace space, std::string description)
+      : space_(std::move(space)), description_(std::move(description)) {}
+
+  std::string_view name() const override { return "kokkos"; }
+  std::string description() const override { return description_; }
+  std::optional<std::string> refusal(const kq::Request&) const override { return std::nullopt; }
+  std::size_t workspace_bytes(const kq::Request& request) const override {
+    return kq::workspace_bytes(space_, request);
+  }
+  void enqueue(const kq::Request& request, const Operands& o) override {
+    kq::enqueue(space_, request, {o.input, o.codes, o.scales, o.zero_points, o.workspace});
+  }
+
+ private:
+  ExecutionSpace space_;
+  std::string description_;
+};
+
+}  // namespace
+
+std::string kokkos_description(std::string_view backend) {
+  if (backend == device_backend) return version() + ", " + DeviceSpace::name();
+  if (backend == "host") return version() + ", " + HostSpace::name();
+  return {};
+}
+
+std::optional<std::string> kokkos_missing(std::string_view backend) {
+  if (backend == "host" || backend == device_backend) {
+#if KOKKOS_VERSION >= 40000
+    // A Kokkos that was built for a device does not start without one, not even for the host's sake.
+    if (device_backend != "host" && Kokkos::num_devices() == 0) {
+      return kokkos_description(device_backend) + ", finds no device and cannot start";
+    }
+#endif
+    return std::nullopt;
+  }
+  return version() + " was built without " + (backend == "cuda" ? "CUDA" : "HIP");
+}
+
+int kokkos_host_concurrency(const DeviceOptions& options) {
+  start("host", options);
+#if KOKKOS_VERSION >= 40000
+  return HostSpace().concurrency();
+#else
+  return HostSpace::concurrency();
+#endif
+}
+
+std::unique_ptr<Implementation> make_kokkos_implementation(std::string_view backend, const DeviceOptions& options,
+                                                           [[maybe_unused]] void* native_stream) {
+  if (const auto missing = kokkos_missing(backend)) throw DeviceError(*missing);
+  start(backend, options);
+#if defined(KOKKOS_ENABLE_CUDA)
+  if (backend == "cuda") {
+    return std::make_unique<KokkosImplementation<DeviceSpace>>(DeviceSpace(static_cast<cudaStream_t>(native_stream)),
+                                                               kokkos_description(backend));
+  }
+#elif defined(KOKKOS_ENABLE_HIP)
+  if (backend == "hip") {
+    return std::make_unique<KokkosImplementation<DeviceSpace>>(DeviceSpace(static_cast<hipStream_t>(native_stream)),
+                                                               kokkos_description(backend));
+  }
+#endif
+  return std::make_unique<KokkosImplementation<HostSpace>>(HostSpace(), kokkos_description(backend));
+}
+
+}  // namespace kqbench

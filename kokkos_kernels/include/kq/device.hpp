@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What the tile layer needs of a device, by vendor: 16-byte memory accesses, packed folds of two 16-bit elements, and
+/// exchange among the lanes of a wave. Every function has a portable body beside its device ones.
+
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/config.hpp"
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+
+namespace kq::device {
+
+/// Sixteen bytes as one memory access moves them.
+struct alignas(16) Vector16 {
+  std::uint32_t word[4];
+};
+
+/// Elements of a type in sixteen bytes: 8 or 4.
+template <class Element>
+inline constexpr int width = static_cast<int>(16 / sizeof(Element));
+
+/// Reads sixteen aligned bytes that no one writes meanwhile and that are not expected back in the first-level cache.
+KQ_FUNCTION Vector16 load16(const void* address) {
+  Vector16 v;
+#if KQ_DEVICE_CUDA
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "l"(address));
+#else
+  v = *static_cast<const Vector16*>(address);
+#endif
+  return v;
+}
+
+/// Writes `count` words, 1 or 2, in one access; the address is aligned to their size.
+template <int Count>
+KQ_FUNCTION void store_words(void* address, const std::uint32_t (&word)[Count]) {
+  static_assert(Count == 1 || Count == 2);
+  if constexpr (Count == 1) {
+    *static_cast<std::uint32_t*>(address) = word[0];
+  } else {
+    *static_cast<std::uint64_t*>(address) = word[0] | static_cast<std::uint64_t>(word[1]) << 32;
+  }
+}
+
+/// Elements 4 * quarter to 4 * quarter + 3 of a vector, as floats.
+template <class Element>
+KQ_FUNCTION void unpack4(const Vector16& v, int quarter, float (&x)[4]) {
+  if constexpr (sizeof(Element) == 4) {
+    for (int i = 0; i < 4; ++i) {
+      x[i] = bits_float(v.word[i]);
+    }
+  } else {
+    for (int i = 0; i < 4; ++i) {
+      const std::uint32_t word = v.word[2 * quarter + i / 2];
+      x[i] = to_float(Element{static_cast<std::uint16_t>(i % 2 == 0 ? word : word >> 16)});
+    }
+  }
+}
+
+// --- folds: running extremes of one lane's elements, NaN left out ---------------------------------------------------
+
+/// max and min as IEEE 754-2019's maximumNumber and minimumNumber: a NaN operand is ignored.
+KQ_FUNCTION float max_number(float a, float b) {
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+  return __builtin_fmaxf(a, b);
+#else
+  return b > a || is_nan(a) ? b : a;
+#endif
+}
+KQ_FUNCTION float min_number(float a, float b) {
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+  return __builtin_fminf(a, b);
+#else
+  return b < a || is_nan(a) ? b : a;
+#endif
+}
+
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+inline constexpr bool has_packed_extremes = true;
+
+template <class Element>
+KQ_FUNCTION std::uint32_t max_number2(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t r;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("max.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  } else {
+    asm("max.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  }
+  return r;
+}
+template <class Element>
+KQ_FUNCTION std::uint32_t min_number2(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t r;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("min.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  } else {
+    asm("min.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  }
+  return r;
+}
+#else
+inline constexpr bool has_packed_extremes = false;
+template <class Element>
+KQ_FUNCTION std::uint32_t max_number2(std::uint32_t a, std::uint32_t) {
+  return a;
+}
+template <class Element>
+KQ_FUNCTION std::uint32_t min_number2(std::uint32_t a, std::uint32_t) {
+  return a;
+}
+#endif
+
+/// Whether this pass folds pairs of 16-bit elements at once.
+template <class Element>
+inline constexpr bool folds_pairs = has_packed_extremes && sizeof(Element) == 2;
+
+/// The two elements of a word, the greater one as float.
+template <class Element>
+KQ_FUNCTION float greater_of_pair(std::uint32_t word) {
+  return max_number(to_float(Element{static_cast<std::uint16_t>(word)}),
+                    to_float(Element{static_cast<std::uint16_t>(word >> 16)}));
+}
+template <class Element>
+KQ_FUNCTION float lesser_of_pair(std::uint32_t word) {
+  return min_number(to_float(Element{static_cast<std::uint16_t>(word)}),
+                    to_float(Element{static_cast<std::uint16_t>(word >> 16)}));
+}
+
+/// Bits of +infinity in both halves of a word.
+template <class Element>
+inline constexpr std::uint32_t infinity2 = std::is_same_v<Element, half> ? 0x7c007c00u : 0x7f807f80u;
+
+/// Running max |x|.
+template <class Element>
+class MagnitudeFold {
+ public:
+  KQ_FUNCTION void add(Element x) { single_ = max_number(single_, __builtin_fabsf(to_float(x))); }
+  KQ_FUNCTION void add(const Vector16& v) {
+    if constexpr (folds_pairs<Element>) {
+      for (int i = 0; i < 4; ++i) {
+        pair_ = max_number2<Element>(pair_, v.word[i] & 0x7fff7fffu);
+      }
+    } else {
+      for (int quarter = 0; quarter < width<Element> / 4; ++quarter) {
+        float x[4];
+        unpack4<Element>(v, quarter, x);
+        for (int i = 0; i < 4; ++i) {
+          single_ = max_number(single_, __builtin_fabsf(x[i]));
+        }
+      }
+    }
+  }
+  KQ_FUNCTION float max_magnitude() const {
+    if constexpr (folds_pairs<Element>) return max_number(single_, greater_of_pair<Element>(pair_));
+    return single_;
+  }
+
+ private:
+  float single_ = 0.0f;
+  std::uint32_t pair_ = 0;
+};
+
+/// Running min x and max x.
+template <class Element>
+class RangeFold {
+ public:
+  KQ_FUNCTION void add(Element element) {
+    const float x = to_float(element);
+    min_ = min_number(min_, x);
+    max_ = max_number(max_, x);
+  }
+  KQ_FUNCTION void add(const Vector16& v) {
+    if constexpr (folds_pairs<Element>) {
+      for (int i = 0; i < 4; ++i) {
+        min_pair_ = min_number2<Element>(min_pair_, v.word[i]);
+        max_pair_ = max_number2<Element>(max_pair_, v.word[i]);
+      }
+    } else {
+      for (int quarter = 0; quarter < width<Element> / 4; ++quarter) {
+        float x[4];
+        unpack4<Element>(v, quarter, x);
+        for (int i = 0; i < 4; ++i) {
+          min_ = min_number(min_, x[i]);
+          max_ = max_number(max_, x[i]);
+        }
+      }
+    }
+  }
+  KQ_FUNCTION float min() const {
+    if constexpr (folds_pairs<Element>) return min_number(min_, lesser_of_pair<Element>(min_pair_));
+    return min_;
+  }
+  KQ_FUNCTION float max() const {
+    if constexpr (folds_pairs<Element>) return max_number(max_, greater_of_pair<Element>(max_pair_));
+    return max_;
+  }
+
+ private:
+  float min_ = __builtin_huge_valf();
+  float max_ = -__builtin_huge_valf();
+  std::uint32_t min_pair_ = infinity2<Element>;
+  std::uint32_t max_pair_ = infinity2<Element> | 0x80008000u;
+};
+
+// --- lanes of a wave -------------------------------------------------------------------------------------------------
+
+/// Lanes that exchange registers in this pass. RDNA's compilers default to waves of 32, CDNA (GFX9) knows only 64.
+#if KQ_DEVICE_HIP && defined(__GFX9__)
+inline constexpr int wave_size = 64;
+#else
+inline constexpr int wave_size = 32;
+#endif
+
+/// The value of the lane whose number differs in the bits of `mask`, within `Lanes` consecutive lanes of a wave which
+/// all call this.
+template <int Lanes>
+KQ_FUNCTION float exchange(float value, [[maybe_unused]] int mask) {
+#if KQ_DEVICE_CUDA
+  unsigned members = 0xffffffffu;
+  if constexpr (Lanes < 32) {
+    unsigned lane;
+    asm("mov.u32 %0, %%laneid;" : "=r"(lane));
+    members = ((1u << Lanes) - 1u) << (lane & ~(Lanes - 1u));
+  }
+  return __shfl_xor_sync(members, value, mask);
+#elif KQ_DEVICE_HIP
+  return __shfl_xor(value, mask);
+#else
+  return value;
+#endif
+}
+
+/// The greatest value among `Lanes` consecutive lanes of a wave (a power of two), in every one of them.
+template <int Lanes>
+KQ_FUNCTION float max_over_lanes(float value) {
+  static_assert(Lanes <= 64 && (Lanes & (Lanes - 1)) == 0);
+  for (int mask = Lanes / 2; mask > 0; mask /= 2) {
+    value = max_number(value, exchange<Lanes>(value, mask));
+  }
+  return value;
+}
+
+}  // namespace kq::device

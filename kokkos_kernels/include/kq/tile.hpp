@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The tile layer: kernels in Triton's manner on Kokkos.
+///
+/// A kernel is a functor called once for each *program*. A program works on whole spans of memory, with no thread index
+/// in sight:
+///
+///     const auto x = program.load(input.row(program.id()));            // a tile
+///     const float amax = program.max_magnitude(x);                     // a reduction over it
+///     program.store(codes.row(program.id()), x, quantizer);            // a map over it, stored
+///
+/// On a GPU a program is a team, or a part of a wave, and a tile lies in registers as 16-byte vectors; a span that is
+/// longer than its shape's registers is read again from memory instead. On a host a program is one thread and a tile is
+/// a loop that the compiler vectorizes. `launch` in kokkos_kernels/src/launch.hpp chooses.
+
+#include <Kokkos_Core.hpp>
+#include <algorithm>
+#include <cstdint>
+
+#include "kq/config.hpp"
+#include "kq/device.hpp"
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+#include "kq/host.hpp"
+
+namespace kq {
+
+/// `size` consecutive elements in memory.
+template <class T>
+struct Span {
+  T* data;
+  std::int64_t size;
+};
+
+/// The rows of a tensor: [num_rows, size], `stride` elements from one to the next.
+template <class T>
+struct Rows {
+  T* data;
+  std::int64_t size;
+  std::int64_t stride;
+
+  KQ_FUNCTION Span<T> row(std::int64_t index) const { return {data + index * stride, size}; }
+
+  /// Elements [begin, begin + length) of a row, cut at the row's end.
+  KQ_FUNCTION Span<T> slice(std::int64_t row, std::int64_t begin, std::int64_t length) const {
+    return {data + row * stride + begin, length < size - begin ? length : size - begin};
+  }
+};
+
+/// Least and greatest element of a span.
+struct Range {
+  float min;
+  float max;
+};
+
+// --- on a device -----------------------------------------------------------------------------------------------------
+
+/// How a device program is laid out: `Lanes` threads, each holding `Vectors` 16-byte vectors of a tile, or none where
+/// the tile stays in memory and is read again each time it is used. A program of more lanes than `sub_wave` is a team
+/// of its own; smaller ones share a team.
+template <int Lanes, int Vectors>
+struct Shape {
+  static constexpr int sub_wave = 32;
+  static constexpr int shared_team = 256;
+  static constexpr int lanes = Lanes;
+  static constexpr int vectors = Vectors;
+  static constexpr bool in_registers = Vectors > 0;
+  static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
+  static constexpr int programs_per_team = team_size / Lanes;
+
+  /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its edges.
+  template <class Element>
+  static constexpr std::int64_t capacity = std::int64_t{Lanes} * Vectors* device::width<Element>;
+};
+
+/// A span as vectors: those wholly inside it and aligned to 16 bytes are its body, what is left at both ends its edges.
+template <class Element>
+struct VectorLayout {
+  std::int32_t head;  ///< elements before the body
+  std::int64_t body;  ///< vectors
+  std::int32_t tail;  ///< elements after it
+
+  KQ_FUNCTION explicit VectorLayout(Span<const Element> span) {
+    constexpr int width = device::width<Element>;
+    const auto misalignment =
+        static_cast<std::int32_t>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
+    head = misalignment == 0 ? 0 : width - misalignment;
+    if (head > span.size) head = static_cast<std::int32_t>(span.size);
+    body = (span.size - head) / width;
+    tail = static_cast<std::int32_t>(span.size - head - body * width);
+  }
+
+  KQ_FUNCTION std::int64_t vector_begin(std::int64_t vector) const { return head + vector * device::width<Element>; }
+  KQ_FUNCTION std::int32_t edges() const { return head + tail; }
+  KQ_FUNCTION std::int64_t edge_index(std::int32_t edge) const {
+    return edge < head ? edge : edge + body * device::width<Element>;
+  }
+};
+
+/// A span as a device program sees it. `for_each` hands over this lane's share of it: `vector(v, i)` for a vector of
+/// the body that begins at element i, `edge(x, i)` for a single element at the ends.
+template <class Element, class Shape>
+class DeviceTile {
+ public:
+  KQ_FUNCTION DeviceTile(Span<const Element> span, int lane) : span_(span), layout_(span), lane_(lane) {
+    if constexpr (Shape::in_registers) {
+      KQ_UNROLL
+      for (int n = 0; n < held_vectors; ++n) {
+        const int vector = lane_ + n * Shape::lanes;
+        if (vector < layout_.body) vectors_[n] = load(vector);
+      }
+      KQ_UNROLL
+      for (int n = 0; n < held_edges; ++n) {
+        const int edge = lane_ + n * Shape::lanes;
+        if (edge < layout_.edges()) edges_[n] = span_.data[layout_.edge_index(edge)];
+      }
+    }
+  }
+
+  template <class VectorFunction, class EdgeFunction>
+  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
+    if constexpr (Shape::in_registers) {
+      KQ_UNROLL
+      for (int n = 0; n < held_vectors; ++n) {
+        const int vector = lane_ + n * Shape::lanes;
+        if (vector < layout_.body) on_vector(vectors_[n], layout_.vector_begin(vector));
+      }
+    } else {
+      for (std::int64_t vector = lane_; vector < layout_.body; vector += Shape::lanes) {
+        on_vector(load(vector), layout_.vector_begin(vector));
+      }
+    }
+    KQ_UNROLL
+    for (int n = 0; n < held_edges; ++n) {
+      const int edge = lane_ + n * Shape::lanes;
+      if (edge < layout_.edges()) {
+        const auto index = layout_.edge_index(edge);
+        on_edge(Shape::in_registers ? edges_[n] : span_.data[index], index);
+      }
+    }
+  }
+
+ private:
+  static constexpr int held_vectors = Shape::in_registers ? Shape::vectors : 1;
+  static constexpr int held_edges = (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
+
+  KQ_FUNCTION device::Vector16 load(std::int64_t vector) const {
+    return device::load16(span_.data + layout_.vector_begin(vector));
+  }
+
+  Span<const Element> span_;
+  VectorLayout<Element> layout_;
+  int lane_;
+  device::Vector16 vectors_[held_vectors];
+  Element edges_[held_edges];
+};
+
+/// One program on a device.
+template <class Team, class Shape>
+class DeviceProgram {
+ public:
+  KQ_FUNCTION DeviceProgram(const Team& team, std::int64_t id, std::int64_t count)
+      : team_(team), id_(id), count_(count), lane_(team.team_rank() % Shape::lanes) {
+    if constexpr (scratch_bytes > 0) slots_ = static_cast<float*>(team.team_scratch(0).get_shmem(scratch_bytes));
+  }
+
+  /// Team scratch memory that a program needs.
+  static constexpr int scratch_bytes = Shape::programs_per_team > 1 ? 0 : 2 * Shape::lanes / 32 * int{sizeof(float)};
+
+  KQ_FUNCTION std::int64_t id() const { return id_; }        ///< which program this is
+  KQ_FUNCTION std::int64_t count() const { return count_; }  ///< of how many
+
+  template <class Element>
+  KQ_FUNCTION auto load(Span<const Element> span) const {
+    return DeviceTile<Element, Shape>(span, lane_);
+  }
+
+  /// max |x| over a tile; NaN is left out, 0 where nothing is left.
+  template <class Element>
+  KQ_FUNCTION float max_magnitude(const DeviceTile<Element, Shape>& tile) const {
+    return max(partial_magnitude(tile));
+  }
+
+  /// min and max over a tile; NaN is left out, min > max where nothing is left.
+  template <class Element>
+  KQ_FUNCTION Range range(const DeviceTile<Element, Shape>& tile) const {
+    const Range partial = partial_range(tile);
+    return {-max(-partial.min), max(partial.max)};
+  }
+
+  // For a reduction over several tiles: partial values, which are combined tile after tile and then once by max().
+
+  /// A partial max |x|.
+  template <class Element>
+  KQ_FUNCTION float partial_magnitude(const DeviceTile<Element, Shape>& tile) const {
+    device::MagnitudeFold<Element> fold;
+    tile.for_each([&](const device::Vector16& v, std::int64_t) { fold.add(v); },
+                  [&](Element x, std::int64_t) { fold.add(x); });
+    return fold.max_magnitude();
+  }
+
+  /// A partial min and max.
+  template <class Element>
+  KQ_FUNCTION Range partial_range(const DeviceTile<Element, Shape>& tile) const {
+    device::RangeFold<Element> fold;
+    tile.for_each([&](const device::Vector16& v, std::int64_t) { fold.add(v); },
+                  [&](Element x, std::int64_t) { fold.add(x); });
+    return {fold.min(), fold.max()};
+  }
+
+  /// The greatest of a partial value over the whole program.
+  KQ_FUNCTION float max(float partial) const {
+    if constexpr (Shape::programs_per_team > 1) {
+      return device::max_over_lanes<Shape::lanes>(partial);
+    } else {
+      // The waves of a team meet in scratch memory, where two slots take turns, so that one barrier is enough.
+      constexpr int wave = device::wave_size;
+      constexpr int waves = Shape::lanes / wave;
+      float* const slot = slots_ + (reductions_++ % 2) * (Shape::lanes / 32);
+      const float of_wave = device::max_over_lanes<wave>(partial);
+      if (lane_ % wave == 0) slot[lane_ / wave] = of_wave;
+      team_.team_barrier();
+      return device::max_over_lanes<waves>(slot[lane_ % waves]);
+    }
+  }
+
+  /// codes[i] = quantizer.code(x[i]) over a tile.
+  template <class Element, class Code, class Quantizer>
+  KQ_FUNCTION void store(Span<Code> codes, const DeviceTile<Element, Shape>& tile, const Quantizer& quantizer) const {
+    store_vectors<Element>(
+        codes, tile, [&](const float(&x)[4], std::int64_t) { return quantizer.codes4(x); },
+        [&](float x, std::int64_t) { return quantizer.code(x); });
+  }
+
+  /// codes[i] = quantizer_of(i).code(x[i]): every element with a quantizer of its own.
+  template <class Element, class Code, class QuantizerOf>
+  KQ_FUNCTION void store_each(Span<Code> codes, const DeviceTile<Element, Shape>& tile,
+                              const QuantizerOf& quantizer_of) const {
+    store_vectors<Element>(
+        codes, tile,
+        [&](const float(&x)[4], std::int64_t begin) {
+          std::uint32_t word = 0;
+          for (int i = 0; i < 4; ++i) {
+            const auto code = static_cast<std::uint8_t>(quantizer_of(begin + i).code(x[i]));
+            word |= static_cast<std::uint32_t>(code) << (8 * i);
+          }
+          return word;
+        },
+        [&](float x, std::int64_t index) { return quantizer_of(index).code(x); });
+  }
+
+  /// One value of the whole program to memory.
+  template <class T>
+  KQ_FUNCTION void store(T* address, T value) const {
+    if (lane_ == 0) *address = value;
+  }
+
+  /// The largest of `size` floats in memory, none of them NaN and one at least.
+  KQ_FUNCTION float max_of(const float* values, std::int64_t size) const {
+    float partial = -__builtin_huge_valf();
+    for (std::int64_t i = lane_; i < size; i += Shape::lanes) {
+      partial = device::max_number(partial, values[i]);
+    }
+    return max(partial);
+  }
+
+ private:
+  template <class Element, class Code, class OnFour, class OnOne>
+  KQ_FUNCTION void store_vectors(Span<Code> codes, const DeviceTile<Element, Shape>& tile, const OnFour& on_four,
+                                 const OnOne& on_one) const {
+    constexpr int width = device::width<Element>;
+    tile.for_each(
+        [&](const device::Vector16& v, std::int64_t begin) {
+          std::uint32_t words[width / 4];
+          KQ_UNROLL
+          for (int quarter = 0; quarter < width / 4; ++quarter) {
+            float x[4];
+            device::unpack4<Element>(v, quarter, x);
+            words[quarter] = on_four(x, begin + 4 * quarter);
+          }
+          Code* const address = codes.data + begin;
+          if (reinterpret_cast<std::uintptr_t>(address) % width == 0) {
+            device::store_words(address, words);
+          } else {
+            KQ_UNROLL
+            for (int i = 0; i < width; ++i) {
+              address[i] = static_cast<Code>(words[i / 4] >> (8 * (i % 4)));
+            }
+          }
+        },
+        [&](Element x, std::int64_t index) { codes.data[index] = on_one(to_float(x), index); });
+  }
+
+  const Team& team_;
+  std::int64_t id_;
+  std::int64_t count_;
+  int lane_;
+  float* slots_ = nullptr;
+  mutable int reductions_ = 0;
+};
+
+// --- on a host -------------------------------------------------------------------------------------------------------
+
+/// A span as a host program sees it.
+template <class Element>
+struct HostTile {
+  Span<const Element> span;
+};
+
+/// One program on a host: a single thread. Every loop is over consecutive elements without a branch in its body.
+class HostProgram {
+ public:
+  HostProgram(std::int64_t id, std::int64_t count) : id_(id), count_(count) {}
+
+  std::int64_t id() const { return id_; }
+  std::int64_t count() const { return count_; }
+
+  template <class Element>
+  HostTile<Element> load(Span<const Element> span) const {
+    return {span};
+  }
+
+  template <class Element>
+  float max_magnitude(const HostTile<Element>& tile) const {
+    return host::max_magnitude(tile.span.data, tile.span.size);
+  }
+
+  template <class Element>
+  Range range(const HostTile<Element>& tile) const {
+    const auto [min, max] = host::range(tile.span.data, tile.span.size);
+    return {min, max};
+  }
+
+  template <class Element>
+  float partial_magnitude(const HostTile<Element>& tile) const {
+    return max_magnitude(tile);
+  }
+  template <class Element>
+  Range partial_range(const HostTile<Element>& tile) const {
+    return range(tile);
+  }
+  float max(float partial) const { return partial; }
+
+  template <class Element, class Code, class Quantizer>
+  void store(Span<Code> codes, const HostTile<Element>& tile, const Quantizer& quantizer) const {
+    host::for_each_block(tile.span.data, tile.span.size, [&](const float* x, std::int64_t begin, std::int64_t size) {
+      Code* const out = codes.data + begin;
+      for (std::int64_t i = 0; i < size; ++i) {
+        out[i] = quantizer.code(x[i]);
+      }
+    });
+  }
+
+  template <class Element, class Code, class QuantizerOf>
+  void store_each(Span<Code> codes, const HostTile<Element>& tile, const QuantizerOf& quantizer_of) const {
+    host::for_each_block(tile.span.data, tile.span.size, [&](const float* x, std::int64_t begin, std::int64_t size) {
+      Code* const out = codes.data + begin;
+      for (std::int64_t i = 0; i < size; ++i) {
+        out[i] = quantizer_of(begin + i).code(x[i]);
+      }
+    });
+  }
+
+  template <class T>
+  void store(T* address, T value) const {
+    *address = value;
+  }
+
+  float max_of(const float* values, std::int64_t size) const { return *std::max_element(values, values + size); }
+
+ private:
+  std::int64_t id_;
+  std::int64_t count_;
+};
+
+}  // namespace kq

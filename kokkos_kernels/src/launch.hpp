@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// From a kernel and a number of programs to a Kokkos launch.
+
+#include <Kokkos_Core.hpp>
+#include <algorithm>
+#include <cstdint>
+
+#include "kq/request.hpp"
+#include "kq/tile.hpp"
+
+namespace kq::detail {
+
+template <class ExecutionSpace>
+inline constexpr bool on_host = Kokkos::SpaceAccessibility<ExecutionSpace, Kokkos::HostSpace>::accessible;
+
+/// The threads that run at once.
+template <class ExecutionSpace>
+std::int64_t concurrency([[maybe_unused]] const ExecutionSpace& space) {
+#if KOKKOS_VERSION >= 40000
+  return std::max(1, space.concurrency());
+#else
+  return std::max(1, ExecutionSpace::concurrency());
+#endif
+}
+
+/// A team of device threads that runs one program, or a few small ones.
+template <class Kernel, class Shape, class Policy>
+struct DeviceTeam {
+  Kernel kernel;
+  std::int64_t num_programs;
+
+  KOKKOS_FUNCTION void operator()(const typename Policy::member_type& team) const {
+    const std::int64_t id =
+        std::int64_t{team.league_rank()} * Shape::programs_per_team + team.team_rank() / Shape::lanes;
+    if (Shape::programs_per_team > 1 && id >= num_programs) return;
+    kernel(DeviceProgram<typename Policy::member_type, Shape>(team, id, num_programs));
+  }
+};
+
+/// A host thread that runs consecutive programs.
+template <class Kernel, class Policy>
+struct HostTeam {
+  Kernel kernel;
+  std::int64_t num_programs;
+  std::int64_t programs_per_team;
+
+  void operator()(const typename Policy::member_type& team) const {
+    const std::int64_t begin = team.league_rank() * programs_per_team;
+    const std::int64_t end = std::min(begin + programs_per_team, num_programs);
+    for (std::int64_t id = begin; id < end; ++id) {
+      kernel(HostProgram(id, num_programs));
+    }
+  }
+};
+
+/// Elements a host thread works on before it comes back for more: small enough to stay in its own caches.
+inline constexpr std::int64_t host_grain = 16384;
+
+/// Runs `kernel` for programs 0 to num_programs - 1 of about `program_size` elements each. `Shape` is what one program
+/// is on a device.
+template <class Shape, class ExecutionSpace, class Kernel>
+void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel, std::int64_t num_programs,
+            [[maybe_unused]] std::int64_t program_size) {
+  if constexpr (on_host<ExecutionSpace>) {
+    using Policy = Kokkos::TeamPolicy<ExecutionSpace>;
+    const std::int64_t per_team = std::max<std::int64_t>(1, host_grain / std::max<std::int64_t>(1, program_size));
+    const std::int64_t league = (num_programs + per_team - 1) / per_team;
+    Kokkos::parallel_for(name, Policy(space, static_cast<int>(league), 1),
+                         HostTeam<Kernel, Policy>{kernel, num_programs, per_team});
+  } else {
+    using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, 1024 / Shape::team_size>>;
+    using Team = DeviceTeam<Kernel, Shape, Policy>;
+    constexpr int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes;
+    const std::int64_t league = (num_programs + Shape::programs_per_team - 1) / Shape::programs_per_team;
+    Policy policy(space, static_cast<int>(league), Shape::team_size);
+    if (scratch > 0) policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
+    Kokkos::parallel_for(name, policy, Team{kernel, num_programs});
+  }
+}
+
+/// Calls function(Shape{}) with the shape for spans of `size` elements that one program reduces as a whole: the fewest
+/// registers that hold the span. A team of 1024 was 2.5 times slower than one of 256 on an H200 (half, 4096 x 8192,
+/// dynamic token fp8), so teams stop at 512 and grow in vectors. On a host every shape is the same.
+template <class ExecutionSpace, class Element, class Function>
+void with_row_shape(std::int64_t size, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(Shape<1, 0>{});
+  } else {
+    const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
+    if (vectors <= 32) return function(Shape<32, 1>{});
+    if (vectors <= 128) return function(Shape<32, 4>{});
+    if (vectors <= 256) return function(Shape<256, 1>{});
+    if (vectors <= 512) return function(Shape<256, 2>{});
+    if (vectors <= 1024) return function(Shape<256, 4>{});
+    if (vectors <= 2048) return function(Shape<512, 4>{});
+    if (vectors <= 4096) return function(Shape<512, 8>{});
+    return function(Shape<512, 0>{});
+  }
+}
+
+/// The same for groups, many of which share a team. Group 128 of half is 8 lanes of two vectors, 64 of float the same.
+template <class ExecutionSpace, class Element, class Function>
+void with_group_shape(std::int64_t size, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(Shape<1, 0>{});
+  } else {
+    const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
+    if (vectors <= 8) return function(Shape<8, 1>{});
+    if (vectors <= 16) return function(Shape<8, 2>{});
+    if (vectors <= 32) return function(Shape<8, 4>{});
+    if (vectors <= 128) return function(Shape<32, 4>{});
+    return function(Shape<32, 0>{});
+  }
+}
+
+/// A tensor that programs stream through: rows of what belongs together, each cut into slices.
+template <class Element, class Code>
+struct Stream {
+  Rows<const Element> input;
+  Rows<Code> codes;
+  std::int64_t num_rows;
+  std::int64_t slices_per_row;
+  std::int64_t slice_size;
+
+  KQ_FUNCTION std::int64_t num_slices() const { return num_rows * slices_per_row; }
+  KQ_FUNCTION std::int64_t row(std::int64_t slice) const {
+    return slices_per_row == 1 ? slice : slice / slices_per_row;
+  }
+  KQ_FUNCTION std::int64_t begin(std::int64_t slice) const {
+    return slices_per_row == 1 ? 0 : slice % slices_per_row * slice_size;
+  }
+  KQ_FUNCTION Span<const Element> input_slice(std::int64_t slice) const {
+    return input.slice(row(slice), begin(slice), slice_size);
+  }
+  KQ_FUNCTION Span<Code> codes_slice(std::int64_t slice) const {
+    return codes.slice(row(slice), begin(slice), slice_size);
+  }
+};
+
+/// Calls function(Shape{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
+/// the row, a contiguous tensor is one long row. A device program holds four vectors a lane, so that as many loads are
+/// in flight; short rows and small tensors are cut finer, so that every multiprocessor has a part.
+template <class Element, class Code, class ExecutionSpace, class Buffers, class Function>
+void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
+                 const Function& function) {
+  const bool flat = whole && r.input_stride == r.hidden_size && r.codes_stride == r.hidden_size;
+  const std::int64_t rows = flat ? 1 : r.num_tokens;
+  const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
+  const auto stream = [&](std::int64_t slice_size) {
+    return Stream<Element, Code>{{static_cast<const Element*>(b.input), size, flat ? size : r.input_stride},
+                                 {static_cast<Code*>(b.codes), size, flat ? size : r.codes_stride},
+                                 rows,
+                                 (size + slice_size - 1) / slice_size,
+                                 slice_size};
+  };
+  if constexpr (on_host<ExecutionSpace>) {
+    function(Shape<1, 0>{}, stream(host_grain));
+  } else {
+    using Short = Shape<32, 4>;
+    using Fine = Shape<256, 1>;
+    using Wide = Shape<256, 4>;
+    if (!flat && size <= Short::capacity<Element>) return function(Short{}, stream(Short::capacity<Element>));
+    const bool small = rows * size < 4 * concurrency(space) * device::width<Element>;
+    if (small || (!flat && size <= Fine::capacity<Element>)) return function(Fine{}, stream(Fine::capacity<Element>));
+    function(Wide{}, stream(Wide::capacity<Element>));
+  }
+}
+
+/// Calls function(Format{}) with the type of a format.
+template <class Function>
+void with_format(Format format, const Function& function) {
+  switch (format) {
+    case Format::int8:
+      return function(Int8{});
+    case Format::fp8_e4m3fn:
+      return function(Fp8E4M3Fn{});
+    case Format::fp8_e5m2:
+      return function(Fp8E5M2{});
+    case Format::fp8_e4m3fnuz:
+      return function(Fp8E4M3Fnuz{});
+    case Format::fp8_e5m2fnuz:
+      return function(Fp8E5M2Fnuz{});
+  }
+}
+
+}  // namespace kq::detail
