@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Text from files and arguments, made fit for a message.
+
+#include <string>
+#include <string_view>
+
+namespace kqbench {
+
+/// `text` in single quotes, control and non-ASCII bytes as \xNN, cut to 200 characters: whatever a file or an argument
+/// holds, a message about it stays one line.
+std::string in_quotes(std::string_view text);
+
+}  // namespace kqbench

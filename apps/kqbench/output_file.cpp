@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/kqbench/output_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <system_error>
+
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/in_quotes.hpp"
+
+namespace kqbench {
+namespace {
+
+std::string reason(int error) {
+  return std::generic_category().message(error);
+}
+
+/// What a new file may be, as the user's umask says. There is no way to read the mask but to set it.
+mode_t new_file_mode() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return 0666 & ~mask;
+}
+
+}  // namespace
+
+OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path) {
+  const std::string name = in_quotes(shown_.native());
+  std::error_code ignored;
+  target_ = std::filesystem::weakly_canonical(path, ignored);
+  if (ignored || target_.empty()) target_ = path;
+
+  if (path.filename().empty()) throw UsageError(name + ": names no file; give a file name");
+  struct stat existing {};
+  const bool exists = ::stat(target_.c_str(), &existing) == 0;
+  if (exists && S_ISDIR(existing.st_mode)) throw UsageError(fmt::format("{}: is a folder; name a file in it", name));
+  if (exists && !S_ISREG(existing.st_mode)) {
+    throw UsageError(fmt::format("{}: is not a regular file; name one that may be replaced", name));
+  }
+  if (exists && ::access(target_.c_str(), W_OK) != 0) {
+    throw UsageError(fmt::format("{}: cannot be written: {}; choose another name", name, reason(errno)));
+  }
+
+  temporary_ = (target_.parent_path() / fmt::format(".{}.XXXXXX", target_.filename().native())).native();
+  descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+  if (descriptor_ < 0) {
+    const int error = errno;
+    const std::string message = fmt::format("{}: cannot be created: {}", name, reason(error));
+    if (error == ENOSPC || error == EIO || error == EMFILE || error == ENFILE) {
+      throw SystemError(message + "; make room and run again");
+    }
+    throw UsageError(message + "; choose a folder that exists and may be written to");
+  }
+  // Best effort: a file system without permissions refuses, and needs none.
+  [[maybe_unused]] const int changed = ::fchmod(descriptor_, exists ? existing.st_mode & 07777 : new_file_mode());
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(temporary_.c_str());
+}
+
+void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      throw SystemError(fmt::format("{}: cannot be written: {}; make room or choose another place",
+                                    in_quotes(shown_.native()), reason(errno)));
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+}
+
+void OutputFile::commit() {
+  const bool stored = ::fsync(descriptor_) == 0 || errno == EINVAL;  // EINVAL: a file system that cannot sync
+  const int error = errno;
+  const bool closed = ::close(descriptor_) == 0;
+  descriptor_ = -1;
+  if (!stored || !closed || std::rename(temporary_.c_str(), target_.c_str()) != 0) {
+    const int cause = stored ? errno : error;
+    ::unlink(temporary_.c_str());
+    throw SystemError(fmt::format("{}: cannot be written: {}; make room or choose another place",
+                                  in_quotes(shown_.native()), reason(cause)));
+  }
+}
+
+}  // namespace kqbench

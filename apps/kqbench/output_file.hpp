@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A file that appears whole or not at all.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace kqbench {
+
+/// Written under a temporary name in the folder of its target and renamed over it by commit(). A target that already
+/// exists keeps its permissions; a link is followed. Without commit() the target stays as it was.
+///
+/// Throws UsageError where the path cannot be written to (folder missing, not allowed, not a regular file) and
+/// SystemError where the system fails (disk full).
+class OutputFile {
+ public:
+  explicit OutputFile(const std::filesystem::path& path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  /// Bytes at an offset from the file's start; in any order. What no one writes reads as zero.
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+
+  /// On disk, then under its name. Nothing may be written afterwards.
+  void commit();
+
+ private:
+  std::filesystem::path shown_;   ///< as the user wrote it, for messages
+  std::filesystem::path target_;  ///< what it stands for, links followed
+  std::string temporary_;
+  int descriptor_ = -1;
+};
+
+}  // namespace kqbench
