@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What the device's memory can do at all, measured with plain streaming kernels: the scale that every row is held
+/// against.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "apps/kqbench/measure/timer.hpp"
+#include "backends/backend.hpp"
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+inline constexpr std::array all_stream_mixes = {StreamMix::read_only, StreamMix::write_only, StreamMix::copy,
+                                                StreamMix::read2_write1, StreamMix::read4_write1};
+std::string_view to_string(StreamMix mix);  ///< read, write, copy, 2:1, 4:1
+
+/// The mix whose share of reads is nearest to that of the traffic.
+StreamMix nearest_mix(const kq::Traffic& traffic);
+
+/// GB/s (10^9 bytes, reads and writes together) by mix; nothing for a mix that was not measured.
+class Ceilings {
+ public:
+  std::optional<double> gbps(StreamMix mix) const { return gbps_[static_cast<std::size_t>(mix)]; }
+  void set(StreamMix mix, double gbps) { gbps_[static_cast<std::size_t>(mix)] = gbps; }
+
+ private:
+  std::array<std::optional<double>, all_stream_mixes.size()> gbps_;
+};
+
+/// The best of all launch shapes of the device for each mix, in the order given. A pass streams through several times
+/// the last-level cache. When `budget_seconds` are spent, mixes not yet begun are left out. Where memory is short the
+/// passes shrink; if not even twice the cache fits, nothing is measured.
+Ceilings measure_ceilings(Device& device, std::span<const StreamMix> mixes, const Clock& clock,
+                          double budget_seconds = 0.9);
+
+}  // namespace kqbench

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The subcommands, one file each. Each adds its name and options to the program; if the command line chooses it, it
+/// sets `chosen` to what main() then runs.
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace kqbench {
+
+/// Does the work and returns the exit status; may throw UsageError, SystemError and DeviceError.
+using Action = std::function<int()>;
+
+void add_run(CLI::App& program, Action& chosen);  ///< also what runs without a subcommand
+void add_verify(CLI::App& program, Action& chosen);
+void add_list(CLI::App& program, Action& chosen);
+void add_compare(CLI::App& program, Action& chosen);
+void add_report(CLI::App& program, Action& chosen);
+void add_quantize(CLI::App& program, Action& chosen);
+
+}  // namespace kqbench
