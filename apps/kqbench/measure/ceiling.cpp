@@ -102,8 +102,7 @@ StreamMix nearest_mix(const kq::Traffic& traffic) {
   });
 }
 
-Ceilings measure_ceilings(Device& device, std::span<const StreamMix> mixes, const Clock& clock,
-                          double budget_seconds) {
+Ceilings measure_ceilings(Device& device, std::span<const StreamMix> mixes, const Clock& clock, double budget_seconds) {
   Ceilings ceilings;
   const double begin = clock();
   const std::uint64_t bytes = pass_bytes(device);

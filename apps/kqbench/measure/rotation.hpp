@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Cold caches by rotation: a request is run over several copies of its tensors in turn, so many that by the time a copy
-/// comes round again the cache has seen more than twice its size of other bytes.
+/// Cold caches by rotation: a request is run over several copies of its tensors in turn, so many that by the time a
+/// copy comes round again the cache has seen more than twice its size of other bytes.
 
 #include <cstdint>
 #include <string_view>
@@ -21,11 +21,11 @@ std::string_view to_string(Cache cache);
 
 /// What is known before rotating. All sizes in bytes.
 struct RotationLimits {
-  std::uint64_t bytes_per_launch = 0;     ///< that one launch moves at least
-  std::uint64_t cache_bytes = 0;          ///< of the last level; 0: not known
-  std::uint64_t memory_per_copy = 0;      ///< that one copy takes, with the outputs of every implementation
-  std::uint64_t memory_for_copies = 0;    ///< that all copies may take
-  std::int64_t most_copies = 1 << 14;     ///< beyond, capturing and checking take longer than measuring
+  std::uint64_t bytes_per_launch = 0;   ///< that one launch moves at least
+  std::uint64_t cache_bytes = 0;        ///< of the last level; 0: not known
+  std::uint64_t memory_per_copy = 0;    ///< that one copy takes, with the outputs of every implementation
+  std::uint64_t memory_for_copies = 0;  ///< that all copies may take
+  std::int64_t most_copies = 1 << 14;   ///< beyond, capturing and checking take longer than measuring
 };
 
 /// Where a device does not tell the size of its last-level cache: larger than any known to the author.

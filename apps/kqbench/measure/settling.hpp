@@ -9,8 +9,8 @@
 namespace kqbench {
 
 /// Fed with one observation a warm-up round. Settled when three rounds in a row have brought nothing new: no core clock
-/// that differs by more than 1 % from the one before them, or, on a device that does not tell its clock, no time that is
-/// shorter by more than 1 % than the shortest before.
+/// that differs by more than 1 % from the one before them, or, on a device that does not tell its clock, no time that
+/// is shorter by more than 1 % than the shortest before.
 class Settling {
  public:
   void observe(std::optional<double> core_mhz, double microseconds);

@@ -28,7 +28,9 @@ double binomial_half(std::size_t n, std::size_t k) {
 
 }  // namespace
 
-double median(std::span<const double> samples) { return median_of_sorted(sorted(samples)); }
+double median(std::span<const double> samples) {
+  return median_of_sorted(sorted(samples));
+}
 
 OrderRanks median_ranks(std::size_t n, double confidence) {
   const double allowed = (1.0 - confidence) / 2.0;

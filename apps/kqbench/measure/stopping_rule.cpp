@@ -19,8 +19,8 @@ std::string_view to_string(StopReason reason) {
   return "";
 }
 
-std::optional<StopReason> StoppingRule::after_round(std::span<const std::vector<double>> samples,
-                                                    std::int64_t launches, double seconds) {
+std::optional<StopReason> StoppingRule::after_round(std::span<const std::vector<double>> samples, std::int64_t launches,
+                                                    double seconds) {
   const auto count = static_cast<std::int64_t>(samples.front().size());
   if (count < limits_.min_samples || launches < limits_.min_launches) return std::nullopt;
   if (count >= next_look_) {

@@ -119,10 +119,11 @@ double Sampler::per_launch(double microseconds) const {
 }
 
 std::optional<std::string> why_not(Timing timing, const Device& device) {
-  const bool possible = timing == Timing::wall || (device.has_events() && (timing != Timing::graph || device.has_graphs()));
+  const bool possible =
+      timing == Timing::wall || (device.has_events() && (timing != Timing::graph || device.has_graphs()));
   if (possible) return std::nullopt;
-  return "the " + device.info().backend + " backend has no " +
-         (timing == Timing::graph ? "graphs" : "device events") + "; use --timing wall";
+  return "the " + device.info().backend + " backend has no " + (timing == Timing::graph ? "graphs" : "device events") +
+         "; use --timing wall";
 }
 
 std::unique_ptr<Sampler> make_sampler(Timing timing, Device& device, Work work, std::int64_t launches,

@@ -28,8 +28,8 @@ Clock steady_clock();
 
 /// What a sampler times: one implementation at work on copies in turn.
 struct Work {
-  std::function<std::int64_t()> enqueue_next;   ///< puts one launch on the stream, says which copy it works on
-  std::function<void(std::int64_t)> launched;   ///< called for every launch that really ran, graph replays' too
+  std::function<std::int64_t()> enqueue_next;  ///< puts one launch on the stream, says which copy it works on
+  std::function<void(std::int64_t)> launched;  ///< called for every launch that really ran, graph replays' too
 };
 
 /// Takes samples, each the mean time of a fixed number of launches.

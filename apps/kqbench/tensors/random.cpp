@@ -73,8 +73,8 @@ typename Element::Bits adversarial(const kq::Request& request, Fill fill, std::u
     case Fill::every_size:
       return static_cast<Bits>(sign | (magnitude >= Element::infinity ? magnitude & Element::largest : magnitude));
     case Fill::specials: {
-      static constexpr Bits specials[] = {
-          Element::infinity, 0, Element::largest, 1, Element::smallest_normal, Element::smallest_normal - 1};
+      static constexpr Bits specials[] = {Element::infinity,           0, Element::largest, 1, Element::smallest_normal,
+                                          Element::smallest_normal - 1};
       if (random % 16 != 0) return number();
       return static_cast<Bits>(sign | specials[(random >> 8) % std::size(specials)]);
     }

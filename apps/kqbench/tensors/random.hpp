@@ -29,8 +29,8 @@ constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t counter) {
 /// (Irwin and Hall), between -3.46 and 3.46.
 constexpr float random_normal(std::uint64_t seed, std::uint64_t counter) {
   const std::uint64_t bits = random_bits(seed, counter);
-  const auto sum = static_cast<std::int32_t>((bits & 0xffffu) + ((bits >> 16) & 0xffffu) + ((bits >> 32) & 0xffffu) +
-                                             (bits >> 48));
+  const auto sum =
+      static_cast<std::int32_t>((bits & 0xffffu) + ((bits >> 16) & 0xffffu) + ((bits >> 32) & 0xffffu) + (bits >> 48));
   return static_cast<float>(2 * sum - 4 * 0xffff) * 0x1.bb67aep-17f;  // 1 / (2 * 65536 / sqrt(3))
 }
 
@@ -53,8 +53,8 @@ inline constexpr Fill all_fills[] = {Fill::normal,   Fill::every_size, Fill::spe
                                      Fill::constant, Fill::subnormals, Fill::extremes, Fill::halves};
 
 /// The request's input, kq::input_bytes(request) bytes: rows at request.input_stride, the gap between them filled with
-/// large numbers that would spoil any amax they were counted in. Element (t, c) depends on seed, t * hidden_size + c and
-/// fill alone.
+/// large numbers that would spoil any amax they were counted in. Element (t, c) depends on seed, t * hidden_size + c
+/// and fill alone.
 std::vector<std::byte> make_input(const kq::Request& request, std::uint64_t seed, Fill fill = Fill::normal);
 
 }  // namespace kqbench
