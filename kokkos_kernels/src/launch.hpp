@@ -33,9 +33,13 @@ struct DeviceTeam {
   std::int64_t num_programs;
 
   KOKKOS_FUNCTION void operator()(const typename Policy::member_type& team) const {
-    const std::int64_t id =
-        std::int64_t{team.league_rank()} * Shape::programs_per_team + team.team_rank() / Shape::lanes;
-    if (Shape::programs_per_team > 1 && id >= num_programs) return;
+    std::int64_t id = team.league_rank();
+    if constexpr (Shape::programs_per_team > 1) {
+      id = id * Shape::programs_per_team + static_cast<unsigned>(team.team_rank()) / Shape::lanes;
+      // Where the last team has lanes to spare they repeat the last program, so that no lane of a wave is missing when
+      // its lanes exchange values; they write what the others write.
+      if (id >= num_programs) id = num_programs - 1;
+    }
     kernel(DeviceProgram<typename Policy::member_type, Shape>(team, id, num_programs));
   }
 };
@@ -71,7 +75,7 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
     Kokkos::parallel_for(name, Policy(space, static_cast<int>(league), 1),
                          HostTeam<Kernel, Policy>{kernel, num_programs, per_team});
   } else {
-    using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, 1024 / Shape::team_size>>;
+    using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, Shape::min_teams>>;
     using Team = DeviceTeam<Kernel, Shape, Policy>;
     constexpr int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes;
     const std::int64_t league = (num_programs + Shape::programs_per_team - 1) / Shape::programs_per_team;

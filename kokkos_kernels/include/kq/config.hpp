@@ -25,7 +25,7 @@
 #endif
 
 /// Before a loop that indexes registers: device compilers unroll it whole, so that every index is a constant.
-#if defined(__CUDACC__) || defined(__HIPCC__)
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
 #define KQ_UNROLL _Pragma("unroll")
 #else
 #define KQ_UNROLL

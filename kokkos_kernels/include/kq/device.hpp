@@ -217,18 +217,10 @@ inline constexpr int wave_size = 64;
 inline constexpr int wave_size = 32;
 #endif
 
-/// The value of the lane whose number differs in the bits of `mask`, within `Lanes` consecutive lanes of a wave which
-/// all call this.
-template <int Lanes>
+/// The value of the lane whose number differs in the bits of `mask`. Every lane of the wave calls this.
 KQ_FUNCTION float exchange(float value, [[maybe_unused]] int mask) {
 #if KQ_DEVICE_CUDA
-  unsigned members = 0xffffffffu;
-  if constexpr (Lanes < 32) {
-    unsigned lane;
-    asm("mov.u32 %0, %%laneid;" : "=r"(lane));
-    members = ((1u << Lanes) - 1u) << (lane & ~(Lanes - 1u));
-  }
-  return __shfl_xor_sync(members, value, mask);
+  return __shfl_xor_sync(0xffffffffu, value, mask);
 #elif KQ_DEVICE_HIP
   return __shfl_xor(value, mask);
 #else
@@ -236,12 +228,13 @@ KQ_FUNCTION float exchange(float value, [[maybe_unused]] int mask) {
 #endif
 }
 
-/// The greatest value among `Lanes` consecutive lanes of a wave (a power of two), in every one of them.
+/// The greatest value among `Lanes` consecutive lanes (a power of two), in every one of them. Every lane of the wave
+/// calls this.
 template <int Lanes>
 KQ_FUNCTION float max_over_lanes(float value) {
   static_assert(Lanes <= 64 && (Lanes & (Lanes - 1)) == 0);
   for (int mask = Lanes / 2; mask > 0; mask /= 2) {
-    value = max_number(value, exchange<Lanes>(value, mask));
+    value = max_number(value, exchange(value, mask));
   }
   return value;
 }

@@ -18,6 +18,7 @@
 #define KQ_HOST_F16C 0
 #endif
 
+#include "kq/config.hpp"
 #include "kq/element.hpp"
 
 namespace kq::host {
@@ -27,7 +28,7 @@ inline constexpr std::int64_t block_size = 1024;
 
 /// The exact floats of `size` elements.
 template <class Element>
-inline void to_floats(const Element* in, float* out, std::int64_t size) {
+KQ_FUNCTION void to_floats(const Element* in, float* out, std::int64_t size) {
   std::int64_t i = 0;
 #if KQ_HOST_F16C
   if constexpr (std::is_same_v<Element, half>) {
@@ -43,13 +44,13 @@ inline void to_floats(const Element* in, float* out, std::int64_t size) {
 
 /// Calls function(floats, begin, count) for consecutive blocks of the elements.
 template <class Element, class Function>
-inline void for_each_block(const Element* in, std::int64_t size, const Function& function) {
+KQ_FUNCTION void for_each_block(const Element* in, std::int64_t size, const Function& function) {
   if constexpr (std::is_same_v<Element, float>) {
     function(in, std::int64_t{0}, size);
   } else {
     alignas(64) float floats[block_size];
     for (std::int64_t begin = 0; begin < size; begin += block_size) {
-      const std::int64_t count = std::min(block_size, size - begin);
+      const std::int64_t count = size - begin < block_size ? size - begin : block_size;
       to_floats(in + begin, floats, count);
       function(static_cast<const float*>(floats), begin, count);
     }
@@ -62,21 +63,21 @@ struct Pattern {
   using Unsigned = std::uint16_t;
   using Signed = std::int16_t;
   static constexpr Unsigned infinity = std::is_same_v<Element, half> ? 0x7c00 : 0x7f80;
-  static Unsigned bits(Element x) { return x.bits; }
-  static Element element(Unsigned bits) { return {bits}; }
+  KQ_FUNCTION static Unsigned bits(Element x) { return x.bits; }
+  KQ_FUNCTION static Element element(Unsigned bits) { return {bits}; }
 };
 template <>
 struct Pattern<float> {
   using Unsigned = std::uint32_t;
   using Signed = std::int32_t;
   static constexpr Unsigned infinity = 0x7f800000u;
-  static Unsigned bits(float x) { return std::bit_cast<std::uint32_t>(x); }
-  static float element(Unsigned bits) { return std::bit_cast<float>(bits); }
+  KQ_FUNCTION static Unsigned bits(float x) { return std::bit_cast<std::uint32_t>(x); }
+  KQ_FUNCTION static float element(Unsigned bits) { return std::bit_cast<float>(bits); }
 };
 
 /// max |x|; NaN is left out, 0 where nothing is left.
 template <class Element>
-inline float max_magnitude(const Element* x, std::int64_t size) {
+KQ_FUNCTION float max_magnitude(const Element* x, std::int64_t size) {
   using P = Pattern<Element>;
   using Unsigned = typename P::Unsigned;
   constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
@@ -92,7 +93,7 @@ inline float max_magnitude(const Element* x, std::int64_t size) {
 /// min and max; NaN is left out, +inf and -inf where nothing is left. A negative number's magnitude bits are flipped,
 /// so that signed integers are in the order of the numbers.
 template <class Element>
-inline std::pair<float, float> range(const Element* x, std::int64_t size) {
+KQ_FUNCTION std::pair<float, float> range(const Element* x, std::int64_t size) {
   using P = Pattern<Element>;
   using Unsigned = typename P::Unsigned;
   using Signed = typename P::Signed;

@@ -151,7 +151,7 @@ class Divisor {
     float quotient = correct(dividend, estimate);
     if constexpr (std::is_same_v<Element, float>) quotient = correct(dividend, quotient);
     // Beyond any format's range a step may overflow; there the estimate saturates as the quotient would.
-    return estimate > 0x1p20f || estimate < -0x1p20f ? estimate : quotient;
+    return __builtin_fabsf(estimate) > 0x1p20f ? estimate : quotient;
   }
 
  private:

@@ -18,6 +18,7 @@
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kq/config.hpp"
 #include "kq/device.hpp"
@@ -69,6 +70,9 @@ struct Shape {
   static constexpr bool in_registers = Vectors > 0;
   static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
   static constexpr int programs_per_team = team_size / Lanes;
+  /// Teams a multiprocessor should hold at once, which bounds a thread's registers: 64 of them for most shapes, 128
+  /// where the tile alone takes 32.
+  static constexpr int min_teams = (Vectors >= 8 ? 512 : 1024) / team_size;
 
   /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its edges.
   template <class Element>
@@ -76,26 +80,27 @@ struct Shape {
 };
 
 /// A span as vectors: those wholly inside it and aligned to 16 bytes are its body, what is left at both ends its edges.
-template <class Element>
+/// `Index` counts elements: 32 bits where the span is known to fit in registers.
+template <class Element, class Index>
 struct VectorLayout {
-  std::int32_t head;  ///< elements before the body
-  std::int64_t body;  ///< vectors
-  std::int32_t tail;  ///< elements after it
+  Index head;  ///< elements before the body
+  Index body;  ///< vectors
+  Index tail;  ///< elements after it
 
   KQ_FUNCTION explicit VectorLayout(Span<const Element> span) {
-    constexpr int width = device::width<Element>;
-    const auto misalignment =
-        static_cast<std::int32_t>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
-    head = misalignment == 0 ? 0 : width - misalignment;
-    if (head > span.size) head = static_cast<std::int32_t>(span.size);
-    body = (span.size - head) / width;
-    tail = static_cast<std::int32_t>(span.size - head - body * width);
+    constexpr Index width = device::width<Element>;
+    const auto size = static_cast<Index>(span.size);
+    const auto begin = static_cast<Index>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
+    head = begin == 0 ? 0 : width - begin;
+    head = head < size ? head : size;
+    body = static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size - head) / width);
+    tail = size - head - body * width;
   }
 
-  KQ_FUNCTION std::int64_t vector_begin(std::int64_t vector) const { return head + vector * device::width<Element>; }
-  KQ_FUNCTION std::int32_t edges() const { return head + tail; }
-  KQ_FUNCTION std::int64_t edge_index(std::int32_t edge) const {
-    return edge < head ? edge : edge + body * device::width<Element>;
+  KQ_FUNCTION Index vector_begin(Index vector) const { return head + vector * Index{device::width<Element>}; }
+  KQ_FUNCTION Index edges() const { return head + tail; }
+  KQ_FUNCTION Index edge_index(Index edge) const {
+    return edge < head ? edge : edge + body * Index{device::width<Element>};
   }
 };
 
@@ -128,7 +133,7 @@ class DeviceTile {
         if (vector < layout_.body) on_vector(vectors_[n], layout_.vector_begin(vector));
       }
     } else {
-      for (std::int64_t vector = lane_; vector < layout_.body; vector += Shape::lanes) {
+      for (Index vector = lane_; vector < layout_.body; vector += Shape::lanes) {
         on_vector(load(vector), layout_.vector_begin(vector));
       }
     }
@@ -143,15 +148,16 @@ class DeviceTile {
   }
 
  private:
+  using Index = std::conditional_t<Shape::in_registers, std::int32_t, std::int64_t>;
   static constexpr int held_vectors = Shape::in_registers ? Shape::vectors : 1;
   static constexpr int held_edges = (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
 
-  KQ_FUNCTION device::Vector16 load(std::int64_t vector) const {
+  KQ_FUNCTION device::Vector16 load(Index vector) const {
     return device::load16(span_.data + layout_.vector_begin(vector));
   }
 
   Span<const Element> span_;
-  VectorLayout<Element> layout_;
+  VectorLayout<Element, Index> layout_;
   int lane_;
   device::Vector16 vectors_[held_vectors];
   Element edges_[held_edges];
@@ -162,8 +168,11 @@ template <class Team, class Shape>
 class DeviceProgram {
  public:
   KQ_FUNCTION DeviceProgram(const Team& team, std::int64_t id, std::int64_t count)
-      : team_(team), id_(id), count_(count), lane_(team.team_rank() % Shape::lanes) {
-    if constexpr (scratch_bytes > 0) slots_ = static_cast<float*>(team.team_scratch(0).get_shmem(scratch_bytes));
+      : team_(team),
+        id_(id),
+        count_(count),
+        lane_(static_cast<int>(static_cast<unsigned>(team.team_rank()) % Shape::lanes)) {
+    if constexpr (scratch_bytes > 0) slots_ = static_cast<float*>(team.team_scratch(0).get_shmem(int{scratch_bytes}));
   }
 
   /// Team scratch memory that a program needs.
@@ -310,41 +319,42 @@ struct HostTile {
 };
 
 /// One program on a host: a single thread. Every loop is over consecutive elements without a branch in its body.
+/// (Marked for devices too, because kernels are, but never called there.)
 class HostProgram {
  public:
-  HostProgram(std::int64_t id, std::int64_t count) : id_(id), count_(count) {}
+  KQ_FUNCTION HostProgram(std::int64_t id, std::int64_t count) : id_(id), count_(count) {}
 
-  std::int64_t id() const { return id_; }
-  std::int64_t count() const { return count_; }
+  KQ_FUNCTION std::int64_t id() const { return id_; }
+  KQ_FUNCTION std::int64_t count() const { return count_; }
 
   template <class Element>
-  HostTile<Element> load(Span<const Element> span) const {
+  KQ_FUNCTION HostTile<Element> load(Span<const Element> span) const {
     return {span};
   }
 
   template <class Element>
-  float max_magnitude(const HostTile<Element>& tile) const {
+  KQ_FUNCTION float max_magnitude(const HostTile<Element>& tile) const {
     return host::max_magnitude(tile.span.data, tile.span.size);
   }
 
   template <class Element>
-  Range range(const HostTile<Element>& tile) const {
+  KQ_FUNCTION Range range(const HostTile<Element>& tile) const {
     const auto [min, max] = host::range(tile.span.data, tile.span.size);
     return {min, max};
   }
 
   template <class Element>
-  float partial_magnitude(const HostTile<Element>& tile) const {
+  KQ_FUNCTION float partial_magnitude(const HostTile<Element>& tile) const {
     return max_magnitude(tile);
   }
   template <class Element>
-  Range partial_range(const HostTile<Element>& tile) const {
+  KQ_FUNCTION Range partial_range(const HostTile<Element>& tile) const {
     return range(tile);
   }
-  float max(float partial) const { return partial; }
+  KQ_FUNCTION float max(float partial) const { return partial; }
 
   template <class Element, class Code, class Quantizer>
-  void store(Span<Code> codes, const HostTile<Element>& tile, const Quantizer& quantizer) const {
+  KQ_FUNCTION void store(Span<Code> codes, const HostTile<Element>& tile, const Quantizer& quantizer) const {
     host::for_each_block(tile.span.data, tile.span.size, [&](const float* x, std::int64_t begin, std::int64_t size) {
       Code* const out = codes.data + begin;
       for (std::int64_t i = 0; i < size; ++i) {
@@ -354,7 +364,7 @@ class HostProgram {
   }
 
   template <class Element, class Code, class QuantizerOf>
-  void store_each(Span<Code> codes, const HostTile<Element>& tile, const QuantizerOf& quantizer_of) const {
+  KQ_FUNCTION void store_each(Span<Code> codes, const HostTile<Element>& tile, const QuantizerOf& quantizer_of) const {
     host::for_each_block(tile.span.data, tile.span.size, [&](const float* x, std::int64_t begin, std::int64_t size) {
       Code* const out = codes.data + begin;
       for (std::int64_t i = 0; i < size; ++i) {
@@ -364,11 +374,13 @@ class HostProgram {
   }
 
   template <class T>
-  void store(T* address, T value) const {
+  KQ_FUNCTION void store(T* address, T value) const {
     *address = value;
   }
 
-  float max_of(const float* values, std::int64_t size) const { return *std::max_element(values, values + size); }
+  KQ_FUNCTION float max_of(const float* values, std::int64_t size) const {
+    return *std::max_element(values, values + size);
+  }
 
  private:
   std::int64_t id_;
