@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# kq_choose_host_arch(<variable>): the value for -march that KQ_HOST_ARCH stands for, or "baseline" for none.
+
+# Whether the processor of this machine has what x86-64-v3 names beyond x86-64-v2, and the compiler knows the name.
+function(kq_machine_runs_x86_64_v3 result)
+  set(${result} FALSE PARENT_SCOPE)
+  if(CMAKE_CROSSCOMPILING OR NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$" OR NOT EXISTS /proc/cpuinfo)
+    return()
+  endif()
+  file(STRINGS /proc/cpuinfo flags LIMIT_COUNT 1 REGEX "^flags")
+  foreach(feature avx2 bmi1 bmi2 f16c fma abm movbe)
+    if(NOT flags MATCHES " ${feature}( |$)")
+      return()
+    endif()
+  endforeach()
+  include(CheckCXXCompilerFlag)
+  check_cxx_compiler_flag(-march=x86-64-v3 KQ_COMPILER_HAS_X86_64_V3)
+  if(KQ_COMPILER_HAS_X86_64_V3)
+    set(${result} TRUE PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(kq_choose_host_arch variable)
+  set(arch ${KQ_HOST_ARCH})
+  if(arch STREQUAL "auto")
+    kq_machine_runs_x86_64_v3(runs_v3)
+    if(runs_v3)
+      set(arch x86-64-v3)
+    else()
+      set(arch baseline)
+    endif()
+  endif()
+  set(${variable} ${arch} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# kq_options: what every target of this project is compiled with, and two functions that give a source file to the
+# compiler it needs:
+#
+#   kq_kokkos_sources(<target> <file>...)   includes Kokkos: compiled for the device that Kokkos was built for
+#   kq_gpu_sources(<target> <file>...)      native device code: compiled as CUDA, or as HIP by the C++ compiler hipcc
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
+endif()
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(KQBENCH_CUDA AND KQBENCH_HIP)
+  message(FATAL_ERROR "KQBENCH_CUDA and KQBENCH_HIP are both ON: one build serves one vendor; configure two builds")
+endif()
+
+add_library(kq_options INTERFACE)
+target_compile_features(kq_options INTERFACE cxx_std_20)
+
+# --- languages: host C++, and for a device CUDA (nvcc) or HIP (hipcc is then the compiler of everything) --------------
+
+if(KQBENCH_CUDA)
+  include(KqCuda)
+endif()
+if(KQBENCH_HIP)
+  include(KqHip)
+endif()
+
+# Each function takes options for one kind of compilation: kq_host_options also reaches the host side of a CUDA file.
+function(kq_host_options)
+  string(REPLACE ";" "," joined "${ARGN}")
+  target_compile_options(kq_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${ARGN}>
+                                              $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${joined}>)
+endfunction()
+function(kq_cuda_options)
+  target_compile_options(kq_options INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:${ARGN}>)
+endfunction()
+
+# --- the same bits everywhere: no contraction into fused multiply-adds, no fast-math -----------------------------------
+
+kq_host_options(-ffp-contract=off)
+kq_cuda_options(-fmad=false)
+
+# --- the host's architecture ------------------------------------------------------------------------------------------
+
+set(KQ_HOST_ARCH auto CACHE STRING
+    "Host instruction set: auto (x86-64-v3 if this machine runs it, else baseline), baseline, or a value for -march")
+set_property(CACHE KQ_HOST_ARCH PROPERTY STRINGS auto baseline x86-64-v3 x86-64-v4 native)
+include(KqHostArch)
+kq_choose_host_arch(KQ_HOST_ARCH_NAME)
+message(STATUS "Host instruction set: ${KQ_HOST_ARCH_NAME}")
+if(NOT KQ_HOST_ARCH_NAME STREQUAL "baseline")
+  if(KQBENCH_HIP)
+    target_compile_options(kq_options INTERFACE "SHELL:-Xarch_host -march=${KQ_HOST_ARCH_NAME}")
+  else()
+    kq_host_options(-march=${KQ_HOST_ARCH_NAME})
+  endif()
+endif()
+
+# --- warnings ---------------------------------------------------------------------------------------------------------
+
+set(warnings -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual)
+kq_host_options(${warnings})
+target_compile_options(kq_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wpedantic>)  # nvcc's own output is not pedantic
+if(KQBENCH_WERROR)
+  kq_host_options(-Werror)
+  kq_cuda_options(-Werror=all-warnings)
+endif()
+
+# --- line numbers for profilers, at no cost to the code -----------------------------------------------------------------
+
+target_compile_options(kq_options INTERFACE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-g1>
+                                            $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CUDA>>:-lineinfo>)
+
+# --- sources that need a device compiler --------------------------------------------------------------------------------
+
+function(kq_add_sources language target)
+  set(files)
+  foreach(file IN LISTS ARGN)
+    get_filename_component(path ${file} ABSOLUTE)
+    list(APPEND files ${path})
+  endforeach()
+  target_sources(${target} PRIVATE ${files})
+  if(language STREQUAL "CUDA")
+    set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CUDA)
+  elseif(language STREQUAL "HIP")
+    set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;hip")
+  endif()
+endfunction()
+
+function(kq_gpu_sources target)
+  if(KQBENCH_CUDA)
+    kq_add_sources(CUDA ${target} ${ARGN})
+  elseif(KQBENCH_HIP)
+    kq_add_sources(HIP ${target} ${ARGN})
+  else()
+    message(FATAL_ERROR "kq_gpu_sources(${target}): this build has neither KQBENCH_CUDA nor KQBENCH_HIP")
+  endif()
+endfunction()
+
+function(kq_kokkos_sources target)
+  kq_add_sources("${KQ_KOKKOS_LANGUAGE}" ${target} ${ARGN})
+  target_link_libraries(${target} PRIVATE Kokkos::kokkos)
+endfunction()
