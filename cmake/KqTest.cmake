@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# kq_add_test(<name> SOURCES <file>... [KOKKOS_SOURCES <file>...] LIBRARIES <target>...)
+#
+# A GoogleTest program test_<name>, and one ctest entry <name> that runs all of it. KOKKOS_SOURCES are those that
+# include Kokkos. KQ_GOLDEN_DIR is a string in every source: the folder of the recorded files.
+
+function(kq_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 test "" "" "SOURCES;KOKKOS_SOURCES;LIBRARIES")
+  if(test_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "kq_add_test(${name}): unknown arguments ${test_UNPARSED_ARGUMENTS}")
+  endif()
+  add_executable(test_${name} ${test_SOURCES})
+  if(test_KOKKOS_SOURCES)
+    kq_kokkos_sources(test_${name} ${test_KOKKOS_SOURCES})
+  endif()
+  target_link_libraries(test_${name} PRIVATE kq_options ${test_LIBRARIES} GTest::gtest GTest::gtest_main)
+  target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(test_${name} PRIVATE KQ_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  add_test(NAME ${name} COMMAND test_${name})
+endfunction()
