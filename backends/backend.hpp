@@ -88,6 +88,7 @@ struct DeviceInfo {
   std::uint64_t memory_bytes = 0;
   std::uint64_t cache_bytes = 0;  ///< last level
   int compute_units = 0;          ///< multiprocessors, compute units or threads in use
+  bool host_memory = false;       ///< its memory is the host's: what one takes, the other lacks
 };
 
 /// Readings of a moment; nothing where the device or its management library does not tell.

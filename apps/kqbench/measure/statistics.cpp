@@ -56,6 +56,17 @@ PairedRatio paired_ratio(std::span<const double> a, std::span<const double> b, d
   return {median(ratios), median_interval(ratios, confidence)};
 }
 
+bool halves_differ(std::span<const double> samples, double tolerance) {
+  const std::span<const double> first = samples.first(samples.size() / 2);
+  const std::span<const double> second = samples.last(samples.size() / 2);
+  if (first.empty()) return false;
+  const double before = median(first);
+  if (std::abs(median(second) - before) <= tolerance * before) return false;
+  const Interval a = median_interval(first);
+  const Interval b = median_interval(second);
+  return a.high < b.low || b.high < a.low;
+}
+
 double relative_half_width(const Interval& interval, double centre) {
   return std::max(centre - interval.low, interval.high - centre) / centre;
 }

@@ -43,6 +43,10 @@ struct PairedRatio {
 };
 PairedRatio paired_ratio(std::span<const double> a, std::span<const double> b, double confidence = 0.95);
 
+/// True if something changed while the samples were taken: the medians of their first and second half differ by more
+/// than `tolerance` of the first, and the halves' intervals do not overlap.
+bool halves_differ(std::span<const double> samples, double tolerance = 0.05);
+
 /// The larger distance of an interval's ends from `centre`, as a fraction of it.
 double relative_half_width(const Interval& interval, double centre);
 

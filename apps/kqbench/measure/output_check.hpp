@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Truth: the bytes an implementation left behind, held against those it had to leave, the ones around them included.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backends/backend.hpp"
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+/// Where the outputs of one launch lie in a block of memory, and how they are filled beforehand: codes, scales and zero
+/// points one after the other, each at a multiple of 256 bytes and followed by at least 64 bytes that nothing may
+/// write.
+class OutputLayout {
+ public:
+  /// Scales and zero points take no room where the request is static: they are inputs there.
+  explicit OutputLayout(const kq::Request& request);
+
+  std::size_t bytes() const { return bytes_; }  ///< of the block, a multiple of 256
+
+  std::size_t codes() const { return 0; }  ///< offset
+  std::size_t scales() const { return scales_; }
+  std::size_t zero_points() const { return zero_points_; }
+
+  /// The block as it must be after a launch if every byte was `poison` before: the expected outputs, and poison in
+  /// between (gaps between rows, guards).
+  std::vector<std::byte> image(const kq::Request& request, const Outputs& expected, std::byte poison) const;
+
+  /// What a byte of the block is: "codes[token 3, channel 17]", "scales[5]", "a guard after the scales".
+  std::string describe(const kq::Request& request, std::size_t offset) const;
+
+ private:
+  std::size_t scales_ = 0;
+  std::size_t zero_points_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+/// The first wrong byte, and how many there are.
+struct Mismatch {
+  std::int64_t copy = 0;  ///< of those an implementation works on in turn
+  std::string where;      ///< OutputLayout::describe
+  std::string expected;   ///< hexadecimal: a code, a scale, a zero point
+  std::string found;
+  bool untouched = false;       ///< still poison: never written
+  std::size_t wrong_bytes = 0;  ///< in that copy
+  std::size_t bytes = 0;        ///< compared in that copy
+
+  /// "codes[token 3, channel 17] is 0x7f and must be 0x7e; 12 of 8192 bytes of copy 0 are wrong".
+  std::string message() const;
+};
+
+/// Nothing if `found` equals `image`.
+std::optional<Mismatch> compare(const kq::Request& request, const OutputLayout& layout,
+                                std::span<const std::byte> image, std::span<const std::byte> found, std::byte poison);
+
+}  // namespace kqbench
