@@ -120,6 +120,12 @@ void with_group_shape(std::int64_t size, const Function& function) {
   }
 }
 
+/// a / b for non-negative numbers, in 32 bits where both fit: a device divides those several times as fast.
+KQ_FUNCTION std::int64_t divide(std::int64_t a, std::int64_t b) {
+  if (((a | b) >> 32) == 0) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
+  return a / b;
+}
+
 /// A tensor that programs stream through: rows of what belongs together, each cut into slices.
 template <class Element, class Code>
 struct Stream {
@@ -131,10 +137,10 @@ struct Stream {
 
   KQ_FUNCTION std::int64_t num_slices() const { return num_rows * slices_per_row; }
   KQ_FUNCTION std::int64_t row(std::int64_t slice) const {
-    return slices_per_row == 1 ? slice : slice / slices_per_row;
+    return slices_per_row == 1 ? slice : divide(slice, slices_per_row);
   }
   KQ_FUNCTION std::int64_t begin(std::int64_t slice) const {
-    return slices_per_row == 1 ? 0 : slice % slices_per_row * slice_size;
+    return (slice - row(slice) * slices_per_row) * slice_size;
   }
   KQ_FUNCTION Span<const Element> input_slice(std::int64_t slice) const {
     return input.slice(row(slice), begin(slice), slice_size);
