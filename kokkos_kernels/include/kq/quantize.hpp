@@ -71,6 +71,11 @@ std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request)
 template <class ExecutionSpace>
 void enqueue(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
 
+/// The way back: output[token * hidden_size + column] = decode(code) * scale for fp8, (code - zero_point) * scale for
+/// int8, in binary32. Reads codes, scales and zero points; the input is not looked at.
+template <class ExecutionSpace>
+void enqueue_dequantize(const ExecutionSpace& space, const Request& request, const Buffers& buffers, float* output);
+
 namespace detail {
 
 [[noreturn]] inline void reject(const std::string& field, const std::string& reason) {
