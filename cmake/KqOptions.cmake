@@ -40,7 +40,9 @@ endfunction()
 
 # --- the same bits everywhere: no contraction into fused multiply-adds, no fast-math -----------------------------------
 
-kq_host_options(-ffp-contract=off)
+# Nothing here reads floating-point exception flags or errno; while they count, compilers leave loops with a comparison
+# unvectorized.
+kq_host_options(-ffp-contract=off -fno-trapping-math -fno-math-errno)
 kq_cuda_options(-fmad=false)
 
 # --- the host's architecture ------------------------------------------------------------------------------------------

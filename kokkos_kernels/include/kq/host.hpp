@@ -42,17 +42,23 @@ KQ_FUNCTION void to_floats(const Element* in, float* out, std::int64_t size) {
   }
 }
 
-/// Calls function(floats, begin, count) for consecutive blocks of the elements.
-template <class Element, class Function>
-KQ_FUNCTION void for_each_block(const Element* in, std::int64_t size, const Function& function) {
+/// out[i] = function(in[i] as float, i). Input and output do not overlap. The function is taken by value, so that
+/// nothing it holds can be thought to change with a store to `out`.
+template <class Element, class Code, class Function>
+KQ_FUNCTION void map(const Element* in, Code* __restrict out, std::int64_t size, const Function function) {
   if constexpr (std::is_same_v<Element, float>) {
-    function(in, std::int64_t{0}, size);
+    for (std::int64_t i = 0; i < size; ++i) {
+      out[i] = function(in[i], i);
+    }
   } else {
     alignas(64) float floats[block_size];
     for (std::int64_t begin = 0; begin < size; begin += block_size) {
       const std::int64_t count = size - begin < block_size ? size - begin : block_size;
       to_floats(in + begin, floats, count);
-      function(static_cast<const float*>(floats), begin, count);
+      Code* __restrict const block = out + begin;
+      for (std::int64_t i = 0; i < count; ++i) {
+        block[i] = function(floats[i], begin + i);
+      }
     }
   }
 }
@@ -80,14 +86,16 @@ template <class Element>
 KQ_FUNCTION float max_magnitude(const Element* x, std::int64_t size) {
   using P = Pattern<Element>;
   using Unsigned = typename P::Unsigned;
+  using Signed = typename P::Signed;
   constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
-  Unsigned max = 0;
+  constexpr Signed infinity = static_cast<Signed>(P::infinity);
+  Signed max = 0;
   for (std::int64_t i = 0; i < size; ++i) {
-    const Unsigned magnitude = P::bits(x[i]) & magnitude_mask;
-    const Unsigned number = magnitude > P::infinity ? Unsigned{0} : magnitude;
+    const Signed magnitude = static_cast<Signed>(P::bits(x[i]) & magnitude_mask);
+    const Signed number = magnitude <= infinity ? magnitude : Signed{0};
     max = number > max ? number : max;
   }
-  return to_float(P::element(max));
+  return to_float(P::element(static_cast<Unsigned>(max)));
 }
 
 /// min and max; NaN is left out, +inf and -inf where nothing is left. A negative number's magnitude bits are flipped,

@@ -355,22 +355,14 @@ class HostProgram {
 
   template <class Element, class Code, class Quantizer>
   KQ_FUNCTION void store(Span<Code> codes, const HostTile<Element>& tile, const Quantizer& quantizer) const {
-    host::for_each_block(tile.span.data, tile.span.size, [&](const float* x, std::int64_t begin, std::int64_t size) {
-      Code* const out = codes.data + begin;
-      for (std::int64_t i = 0; i < size; ++i) {
-        out[i] = quantizer.code(x[i]);
-      }
-    });
+    host::map(tile.span.data, codes.data, tile.span.size,
+              [quantizer](float x, std::int64_t) { return quantizer.code(x); });
   }
 
   template <class Element, class Code, class QuantizerOf>
   KQ_FUNCTION void store_each(Span<Code> codes, const HostTile<Element>& tile, const QuantizerOf& quantizer_of) const {
-    host::for_each_block(tile.span.data, tile.span.size, [&](const float* x, std::int64_t begin, std::int64_t size) {
-      Code* const out = codes.data + begin;
-      for (std::int64_t i = 0; i < size; ++i) {
-        out[i] = quantizer_of(begin + i).code(x[i]);
-      }
-    });
+    host::map(tile.span.data, codes.data, tile.span.size,
+              [quantizer_of](float x, std::int64_t i) { return quantizer_of(i).code(x); });
   }
 
   template <class T>
