@@ -6,19 +6,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
+#include "apps/kqbench/tensors/scale_finder.hpp"
 #include "backends/backend.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
-
-/// Scales and zero points for a static scheme, as the user gives them: one number for all spans.
-struct GivenScale {
-  std::optional<float> scale;
-  std::optional<std::int32_t> zero_point;
-};
 
 struct Problem {
   kq::Request request;                    ///< resolved

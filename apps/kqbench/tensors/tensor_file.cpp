@@ -92,19 +92,21 @@ kq::Element element_of(const TensorFile& file, const StoredTensor& tensor, std::
   return *element;
 }
 
+void require_memory(const TensorFile& file, std::uint64_t bytes) {
+  const auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
+  const std::uint64_t memory = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (bytes > memory) {
+    throw UsageError(fmt::format("{}: needs {} bytes of memory, this machine has {}; take a smaller tensor",
+                                 file.name(), bytes, memory));
+  }
+}
+
 InputTensor load_input(const std::filesystem::path& path, std::string_view tensor_name,
                        std::optional<kq::Element> wanted) {
   const TensorFile file(path);
   const StoredTensor& tensor = file.find(tensor_name);
   InputTensor input{element_of(file, tensor, wanted), tensor.num_tokens(), tensor.hidden_size(), {}};
-  const auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
-  const auto memory = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  if (tensor.bytes > memory) {
-    throw UsageError(
-        fmt::format("{}: the tensor's {} bytes do not fit into this machine's {} bytes of memory; choose a "
-                    "smaller one",
-                    file.name(), tensor.bytes, memory));
-  }
+  require_memory(file, tensor.bytes);
   input.bytes.resize(tensor.bytes);
   file.read_rows(tensor, 0, input.bytes);
   return input;

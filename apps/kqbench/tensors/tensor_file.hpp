@@ -45,6 +45,9 @@ class TensorFile {
 /// bfloat16. Throws UsageError where it is none of these or not the one `wanted`, and where the tensor is empty.
 kq::Element element_of(const TensorFile& file, const StoredTensor& tensor, std::optional<kq::Element> wanted);
 
+/// Throws UsageError if this machine has less memory than the `bytes` that work on the file takes.
+void require_memory(const TensorFile& file, std::uint64_t bytes);
+
 /// A whole tensor in memory: what `run` and `verify` use in place of random numbers.
 struct InputTensor {
   kq::Element element = kq::Element::half;

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Scales that follow from data which is seen block of rows by block of rows.
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+/// Scales and zero points for a static scheme, as the user gives them: one number for all spans.
+struct GivenScale {
+  std::optional<float> scale;
+  std::optional<std::int32_t> zero_point;
+};
+
+/// Every span's scale, and its zero point where the scheme is asymmetric.
+struct StaticScales {
+  std::vector<float> scales;
+  std::vector<std::int32_t> zero_points;
+};
+
+/// The least and the largest number seen; min > max if there was none.
+struct Range {
+  float min = std::numeric_limits<float>::infinity();
+  float max = -std::numeric_limits<float>::infinity();
+};
+
+/// Scales for a static scheme that are not given: those that just hold each span's finite numbers. amax / qmax, or
+/// kq::affine_scale for an asymmetric scheme; a span of zeros gets scale 1.
+class ScaleFinder {
+ public:
+  /// `whole` is the whole tensor's request: valid, resolved and static.
+  ScaleFinder(const kq::Request& whole, const GivenScale& given);
+
+  /// True if the data has a say in the scales; otherwise nothing need be added.
+  bool needs_data() const;
+
+  /// Rows first_token and on of the tensor: block.num_tokens of them, in the strides of `block`.
+  void add(const kq::Request& block, std::int64_t first_token, const void* input);
+
+  StaticScales scales() const;
+
+ private:
+  kq::Request whole_;
+  GivenScale given_;
+  std::vector<Range> ranges_;  ///< one a span; empty if the data is not needed
+};
+
+/// The least and the largest element of a tensor, infinities counting, NaN not: what the scale of a dynamic tensor
+/// depends on, for every format.
+class ExtremesFinder {
+ public:
+  void add(const kq::Request& block, const void* input);
+
+  /// Fills two rows of hidden_size elements: the least element all along the first, the largest all along the second.
+  /// A block of the tensor with these rows added has the whole tensor's scale. NaN where there was no number.
+  void write_rows(const kq::Request& request, std::span<std::byte> rows) const;
+
+ private:
+  Range range_;
+};
+
+}  // namespace kqbench
