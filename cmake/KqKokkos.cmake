@@ -64,17 +64,22 @@ function(kq_probe_kokkos usable)
   set(${usable} TRUE PARENT_SCOPE)
 endfunction()
 
-# The package, made to compile under CMake's languages: Kokkos's own compiler launcher and the flags that it needs on
-# C++ sources go, since this project compiles as CUDA what includes Kokkos, and the rest by the plain C++ compiler.
+# The package. Kokkos built for a device asks for device flags, and for its own compiler launcher, on every C++ source
+# that links it. They go: here device sources are named (kq_kokkos_sources) and get their flags from this project.
 macro(kq_use_kokkos_package)
   set(Kokkos_LAUNCH_COMPILER OFF)
   find_package(Kokkos REQUIRED)
   set(KQ_KOKKOS_VERSION ${Kokkos_VERSION})
-  if(Kokkos_ENABLE_CUDA)
-    foreach(target Kokkos::kokkos Kokkos::kokkoscore)
-      set_target_properties(${target} PROPERTIES INTERFACE_COMPILE_OPTIONS "" INTERFACE_COMPILE_DEFINITIONS ""
-                                                 INTERFACE_LINK_OPTIONS "")
-    endforeach()
+  if(kq_kokkos_device)
+    set_target_properties(Kokkos::kokkoscore PROPERTIES INTERFACE_COMPILE_OPTIONS "" INTERFACE_COMPILE_DEFINITIONS ""
+                                                        INTERFACE_LINK_OPTIONS "")
+  endif()
+  if(KQBENCH_HIP)
+    string(REGEX MATCHALL "GFX[0-9A-F]+" kq_architectures "${Kokkos_ARCH}")
+    string(TOLOWER "${kq_architectures}" kq_architectures)
+    kq_choose_hip_architectures(${kq_architectures})
+  endif()
+  if(KQBENCH_CUDA)
     if(Kokkos_ENABLE_OPENMP)
       set_property(TARGET Kokkos::kokkoscore PROPERTY INTERFACE_COMPILE_OPTIONS
                    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${OpenMP_CXX_FLAGS}>")

@@ -76,6 +76,16 @@ endif()
 target_compile_options(kq_options INTERFACE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-g1>
                                             $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CUDA>>:-lineinfo>)
 
+# --- sanitizers of host code -------------------------------------------------------------------------------------------
+
+set(KQ_SANITIZE "" CACHE STRING "Sanitizers for host code, as -fsanitize takes them: address,undefined or thread")
+if(KQ_SANITIZE)
+  target_compile_options(kq_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${KQ_SANITIZE}>
+                                              $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>
+                                              $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
+  target_link_options(kq_options INTERFACE -fsanitize=${KQ_SANITIZE})
+endif()
+
 # --- sources that need a device compiler --------------------------------------------------------------------------------
 
 function(kq_add_sources language target)
@@ -88,7 +98,8 @@ function(kq_add_sources language target)
   if(language STREQUAL "CUDA")
     set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CUDA)
   elseif(language STREQUAL "HIP")
-    set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;hip")
+    set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX)
+    set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS "${KQ_HIP_COMPILE_OPTIONS}")
   endif()
 endfunction()
 
