@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The public interface on Views: what it takes from them, what it refuses, and that it does as the reference does.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "backends/backend.hpp"
+#include "kq/quantize.hpp"
+
+namespace {
+
+using Space = Kokkos::DefaultHostExecutionSpace;
+using Memory = Space::memory_space;
+template <class T>
+using Matrix = Kokkos::View<T**, Kokkos::LayoutRight, Memory>;
+template <class T>
+using Vector = Kokkos::View<T*, Memory>;
+
+/// Kokkos runs for as long as the tests do.
+struct KokkosEnvironment : testing::Environment {
+  void SetUp() override { Kokkos::initialize(); }
+  void TearDown() override { Kokkos::finalize(); }
+};
+const auto* const environment = testing::AddGlobalTestEnvironment(new KokkosEnvironment);
+
+Matrix<kq::half> ramp(std::int64_t tokens, std::int64_t hidden) {
+  Matrix<kq::half> input("input", static_cast<std::size_t>(tokens), static_cast<std::size_t>(hidden));
+  for (std::size_t i = 0; i < input.size(); ++i) {
+    input.data()[i] = kq::to_half(static_cast<float>(static_cast<int>(i * 37 % 101) - 50) * 0.125f);
+  }
+  return input;
+}
+
+kq::Request token_fp8() {
+  kq::Request request;
+  request.format = kq::Format::fp8_e4m3fn;
+  request.granularity = kq::Granularity::token;
+  return request;
+}
+
+/// What the call said no to, or an empty string if it did not.
+template <class Call>
+std::string refusal(const Call& call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Quantize, TakesElementShapeAndStridesFromTheViews) {
+  // The middle columns of a wider tensor, into the middle columns of wider codes.
+  const auto whole = ramp(5, 40);
+  const auto input = Kokkos::subview(whole, Kokkos::ALL(), std::make_pair(3, 30));
+  Matrix<std::uint8_t> all_codes("codes", 5, 32);
+  Kokkos::deep_copy(all_codes, std::uint8_t{0xa5});
+  const auto codes = Kokkos::subview(all_codes, Kokkos::ALL(), std::make_pair(2, 29));
+  Vector<float> scales("scales", 5);
+  const Space space;
+  kq::quantize(space, token_fp8(), input, codes, scales);
+  space.fence();
+
+  kq::Request request = token_fp8();
+  request.num_tokens = 5;
+  request.hidden_size = 27;
+  request.input_stride = 40;
+  request.codes_stride = 32;
+  const auto expected = kqbench::reference(kq::resolved(request), input.data(), nullptr, nullptr);
+  EXPECT_EQ(std::memcmp(scales.data(), expected.scales.data(), expected.scales.size()), 0);
+  for (std::size_t token = 0; token < 5; ++token) {
+    for (std::size_t column = 0; column < 32; ++column) {
+      const bool inside = column >= 2 && column < 29;
+      const auto code = inside ? std::to_integer<std::uint8_t>(expected.codes[token * 32 + column - 2]) : 0xa5;
+      ASSERT_EQ(all_codes(token, column), code) << "token " << token << ", column " << column;
+    }
+  }
+}
+
+TEST(Quantize, DynamicTensorUsesTheCallersWorkspace) {
+  kq::Request request;
+  request.format = kq::Format::int8;
+  const auto input = ramp(3, 1000);
+  Matrix<std::int8_t> codes("codes", 3, 1000);
+  Vector<float> scale("scale", 1);
+  const Space space;
+  EXPECT_NE(refusal([&] { kq::quantize(space, request, input, codes, scale); }).find("workspace: "), std::string::npos);
+
+  Vector<unsigned char> workspace("workspace", kq::workspace_bytes(space, request));
+  kq::quantize(space, request, input, codes, scale, kq::NoView{}, workspace);
+  space.fence();
+  EXPECT_EQ(scale(0), 6.25f / 127.0f);  // the ramp ends at 50 / 8
+  EXPECT_EQ(codes(0, 0), -127);
+}
+
+TEST(Quantize, AsymmetricGivesZeroPoints) {
+  kq::Request request;
+  request.format = kq::Format::int8;
+  request.granularity = kq::Granularity::token;
+  request.asymmetric = true;
+  const auto input = ramp(2, 101);
+  Matrix<std::int8_t> codes("codes", 2, 101);
+  Vector<float> scales("scales", 2);
+  const Space space;
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, scales); }),
+            "zero_points: an asymmetric scheme needs a View of them");
+  Vector<std::int32_t> zero_points("zero_points", 2);
+  kq::quantize(space, request, input, codes, scales, zero_points);
+  space.fence();
+  EXPECT_EQ(scales(0), 12.5f / 255.0f);
+  EXPECT_EQ(zero_points(0), 0);  // rne(-128 + 127.5), ties to even
+  EXPECT_EQ(codes(0, 0), -128);  // rne(-127.5) + 0
+}
+
+TEST(Quantize, DequantizeIsTheWayBack) {
+  kq::Request request;
+  request.format = kq::Format::fp8_e4m3fn;
+  request.granularity = kq::Granularity::group;
+  request.group_size = 16;
+  request.scale_format = kq::ScaleFormat::ue8m0;
+  request.scale_layout = kq::ScaleLayout::column;
+  const auto input = ramp(3, 50);
+  Matrix<std::uint8_t> codes("codes", 3, 50);
+  Vector<std::uint8_t> scales("scales", 3 * 4);
+  const Space space;
+  kq::quantize(space, request, input, codes, scales);
+  request.element = kq::Element::half;
+  request.num_tokens = 3;
+  request.hidden_size = 50;
+  Matrix<float> output("output", 3, 50);
+  kq::enqueue_dequantize(space, kq::resolved(request), {nullptr, codes.data(), scales.data(), nullptr, nullptr},
+                         output.data());
+  space.fence();
+  for (std::size_t token = 0; token < 3; ++token) {
+    for (std::size_t column = 0; column < 50; ++column) {
+      const float x = kq::to_float(input(token, column));
+      EXPECT_NEAR(output(token, column), x, 0.0626f * std::abs(x) + 1e-3f);  // half a step of E4M3
+    }
+  }
+}
+
+TEST(Quantize, RefusesWhatDoesNotFit) {
+  const auto input = ramp(4, 64);
+  Matrix<std::uint8_t> codes("codes", 4, 64);
+  Matrix<std::uint8_t> short_codes("codes", 4, 63);
+  Matrix<std::int8_t> signed_codes("codes", 4, 64);
+  Vector<float> scales("scales", 4);
+  Vector<float> few_scales("scales", 3);
+  Vector<std::uint8_t> exponents("exponents", 4);
+  const Space space;
+  const auto request = token_fp8();
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, scales); }), "");
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, short_codes, scales); }),
+            "codes: must have the shape of the input");
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, signed_codes, scales); }),
+            "codes: must be std::int8_t for int8 and std::uint8_t for fp8 formats");
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, few_scales); }),
+            "scales: must be contiguous with 4 entries");
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, exponents); }),
+            "scales: must be std::uint8_t for scale format ue8m0 and float otherwise");
+
+  auto bad = request;
+  bad.asymmetric = true;
+  EXPECT_NE(refusal([&] { kq::quantize(space, bad, input, codes, scales); }).find("asymmetric: "), std::string::npos);
+
+  const Kokkos::View<kq::half**, Kokkos::LayoutLeft, Memory> columns("columns", 4, 64);
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, columns, codes, scales); }),
+            "input: the elements of a row must be consecutive (a stride of 1 in the last dimension)");
+}
+
+}  // namespace
