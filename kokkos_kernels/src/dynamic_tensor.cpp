@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// One scale for the whole tensor, from the tensor itself, in two launches: the first leaves a partial result a program
-// in the workspace, the second combines them in every program and quantizes. Nothing has to be cleared beforehand and
-// the result does not depend on the order in which programs run. The second pass walks backwards, so that it begins
-// with what the first has left in the cache.
+// One scale for the whole tensor, from the tensor itself.
 //
 //   fp8               scale = amax / qmax (1 / (448 * 512) where amax is 0), encode(sat(x * (1 / scale)))
 //   int8              scale = amax / qmax, sat(rne(x * (qmax / amax)))
 //   int8, asymmetric  as dynamic token, over the tensor
+//
+// A tensor that fits in one program's registers takes one launch. A larger one takes two: the first leaves a partial
+// result a program in the workspace, the second combines them in every program and quantizes. Nothing has to be cleared
+// beforehand and the result does not depend on the order in which programs run. The second pass walks backwards, so
+// that it begins with what the first has left in the cache.
 
 #include "families.hpp"
 #include "kq/numerics.hpp"
@@ -15,6 +17,76 @@
 
 namespace kq::detail {
 namespace {
+
+/// What a tensor's extremes make of it. `high` is max |x|, or max x and `low` max -x where asymmetric.
+template <class Format, bool Asymmetric>
+struct TensorScale {
+  float scale;
+  std::int32_t zero_point = 0;
+  float factor;
+  float qmax;
+
+  KQ_FUNCTION TensorScale(float high, [[maybe_unused]] float low, float bound) : qmax(bound) {
+    if constexpr (Asymmetric) {
+      const Affine affine = affine_scale(-low, high, qmax);
+      scale = affine.scale;
+      zero_point = affine.zero_point;
+      factor = 1.0f / scale;
+    } else if constexpr (Format::is_integer) {
+      scale = high / qmax;
+      factor = high == 0.0f ? 0.0f : qmax / high;
+    } else {
+      scale = fp8_tensor_scale(high, qmax);
+      factor = 1.0f / scale;
+    }
+  }
+
+  KQ_FUNCTION auto quantizer() const {
+    if constexpr (Asymmetric) {
+      return AffineQuantizer(factor, zero_point, qmax);
+    } else {
+      return MultiplyQuantizer<Format>(factor, qmax);
+    }
+  }
+};
+
+/// Where the scale goes.
+struct ScaleOut {
+  float* scale;
+  std::int32_t* zero_point;
+
+  template <class Program, class Format, bool Asymmetric>
+  KQ_FUNCTION void store(const Program& program, const TensorScale<Format, Asymmetric>& value) const {
+    program.store(scale, value.scale);
+    if constexpr (Asymmetric) program.store(zero_point, value.zero_point);
+  }
+};
+
+/// program_id: the tensor, all of it.
+template <class Element, class Format, bool Asymmetric>
+struct WholeTensor {
+  Span<const Element> input;
+  Span<typename Format::Code> codes;
+  ScaleOut out;
+  float qmax;
+
+  template <class Program>
+  KQ_FUNCTION void operator()(const Program& program) const {
+    const auto x = program.load(input);
+    float low = 0.0f;
+    float high = 0.0f;
+    if constexpr (Asymmetric) {
+      const Range range = program.range(x);
+      low = -range.min;
+      high = range.max;
+    } else {
+      high = program.max_magnitude(x);
+    }
+    const TensorScale<Format, Asymmetric> scale(high, low, qmax);
+    program.store(codes, x, scale.quantizer());
+    out.store(program, scale);
+  }
+};
 
 /// Where the first pass leaves what the second combines: `count` values of each extreme.
 struct Partials {
@@ -36,9 +108,9 @@ struct TensorExtremes {
     for (auto slice = program.id(); slice < stream.num_slices(); slice += program.count()) {
       const auto x = program.load(stream.input_slice(slice));
       if constexpr (Asymmetric) {
-        const auto [min, max] = program.partial_range(x);
-        low = device::max_number(low, -min);
-        high = device::max_number(high, max);
+        const Range range = program.partial_range(x);
+        low = device::max_number(low, -range.min);
+        high = device::max_number(high, range.max);
       } else {
         high = device::max_number(high, program.partial_magnitude(x));
       }
@@ -53,51 +125,57 @@ template <class Element, class Format, bool Asymmetric>
 struct TensorQuantize {
   Stream<Element, typename Format::Code> stream;
   Partials partials;
-  float* scale_out;
-  std::int32_t* zero_point_out;
+  ScaleOut out;
   float qmax;
-
-  template <class Program, class Quantizer>
-  KQ_FUNCTION void store_slices(const Program& program, const Quantizer& quantizer) const {
-    for (auto slice = stream.num_slices() - 1 - program.id(); slice >= 0; slice -= program.count()) {
-      program.store(stream.codes_slice(slice), program.load(stream.input_slice(slice)), quantizer);
-    }
-  }
 
   template <class Program>
   KQ_FUNCTION void operator()(const Program& program) const {
     const float high = program.max_of(partials.high, partials.count);
-    const bool first = program.id() == 0;
-    if constexpr (Asymmetric) {
-      const float low = program.max_of(partials.low, partials.count);
-      const auto [scale, zero_point] = affine_scale(-low, high, qmax);
-      store_slices(program, AffineQuantizer(1.0f / scale, zero_point, qmax));
-      if (first) program.store(scale_out, scale);
-      if (first) program.store(zero_point_out, zero_point);
-    } else if constexpr (Format::is_integer) {
-      store_slices(program, MultiplyQuantizer<Format>(high == 0.0f ? 0.0f : qmax / high, qmax));
-      if (first) program.store(scale_out, high / qmax);
-    } else {
-      const float scale = fp8_tensor_scale(high, qmax);
-      store_slices(program, MultiplyQuantizer<Format>(1.0f / scale, qmax));
-      if (first) program.store(scale_out, scale);
+    const float low = Asymmetric ? program.max_of(partials.low, partials.count) : 0.0f;
+    const TensorScale<Format, Asymmetric> scale(high, low, qmax);
+    for (auto slice = stream.num_slices() - 1 - program.id(); slice >= 0; slice -= program.count()) {
+      program.store(stream.codes_slice(slice), program.load(stream.input_slice(slice)), scale.quantizer());
     }
+    if (program.id() == 0) out.store(program, scale);
   }
 };
+
+/// Elements that one program quantizes alone rather than many in two launches.
+inline constexpr std::int64_t whole_tensor_size = 16384;
+
+/// Calls function(Shape{}) with the shape for such a tensor.
+template <class ExecutionSpace, class Element, class Function>
+void with_whole_shape(std::int64_t size, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(Shape<1, 0>{});
+  } else {
+    if (size <= Shape<256, 2>::capacity<Element>) return function(Shape<256, 2>{});
+    function(Shape<512, whole_tensor_size / 512 / device::width<Element>>{});
+  }
+}
 
 template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
 void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers& b) {
   using Code = typename Format::Code;
+  const ScaleOut out{static_cast<float*>(b.scales), b.zero_points};
   with_stream<Element, Code>(space, r, b, true, [&](auto shape, const Stream<Element, Code>& stream) {
+    if (stream.num_rows == 1 && stream.input.size <= whole_tensor_size) {
+      with_whole_shape<ExecutionSpace, Element>(stream.input.size, [&](auto whole_shape) {
+        launch<decltype(whole_shape)>(
+            space, "kq::whole_tensor",
+            WholeTensor<Element, Format, Asymmetric>{stream.input.row(0), stream.codes.row(0), out, r.qmax}, 1,
+            stream.input.size);
+      });
+      return;
+    }
     const std::int64_t programs = std::min(stream.num_slices(), max_partials(space));
     auto* const workspace = static_cast<float*>(b.workspace);
     const Partials partials{workspace, workspace + programs, programs};
     launch<decltype(shape)>(space, "kq::tensor_extremes", TensorExtremes<Element, Code, Asymmetric>{stream, partials},
                             programs, host_grain);
     launch<decltype(shape)>(space, "kq::tensor_quantize",
-                            TensorQuantize<Element, Format, Asymmetric>{stream, partials, static_cast<float*>(b.scales),
-                                                                        b.zero_points, r.qmax},
-                            programs, host_grain);
+                            TensorQuantize<Element, Format, Asymmetric>{stream, partials, out, r.qmax}, programs,
+                            host_grain);
   });
 }
 
