@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# kq_add_test(<name> SOURCES <file>... [KOKKOS_SOURCES <file>...] LIBRARIES <target>...)
+# kq_add_test(<name> SOURCES <file>... [KOKKOS_SOURCES <file>...] LIBRARIES <target>... [TIMEOUT <seconds>])
 #
-# A GoogleTest program test_<name>, and one ctest entry <name> that runs all of it. KOKKOS_SOURCES are those that
-# include Kokkos. KQ_GOLDEN_DIR is a string in every source: the folder of the recorded files.
+# A GoogleTest program test_<name>, and a ctest entry <name>.<suite>.<test> for each of its tests, labelled <name>.
+# KOKKOS_SOURCES are those that include Kokkos. Tests are found when ctest runs, since a program for a device may not
+# even start on the machine that builds it. KQ_GOLDEN_DIR is a string in every source: the folder of the recorded files.
+
+include(GoogleTest)
 
 function(kq_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 test "" "" "SOURCES;KOKKOS_SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 test "" "TIMEOUT" "SOURCES;KOKKOS_SOURCES;LIBRARIES")
   if(test_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "kq_add_test(${name}): unknown arguments ${test_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT test_TIMEOUT)
+    set(test_TIMEOUT 120)
   endif()
   add_executable(test_${name} ${test_SOURCES})
   if(test_KOKKOS_SOURCES)
@@ -17,5 +23,6 @@ function(kq_add_test name)
   target_link_libraries(test_${name} PRIVATE kq_options ${test_LIBRARIES} GTest::gtest GTest::gtest_main)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(test_${name} PRIVATE KQ_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
-  add_test(NAME ${name} COMMAND test_${name})
+  gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+                       PROPERTIES TIMEOUT ${test_TIMEOUT} LABELS ${name})
 endfunction()

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The recorded files of tests/golden, as vectors.
+
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/tensors/npy.hpp"
+
+namespace kqbench::testing {
+
+inline NpyArray golden_array(const std::string& name) {
+  return read_npy(std::string(KQ_GOLDEN_DIR "/") + name);
+}
+
+/// The elements of a recorded file, which are `T` by their size.
+template <class T>
+std::vector<T> golden(const std::string& name) {
+  const NpyArray array = golden_array(name);
+  if (size_of(array.dtype) != sizeof(T)) throw std::runtime_error(name + " has elements of another size");
+  std::vector<T> values(array.bytes.size() / sizeof(T));
+  std::memcpy(values.data(), array.bytes.data(), array.bytes.size());
+  return values;
+}
+
+}  // namespace kqbench::testing
