@@ -79,11 +79,12 @@ std::int64_t groups_per_row(const Request& request);  ///< ceil(hidden_size / gr
 std::int64_t num_scales(const Request& request);      ///< 1, num_tokens, hidden_size or num_tokens * groups
 std::size_t scale_size(const Request& request);       ///< bytes of one stored scale: 4, or 1 for UE8M0
 
-/// Where span (token, group) keeps its scale; group is 0 unless granularity is group.
+/// Where the scale of element (token, channel) is stored, counted in scales.
 std::int64_t scale_index(const Request& request, std::int64_t token, std::int64_t channel);
 
-std::size_t input_bytes(const Request& request);  ///< allocation that holds the strided input
-std::size_t codes_bytes(const Request& request);  ///< allocation that holds the strided codes
+// From the first element of the first row to the last of the last: what is skipped after the last row is no part of it.
+std::size_t input_bytes(const Request& request);
+std::size_t codes_bytes(const Request& request);
 std::size_t scales_bytes(const Request& request);
 std::size_t zero_points_bytes(const Request& request);  ///< int32 each, 0 unless asymmetric
 

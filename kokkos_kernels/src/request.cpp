@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "kq/request.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <string>
+
+namespace kq {
+namespace {
+
+template <class Enum>
+struct Name {
+  Enum value;
+  std::string_view name;
+};
+
+constexpr std::array<Name<Element>, 3> element_names{{
+    {Element::half, "half"},
+    {Element::bfloat16, "bfloat16"},
+    {Element::float32, "float"},
+}};
+
+constexpr std::array<Name<ScaleFormat>, 3> scale_format_names{{
+    {ScaleFormat::float32, "float"},
+    {ScaleFormat::ue8m0_float32, "ue8m0_float"},
+    {ScaleFormat::ue8m0, "ue8m0"},
+}};
+
+constexpr std::array<Name<ScaleLayout>, 2> scale_layout_names{{
+    {ScaleLayout::row, "row"},
+    {ScaleLayout::column, "column"},
+}};
+
+constexpr std::array<Name<Granularity>, 4> granularity_names{{
+    {Granularity::tensor, "tensor"},
+    {Granularity::token, "token"},
+    {Granularity::channel, "channel"},
+    {Granularity::group, "group"},
+}};
+
+struct FormatFacts {
+  Format value;
+  std::string_view name;
+  float max;
+};
+
+constexpr std::array<FormatFacts, 5> format_facts{{
+    {Format::int8, "int8", 127.0f},
+    {Format::fp8_e4m3fn, "fp8_e4m3fn", 448.0f},
+    {Format::fp8_e5m2, "fp8_e5m2", 57344.0f},
+    {Format::fp8_e4m3fnuz, "fp8_e4m3fnuz", 240.0f},
+    {Format::fp8_e5m2fnuz, "fp8_e5m2fnuz", 57344.0f},
+}};
+
+constexpr std::string_view affine_scale_formula =
+    "(max - min) / (2 qmax + 1), zero point rne(-(qmax + 1) - min / scale)";
+constexpr std::string_view affine_code_formula = "sat(rne(x * (1 / scale)) + zero point)";
+
+// The formulas name fp8 first where fp8 and int8 differ. docs/numerics.md has them in full.
+constexpr std::array<Scheme, 11> scheme_table{{
+    {"static tensor", Granularity::tensor, true, false, true, true, "given",
+     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))"},
+    {"static token", Granularity::token, true, false, true, true, "given",
+     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))"},
+    {"static channel", Granularity::channel, true, false, true, true, "given",
+     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))"},
+    {"static tensor asymmetric", Granularity::tensor, true, true, false, true, "given, zero point too",
+     affine_code_formula},
+    {"static token asymmetric", Granularity::token, true, true, false, true, "given, zero point too",
+     affine_code_formula},
+    {"static channel asymmetric", Granularity::channel, true, true, false, true, "given, zero point too",
+     affine_code_formula},
+    {"dynamic tensor", Granularity::tensor, false, false, true, true,
+     "fp8: amax / qmax, 1 / (448 * 512) where amax is 0; int8: amax / qmax",
+     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x * (qmax / amax)))"},
+    {"dynamic tensor asymmetric", Granularity::tensor, false, true, false, true, affine_scale_formula,
+     affine_code_formula},
+    {"dynamic token", Granularity::token, false, false, true, true,
+     "fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)); int8: amax / qmax",
+     "fp8: fp8(sat(x / scale)); int8: sat(rne(x * (qmax / amax)))"},
+    {"dynamic token asymmetric", Granularity::token, false, true, false, true, affine_scale_formula,
+     affine_code_formula},
+    {"dynamic group", Granularity::group, false, false, true, true,
+     "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two",
+     "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale))"},
+}};
+
+template <class Enum, std::size_t N>
+const Name<Enum>* find(const std::array<Name<Enum>, N>& names, Enum value) {
+  for (const auto& entry : names) {
+    if (entry.value == value) return &entry;
+  }
+  return nullptr;
+}
+
+template <class Enum, std::size_t N>
+std::string_view name_of(const std::array<Name<Enum>, N>& names, Enum value) {
+  const auto* const entry = find(names, value);
+  return entry == nullptr ? std::string_view("unknown") : entry->name;
+}
+
+template <class Enum, std::size_t N>
+std::optional<Enum> parse(const std::array<Name<Enum>, N>& names, std::string_view name) {
+  for (const auto& entry : names) {
+    if (entry.name == name) return entry.value;
+  }
+  return std::nullopt;
+}
+
+const FormatFacts* find_format(Format format) {
+  for (const auto& facts : format_facts) {
+    if (facts.value == format) return &facts;
+  }
+  return nullptr;
+}
+
+std::int64_t stride_or_size(std::int64_t stride, std::int64_t hidden_size) {
+  return stride == 0 ? hidden_size : stride;
+}
+
+/// Bytes from the first element of the first row to the last of the last; nothing where no address reaches that far.
+std::optional<std::uint64_t> spanned_bytes(std::int64_t rows, std::int64_t stride, std::int64_t row_size,
+                                           std::size_t size) {
+  constexpr std::uint64_t most = PTRDIFF_MAX;
+  std::uint64_t elements = 0;
+  std::uint64_t bytes = 0;
+  if (__builtin_mul_overflow(static_cast<std::uint64_t>(rows - 1), static_cast<std::uint64_t>(stride), &elements) ||
+      __builtin_add_overflow(elements, static_cast<std::uint64_t>(row_size), &elements) ||
+      __builtin_mul_overflow(elements, size, &bytes) || bytes > most) {
+    return std::nullopt;
+  }
+  return bytes;
+}
+
+std::size_t strided_bytes(const Request& r, std::int64_t stride, std::size_t size) {
+  return static_cast<std::size_t>(
+      spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size).value_or(0));
+}
+
+/// A number as a person would write it: "448", "0.5", "-inf".
+std::string number(float value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
+  return text;
+}
+
+using Verdict = std::optional<InvalidField>;
+
+Verdict check_enumerators(const Request& r) {
+  if (find(element_names, r.element) == nullptr) return InvalidField{"dtype", "no such element type"};
+  if (find_format(r.format) == nullptr) return InvalidField{"quant_dtype", "no such format"};
+  if (find(granularity_names, r.granularity) == nullptr) return InvalidField{"granularity", "no such granularity"};
+  if (find(scale_format_names, r.scale_format) == nullptr) return InvalidField{"scale_format", "no such scale format"};
+  if (find(scale_layout_names, r.scale_layout) == nullptr) return InvalidField{"scale_layout", "no such scale layout"};
+  return std::nullopt;
+}
+
+Verdict check_scheme(const Request& r) {
+  const bool group = r.granularity == Granularity::group;
+  if (r.static_scale && group) {
+    return InvalidField{"granularity", "group scales are dynamic only; leave out static_scale, or take token"};
+  }
+  if (!r.static_scale && r.granularity == Granularity::channel) {
+    return InvalidField{"granularity", "channel scales are static only; add static_scale, or take token or tensor"};
+  }
+  if (r.asymmetric && r.format != Format::int8) {
+    return InvalidField{"asymmetric", "only int8 has a zero point, not " + std::string(to_string(r.format))};
+  }
+  if (r.asymmetric && group) {
+    return InvalidField{"asymmetric", "groups have no zero point; take granularity tensor or token"};
+  }
+  if (group && r.group_size < 16) {
+    return InvalidField{"group_size", "must be 16 or more, not " + std::to_string(r.group_size)};
+  }
+  if (!group && r.group_size != 0) {
+    return InvalidField{"group_size", "only granularity group has one"};
+  }
+  if (!group && r.scale_format != ScaleFormat::float32) {
+    return InvalidField{"scale_format", "only group scales can be " + std::string(to_string(r.scale_format)) +
+                                            "; take float, or granularity group"};
+  }
+  if (!group && r.scale_layout != ScaleLayout::row) {
+    return InvalidField{"scale_layout", "only group scales have one; take row, or granularity group"};
+  }
+  return std::nullopt;
+}
+
+Verdict check_bounds(const Request& r) {
+  const float max = format_max(r.format);
+  if (r.qmax != 0.0f) {
+    if (!(r.qmax > 0.0f) || !(r.qmax <= max)) {
+      return InvalidField{"qmax", "must be above 0 and at most " + number(max) + " for " +
+                                      std::string(to_string(r.format)) + ", not " + number(r.qmax)};
+    }
+    if (r.format == Format::int8 && std::nearbyint(r.qmax) != r.qmax) {
+      return InvalidField{"qmax", "must be an integer from 1 to 127 for int8, not " + number(r.qmax)};
+    }
+  }
+  if (!(r.scale_ub > 0.0f)) return InvalidField{"scale_ub", "must be above 0, not " + number(r.scale_ub)};
+  const bool has_upper_bound = is_fp8(r.format) && !r.static_scale && r.granularity == Granularity::token;
+  if (!has_upper_bound && !std::isinf(r.scale_ub)) {
+    return InvalidField{"scale_ub", "only dynamic token scales of fp8 have an upper bound"};
+  }
+  return std::nullopt;
+}
+
+Verdict check_shape(const Request& r) {
+  if (r.num_tokens < 1) {
+    return InvalidField{"num_tokens", "must be 1 or more, not " + std::to_string(r.num_tokens)};
+  }
+  if (r.hidden_size < 1) {
+    return InvalidField{"hidden_size", "must be 1 or more, not " + std::to_string(r.hidden_size)};
+  }
+  const auto too_short = [&](std::int64_t stride) { return stride != 0 && stride < r.hidden_size; };
+  const auto stride_reason = [&](std::int64_t stride) {
+    return "must be 0 or at least hidden_size (" + std::to_string(r.hidden_size) + "), not " + std::to_string(stride);
+  };
+  if (too_short(r.input_stride)) return InvalidField{"input_stride", stride_reason(r.input_stride)};
+  if (too_short(r.codes_stride)) return InvalidField{"codes_stride", stride_reason(r.codes_stride)};
+
+  const auto fits = [&](std::int64_t stride, std::size_t size) {
+    return spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size).has_value();
+  };
+  const auto too_large = [&](const char* field, const char* what, std::int64_t stride) {
+    return InvalidField{field, std::to_string(r.num_tokens) + " rows of " +
+                                   std::to_string(stride_or_size(stride, r.hidden_size)) + " " + what +
+                                   " are more bytes than an address can count; take fewer or shorter rows"};
+  };
+  if (!fits(r.input_stride, element_size(r.element))) {
+    return too_large(r.input_stride == 0 ? "num_tokens" : "input_stride", "elements", r.input_stride);
+  }
+  if (!fits(r.codes_stride, 1)) {
+    return too_large(r.codes_stride == 0 ? "num_tokens" : "codes_stride", "codes", r.codes_stride);
+  }
+  // There are never more scales than elements, but a scale and its zero point may be larger than an element.
+  const std::int64_t scales_per_row = r.granularity == Granularity::group ? groups_per_row(r) : 1;
+  if (!spanned_bytes(r.num_tokens, scales_per_row, scales_per_row, sizeof(float))) {
+    return too_large("num_tokens", "elements with their scales", r.input_stride);
+  }
+  if (!spanned_bytes(1, r.hidden_size, r.hidden_size, sizeof(float))) {
+    return too_large("hidden_size", "elements with their scales", r.input_stride);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<InvalidField> validate(const Request& request) {
+  for (const auto check : {check_enumerators, check_scheme, check_bounds, check_shape}) {
+    if (auto invalid = check(request)) return invalid;
+  }
+  return std::nullopt;
+}
+
+Request resolved(const Request& request) {
+  Request r = request;
+  r.input_stride = stride_or_size(r.input_stride, r.hidden_size);
+  r.codes_stride = stride_or_size(r.codes_stride, r.hidden_size);
+  if (r.qmax == 0.0f) r.qmax = format_max(r.format);
+  return r;
+}
+
+std::size_t element_size(Element element) {
+  return element == Element::float32 ? 4 : 2;
+}
+
+float format_max(Format format) {
+  const auto* const facts = find_format(format);
+  return facts == nullptr ? 0.0f : facts->max;
+}
+
+bool is_fp8(Format format) {
+  return format != Format::int8;
+}
+
+std::int64_t groups_per_row(const Request& r) {
+  return r.hidden_size / r.group_size + (r.hidden_size % r.group_size != 0 ? 1 : 0);
+}
+
+std::int64_t num_scales(const Request& r) {
+  switch (r.granularity) {
+    case Granularity::tensor:
+      return 1;
+    case Granularity::token:
+      return r.num_tokens;
+    case Granularity::channel:
+      return r.hidden_size;
+    case Granularity::group:
+      return r.num_tokens * groups_per_row(r);
+  }
+  return 0;
+}
+
+std::size_t scale_size(const Request& r) {
+  return r.scale_format == ScaleFormat::ue8m0 ? 1 : sizeof(float);
+}
+
+std::int64_t scale_index(const Request& r, std::int64_t token, std::int64_t channel) {
+  switch (r.granularity) {
+    case Granularity::tensor:
+      return 0;
+    case Granularity::token:
+      return token;
+    case Granularity::channel:
+      return channel;
+    case Granularity::group: {
+      const std::int64_t group = channel / r.group_size;
+      return r.scale_layout == ScaleLayout::row ? token * groups_per_row(r) + group : group * r.num_tokens + token;
+    }
+  }
+  return 0;
+}
+
+std::size_t input_bytes(const Request& r) {
+  return strided_bytes(r, r.input_stride, element_size(r.element));
+}
+
+std::size_t codes_bytes(const Request& r) {
+  return strided_bytes(r, r.codes_stride, 1);
+}
+
+std::size_t scales_bytes(const Request& r) {
+  return static_cast<std::size_t>(num_scales(r)) * scale_size(r);
+}
+
+std::size_t zero_points_bytes(const Request& r) {
+  return r.asymmetric ? static_cast<std::size_t>(num_scales(r)) * sizeof(std::int32_t) : 0;
+}
+
+Traffic minimal_traffic(const Request& r) {
+  const std::uint64_t elements = static_cast<std::uint64_t>(r.num_tokens) * static_cast<std::uint64_t>(r.hidden_size);
+  Traffic traffic{elements * element_size(r.element), elements};
+  (r.static_scale ? traffic.read : traffic.written) += scales_bytes(r) + zero_points_bytes(r);
+  return traffic;
+}
+
+std::string_view to_string(Element element) {
+  return name_of(element_names, element);
+}
+
+std::string_view to_string(Format format) {
+  const auto* const facts = find_format(format);
+  return facts == nullptr ? std::string_view("unknown") : facts->name;
+}
+
+std::string_view to_string(ScaleFormat format) {
+  return name_of(scale_format_names, format);
+}
+
+std::string_view to_string(ScaleLayout layout) {
+  return name_of(scale_layout_names, layout);
+}
+
+std::string to_string(Granularity granularity, std::int64_t group_size) {
+  std::string name(name_of(granularity_names, granularity));
+  if (granularity == Granularity::group) name += ':' + std::to_string(group_size);
+  return name;
+}
+
+std::optional<Element> parse_element(std::string_view name) {
+  return parse(element_names, name);
+}
+
+std::optional<Format> parse_format(std::string_view name) {
+  if (name == "fp8") return Format::fp8_e4m3fn;
+  for (const auto& facts : format_facts) {
+    if (facts.name == name) return facts.value;
+  }
+  return std::nullopt;
+}
+
+std::optional<ScaleFormat> parse_scale_format(std::string_view name) {
+  return parse(scale_format_names, name);
+}
+
+std::optional<ScaleLayout> parse_scale_layout(std::string_view name) {
+  return parse(scale_layout_names, name);
+}
+
+std::string operation_name(const Request& r) {
+  std::string name = r.static_scale ? "static " : "dynamic ";
+  name += to_string(r.granularity, r.group_size);
+  if (r.asymmetric) name += " asymmetric";
+  if (r.scale_format != ScaleFormat::float32) name += ' ' + std::string(to_string(r.scale_format));
+  if (r.scale_layout != ScaleLayout::row) name += ' ' + std::string(to_string(r.scale_layout));
+  return name;
+}
+
+std::span<const Scheme> schemes() {
+  return scheme_table;
+}
+
+}  // namespace kq
