@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "backends/host/processor.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace kqbench {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The first line of a small file; empty if it cannot be read.
+std::string first_line(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+/// Calls function(value) for each line "key : value" of /proc/cpuinfo.
+template <class Function>
+void for_each_cpuinfo(const fs::path& root, std::string_view key, const Function& function) {
+  std::ifstream file(root / "proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const auto colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const auto key_end = line.find_last_not_of(" \t", colon == 0 ? 0 : colon - 1);
+    if (std::string_view(line).substr(0, key_end + 1) != key) continue;
+    const auto value = line.find_first_not_of(" \t", colon + 1);
+    function(value == std::string::npos ? std::string() : line.substr(value));
+  }
+}
+
+/// "48K" in bytes; 0 if that is no size.
+std::uint64_t parse_size(const std::string& text) {
+  std::istringstream stream(text);
+  std::uint64_t size = 0;
+  char unit = 'B';
+  if (!(stream >> size)) return 0;
+  stream >> unit;
+  const int shift = unit == 'K' ? 10 : (unit == 'M' ? 20 : (unit == 'G' ? 30 : 0));
+  return size << shift;
+}
+
+/// Folders named `prefix` and a number, in a folder that may not exist.
+std::vector<fs::path> numbered_folders(const fs::path& parent, std::string_view prefix) {
+  std::vector<fs::path> folders;
+  std::error_code ignored;
+  for (fs::directory_iterator entry(parent, ignored), end; entry != end; entry.increment(ignored)) {
+    const std::string name = entry->path().filename();
+    if (name.size() > prefix.size() && name.compare(0, prefix.size(), prefix) == 0 &&
+        name.find_first_not_of("0123456789", prefix.size()) == std::string::npos) {
+      folders.push_back(entry->path());
+    }
+  }
+  return folders;
+}
+
+#if defined(__x86_64__)
+constexpr std::array<std::string_view, 4> x86_levels{"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+
+/// Place of a level in x86_levels; nothing for another architecture.
+std::optional<std::size_t> x86_level(const std::string& architecture) {
+  for (std::size_t i = 0; i < x86_levels.size(); ++i) {
+    if (x86_levels[i] == architecture) return i;
+  }
+  return std::nullopt;
+}
+#endif
+
+}  // namespace
+
+std::string processor_name(const fs::path& root) {
+  std::string name;
+  for_each_cpuinfo(root, "model name", [&](const std::string& value) { name = value; });
+  // Arm's kernel gives no name but, on some boards, that of the machine.
+  if (name.empty()) {
+    name = first_line(root / "sys/firmware/devicetree/base/model");
+    name = name.substr(0, name.find('\0'));
+  }
+  return name.empty() ? "unknown processor" : name;
+}
+
+std::string processor_architecture() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+  const bool v3 =
+      v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+  return std::string(x86_levels[v4 ? 3 : (v3 ? 2 : (v2 ? 1 : 0))]);
+#else
+  return compiled_architecture();
+#endif
+}
+
+std::string compiled_architecture() {
+#if defined(__x86_64__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__)
+  return std::string(x86_levels[3]);
+#elif defined(__AVX2__)
+  return std::string(x86_levels[2]);
+#elif defined(__SSE4_2__)
+  return std::string(x86_levels[1]);
+#else
+  return std::string(x86_levels[0]);
+#endif
+#elif defined(__aarch64__)
+  return "aarch64";
+#elif defined(__riscv)
+  return "riscv";
+#elif defined(__powerpc64__)
+  return "ppc64";
+#else
+  return "unknown architecture";
+#endif
+}
+
+std::optional<std::string> architecture_mismatch([[maybe_unused]] const std::string& compiled,
+                                                 [[maybe_unused]] const std::string& present) {
+#if defined(__x86_64__)
+  const auto needed = x86_level(compiled);
+  const auto there = x86_level(present);
+  if (needed && there && *needed > *there) {
+    return "this program was compiled for " + compiled + ", the processor is " + present + ": build it on this machine";
+  }
+#endif
+  return std::nullopt;
+}
+
+std::uint64_t last_level_cache_bytes(const fs::path& root) {
+  int last_level = 0;
+  std::set<std::pair<std::string, std::uint64_t>> instances;  // the processors that share it, and its size
+  for (const fs::path& cpu : numbered_folders(root / "sys/devices/system/cpu", "cpu")) {
+    for (const fs::path& cache : numbered_folders(cpu / "cache", "index")) {
+      if (first_line(cache / "type") == "Instruction") continue;
+      const int level = std::atoi(first_line(cache / "level").c_str());
+      const std::uint64_t size = parse_size(first_line(cache / "size"));
+      if (size == 0 || level < last_level) continue;
+      if (level > last_level) instances.clear();
+      last_level = level;
+      instances.emplace(first_line(cache / "shared_cpu_list"), size);
+    }
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& [processors, size] : instances) {
+    bytes += size;
+  }
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+  if (bytes == 0 && root == "/") {
+    for (const int name : {_SC_LEVEL3_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE}) {
+      const long size = sysconf(name);
+      if (bytes == 0 && size > 0) bytes = static_cast<std::uint64_t>(size);
+    }
+  }
+#endif
+  return bytes;
+}
+
+std::optional<double> processor_mhz(const fs::path& root) {
+  double sum = 0.0;
+  int count = 0;
+  const auto add = [&](const std::string& text, double unit) {
+    std::istringstream stream(text);
+    double value = 0.0;
+    if (!(stream >> value) || !(value > 0.0)) return;
+    sum += value * unit;
+    ++count;
+  };
+  for (const fs::path& cpu : numbered_folders(root / "sys/devices/system/cpu", "cpu")) {
+    add(first_line(cpu / "cpufreq/scaling_cur_freq"), 1e-3);
+  }
+  if (count == 0) for_each_cpuinfo(root, "cpu MHz", [&](const std::string& value) { add(value, 1.0); });
+  if (count == 0) return std::nullopt;
+  return sum / count;
+}
+
+}  // namespace kqbench

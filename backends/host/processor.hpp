@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What Linux tells about the processors. `root` is where /proc and /sys are looked for; tests have one of their own.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace kqbench {
+
+/// "AMD EPYC 9654 96-Core Processor"; "unknown processor" where the system does not say.
+std::string processor_name(const std::filesystem::path& root = "/");
+
+/// What the processor can run: "x86-64-v3", or just "x86-64", "aarch64", ...
+std::string processor_architecture();
+
+/// What this file, and with it the host backend, was compiled for, in the same words.
+std::string compiled_architecture();
+
+/// Why code compiled for `compiled` would crash on a processor that is `present`, with what to do about it; nothing if
+/// it would not.
+std::optional<std::string> architecture_mismatch(const std::string& compiled, const std::string& present);
+
+/// Bytes of last-level cache, all of its instances together; 0 where the system does not say.
+std::uint64_t last_level_cache_bytes(const std::filesystem::path& root = "/");
+
+/// The processors' clock, averaged, where it is told.
+std::optional<double> processor_mhz(const std::filesystem::path& root = "/");
+
+}  // namespace kqbench

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "backends/reference/definitions.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace kqbench::reference_detail {
+
+FloatDefinition definition(kq::Format format) {
+  using Special = FloatDefinition::Special;
+  switch (format) {
+    case kq::Format::fp8_e4m3fn:
+      return {4, 3, 7, Special::one_nan};
+    case kq::Format::fp8_e5m2:
+      return {5, 2, 15, Special::ieee};
+    case kq::Format::fp8_e4m3fnuz:
+      return {4, 3, 8, Special::nan_is_minus_0};
+    case kq::Format::fp8_e5m2fnuz:
+      return {5, 2, 16, Special::nan_is_minus_0};
+    case kq::Format::int8:
+      break;
+  }
+  return {};
+}
+
+double decode(const FloatDefinition& format, std::uint32_t code) {
+  using Special = FloatDefinition::Special;
+  const std::uint32_t sign_bit = 1u << (format.exponent_bits + format.mantissa_bits);
+  const std::uint32_t all_magnitude_bits = sign_bit - 1;
+  const std::uint32_t magnitude = code & all_magnitude_bits;
+  const std::uint32_t highest_exponent = (1u << format.exponent_bits) - 1;
+  const std::uint32_t exponent = magnitude >> format.mantissa_bits;
+  const std::uint32_t mantissa = magnitude & ((1u << format.mantissa_bits) - 1);
+  const double sign = (code & sign_bit) != 0 ? -1.0 : 1.0;
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+  if (format.special == Special::ieee && exponent == highest_exponent) {
+    return mantissa == 0 ? sign * std::numeric_limits<double>::infinity() : nan;
+  }
+  if (format.special == Special::one_nan && magnitude == all_magnitude_bits) return nan;
+  if (format.special == Special::nan_is_minus_0 && code == sign_bit) return nan;
+
+  const double fraction = std::ldexp(static_cast<double>(mantissa), -format.mantissa_bits);
+  if (exponent == 0) return sign * std::ldexp(fraction, 1 - format.bias);
+  return sign * std::ldexp(1.0 + fraction, static_cast<int>(exponent) - format.bias);
+}
+
+ElementReader::ElementReader(kq::Element element) : element_(element) {
+  if (element != kq::Element::half) return;
+  const FloatDefinition binary16{5, 10, 15, FloatDefinition::Special::ieee};
+  half_values_.resize(1u << 16);
+  for (std::uint32_t bits = 0; bits < half_values_.size(); ++bits) {
+    const double value = decode(binary16, bits);
+    // A NaN's sign is asked for later; the definition above does not give it one.
+    half_values_[bits] = std::copysign(static_cast<float>(value), (bits & 0x8000u) != 0 ? -1.0f : 1.0f);
+  }
+}
+
+float ElementReader::operator()(const void* data, std::int64_t index) const {
+  float value = 0.0f;
+  if (element_ == kq::Element::float32) {
+    std::memcpy(&value, static_cast<const float*>(data) + index, sizeof value);
+    return value;
+  }
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, static_cast<const std::uint16_t*>(data) + index, sizeof bits);
+  if (element_ == kq::Element::half) return half_values_[bits];
+  const std::uint32_t upper_half_of_a_float = static_cast<std::uint32_t>(bits) << 16;
+  std::memcpy(&value, &upper_half_of_a_float, sizeof value);
+  return value;
+}
+
+Fp8Encoder::Fp8Encoder(kq::Format format) : definition_(definition(format)) {
+  for (std::uint32_t code = 0; code < 0x80; ++code) {
+    const double value = decode(definition_, code);
+    if (std::isfinite(value)) magnitudes_.push_back(value);
+  }
+}
+
+std::uint8_t Fp8Encoder::operator()(float value, bool negative) const {
+  const bool has_minus_zero = definition_.special != FloatDefinition::Special::nan_is_minus_0;
+  if (std::isnan(value)) {
+    if (!has_minus_zero) return 0x80;
+    return negative ? 0xff : 0x7f;
+  }
+  const double magnitude = std::fabs(static_cast<double>(value));
+  // The first value above: the nearest is this one or the one before it. There is always one before, value 0.
+  const auto above = std::upper_bound(magnitudes_.begin(), magnitudes_.end(), magnitude);
+  auto code = static_cast<std::uint32_t>(above - magnitudes_.begin()) - 1;
+  if (above != magnitudes_.end()) {
+    const double middle = (magnitudes_[code] + magnitudes_[code + 1]) / 2;  // exact: both have few bits
+    if (magnitude > middle || (magnitude == middle && code % 2 == 1)) ++code;
+  }
+  if (code == 0 && !has_minus_zero) return 0;
+  return static_cast<std::uint8_t>(negative ? code | 0x80u : code);
+}
+
+}  // namespace kqbench::reference_detail

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// docs/numerics.md, line by line. Slow on purpose wherever speed would cost obviousness: every step is a loop of its
+// own, every element looks up its scale, and every formula is written where the document has it. Nothing but
+// kq/request.hpp is shared with the implementations that are judged by it.
+
+#include "backends/reference/reference.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "backends/reference/definitions.hpp"
+
+namespace kqbench {
+namespace {
+
+using kq::Format;
+using kq::Granularity;
+using kq::Request;
+using kq::ScaleFormat;
+using reference_detail::ElementReader;
+using reference_detail::Fp8Encoder;
+
+/// work(row) for every row, on all threads of the machine.
+template <class Work>
+void for_each_row(std::int64_t rows, const Work& work) {
+  const auto threads = std::clamp<std::int64_t>(std::thread::hardware_concurrency(), 1, rows);
+  const auto run = [&](std::int64_t first) {
+    for (std::int64_t row = first; row < rows; row += threads) {
+      work(row);
+    }
+  };
+  std::vector<std::jthread> others;
+  for (std::int64_t thread = 1; thread < threads; ++thread) {
+    others.emplace_back(run, thread);
+  }
+  run(0);
+}
+
+/// What is known of the elements that share a scale.
+struct Span {
+  // Of the elements, NaN left out.
+  float amax = 0.0f;
+  float min = std::numeric_limits<float>::infinity();
+  float max = -std::numeric_limits<float>::infinity();
+  // From these, or given.
+  float scale = 0.0f;
+  std::int32_t zero_point = 0;
+
+  void add(float x) {
+    if (std::isnan(x)) return;
+    amax = std::max(amax, std::fabs(x));
+    min = std::min(min, x);
+    max = std::max(max, x);
+  }
+  void add(const Span& other) {
+    amax = std::max(amax, other.amax);
+    min = std::min(min, other.min);
+    max = std::max(max, other.max);
+  }
+};
+
+/// The nearest integer, ties to even (the rounding mode a program starts with), as an int32: saturating, NaN to 0.
+std::int32_t rne(float v) {
+  if (std::isnan(v)) return 0;
+  const double limited = std::clamp(static_cast<double>(v), -0x1p31, 0x1p31 - 1);
+  return static_cast<std::int32_t>(std::nearbyint(limited));
+}
+
+std::int64_t sat_int8(std::int64_t v, float qmax) {
+  const auto high = static_cast<std::int64_t>(qmax);
+  return std::clamp(v, -high - 1, high);
+}
+
+float sat_fp8(float v, float qmax) {
+  return std::isnan(v) ? v : std::clamp(v, -qmax, qmax);
+}
+
+/// The scale raised to the next power of two; exact powers stay.
+float next_power_of_two(float scale) {
+  if (std::isinf(scale)) return scale;
+  int exponent = 0;
+  const double fraction = std::frexp(static_cast<double>(scale), &exponent);  // in [0.5, 1)
+  return static_cast<float>(std::ldexp(1.0, fraction == 0.5 ? exponent - 1 : exponent));
+}
+
+/// The 8-bit exponent of a power of two, biased by 127; 255 for infinity.
+std::uint8_t ue8m0(float power_of_two) {
+  return std::isinf(power_of_two) ? 255 : static_cast<std::uint8_t>(std::ilogb(power_of_two) + 127);
+}
+
+// --- the column "scale" ----------------------------------------------------------------------------------------------
+
+constexpr float S_MIN = 1.0f / (448.0f * 512.0f);
+
+/// `(max - min) / 255`, `zp = rne(-128 - min / scale)`; a constant span is widened to hold 0.
+void set_asymmetric_scale(const Request& request, Span& span) {
+  float min = span.min;
+  float max = span.max;
+  const bool no_number_at_all = min > max;
+  if (no_number_at_all) min = max = 0.0f;
+  if (min == max) {
+    min = std::min(min, 0.0f);
+    max = std::max(max, 0.0f);
+  }
+  if (min == 0.0f && max == 0.0f) {
+    span.scale = 1.0f;
+    span.zero_point = 0;
+    return;
+  }
+  span.scale = (max - min) / (2.0f * request.qmax + 1.0f);
+  span.zero_point = rne(-(request.qmax + 1.0f) - min / span.scale);
+}
+
+void set_scale(const Request& request, Span& span) {
+  const float amax = span.amax;
+  const float qmax = request.qmax;
+  const bool int8 = request.format == Format::int8;
+  if (request.asymmetric) {
+    set_asymmetric_scale(request, span);
+  } else if (request.granularity == Granularity::group) {
+    span.scale = std::max(amax, 1e-10f) / qmax;
+    if (request.scale_format != ScaleFormat::float32) span.scale = next_power_of_two(span.scale);
+  } else if (int8) {
+    span.scale = amax / qmax;
+  } else if (request.granularity == Granularity::token) {
+    span.scale = std::max(std::min(amax, request.scale_ub) / qmax, S_MIN);
+  } else {
+    span.scale = amax == 0.0f ? S_MIN : amax / qmax;
+  }
+}
+
+// --- the column "code" -----------------------------------------------------------------------------------------------
+
+std::int8_t int8_code(const Request& request, float x, const Span& span) {
+  const float qmax = request.qmax;
+  std::int64_t rounded = 0;
+  if (request.asymmetric) {
+    rounded = std::int64_t{rne(x * (1.0f / span.scale))} + span.zero_point;
+  } else if (request.static_scale || request.granularity == Granularity::group) {
+    rounded = rne(x / span.scale);
+  } else {
+    const float inv = span.amax == 0.0f ? 0.0f : qmax / span.amax;
+    rounded = rne(x * inv);
+  }
+  return static_cast<std::int8_t>(sat_int8(rounded, qmax));
+}
+
+std::uint8_t fp8_code(const Request& request, const Fp8Encoder& fp8, float x, const Span& span) {
+  const bool by_reciprocal = request.static_scale || request.granularity == Granularity::tensor;
+  const float v = by_reciprocal ? x * (1.0f / span.scale) : x / span.scale;
+  return fp8(sat_fp8(v, request.qmax), std::signbit(x));
+}
+
+// --- a whole request -------------------------------------------------------------------------------------------------
+
+/// One Span for each scale, in the order in which scales are stored.
+std::vector<Span> dynamic_spans(const Request& request, const ElementReader& element, const void* input) {
+  std::vector<Span> spans(static_cast<std::size_t>(kq::num_scales(request)));
+  const auto span_of = [&](std::int64_t token, std::int64_t channel) -> Span& {
+    return spans[static_cast<std::size_t>(kq::scale_index(request, token, channel))];
+  };
+  if (request.granularity == Granularity::tensor) {
+    std::vector<Span> rows(static_cast<std::size_t>(request.num_tokens));
+    for_each_row(request.num_tokens, [&](std::int64_t token) {
+      Span row;
+      for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
+        row.add(element(input, token * request.input_stride + channel));
+      }
+      rows[static_cast<std::size_t>(token)] = row;
+    });
+    for (const Span& row : rows) {
+      spans[0].add(row);
+    }
+  } else {
+    for_each_row(request.num_tokens, [&](std::int64_t token) {
+      for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
+        span_of(token, channel).add(element(input, token * request.input_stride + channel));
+      }
+    });
+  }
+  for (Span& span : spans) {
+    set_scale(request, span);
+  }
+  return spans;
+}
+
+std::vector<Span> given_spans(const Request& request, const void* scales, const std::int32_t* zero_points) {
+  std::vector<Span> spans(static_cast<std::size_t>(kq::num_scales(request)));
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    spans[i].scale = static_cast<const float*>(scales)[i];
+    if (request.asymmetric) spans[i].zero_point = zero_points[i];
+  }
+  return spans;
+}
+
+void store_scales(const Request& request, const std::vector<Span>& spans, void* scales, std::int32_t* zero_points) {
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    if (request.scale_format == ScaleFormat::ue8m0) {
+      static_cast<std::uint8_t*>(scales)[i] = ue8m0(spans[i].scale);
+    } else {
+      static_cast<float*>(scales)[i] = spans[i].scale;
+    }
+    if (request.asymmetric) zero_points[i] = spans[i].zero_point;
+  }
+}
+
+void quantize(const Request& request, const Operands& operands) {
+  const ElementReader element(request.element);
+  const auto spans = request.static_scale ? given_spans(request, operands.scales, operands.zero_points)
+                                          : dynamic_spans(request, element, operands.input);
+  if (!request.static_scale) store_scales(request, spans, operands.scales, operands.zero_points);
+
+  std::optional<Fp8Encoder> fp8;
+  if (request.format != Format::int8) fp8.emplace(request.format);
+  for_each_row(request.num_tokens, [&](std::int64_t token) {
+    for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
+      const float x = element(operands.input, token * request.input_stride + channel);
+      const Span& span = spans[static_cast<std::size_t>(kq::scale_index(request, token, channel))];
+      const std::int64_t index = token * request.codes_stride + channel;
+      if (request.format == Format::int8) {
+        static_cast<std::int8_t*>(operands.codes)[index] = int8_code(request, x, span);
+      } else {
+        static_cast<std::uint8_t*>(operands.codes)[index] = fp8_code(request, *fp8, x, span);
+      }
+    }
+  });
+}
+
+class ReferenceImplementation final : public Implementation {
+ public:
+  std::string_view name() const override { return "reference"; }
+  std::string description() const override { return "the definitions, step by step"; }
+  std::optional<std::string> refusal(const Request&) const override { return std::nullopt; }
+  std::size_t workspace_bytes(const Request&) const override { return 0; }
+  void enqueue(const Request& request, const Operands& operands) override { quantize(request, operands); }
+};
+
+}  // namespace
+
+std::unique_ptr<Implementation> make_reference_implementation() {
+  return std::make_unique<ReferenceImplementation>();
+}
+
+Outputs reference(const Request& request, const void* input, const void* scales, const std::int32_t* zero_points,
+                  std::byte padding) {
+  const Request r = kq::resolved(request);
+  Outputs outputs;
+  outputs.codes.assign(kq::codes_bytes(r), padding);
+  outputs.scales.resize(kq::scales_bytes(r));
+  outputs.zero_points.resize(kq::zero_points_bytes(r) / sizeof(std::int32_t));
+  if (r.static_scale) {
+    std::memcpy(outputs.scales.data(), scales, outputs.scales.size());
+    if (r.asymmetric) std::copy_n(zero_points, outputs.zero_points.size(), outputs.zero_points.begin());
+  }
+  Operands operands;
+  operands.input = input;
+  operands.codes = outputs.codes.data();
+  operands.scales = outputs.scales.data();
+  operands.zero_points = outputs.zero_points.data();
+  quantize(r, operands);
+  return outputs;
+}
+
+}  // namespace kqbench
