@@ -87,21 +87,13 @@ struct Tensors {
 /// out[i] = quantizer.code(in[i])
 template <class Element, class Quantizer>
 void quantize(const Element* in, typename Quantizer::Code* out, std::int64_t size, const Quantizer& quantizer) {
-  kq::host::for_each_block(in, size, [&](const float* x, std::int64_t begin, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      out[begin + i] = quantizer.code(x[i]);
-    }
-  });
+  kq::host::map(in, out, size, [quantizer](float x, std::int64_t) { return quantizer.code(x); });
 }
 
 /// out[i] = quantizer_of(i).code(in[i])
 template <class Element, class Code, class QuantizerOf>
 void quantize_each(const Element* in, Code* out, std::int64_t size, const QuantizerOf& quantizer_of) {
-  kq::host::for_each_block(in, size, [&](const float* x, std::int64_t begin, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      out[begin + i] = quantizer_of(begin + i).code(x[i]);
-    }
-  });
+  kq::host::map(in, out, size, [quantizer_of](float x, std::int64_t i) { return quantizer_of(i).code(x); });
 }
 
 // --- static scales ---------------------------------------------------------------------------------------------------
@@ -125,12 +117,12 @@ void static_scale(int threads, const Request& r, const Operands& o) {
   const auto t = whole ? all.flat() : all;
   in_parallel(threads, [&](int part) {
     t.for_each_piece(t.share(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      const auto quantizer = [&](std::int64_t span) {
-        return static_quantizer<Element, Format, Asymmetric>(scales[span], o.zero_points + span, r.qmax);
+      const auto quantizer = [scales, zero_points = o.zero_points, qmax = r.qmax](std::int64_t span) {
+        return static_quantizer<Element, Format, Asymmetric>(scales[span], zero_points + span, qmax);
       };
       if (r.granularity == Granularity::channel) {
         quantize_each(t.in(row, column), t.out(row, column), count,
-                      [&](std::int64_t i) { return quantizer(column + i); });
+                      [quantizer, column](std::int64_t i) { return quantizer(column + i); });
       } else {
         quantize(t.in(row, column), t.out(row, column), count, quantizer(whole ? 0 : row));
       }
