@@ -2,7 +2,6 @@
 
 #include "backends/reference/definitions.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -74,9 +73,14 @@ float ElementReader::operator()(const void* data, std::int64_t index) const {
 }
 
 Fp8Encoder::Fp8Encoder(kq::Format format) : definition_(definition(format)) {
-  for (std::uint32_t code = 0; code < 0x80; ++code) {
-    const double value = decode(definition_, code);
-    if (std::isfinite(value)) magnitudes_.push_back(value);
+  for (std::uint32_t code = 0; code < last_.size(); ++code) {
+    const double above = decode(definition_, code + 1);
+    if (std::isfinite(above)) {
+      const auto middle = static_cast<float>((decode(definition_, code) + above) / 2);  // exact: both have few bits
+      last_[code] = code % 2 == 0 ? middle : std::nextafter(middle, 0.0f);
+    } else {
+      last_[code] = std::numeric_limits<float>::infinity();
+    }
   }
 }
 
@@ -86,13 +90,11 @@ std::uint8_t Fp8Encoder::operator()(float value, bool negative) const {
     if (!has_minus_zero) return 0x80;
     return negative ? 0xff : 0x7f;
   }
-  const double magnitude = std::fabs(static_cast<double>(value));
-  // The first value above: the nearest is this one or the one before it. There is always one before, value 0.
-  const auto above = std::upper_bound(magnitudes_.begin(), magnitudes_.end(), magnitude);
-  auto code = static_cast<std::uint32_t>(above - magnitudes_.begin()) - 1;
-  if (above != magnitudes_.end()) {
-    const double middle = (magnitudes_[code] + magnitudes_[code + 1]) / 2;  // exact: both have few bits
-    if (magnitude > middle || (magnitude == middle && code % 2 == 1)) ++code;
+  // How many codes are too low, by halving.
+  const float magnitude = std::fabs(value);
+  std::uint32_t code = 0;
+  for (std::uint32_t step = 64; step > 0; step /= 2) {
+    code += step * static_cast<std::uint32_t>(magnitude > last_[code + step - 1]);
   }
   if (code == 0 && !has_minus_zero) return 0;
   return static_cast<std::uint8_t>(negative ? code | 0x80u : code);

@@ -5,6 +5,7 @@
 /// Number formats by their definition, for the reference alone: a code's value is computed in double from sign,
 /// exponent and mantissa, and a value's code is found by looking for the nearest one among all of them.
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -51,7 +52,7 @@ class Fp8Encoder {
 
  private:
   FloatDefinition definition_;
-  std::vector<double> magnitudes_;  ///< value of every finite code without sign, ascending
+  std::array<float, 127> last_;  ///< by code without sign: the largest float that is not rounded to a higher one
 };
 
 }  // namespace kqbench::reference_detail

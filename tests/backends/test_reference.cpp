@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The judge against results worked out by hand, above all where implementations like to differ.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "backends/reference/definitions.hpp"
+#include "tests/backends/operands.hpp"
+
+namespace kqbench::testing {
+namespace {
+
+using kq::Element;
+using kq::Format;
+using kq::Granularity;
+using kq::Request;
+using kq::ScaleFormat;
+using kq::ScaleLayout;
+using reference_detail::decode;
+using reference_detail::definition;
+using reference_detail::ElementReader;
+using reference_detail::Fp8Encoder;
+
+constexpr float inf = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float s_min = 1.0f / 229376.0f;
+
+using Bytes = std::vector<int>;
+
+/// One case: what a request of some rows of floats gives.
+struct Result {
+  std::vector<int> codes;
+  std::vector<float> scales;
+  std::vector<int> zero_points;
+};
+
+Result quantize(Request r, const std::vector<std::vector<float>>& rows, const std::vector<float>& scales = {},
+                const std::vector<std::int32_t>& zero_points = {}) {
+  r.element = Element::float32;
+  r.num_tokens = static_cast<std::int64_t>(rows.size());
+  r.hidden_size = static_cast<std::int64_t>(rows[0].size());
+  const auto invalid = kq::validate(r);
+  EXPECT_FALSE(invalid) << invalid->field << ": " << invalid->reason;
+  std::vector<float> input;
+  for (const auto& row : rows) {
+    input.insert(input.end(), row.begin(), row.end());
+  }
+  const Outputs outputs = reference(r, input.data(), scales.data(), zero_points.data());
+  Result result;
+  for (const std::byte code : outputs.codes) {
+    result.codes.push_back(r.format == Format::int8 ? static_cast<std::int8_t>(code) : std::to_integer<int>(code));
+  }
+  for (std::int64_t i = 0; i < kq::num_scales(r); ++i) {
+    float scale = 0.0f;
+    if (r.scale_format == ScaleFormat::ue8m0) {
+      scale = static_cast<float>(outputs.scales[static_cast<std::size_t>(i)]);  // the exponent as it is stored
+    } else {
+      std::memcpy(&scale, outputs.scales.data() + i * 4, 4);
+    }
+    result.scales.push_back(scale);
+  }
+  result.zero_points.assign(outputs.zero_points.begin(), outputs.zero_points.end());
+  return result;
+}
+
+Request request(Format format, Granularity granularity, bool static_scale = false) {
+  Request r;
+  r.format = format;
+  r.granularity = granularity;
+  r.static_scale = static_scale;
+  return r;
+}
+
+Request asymmetric(Granularity granularity, bool static_scale = false) {
+  Request r = request(Format::int8, granularity, static_scale);
+  r.asymmetric = true;
+  return r;
+}
+
+Request group(Format format, std::int64_t size, ScaleFormat scale_format = ScaleFormat::float32) {
+  Request r = request(format, Granularity::group);
+  r.group_size = size;
+  r.scale_format = scale_format;
+  return r;
+}
+
+// --- formats ---------------------------------------------------------------------------------------------------------
+
+TEST(Definition, GivesTheValuesOfTheFormatsPapers) {
+  const auto e4m3 = definition(Format::fp8_e4m3fn);
+  EXPECT_EQ(decode(e4m3, 0x00), 0.0);
+  EXPECT_EQ(decode(e4m3, 0x01), 0x1p-9);
+  EXPECT_EQ(decode(e4m3, 0x07), 0x1.cp-7);
+  EXPECT_EQ(decode(e4m3, 0x08), 0x1p-6);
+  EXPECT_EQ(decode(e4m3, 0x38), 1.0);
+  EXPECT_EQ(decode(e4m3, 0x7e), 448.0);
+  EXPECT_EQ(decode(e4m3, 0xfe), -448.0);
+  EXPECT_TRUE(std::isnan(decode(e4m3, 0x7f)));
+  EXPECT_TRUE(std::isnan(decode(e4m3, 0xff)));
+  EXPECT_TRUE(std::signbit(decode(e4m3, 0x80)));
+
+  const auto e5m2 = definition(Format::fp8_e5m2);
+  EXPECT_EQ(decode(e5m2, 0x01), 0x1p-16);
+  EXPECT_EQ(decode(e5m2, 0x04), 0x1p-14);
+  EXPECT_EQ(decode(e5m2, 0x3c), 1.0);
+  EXPECT_EQ(decode(e5m2, 0x7b), 57344.0);
+  EXPECT_EQ(decode(e5m2, 0x7c), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(decode(e5m2, 0xfc), -std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(decode(e5m2, 0x7d)));
+  EXPECT_TRUE(std::isnan(decode(e5m2, 0xff)));
+
+  const auto e4m3fnuz = definition(Format::fp8_e4m3fnuz);
+  EXPECT_EQ(decode(e4m3fnuz, 0x01), 0x1p-10);
+  EXPECT_EQ(decode(e4m3fnuz, 0x40), 1.0);
+  EXPECT_EQ(decode(e4m3fnuz, 0x7f), 240.0);
+  EXPECT_EQ(decode(e4m3fnuz, 0xff), -240.0);
+  EXPECT_TRUE(std::isnan(decode(e4m3fnuz, 0x80)));
+
+  const auto e5m2fnuz = definition(Format::fp8_e5m2fnuz);
+  EXPECT_EQ(decode(e5m2fnuz, 0x01), 0x1p-17);
+  EXPECT_EQ(decode(e5m2fnuz, 0x40), 1.0);
+  EXPECT_EQ(decode(e5m2fnuz, 0x7f), 57344.0);
+  EXPECT_TRUE(std::isnan(decode(e5m2fnuz, 0x80)));
+}
+
+TEST(Encoder, GivesEveryCodeForItsOwnValue) {
+  for (const Format format : {Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz}) {
+    const Fp8Encoder encode(format);
+    for (std::uint32_t code = 0; code < 256; ++code) {
+      const double value = decode(definition(format), code);
+      if (!std::isfinite(value)) continue;
+      EXPECT_EQ(encode(static_cast<float>(value), std::signbit(value)), code) << kq::to_string(format);
+    }
+  }
+}
+
+TEST(Encoder, RoundsHalfWayToTheEvenCodeAndTheRestToTheNearest) {
+  const Fp8Encoder encode(Format::fp8_e4m3fn);
+  EXPECT_EQ(encode(1.0625f, false), 0x38);  // half-way from 0x38 to 0x39
+  EXPECT_EQ(encode(std::nextafter(1.0625f, 2.0f), false), 0x39);
+  EXPECT_EQ(encode(1.1875f, false), 0x3a);  // half-way from 0x39 to 0x3a
+  EXPECT_EQ(encode(std::nextafter(1.1875f, 1.0f), true), 0xb9);
+  EXPECT_EQ(encode(0x1p-10f, false), 0x00);  // half the smallest subnormal
+  EXPECT_EQ(encode(std::nextafter(0x1p-10f, 1.0f), false), 0x01);
+  EXPECT_EQ(encode(0x1.8p-9f, false), 0x02);
+  EXPECT_EQ(encode(0x1.ep-7f, true), 0x88);  // between the last subnormal and the first normal
+  EXPECT_EQ(encode(0x1p-149f, true), 0x80);  // -0 is a code of its own,
+  EXPECT_EQ(Fp8Encoder(Format::fp8_e4m3fnuz)(0x1p-149f, true), 0x00);  // here it is not
+  EXPECT_EQ(Fp8Encoder(Format::fp8_e4m3fnuz)(-0x1p-10f, true), 0x81);
+}
+
+TEST(ElementReader, ReadsHalfAndBfloat16) {
+  const std::uint16_t bits[] = {0x3c00, 0xc000, 0x0001, 0x8000, 0x7bff, 0x7c00, 0xfe00, 0x3555};
+  const ElementReader half(Element::half);
+  EXPECT_EQ(half(bits, 0), 1.0f);
+  EXPECT_EQ(half(bits, 1), -2.0f);
+  EXPECT_EQ(half(bits, 2), 0x1p-24f);
+  EXPECT_TRUE(half(bits, 3) == 0.0f && std::signbit(half(bits, 3)));
+  EXPECT_EQ(half(bits, 4), 65504.0f);
+  EXPECT_EQ(half(bits, 5), inf);
+  EXPECT_TRUE(std::isnan(half(bits, 6)) && std::signbit(half(bits, 6)));
+  EXPECT_EQ(half(bits, 7), 0x1.554p-2f);
+  const std::uint16_t brain[] = {0x3f80, 0xc000, 0x0001, 0x7f80, 0xffc0};
+  const ElementReader bfloat16(Element::bfloat16);
+  EXPECT_EQ(bfloat16(brain, 0), 1.0f);
+  EXPECT_EQ(bfloat16(brain, 1), -2.0f);
+  EXPECT_EQ(bfloat16(brain, 2), 0x1p-133f);
+  EXPECT_EQ(bfloat16(brain, 3), inf);
+  EXPECT_TRUE(std::isnan(bfloat16(brain, 4)) && std::signbit(bfloat16(brain, 4)));
+}
+
+// --- static scales ---------------------------------------------------------------------------------------------------
+
+TEST(StaticInt8, DividesRoundsToEvenAndSaturates) {
+  const auto result =
+      quantize(request(Format::int8, Granularity::tensor, true),
+               {{0.0f, -0.0f, 1.0f, 3.0f, -1.0f, -3.0f, 254.0f, 255.0f, 1e30f, -256.0f, -1e30f}}, {2.0f});
+  EXPECT_EQ(result.codes, (Bytes{0, 0, 0, 2, 0, -2, 127, 127, 127, -128, -128}));
+  EXPECT_EQ(result.scales, std::vector<float>{2.0f});
+}
+
+// 45.5 / 7 is 6.5, a tie that goes to 6, while 45.5 * (1 / 7 as float) is 6.50000048; 10.9375 / 7 lies half-way from
+// code 0x3c to 0x3d of E4M3, while 10.9375 * (1 / 7 as float) lies just above. So a code tells division from
+// multiplication.
+TEST(Schemes, DivideOrMultiplyByTheReciprocalAsTheTableSays) {
+  const auto codes_at = [](const Request& r, float amax, float x) {
+    auto row = std::vector<float>(16, amax);
+    row[1] = x;
+    return quantize(r, {row}, {7.0f}, {0}).codes[1];
+  };
+  const auto int8_code = [&](const Request& r) { return codes_at(r, 7.0f * 127.0f, 45.5f); };
+  EXPECT_EQ(int8_code(request(Format::int8, Granularity::tensor, true)), 6);
+  EXPECT_EQ(int8_code(asymmetric(Granularity::tensor, true)), 7);
+  EXPECT_EQ(int8_code(request(Format::int8, Granularity::tensor)), 7);
+  EXPECT_EQ(int8_code(request(Format::int8, Granularity::token)), 7);
+  EXPECT_EQ(int8_code(group(Format::int8, 16)), 6);
+  const auto fp8_code = [&](const Request& r) { return codes_at(r, 7.0f * 448.0f, 10.9375f); };
+  EXPECT_EQ(fp8_code(request(Format::fp8_e4m3fn, Granularity::tensor, true)), 0x3d);
+  EXPECT_EQ(fp8_code(request(Format::fp8_e4m3fn, Granularity::tensor)), 0x3d);
+  EXPECT_EQ(fp8_code(request(Format::fp8_e4m3fn, Granularity::token)), 0x3c);
+  EXPECT_EQ(fp8_code(group(Format::fp8_e4m3fn, 16)), 0x3c);
+}
+
+TEST(StaticInt8, MakesNaNZeroAndSaturatesInfinity) {
+  const auto result = quantize(request(Format::int8, Granularity::tensor, true), {{nan, -nan, inf, -inf}}, {0.5f});
+  EXPECT_EQ(result.codes, (Bytes{0, 0, 127, -128}));
+}
+
+TEST(StaticFp8, SaturatesAndKeepsSignsOfZeroAndNaN) {
+  const std::vector<std::vector<float>> rows = {{0.0f, -0.0f, 448.0f, 1e30f, -inf, nan, -nan}};
+  const auto codes = [&](Format format) {
+    return quantize(request(format, Granularity::tensor, true), rows, {1.0f}).codes;
+  };
+  EXPECT_EQ(codes(Format::fp8_e4m3fn), (Bytes{0x00, 0x80, 0x7e, 0x7e, 0xfe, 0x7f, 0xff}));
+  EXPECT_EQ(codes(Format::fp8_e5m2), (Bytes{0x00, 0x80, 0x5f, 0x7b, 0xfb, 0x7f, 0xff}));
+  EXPECT_EQ(codes(Format::fp8_e4m3fnuz), (Bytes{0x00, 0x00, 0x7f, 0x7f, 0xff, 0x80, 0x80}));
+  EXPECT_EQ(codes(Format::fp8_e5m2fnuz), (Bytes{0x00, 0x00, 0x63, 0x7f, 0xff, 0x80, 0x80}));
+}
+
+TEST(Static, TakesAScaleATokenOrAChannel) {
+  const std::vector<std::vector<float>> rows = {{8.0f, 8.0f, 8.0f}, {-8.0f, -8.0f, -8.0f}};
+  EXPECT_EQ(quantize(request(Format::int8, Granularity::token, true), rows, {1.0f, 4.0f}).codes,
+            (Bytes{8, 8, 8, -2, -2, -2}));
+  EXPECT_EQ(quantize(request(Format::int8, Granularity::channel, true), rows, {1.0f, 2.0f, 4.0f}).codes,
+            (Bytes{8, 4, 2, -8, -4, -2}));
+}
+
+TEST(StaticAsymmetric, AddsTheZeroPointWithoutWrapping) {
+  const Request r = asymmetric(Granularity::token, true);
+  const auto result = quantize(r, {{1.0f, nan, inf, -1e30f}, {1.0f, nan, inf, -1e30f}, {1.0f, nan, 1e30f, -inf}},
+                               {0.5f, 0.5f, 0.5f}, {10, 2147483647, -2147483647 - 1});
+  EXPECT_EQ(result.codes, (Bytes{12, 10, 127, -128,        //
+                                 127, 127, 127, -1,        // -2^31 + (2^31 - 1)
+                                 -128, -128, -1, -128}));  // (2^31 - 1) - 2^31
+}
+
+TEST(Static, KeepsToTheBound) {
+  Request r = request(Format::int8, Granularity::tensor, true);
+  r.qmax = 7.0f;
+  EXPECT_EQ(quantize(r, {{6.0f, 7.0f, 8.0f, -7.0f, -8.0f, -9.0f, inf}}, {1.0f}).codes, (Bytes{6, 7, 7, -7, -8, -8, 7}));
+  r.format = Format::fp8_e4m3fnuz;
+  r.qmax = 224.0f;
+  EXPECT_EQ(quantize(r, {{224.0f, 240.0f, -300.0f}}, {1.0f}).codes, (Bytes{0x7e, 0x7e, 0xfe}));
+}
+
+// --- dynamic scales --------------------------------------------------------------------------------------------------
+
+TEST(DynamicTokenInt8, MultipliesByTheInverse) {
+  const auto result = quantize(request(Format::int8, Granularity::token), {{-2.0f, 1.0f, 0.5f, nan},  //
+                                                                           {0.0f, -0.0f, 0.0f, nan},
+                                                                           {-inf, inf, 1.0f, nan},
+                                                                           {-5.0f, -5.0f, -5.0f, -5.0f}});
+  EXPECT_EQ(result.codes, (Bytes{-127, 64, 32, 0,  // 63.5 to even, 31.75
+                                 0, 0, 0, 0,       //
+                                 0, 0, 0, 0,       //
+                                 -127, -127, -127, -127}));
+  EXPECT_EQ(result.scales, (std::vector<float>{2.0f / 127.0f, 0.0f, inf, 5.0f / 127.0f}));
+}
+
+TEST(DynamicTokenInt8, OfSubnormalsSaturatesByTheFormula) {
+  // 127 / 2^-149 is infinite, so what is not 0 saturates and 0 * inf is NaN, which gives 0.
+  const auto result = quantize(request(Format::int8, Granularity::token), {{0x1p-149f, -0x1p-149f, 0.0f}});
+  EXPECT_EQ(result.codes, (Bytes{127, -128, 0}));
+}
+
+TEST(DynamicTokenFp8, DividesByABoundedScale) {
+  Request r = request(Format::fp8_e4m3fn, Granularity::token);
+  r.scale_ub = 100.0f;
+  const auto result = quantize(r, {{448.0f, 1.0f, nan}, {44.8f, -44.8f, 0.0f}, {0.0f, -0.0f, 1e-5f}});
+  EXPECT_EQ(result.scales, (std::vector<float>{100.0f / 448.0f, 44.8f / 448.0f, s_min}));
+  EXPECT_EQ(result.codes, (Bytes{0x7e, 0x49, 0x7f,     // 1 / 0.2232 = 4.48
+                                 0x7e, 0xfe, 0x00,     //
+                                 0x00, 0x80, 0x41}));  // 1e-5 * 229376 = 2.294
+}
+
+TEST(DynamicTokenFp8, OfAnInfinityIsNaNThereAndZeroElsewhere) {
+  const auto result = quantize(request(Format::fp8_e4m3fn, Granularity::token), {{inf, -inf, 1.0f, -1.0f, nan}});
+  EXPECT_EQ(result.scales, std::vector<float>{inf});
+  EXPECT_EQ(result.codes, (Bytes{0x7f, 0xff, 0x00, 0x80, 0x7f}));
+}
+
+TEST(DynamicTensor, HasOneScaleForAll) {
+  const std::vector<std::vector<float>> rows = {{1.0f, nan}, {-4.0f, 2.0f}};
+  const auto int8 = quantize(request(Format::int8, Granularity::tensor), rows);
+  EXPECT_EQ(int8.scales, std::vector<float>{4.0f / 127.0f});
+  EXPECT_EQ(int8.codes, (Bytes{32, 0, -127, 64}));  // 31.75 and 63.5
+  const auto fp8 = quantize(request(Format::fp8_e5m2, Granularity::tensor), rows);
+  EXPECT_EQ(fp8.scales, std::vector<float>{4.0f / 57344.0f});
+  EXPECT_EQ(fp8.codes, (Bytes{0x73, 0x7f, 0xfb, 0x77}));  // 14336, NaN, -57344, 28672
+}
+
+TEST(DynamicTensor, OfZerosHasTheLeastScale) {
+  const auto fp8 = quantize(request(Format::fp8_e4m3fn, Granularity::tensor), {{0.0f, -0.0f, nan}});
+  EXPECT_EQ(fp8.scales, std::vector<float>{s_min});
+  EXPECT_EQ(fp8.codes, (Bytes{0x00, 0x80, 0x7f}));
+  const auto int8 = quantize(request(Format::int8, Granularity::tensor), {{0.0f, -0.0f, nan}});
+  EXPECT_EQ(int8.scales, std::vector<float>{0.0f});
+  EXPECT_EQ(int8.codes, (Bytes{0, 0, 0}));
+}
+
+TEST(DynamicTensorFp8, HasNoLeastScaleOtherwise) {
+  const auto result = quantize(request(Format::fp8_e4m3fn, Granularity::tensor), {{0x1p-100f}});
+  EXPECT_EQ(result.scales, std::vector<float>{0x1p-100f / 448.0f});
+  EXPECT_EQ(result.codes, Bytes{0x7e});
+}
+
+TEST(DynamicAsymmetric, SpansTheRange) {
+  const auto result =
+      quantize(asymmetric(Granularity::token), {{0.0f, 255.0f, 127.0f, nan}, {-100.0f, 155.0f, 0.0f, 27.5f}});
+  EXPECT_EQ(result.scales, (std::vector<float>{1.0f, 1.0f}));
+  EXPECT_EQ(result.zero_points, (std::vector<int>{-128, -28}));
+  EXPECT_EQ(result.codes, (Bytes{-128, 127, -1, -128,   //
+                                 -128, 127, -28, 0}));  // 27.5 to 28
+}
+
+TEST(DynamicAsymmetric, OfAConstantRowIsWidenedToHoldZero) {
+  const auto result = quantize(asymmetric(Granularity::token), {{510.0f, 510.0f, nan},  //
+                                                                {-255.0f, -255.0f, -255.0f},
+                                                                {0.0f, -0.0f, nan},
+                                                                {nan, nan, -nan}});
+  EXPECT_EQ(result.scales, (std::vector<float>{2.0f, 1.0f, 1.0f, 1.0f}));
+  EXPECT_EQ(result.zero_points, (std::vector<int>{-128, 127, 0, 0}));
+  EXPECT_EQ(result.codes, (Bytes{127, 127, -128, -128, -128, -128, 0, 0, 0, 0, 0, 0}));
+}
+
+TEST(DynamicAsymmetric, OfInfinitiesHasAnInfiniteScale) {
+  const auto result = quantize(asymmetric(Granularity::token), {{1.0f, inf}, {1.0f, -inf}, {inf, inf}});
+  EXPECT_EQ(result.scales, (std::vector<float>{inf, inf, inf}));
+  EXPECT_EQ(result.zero_points, (std::vector<int>{-128, 0, -128}));  // -inf / inf is NaN, which gives 0
+  EXPECT_EQ(result.codes, (Bytes{-128, -128, 0, 0, -128, -128}));
+}
+
+TEST(DynamicAsymmetric, KeepsToTheBound) {
+  Request r = asymmetric(Granularity::tensor);
+  r.qmax = 7.0f;
+  const auto result = quantize(r, {{0.0f, 15.0f, 4.0f}});
+  EXPECT_EQ(result.scales, std::vector<float>{1.0f});
+  EXPECT_EQ(result.zero_points, std::vector<int>{-8});
+  EXPECT_EQ(result.codes, (Bytes{-8, 7, -4}));
+}
+
+// --- groups ----------------------------------------------------------------------------------------------------------
+
+std::vector<float> row_of(std::initializer_list<std::pair<int, float>> runs) {
+  std::vector<float> row;
+  for (const auto& [count, value] : runs) {
+    row.insert(row.end(), static_cast<std::size_t>(count), value);
+  }
+  return row;
+}
+
+TEST(DynamicGroup, HasAScaleEachAndAShortLastGroup) {
+  const auto row = row_of({{16, 1.0f}, {16, -2.0f}, {3, 4.0f}});
+  const auto result = quantize(group(Format::int8, 16), {row, row_of({{35, 0.0f}})});
+  const float least = 1e-10f / 127.0f;
+  EXPECT_EQ(result.scales, (std::vector<float>{1.0f / 127.0f, 2.0f / 127.0f, 4.0f / 127.0f, least, least, least}));
+  EXPECT_EQ(result.codes[0], 127);
+  EXPECT_EQ(result.codes[16], -127);
+  EXPECT_EQ(result.codes[34], 127);
+  EXPECT_EQ(result.codes[35], 0);
+  Request columns = group(Format::int8, 16);
+  columns.scale_layout = ScaleLayout::column;
+  EXPECT_EQ(quantize(columns, {row, row_of({{35, 0.0f}})}).scales,
+            (std::vector<float>{1.0f / 127.0f, least, 2.0f / 127.0f, least, 4.0f / 127.0f, least}));
+}
+
+TEST(DynamicGroup, OfInt8RoundsAndDoesNotTruncate) {
+  auto row = row_of({{16, 127.0f}});
+  row[1] = 1.75f;
+  row[2] = -2.5f;
+  EXPECT_EQ(quantize(group(Format::int8, 16), {row}).codes[1], 2);
+  EXPECT_EQ(quantize(group(Format::int8, 16), {row}).codes[2], -2);
+}
+
+TEST(DynamicGroup, RaisesUe8m0ScalesToThePowerOfTwoAbove) {
+  const float above = std::nextafter(448.0f, 500.0f);
+  const float below = std::nextafter(448.0f, 0.0f);
+  const auto row = row_of({{16, 448.0f}, {16, above}, {16, below}, {16, 0.0f}, {16, inf}, {16, 224.0f}});
+  const auto as_float = quantize(group(Format::fp8_e4m3fn, 16, ScaleFormat::ue8m0_float32), {row});
+  // above / 448 is 1 + 2^-23 or so, and rounds to a float above 1; below / 448 is 1 - 2^-24 or rounds to 1.
+  EXPECT_EQ(as_float.scales, (std::vector<float>{1.0f, 2.0f, 1.0f, 0x1p-42f, inf, 0.5f}));
+  EXPECT_EQ(as_float.codes[0], 0x7e);
+  EXPECT_EQ(as_float.codes[16], 0x76);  // 224
+  EXPECT_EQ(as_float.codes[64], 0x7f);
+  const auto exponents = quantize(group(Format::fp8_e4m3fn, 16, ScaleFormat::ue8m0), {row});
+  EXPECT_EQ(exponents.scales, (std::vector<float>{127, 128, 127, 127 - 42, 255, 126}));
+  EXPECT_EQ(exponents.codes, as_float.codes);
+}
+
+// --- memory ----------------------------------------------------------------------------------------------------------
+
+TEST(Reference, KeepsThePaddingOfStridedRows) {
+  Request r = request(Format::int8, Granularity::tensor, true);
+  r.element = Element::float32;
+  r.num_tokens = 3;
+  r.hidden_size = 2;
+  r.input_stride = 4;
+  r.codes_stride = 3;
+  const std::vector<float> input = {1, 2, nan, nan, 3, 4, nan, nan, 5, 6};
+  const float scale = 1.0f;
+  const Outputs outputs = reference(r, input.data(), &scale, nullptr, std::byte{0x77});
+  std::vector<int> codes;
+  for (const std::byte code : outputs.codes) {
+    codes.push_back(std::to_integer<int>(code));
+  }
+  EXPECT_EQ(codes, (Bytes{1, 2, 0x77, 3, 4, 0x77, 5, 6}));
+}
+
+TEST(Reference, GivesBackTheScalesItWasGiven) {
+  const auto result = quantize(asymmetric(Granularity::channel, true), {{1.0f, 2.0f}}, {0.5f, 0.25f}, {-3, 4});
+  EXPECT_EQ(result.scales, (std::vector<float>{0.5f, 0.25f}));
+  EXPECT_EQ(result.zero_points, (std::vector<int>{-3, 4}));
+  EXPECT_EQ(result.codes, (Bytes{-1, 12}));
+}
+
+}  // namespace
+}  // namespace kqbench::testing
