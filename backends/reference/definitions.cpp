@@ -47,16 +47,27 @@ double decode(const FloatDefinition& format, std::uint32_t code) {
   return sign * std::ldexp(1.0 + fraction, static_cast<int>(exponent) - format.bias);
 }
 
-ElementReader::ElementReader(kq::Element element) : element_(element) {
-  if (element != kq::Element::half) return;
-  const FloatDefinition binary16{5, 10, 15, FloatDefinition::Special::ieee};
-  half_values_.resize(1u << 16);
-  for (std::uint32_t bits = 0; bits < half_values_.size(); ++bits) {
-    const double value = decode(binary16, bits);
-    // A NaN's sign is asked for later; the definition above does not give it one.
-    half_values_[bits] = std::copysign(static_cast<float>(value), (bits & 0x8000u) != 0 ? -1.0f : 1.0f);
-  }
+namespace {
+
+/// What every bit pattern of a half stands for; worked out at first use.
+const std::vector<float>& half_values() {
+  static const std::vector<float> values = [] {
+    const FloatDefinition binary16{5, 10, 15, FloatDefinition::Special::ieee};
+    std::vector<float> table(1u << 16);
+    for (std::uint32_t bits = 0; bits < table.size(); ++bits) {
+      const double value = decode(binary16, bits);
+      // A NaN's sign is asked for later; the definition above does not give it one.
+      table[bits] = std::copysign(static_cast<float>(value), (bits & 0x8000u) != 0 ? -1.0f : 1.0f);
+    }
+    return table;
+  }();
+  return values;
 }
+
+}  // namespace
+
+ElementReader::ElementReader(kq::Element element)
+    : element_(element), half_values_(element == kq::Element::half ? half_values().data() : nullptr) {}
 
 float ElementReader::operator()(const void* data, std::int64_t index) const {
   float value = 0.0f;

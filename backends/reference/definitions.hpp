@@ -40,7 +40,7 @@ class ElementReader {
 
  private:
   kq::Element element_;
-  std::vector<float> half_values_;  ///< by bit pattern, element half only
+  const float* half_values_;  ///< by bit pattern, element half only
 };
 
 /// Float to an fp8 code: the nearest finite value, of two equally near ones that with the even code; NaN to NaN.
