@@ -76,9 +76,11 @@ void start(int device) {
 #endif
 #if KOKKOS_VERSION >= 30700
   Kokkos::InitializationSettings settings;
+  settings.set_disable_warnings(true);  // advice about OpenMP's variables: stderr is the caller's
   if (has_streams) settings.set_device_id(device);
 #else
   Kokkos::InitArguments settings;
+  settings.disable_warnings = true;
   if (has_streams) settings.device_id = device;
 #endif
   Kokkos::initialize(settings);
