@@ -136,10 +136,8 @@ const BadHeader bad_headers[] = {
 TEST(Npy, RefusesABadHeaderInOneLine) {
   for (const BadHeader& bad : bad_headers) {
     const std::string message = refusal(npy(bad.dict, bad.data_bytes));
-    EXPECT_NE(message.find(bad.says), std::string::npos) << bad.dict << "
-" << message;
-    EXPECT_EQ(message.find('
-'), std::string::npos) << message;
+    EXPECT_NE(message.find(bad.says), std::string::npos) << bad.dict << "\n" << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
 }
 

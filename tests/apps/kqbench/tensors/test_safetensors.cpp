@@ -148,10 +148,8 @@ const BadHeader bad_headers[] = {
 TEST(Safetensors, RefusesABadHeaderInOneLine) {
   for (const BadHeader& bad : bad_headers) {
     const std::string message = refusal(safetensors(bad.json, bad.data_bytes));
-    EXPECT_NE(message.find(bad.says), std::string::npos) << bad.json << "
-" << message;
-    EXPECT_EQ(message.find('
-'), std::string::npos) << message;
+    EXPECT_NE(message.find(bad.says), std::string::npos) << bad.json << "\n" << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
 }
 
