@@ -23,8 +23,8 @@
 namespace kq {
 namespace {
 
-using kqbench::testing::exhaustive;
-using kqbench::testing::golden;
+using kqbench::test::exhaustive;
+using kqbench::test::golden;
 
 constexpr std::uint32_t sign_bit = 0x80000000u;
 constexpr std::uint32_t infinity_bits = 0x7f800000u;

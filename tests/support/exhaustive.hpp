@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-namespace kqbench::testing {
+namespace kqbench::test {
 
 /// True where the environment has KQ_EXHAUSTIVE=1: "KQ_EXHAUSTIVE=1 ctest -L kokkos_kernels" takes minutes.
 inline bool exhaustive() {
@@ -14,4 +14,4 @@ inline bool exhaustive() {
   return value != nullptr && value[0] == '1';
 }
 
-}  // namespace kqbench::testing
+}  // namespace kqbench::test

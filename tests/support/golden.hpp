@@ -11,7 +11,7 @@
 
 #include "apps/kqbench/tensors/npy.hpp"
 
-namespace kqbench::testing {
+namespace kqbench::test {
 
 inline NpyArray golden_array(const std::string& name) {
   return read_npy(std::string(KQ_GOLDEN_DIR "/") + name);
@@ -27,4 +27,4 @@ std::vector<T> golden(const std::string& name) {
   return values;
 }
 
-}  // namespace kqbench::testing
+}  // namespace kqbench::test

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Every implementation on every device that is present, against the reference: every scheme, format and element on
+// ragged shapes, strided rows, misaligned addresses and adversarial data. Every run also checks that nothing around the
+// outputs and the workspace was written.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <tuple>
+
+#include "tests/support/implementations.hpp"
+#include "tests/support/requests.hpp"
+#include "tests/support/run.hpp"
+
+namespace kqbench::test {
+namespace {
+
+TEST(Devices, OfferEveryImplementation) {
+  std::size_t devices = 0;
+  for (const Backend& backend : backends()) {
+    if (!backend.built || backend.device_count() == 0) continue;
+    ++devices;
+    const auto device = backend.open({});
+    for (const char* const name : {"kokkos", "native"}) {
+      EXPECT_EQ(device->why_missing(name), std::nullopt) << backend.name;
+    }
+    if (backend.name == "host") {
+      EXPECT_EQ(device->why_missing("reference"), std::nullopt);
+    }
+  }
+  EXPECT_GE(devices, 1u) << "the host is always there";
+}
+
+/// A scheme, by its name in kq::schemes(), and an element.
+class EveryScheme : public ::testing::TestWithParam<std::tuple<kq::Scheme, kq::Element>> {
+ protected:
+  const kq::Scheme scheme_ = std::get<0>(GetParam());
+  const kq::Element element_ = std::get<1>(GetParam());
+
+  auto requests(std::int64_t num_tokens, std::int64_t hidden_size) const {
+    return requests_of(scheme_, element_, num_tokens, hidden_size);
+  }
+};
+
+constexpr std::int64_t ragged_sizes[] = {1, 7, 17, 1023, 1025, 5137};
+
+TEST_P(EveryScheme, RaggedShapes) {
+  std::uint64_t seed = 1;
+  for (const std::int64_t hidden_size : ragged_sizes) {
+    for (const std::int64_t num_tokens : {1, 3, 83}) {
+      for (const kq::Request& request : requests(num_tokens, hidden_size)) {
+        EXPECT_RIGHT(problem_of(request, seed++));
+      }
+    }
+  }
+}
+
+TEST_P(EveryScheme, AdversarialData) {
+  std::uint64_t seed = 1000;
+  for (const Fill fill : all_fills) {
+    for (const std::int64_t hidden_size : ragged_sizes) {
+      for (const kq::Request& request : requests(4, hidden_size)) {
+        EXPECT_RIGHT(problem_of(request, seed++, fill));
+      }
+    }
+  }
+}
+
+TEST_P(EveryScheme, RowsApart) {
+  std::uint64_t seed = 2000;
+  for (const std::int64_t hidden_size : ragged_sizes) {
+    for (kq::Request request : requests(3, hidden_size)) {
+      request.input_stride = hidden_size + 1;
+      request.codes_stride = hidden_size + 5;
+      EXPECT_RIGHT(problem_of(request, seed++));
+      request.input_stride = 2 * hidden_size + 16;
+      request.codes_stride = hidden_size;
+      EXPECT_RIGHT(problem_of(request, seed++, Fill::specials));
+    }
+  }
+}
+
+TEST_P(EveryScheme, MisalignedAddresses) {
+  // Elements, codes and scales may start at any multiple of their own size. 1024 would be vectors throughout.
+  static constexpr Placement placements[] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1},  {1, 1, 1},
+                                             {3, 5, 2}, {4, 8, 0}, {7, 15, 3}, {2, 6, 1}};
+  std::uint64_t seed = 3000;
+  for (const std::int64_t hidden_size : {7, 64, 1024, 1025}) {
+    for (const kq::Request& request : requests(3, hidden_size)) {
+      const Problem problem = problem_of(request, seed++);
+      for (const Placement& placement : placements) {
+        EXPECT_RIGHT(problem, placement);
+      }
+    }
+  }
+}
+
+TEST_P(EveryScheme, OtherBounds) {
+  std::uint64_t seed = 4000;
+  for (const float share : {0.5f, 0.007f}) {
+    for (kq::Request request : requests(3, 300)) {
+      const float qmax = share * kq::format_max(request.format);
+      request.qmax =
+          request.format == kq::Format::int8 ? std::max(1.0f, static_cast<float>(static_cast<int>(qmax))) : qmax;
+      for (const Fill fill : {Fill::normal, Fill::specials, Fill::extremes}) {
+        EXPECT_RIGHT(problem_of(request, seed++, fill));
+      }
+    }
+  }
+}
+
+std::string name_of(const ::testing::TestParamInfo<EveryScheme::ParamType>& info) {
+  std::string name =
+      std::string(std::get<0>(info.param).name) + ' ' + std::string(kq::to_string(std::get<1>(info.param)));
+  std::replace(name.begin(), name.end(), ' ', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryScheme,
+                         ::testing::Combine(::testing::ValuesIn(kq::schemes().begin(), kq::schemes().end()),
+                                            ::testing::ValuesIn(all_elements)),
+                         name_of);
+
+TEST(DynamicToken, KeepsToTheScalesUpperBound) {
+  std::uint64_t seed = 5000;
+  for (const kq::Element element : all_elements) {
+    for (const kq::Format format : all_formats) {
+      if (!kq::is_fp8(format)) continue;
+      for (const float scale_ub : {2.0f, 1e-3f, 1e-30f, 1e30f}) {
+        kq::Request request;
+        request.element = element;
+        request.format = format;
+        request.granularity = kq::Granularity::token;
+        request.num_tokens = 9;
+        request.hidden_size = 257;
+        request.scale_ub = scale_ub;
+        EXPECT_RIGHT(problem_of(request, seed++));
+        EXPECT_RIGHT(problem_of(request, seed++, Fill::specials));
+        EXPECT_RIGHT(problem_of(request, seed++, Fill::not_numbers));
+      }
+    }
+  }
+}
+
+/// Zero points near and beyond everything a float or an int32 sum can hold.
+TEST(StaticAsymmetric, TakesZeroPointsOfAnySize) {
+  const std::int32_t zero_points[] = {INT32_MIN, INT32_MAX, 0, -128, (1 << 21) - 1, 1 << 21, -(1 << 21), 1 << 24};
+  std::uint64_t seed = 6000;
+  for (const kq::Element element : all_elements) {
+    for (const Fill fill : all_fills) {
+      kq::Request request;
+      request.element = element;
+      request.granularity = kq::Granularity::token;
+      request.static_scale = true;
+      request.asymmetric = true;
+      request.num_tokens = std::ssize(zero_points);
+      request.hidden_size = 301;
+      Problem problem = problem_of(request, seed++, fill);
+      problem.zero_points.assign(std::begin(zero_points), std::end(zero_points));
+      problem.expected =
+          reference(problem.request, problem.input.data(), problem.scales.data(), problem.zero_points.data());
+      EXPECT_RIGHT(problem);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kqbench::test

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/requests.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+#include "kq/element.hpp"
+
+namespace kqbench::test {
+namespace {
+
+/// Random choices, one after the other.
+class Draw {
+ public:
+  explicit Draw(std::uint64_t seed) : seed_(seed) {}
+
+  std::uint64_t bits() { return random_bits(seed_, next_++); }
+  bool one_in(std::uint64_t n) { return bits() % n == 0; }
+  std::int64_t between(std::int64_t least, std::int64_t most) {
+    return least + static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(most - least + 1));
+  }
+  double fraction() { return static_cast<double>(bits() >> 11) * 0x1p-53; }  ///< [0, 1)
+  /// Small numbers as likely as large ones.
+  std::int64_t of_any_size(std::int64_t most) {
+    return std::clamp<std::int64_t>(std::llround(std::exp2(fraction() * std::log2(static_cast<double>(most) + 1.0))), 1,
+                                    most);
+  }
+  template <class T, std::size_t N>
+  T one_of(const T (&choices)[N]) {
+    return choices[bits() % N];
+  }
+
+ private:
+  std::uint64_t seed_;
+  std::uint64_t next_ = 0;
+};
+
+bool serves(const kq::Scheme& scheme, kq::Format format) {
+  return kq::is_fp8(format) ? scheme.fp8 : scheme.int8;
+}
+
+/// Row lengths at which something ends: vectors, groups, teams' worth of elements.
+std::int64_t random_hidden_size(Draw& draw) {
+  static constexpr std::int64_t landmarks[] = {8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
+  if (draw.one_in(2)) return draw.of_any_size(4096);
+  return std::max<std::int64_t>(1, draw.one_of(landmarks) + draw.between(-2, 2));
+}
+
+float random_qmax(Draw& draw, kq::Format format) {
+  if (!draw.one_in(4)) return kq::format_max(format);
+  if (format == kq::Format::int8) return static_cast<float>(draw.between(1, 127));
+  const float max = kq::format_max(format);
+  switch (draw.between(0, 3)) {
+    case 0:
+      return std::min(224.0f, max);
+    case 1:
+      return static_cast<float>(draw.between(1, 240));
+    case 2:
+      return std::max(0x1p-10f, max * static_cast<float>(draw.fraction()));
+    default:
+      return std::ldexp(1.0f, -static_cast<int>(draw.between(0, 140)));
+  }
+}
+
+float random_positive(Draw& draw, RandomCase::Scales scales) {
+  if (scales == RandomCase::Scales::any) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(draw.between(1, 0x7f7fffff)));
+  }
+  return static_cast<float>(std::exp2(draw.fraction() * 24.0 - 16.0));
+}
+
+std::int32_t random_zero_point(Draw& draw, RandomCase::Scales scales) {
+  if (scales != RandomCase::Scales::any) return static_cast<std::int32_t>(draw.between(-128, 127));
+  static constexpr std::int32_t landmarks[] = {INT32_MIN, INT32_MIN + 1, -(1 << 24) - 1, -(1 << 21),    -(1 << 21) + 1,
+                                               0,         (1 << 21) - 1, 1 << 21,        (1 << 24) + 1, INT32_MAX};
+  return draw.one_in(2) ? draw.one_of(landmarks) : static_cast<std::int32_t>(draw.bits());
+}
+
+}  // namespace
+
+kq::Request request_of(const kq::Scheme& scheme, kq::Element element, kq::Format format, std::int64_t num_tokens,
+                       std::int64_t hidden_size) {
+  kq::Request request;
+  request.element = element;
+  request.format = format;
+  request.granularity = scheme.granularity;
+  request.static_scale = scheme.static_scale;
+  request.asymmetric = scheme.asymmetric;
+  request.num_tokens = num_tokens;
+  request.hidden_size = hidden_size;
+  if (scheme.granularity == kq::Granularity::group) request.group_size = 128;
+  return request;
+}
+
+std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element element, std::int64_t num_tokens,
+                                     std::int64_t hidden_size) {
+  struct Grouping {
+    std::int64_t size;
+    kq::ScaleFormat scale_format;
+    kq::ScaleLayout layout;
+  };
+  static constexpr Grouping groupings[] = {
+      {16, kq::ScaleFormat::float32, kq::ScaleLayout::row},
+      {64, kq::ScaleFormat::ue8m0_float32, kq::ScaleLayout::row},
+      {64, kq::ScaleFormat::float32, kq::ScaleLayout::column},
+      {100, kq::ScaleFormat::ue8m0, kq::ScaleLayout::column},
+      {128, kq::ScaleFormat::ue8m0, kq::ScaleLayout::row},
+      {128, kq::ScaleFormat::ue8m0_float32, kq::ScaleLayout::column},
+      {1111, kq::ScaleFormat::float32, kq::ScaleLayout::row},
+  };
+  std::vector<kq::Request> requests;
+  std::size_t next_grouping = 0;
+  for (const kq::Format format : all_formats) {
+    if (!serves(scheme, format)) continue;
+    kq::Request request = request_of(scheme, element, format, num_tokens, hidden_size);
+    if (scheme.granularity != kq::Granularity::group) {
+      requests.push_back(request);
+      continue;
+    }
+    for (int i = 0; i < 3; ++i) {
+      const Grouping& grouping = groupings[next_grouping++ % std::size(groupings)];
+      request.group_size = grouping.size;
+      request.scale_format = grouping.scale_format;
+      request.scale_layout = grouping.layout;
+      requests.push_back(request);
+    }
+  }
+  return requests;
+}
+
+Problem problem_of(const kq::Request& request, std::uint64_t seed, Fill fill) {
+  return kqbench::make_problem(request, make_input(request, seed, fill), {});
+}
+
+Problem problem_of(const kq::Request& request, const std::vector<float>& values, float scale, std::int32_t zero_point) {
+  const kq::Request r = kq::resolved(request);
+  std::vector<std::byte> input(kq::input_bytes(r), std::byte{0xff});
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto token = static_cast<std::int64_t>(i) / r.hidden_size;
+    const auto channel = static_cast<std::int64_t>(i) % r.hidden_size;
+    std::byte* const place =
+        input.data() + static_cast<std::size_t>(token * r.input_stride + channel) * kq::element_size(r.element);
+    if (r.element == kq::Element::float32) {
+      std::memcpy(place, &values[i], sizeof(float));
+    } else {
+      const std::uint16_t bits =
+          r.element == kq::Element::half ? kq::to_half(values[i]).bits : kq::to_bfloat16(values[i]).bits;
+      std::memcpy(place, &bits, sizeof bits);
+    }
+  }
+  return kqbench::make_problem(r, std::move(input), {scale, zero_point});
+}
+
+RandomCase random_case(std::uint64_t seed) {
+  constexpr std::int64_t most_elements = 1 << 17;
+  Draw draw(seed);
+  RandomCase random;
+  const auto schemes = kq::schemes();
+  const kq::Scheme& scheme = schemes[draw.bits() % schemes.size()];
+  kq::Format format = draw.one_of(all_formats);
+  if (!serves(scheme, format)) format = kq::Format::int8;
+  const std::int64_t hidden_size = random_hidden_size(draw);
+  const std::int64_t num_tokens =
+      std::min(draw.of_any_size(200), std::max<std::int64_t>(1, most_elements / hidden_size));
+  kq::Request& r = random.request;
+  r = request_of(scheme, draw.one_of(all_elements), format, num_tokens, hidden_size);
+  if (draw.one_in(3)) r.input_stride = hidden_size + draw.between(0, 40);
+  if (draw.one_in(3)) r.codes_stride = hidden_size + draw.between(0, 40);
+  if (scheme.granularity == kq::Granularity::group) {
+    static constexpr std::int64_t sizes[] = {16, 32, 64, 128, 256};
+    r.group_size = draw.one_in(2) ? draw.one_of(sizes) : draw.between(16, 16 + hidden_size);
+    r.scale_format = draw.one_of({kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0});
+    r.scale_layout = draw.one_of({kq::ScaleLayout::row, kq::ScaleLayout::column});
+  }
+  r.qmax = random_qmax(draw, format);
+  const bool has_upper_bound = kq::is_fp8(format) && !r.static_scale && r.granularity == kq::Granularity::token;
+  if (has_upper_bound && draw.one_in(3)) r.scale_ub = random_positive(draw, RandomCase::Scales::moderate);
+  r = kq::resolved(r);
+  if (draw.one_in(3)) {
+    random.placement = {static_cast<int>(draw.between(0, 9)), static_cast<int>(draw.between(0, 17)),
+                        static_cast<int>(draw.between(0, 3))};
+  }
+  random.fill = draw.one_of(all_fills);
+  random.scales = draw.one_of({RandomCase::Scales::fitting, RandomCase::Scales::moderate, RandomCase::Scales::any});
+  random.seed = draw.bits();
+  return random;
+}
+
+Problem make_problem(const RandomCase& random) {
+  const kq::Request& r = random.request;
+  Problem problem;
+  problem.request = r;
+  problem.input = make_input(r, random.seed, random.fill);
+  if (r.static_scale && random.scales == RandomCase::Scales::fitting) {
+    return kqbench::make_problem(r, std::move(problem.input), {});
+  }
+  if (r.static_scale) {
+    Draw draw(random.seed + 1);
+    problem.scales.resize(static_cast<std::size_t>(kq::num_scales(r)));
+    for (float& scale : problem.scales) {
+      scale = random_positive(draw, random.scales);
+    }
+    if (r.asymmetric) problem.zero_points.resize(problem.scales.size());
+    for (std::int32_t& zero_point : problem.zero_points) {
+      zero_point = random_zero_point(draw, random.scales);
+    }
+  }
+  problem.expected = reference(r, problem.input.data(), problem.scales.data(), problem.zero_points.data());
+  return problem;
+}
+
+namespace {
+
+/// Rows `count` elements shorter, the gaps between them as before, as long as something is left.
+void shorten_rows(kq::Request& request, std::int64_t count) {
+  if (count >= request.hidden_size) return;
+  request.hidden_size -= count;
+  request.input_stride -= count;
+  request.codes_stride -= count;
+}
+
+/// The steps of shrinking: each makes a case simpler, or leaves it as it is.
+constexpr void (*simplifications[])(RandomCase&) = {
+    [](RandomCase& c) { c.request.num_tokens = 1; },
+    [](RandomCase& c) { c.request.num_tokens = (c.request.num_tokens + 1) / 2; },
+    [](RandomCase& c) { c.request.num_tokens = std::max<std::int64_t>(1, c.request.num_tokens - 1); },
+    [](RandomCase& c) { shorten_rows(c.request, c.request.hidden_size / 2); },
+    [](RandomCase& c) { shorten_rows(c.request, 1); },
+    [](RandomCase& c) { c.request.input_stride = c.request.hidden_size; },
+    [](RandomCase& c) { c.request.codes_stride = c.request.hidden_size; },
+    [](RandomCase& c) { c.request.qmax = kq::format_max(c.request.format); },
+    [](RandomCase& c) { c.request.scale_ub = std::numeric_limits<float>::infinity(); },
+    [](RandomCase& c) { c.request.scale_layout = kq::ScaleLayout::row; },
+    [](RandomCase& c) { c.placement = {}; },
+    [](RandomCase& c) { c.scales = RandomCase::Scales::fitting; },
+    [](RandomCase& c) { c.fill = Fill::normal; },
+};
+
+bool same(const RandomCase& a, const RandomCase& b) {
+  return a.request == b.request && a.placement == b.placement && a.fill == b.fill && a.scales == b.scales;
+}
+
+}  // namespace
+
+std::optional<Failure> find_failure(const RandomCase& random, const Verdict& verdict) {
+  auto complaint = verdict(random);
+  if (!complaint) return std::nullopt;
+  Failure failure{random, *complaint};
+  int attempts_left = 2000;
+  for (bool progress = true; progress;) {
+    progress = false;
+    for (const auto simplify : simplifications) {
+      RandomCase simpler = failure.smallest;
+      simplify(simpler);
+      if (same(simpler, failure.smallest) || attempts_left-- <= 0) continue;
+      if (auto text = verdict(simpler)) {
+        failure = {simpler, *text};
+        progress = true;
+      }
+    }
+  }
+  return failure;
+}
+
+}  // namespace kqbench::test

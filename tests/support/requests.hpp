@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Requests and problems to try: every one there is of a scheme, and random ones.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/measure/problem.hpp"
+#include "apps/kqbench/tensors/random.hpp"
+#include "kq/request.hpp"
+#include "tests/support/run.hpp"
+
+namespace kqbench::test {
+
+inline constexpr kq::Element all_elements[] = {kq::Element::half, kq::Element::bfloat16, kq::Element::float32};
+inline constexpr kq::Format all_formats[] = {kq::Format::int8, kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2,
+                                             kq::Format::fp8_e4m3fnuz, kq::Format::fp8_e5m2fnuz};
+
+/// A request of a scheme, contiguous, everything else at its default; groups of 128.
+kq::Request request_of(const kq::Scheme& scheme, kq::Element element, kq::Format format, std::int64_t num_tokens,
+                       std::int64_t hidden_size);
+
+/// One request for every format that the scheme serves. For groups three each, with different sizes, scale formats and
+/// layouts.
+std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element element, std::int64_t num_tokens,
+                                     std::int64_t hidden_size);
+
+/// A problem with given scales that suit the data.
+Problem problem_of(const kq::Request& request, std::uint64_t seed, Fill fill = Fill::normal);
+
+/// A problem of these very values, row by row, converted to the request's element (they should survive that). `scale`
+/// and `zero_point` are for static schemes.
+Problem problem_of(const kq::Request& request, const std::vector<float>& values, float scale = 1.0f,
+                   std::int32_t zero_point = 0);
+
+/// A whole random case: any scheme, format, element, shape, strides, bounds, scales, placement and filling. It follows
+/// from the seed alone.
+struct RandomCase {
+  kq::Request request;
+  Placement placement;
+  Fill fill = Fill::normal;
+  /// How given scales and zero points are chosen.
+  enum class Scales : std::uint8_t { fitting, moderate, any } scales = Scales::fitting;
+  std::uint64_t seed = 0;  ///< of the data
+};
+RandomCase random_case(std::uint64_t seed);
+
+/// The data of a case, and what the reference makes of them.
+Problem make_problem(const RandomCase& random);
+
+/// What is wrong with a case; nothing if it comes out right.
+using Verdict = std::function<std::optional<std::string>(const RandomCase&)>;
+
+/// A case that fails, made as small and plain as can be while it still does.
+struct Failure {
+  RandomCase smallest;
+  std::string complaint;
+};
+
+/// Nothing if the case comes out right.
+std::optional<Failure> find_failure(const RandomCase& random, const Verdict& verdict);
+
+}  // namespace kqbench::test

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "apps/kqbench/measure/device_memory.hpp"
+#include "kq/element.hpp"
+
+namespace kqbench::test {
+namespace {
+
+constexpr std::byte poison{0xa5};
+constexpr std::size_t guard_bytes = 256;
+
+/// A tensor in device memory at a chosen misalignment, with bytes before and after it that nobody may write.
+class Guarded {
+ public:
+  Guarded(Device& device, std::size_t bytes, std::size_t shift)
+      : device_(device), bytes_(bytes), begin_(guard_bytes + shift), memory_(device, begin_ + bytes + guard_bytes) {
+    device.fill(memory_.data(), static_cast<unsigned char>(poison), memory_.size());
+  }
+
+  std::byte* data() const { return memory_.data() + begin_; }
+
+  void write(const void* from) { device_.copy_to_device(data(), from, bytes_); }
+
+  /// Guards, contents and guards, on the host.
+  void read() {
+    all_.resize(memory_.size());
+    device_.copy_to_host(all_.data(), memory_.data(), all_.size());
+  }
+  std::span<const std::byte> contents() const { return std::span(all_).subspan(begin_, bytes_); }
+
+  /// How far from the tensor a byte was written: negative before its first one, positive after its last one; 0 if none.
+  std::int64_t trespass() const {
+    for (std::size_t i = begin_; i-- > 0;) {
+      if (all_[i] != poison) return static_cast<std::int64_t>(i) - static_cast<std::int64_t>(begin_);
+    }
+    for (std::size_t i = begin_ + bytes_; i < all_.size(); ++i) {
+      if (all_[i] != poison) return static_cast<std::int64_t>(i - begin_ - bytes_) + 1;
+    }
+    return 0;
+  }
+
+ private:
+  Device& device_;
+  std::size_t bytes_;
+  std::size_t begin_;
+  DeviceMemory memory_;
+  std::vector<std::byte> all_;
+};
+
+std::optional<std::string> describe_trespass(const char* name, const Guarded& memory) {
+  const std::int64_t distance = memory.trespass();
+  if (distance == 0) return std::nullopt;
+  return fmt::format("wrote {} byte(s) {} the {}", std::abs(distance), distance < 0 ? "before" : "after", name);
+}
+
+/// "0x3c00 (1)"
+std::string describe_element(const kq::Request& request, const std::byte* input, std::int64_t index) {
+  if (request.element == kq::Element::float32) {
+    float value = 0.0f;
+    std::memcpy(&value, input + static_cast<std::size_t>(index) * sizeof value, sizeof value);
+    return fmt::format("{:#010x} ({})", std::bit_cast<std::uint32_t>(value), value);
+  }
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, input + static_cast<std::size_t>(index) * sizeof bits, sizeof bits);
+  const float value =
+      request.element == kq::Element::half ? kq::half_bits_to_float(bits) : kq::to_float(kq::bfloat16{bits});
+  return fmt::format("{:#06x} ({})", bits, value);
+}
+
+/// Scale number `index` as stored.
+std::string describe_scale(const kq::Request& request, std::span<const std::byte> scales, std::int64_t index) {
+  if (kq::scale_size(request) == 1) {
+    return fmt::format("{:#04x}", std::to_integer<unsigned>(scales[static_cast<std::size_t>(index)]));
+  }
+  float value = 0.0f;
+  std::memcpy(&value, scales.data() + static_cast<std::size_t>(index) * sizeof value, sizeof value);
+  return fmt::format("{:#010x} ({})", std::bit_cast<std::uint32_t>(value), value);
+}
+
+std::size_t count_different(std::span<const std::byte> a, std::span<const std::byte> b) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    count += a[i] != b[i] ? 1 : 0;
+  }
+  return count;
+}
+
+std::optional<std::string> compare_codes(const Problem& p, std::span<const std::byte> found) {
+  const std::span<const std::byte> expected = p.expected.codes;
+  const auto [in_found, in_expected] = std::mismatch(found.begin(), found.end(), expected.begin());
+  if (in_found == found.end()) return std::nullopt;
+  const kq::Request& r = p.request;
+  const std::int64_t position = in_found - found.begin();
+  const std::int64_t token = position / r.codes_stride;
+  const std::int64_t channel = position % r.codes_stride;
+  const std::size_t wrong = count_different(found, expected);
+  if (channel >= r.hidden_size) {
+    return fmt::format("wrote between rows: code {} behind the end of token {}; {} bytes are wrong",
+                       channel - r.hidden_size, token, wrong);
+  }
+  const std::int64_t scale = kq::scale_index(r, token, channel);
+  std::string text =
+      fmt::format("codes[token {}, channel {}] is {:#04x} and must be {:#04x}; input {}, scale {}", token, channel,
+                  std::to_integer<unsigned>(*in_found), std::to_integer<unsigned>(*in_expected),
+                  describe_element(r, p.input.data(), token * r.input_stride + channel),
+                  describe_scale(r, p.expected.scales, scale));
+  if (r.asymmetric) {
+    text += fmt::format(", zero point {}", p.expected.zero_points[static_cast<std::size_t>(scale)]);
+  }
+  return text + fmt::format("; {} of {} bytes are wrong", wrong, found.size());
+}
+
+std::optional<std::string> compare_scales(const Problem& p, std::span<const std::byte> found) {
+  const std::span<const std::byte> expected = p.expected.scales;
+  const auto [in_found, in_expected] = std::mismatch(found.begin(), found.end(), expected.begin());
+  if (in_found == found.end()) return std::nullopt;
+  const auto index = (in_found - found.begin()) / static_cast<std::ptrdiff_t>(kq::scale_size(p.request));
+  return fmt::format("scales[{}] is {} and must be {}", index, describe_scale(p.request, found, index),
+                     describe_scale(p.request, expected, index));
+}
+
+std::optional<std::string> compare_zero_points(const Problem& p, std::span<const std::byte> bytes) {
+  if (p.expected.zero_points.empty()) return std::nullopt;
+  std::vector<std::int32_t> found(p.expected.zero_points.size());
+  std::memcpy(found.data(), bytes.data(), bytes.size());
+  const auto [in_found, in_expected] = std::mismatch(found.begin(), found.end(), p.expected.zero_points.begin());
+  if (in_found == found.end()) return std::nullopt;
+  return fmt::format("zero_points[{}] is {} and must be {}", in_found - found.begin(), *in_found, *in_expected);
+}
+
+std::optional<std::string> complaint(const Candidate& candidate, const Problem& p, const Placement& placement) {
+  const kq::Request& r = p.request;
+  Implementation& implementation = *candidate.implementation;
+  Device& device = *candidate.device;
+  if (const auto refusal = implementation.refusal(r)) return "refuses: " + *refusal;
+
+  // The input ends where its memory ends, so that a tool which watches memory sees a read beyond it.
+  const std::size_t input_shift = static_cast<std::size_t>(placement.input) * kq::element_size(r.element);
+  const DeviceMemory input(device, input_shift + p.input.size());
+  device.copy_to_device(input.data() + input_shift, p.input.data(), p.input.size());
+  const auto shift = static_cast<std::size_t>(placement.scales);
+  Guarded codes(device, p.expected.codes.size(), static_cast<std::size_t>(placement.codes));
+  Guarded scales(device, p.expected.scales.size(), shift * kq::scale_size(r));
+  Guarded zero_points(device, kq::zero_points_bytes(r), shift * sizeof(std::int32_t));
+  Guarded workspace(device, implementation.workspace_bytes(r), 0);
+  if (r.static_scale) {
+    scales.write(p.scales.data());
+    if (r.asymmetric) zero_points.write(p.zero_points.data());
+  }
+
+  Operands operands;
+  operands.input = input.data() + input_shift;
+  operands.codes = codes.data();
+  operands.scales = scales.data();
+  operands.zero_points = reinterpret_cast<std::int32_t*>(zero_points.data());
+  operands.workspace = workspace.data();
+  implementation.enqueue(r, operands);
+  device.synchronize();
+
+  for (Guarded* memory : {&codes, &scales, &zero_points, &workspace}) {
+    memory->read();
+  }
+  if (auto wrong = compare_scales(p, scales.contents())) return wrong;
+  if (auto wrong = compare_zero_points(p, zero_points.contents())) return wrong;
+  if (auto wrong = compare_codes(p, codes.contents())) return wrong;
+  if (auto wrong = describe_trespass("codes", codes)) return wrong;
+  if (auto wrong = describe_trespass("scales", scales)) return wrong;
+  if (auto wrong = describe_trespass("zero points", zero_points)) return wrong;
+  return describe_trespass("workspace", workspace);
+}
+
+}  // namespace
+
+std::string describe(const kq::Request& r) {
+  std::string text = fmt::format("{} to {}, {}, {} x {}", kq::to_string(r.element), kq::to_string(r.format),
+                                 kq::operation_name(r), r.num_tokens, r.hidden_size);
+  if (r.input_stride != r.hidden_size || r.codes_stride != r.hidden_size) {
+    text += fmt::format(", rows {} and {} apart", r.input_stride, r.codes_stride);
+  }
+  if (r.qmax != kq::format_max(r.format)) text += fmt::format(", qmax {}", r.qmax);
+  if (r.scale_ub < std::numeric_limits<float>::infinity()) text += fmt::format(", scale_ub {}", r.scale_ub);
+  return text;
+}
+
+std::optional<std::string> run(const Candidate& candidate, const Problem& problem, const Placement& placement) {
+  auto text = complaint(candidate, problem, placement);
+  if (!text) return std::nullopt;
+  std::string where = describe(problem.request);
+  if (placement != Placement{}) {
+    where += fmt::format(", shifted by {}, {} and {} elements", placement.input, placement.codes, placement.scales);
+  }
+  return fmt::format("{}: {}: {}", candidate.name, where, *text);
+}
+
+std::optional<std::string> run_all(const Problem& problem, const Placement& placement) {
+  for (const Candidate& candidate : candidates()) {
+    if (auto text = run(candidate, problem, placement)) return text;
+  }
+  return std::nullopt;
+}
+
+}  // namespace kqbench::test
