@@ -56,12 +56,12 @@ void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Buf
   }
   using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>>;
   detail::with_format(r.format, [&](auto format) {
-    using Format = decltype(format);
+    using Numbers = decltype(format);
     Kokkos::parallel_for(
         "kq::dequantize", Policy(space, 0, r.num_tokens * r.hidden_size),
-        Dequantize<Format>{static_cast<const typename Format::Code*>(b.codes), b.scales,
-                           r.asymmetric ? b.zero_points : nullptr, output, r.hidden_size, r.codes_stride, group_size,
-                           token_step, group_step, r.scale_format == ScaleFormat::ue8m0});
+        Dequantize<Numbers>{static_cast<const typename Numbers::Code*>(b.codes), b.scales,
+                            r.asymmetric ? b.zero_points : nullptr, output, r.hidden_size, r.codes_stride, group_size,
+                            token_step, group_step, r.scale_format == ScaleFormat::ue8m0});
   });
 }
 

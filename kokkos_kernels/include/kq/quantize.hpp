@@ -84,10 +84,10 @@ namespace detail {
 
 template <class View>
 std::int64_t row_stride(const char* field, const View& view) {
-  if (view.extent(1) > 1 && view.stride_1() != 1) {
+  if (view.extent(1) > 1 && view.stride(1) != 1) {
     reject(field, "the elements of a row must be consecutive (a stride of 1 in the last dimension)");
   }
-  return view.extent(0) > 1 ? static_cast<std::int64_t>(view.stride_0()) : static_cast<std::int64_t>(view.extent(1));
+  return view.extent(0) > 1 ? static_cast<std::int64_t>(view.stride(0)) : static_cast<std::int64_t>(view.extent(1));
 }
 
 template <class ExecutionSpace, class View>

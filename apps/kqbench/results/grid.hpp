@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Cells in lines and columns, under titles: laid out for a terminal, or as Markdown.
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace kqbench {
+
+/// How a cell stands out where colour is wanted.
+enum class Paint : std::uint8_t { plain, good, warning, bad };
+
+struct Cell {
+  std::string text;  ///< UTF-8, no line breaks
+  Paint paint = Paint::plain;
+
+  Cell() = default;
+  Cell(std::string words, Paint how = Paint::plain) : text(std::move(words)), paint(how) {}
+  Cell(const char* words) : text(words) {}
+};
+
+enum class Align : std::uint8_t { left, right };
+
+struct Column {
+  std::string heading;
+  Align align = Align::left;
+};
+
+class Grid {
+ public:
+  explicit Grid(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
+  /// Lines added from now on stand under this title.
+  void begin_section(std::string title) { sections_.push_back({std::move(title), {}}); }
+
+  /// As many cells as there are columns. A first cell equal to the one above is left out of the text, not of Markdown.
+  void add(std::vector<Cell> line);
+
+  bool empty() const { return sections_.empty(); }
+
+  /// Columns have one width throughout, so that sections can be compared.
+  void write_text(std::ostream& out, bool color) const;
+  void write_markdown(std::ostream& out) const;
+
+ private:
+  struct Section {
+    std::string title;
+    std::vector<std::vector<Cell>> lines;
+  };
+  std::vector<std::size_t> widths() const;
+
+  std::vector<Column> columns_;
+  std::vector<Section> sections_;
+};
+
+/// Characters, not bytes, of UTF-8 text.
+std::size_t display_width(const std::string& text);
+
+/// Text with what Markdown would take for markup in a table escaped.
+std::string markdown_text(const std::string& text);
+
+}  // namespace kqbench

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A result file in memory: the setting of a run, and one row for each request and implementation. Members have the
+/// names of the file's JSON (json_writer.hpp), schema "kqbench/1". Text is empty and optional numbers are absent where
+/// nothing told them; no number is NaN or infinite.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+/// Under what circumstances a run was made.
+struct Setting {
+  std::string program = "kqbench";                     ///< that measured; the peers' program writes the same files
+  std::string version;                                 ///< of that program
+  std::string commit;                                  ///< of its source, "unknown" where it was built outside git
+  std::string build_type;                              ///< "Release"
+  std::string compiler;                                ///< of the host code: "g++ 12.2.0"
+  std::map<std::string, std::string> libraries;        ///< name to version
+  std::map<std::string, std::string> implementations;  ///< name to description
+  std::string backend;                                 ///< cuda, hip, host
+  std::string device;                                  ///< "NVIDIA H200", or the processor's name
+  std::string architecture;                            ///< "sm_90", "gfx942", "x86-64-v3"
+  std::string driver;
+  std::string runtime;  ///< "CUDA 13.0"
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t cache_bytes = 0;  ///< last level
+  int compute_units = 0;
+  std::optional<double> power_cap_watts;
+  std::map<std::string, double> ceilings_gbps;  ///< by mix: read, write, copy, 2:1, 4:1
+  std::string host_cpu;
+  int host_threads = 0;  ///< that the host offers
+  std::string operating_system;
+  std::string time;  ///< of the start, UTC, ISO 8601
+  std::string command_line;
+};
+
+/// Microseconds a launch.
+struct TimeStatistics {
+  double median = 0.0;
+  double ci95_low = 0.0;  ///< of the median
+  double ci95_high = 0.0;
+  double min = 0.0;
+  double max = 0.0;
+  std::vector<double> samples;  ///< in the order taken
+};
+
+/// Readings before and after a row.
+struct RowClocks {
+  std::optional<double> core_mhz_before, core_mhz_after;
+  std::optional<double> memory_mhz_before, memory_mhz_after;
+  std::optional<double> power_watts, temperature_celsius;  ///< after
+  bool dropped = false;                                    ///< a clock fell by more than 5 % while the row was measured
+};
+
+/// Codes of another project's implementation, held against kqbench's own for the same input.
+struct CodesCheck {
+  std::uint64_t differ = 0;
+  std::uint64_t compared = 0;
+};
+
+/// One implementation at one request.
+struct Row {
+  kq::Request request;  ///< valid and resolved; in the file its fields stand beside the others
+  std::string impl;     ///< kokkos, native, reference, or a peer's name: "torch.compile"
+  std::string backend;  ///< cuda, hip, host
+
+  std::string timing;                    ///< graph, stream, wall
+  std::string cache;                     ///< cold, warm, hot
+  std::int64_t copies = 1;               ///< of the tensors, used in turn
+  std::uint64_t bytes_between_uses = 0;  ///< of the same bytes, at the least
+
+  bool verified = false;                    ///< every output byte that was timed is right
+  std::string failure;                      ///< what was wrong, if not verified
+  std::optional<CodesCheck> codes_checked;  ///< peers only: not verified if any differ, but timed nevertheless
+
+  std::optional<TimeStatistics> time_us;  ///< absent for kqbench's own implementations if not verified
+  std::int64_t launches_per_sample = 0;
+  std::string stop;         ///< why sampling ended: interval, max_time, interrupted
+  std::uint64_t bytes = 0;  ///< the least that must move: kq::minimal_traffic(request)
+  double gbps = 0.0;        ///< bytes / median, 10^9 bytes a second; 0 without time_us
+  std::string ceiling_mix;  ///< read, write, copy, 2:1, 4:1: the mix that ceiling_gbps is of
+  std::optional<double> ceiling_gbps;
+  std::optional<double> ceiling_fraction;      ///< gbps / ceiling_gbps
+  std::optional<double> time_ratio_to_native;  ///< this row's time to native's, paired; 1 for native itself
+  std::optional<double> time_ratio_ci95_low, time_ratio_ci95_high;
+  bool suspect = false;  ///< cold, and faster than the memory can be
+  bool drifted = false;  ///< the first and the second half of the samples differ
+  RowClocks clocks;
+};
+
+struct ResultFile {
+  bool complete = true;  ///< false if the run was interrupted
+  Setting setting;
+  std::vector<Row> rows;
+};
+
+}  // namespace kqbench

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/kqbench/results/setting_text.hpp"
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+namespace kqbench {
+namespace {
+
+/// The parts that are not empty, joined.
+std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string text;
+  for (const std::string& part : parts) {
+    if (part.empty()) continue;
+    if (!text.empty()) text += separator;
+    text += part;
+  }
+  return text;
+}
+
+/// `text` with `before` in front, or nothing.
+std::string prefixed(std::string_view before, const std::string& text) {
+  return text.empty() ? "" : fmt::format("{}{}", before, text);
+}
+
+std::string in_brackets(const std::string& text) {
+  return text.empty() ? "" : fmt::format(" ({})", text);
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> setting_facts(const Setting& setting) {
+  std::vector<std::pair<std::string, std::string>> facts;
+  const auto add = [&](const char* name, std::string value) {
+    if (!value.empty()) facts.emplace_back(name, std::move(value));
+  };
+  add("Device",
+      join({setting.device.empty() ? "" : setting.device + in_brackets(setting.architecture),
+            setting.memory_bytes == 0 ? ""
+                                      : fmt::format("{:.1f} GiB", static_cast<double>(setting.memory_bytes) / 0x1p30),
+            setting.cache_bytes == 0
+                ? ""
+                : fmt::format("{:.0f} MiB last-level cache", static_cast<double>(setting.cache_bytes) / 0x1p20),
+            setting.compute_units == 0 ? "" : fmt::format("{} compute units", setting.compute_units),
+            setting.power_cap_watts ? fmt::format("power cap {:.0f} W", *setting.power_cap_watts) : ""},
+           ", "));
+  add("Backend", join({setting.backend, setting.runtime, prefixed("driver ", setting.driver)}, ", "));
+  std::vector<std::string> ceilings;
+  for (const auto& [mix, gbps] : setting.ceilings_gbps) {
+    ceilings.push_back(fmt::format("{} {:.0f}", mix, gbps));
+  }
+  add("Memory ceiling, GB/s by read:write mix", join(ceilings, ", "));
+  for (const auto& [name, description] : setting.implementations) {
+    add(name.c_str(), description);
+  }
+  add("Host", join({setting.host_cpu, setting.host_threads == 0 ? "" : fmt::format("{} threads", setting.host_threads),
+                    setting.operating_system},
+                   ", "));
+  std::vector<std::string> program = {join({setting.program, setting.version}, " ") + in_brackets(setting.commit),
+                                      setting.build_type, setting.compiler};
+  for (const auto& [name, version] : setting.libraries) {
+    program.push_back(join({name, version}, " "));
+  }
+  add("Program", join(program, ", "));
+  add("Time", setting.time);
+  add("Command", setting.command_line);
+  return facts;
+}
+
+std::string setting_line(const Setting& setting) {
+  return join({setting.device, setting.runtime, prefixed("driver ", setting.driver),
+               join({setting.program, setting.version}, " ") + in_brackets(setting.commit), setting.time},
+              ", ");
+}
+
+}  // namespace kqbench

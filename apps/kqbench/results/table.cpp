@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/kqbench/results/table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/results/grid.hpp"
+#include "apps/kqbench/results/row_text.hpp"
+#include "apps/kqbench/results/setting_text.hpp"
+
+namespace kqbench {
+namespace {
+
+std::vector<Cell> cells_of(const Row& row) {
+  std::vector<Cell> cells = {shape_text(row.request), row.impl};
+  if (row.time_us) {
+    const Paint ceiling = row.suspect ? Paint::warning : Paint::plain;
+    cells.insert(cells.end(), {microseconds_text(row.time_us->median), half_width_text(*row.time_us),
+                               fmt::format("{:.1f}", row.gbps), Cell(percent_text(row.ceiling_fraction), ceiling),
+                               number_text(row.time_ratio_to_native, 3)});
+  } else {
+    cells.insert(cells.end(), {"-", "-", "-", "-", "-"});
+  }
+  cells.push_back(verdict_cell(row));
+  return cells;
+}
+
+Grid grid_of(const ResultFile& result) {
+  Grid grid({{"shape", Align::right},
+             {"impl", Align::left},
+             {"median µs", Align::right},
+             {"±", Align::right},
+             {"GB/s", Align::right},
+             {"ceiling", Align::right},
+             {"vs native", Align::right},
+             {"verified", Align::left}});
+  std::string title;
+  for (const Row& row : result.rows) {
+    const std::string section = fmt::format("{} ({})", work_text(row.request), protocol_text(row));
+    if (grid.empty() || section != title) grid.begin_section(section);
+    title = section;
+    grid.add(cells_of(row));
+  }
+  return grid;
+}
+
+/// What the table cannot say in a cell.
+std::vector<std::string> remarks(const ResultFile& result) {
+  std::vector<std::string> lines;
+  const auto any = [&](auto condition) { return std::any_of(result.rows.begin(), result.rows.end(), condition); };
+  if (any([](const Row& row) { return row.suspect; })) {
+    lines.emplace_back("ok?  suspect: more than 1.05 of what the memory can do, so the cache was not cold");
+  }
+  if (any([](const Row& row) { return row.verified && !row.suspect && (row.clocks.dropped || row.drifted); })) {
+    lines.emplace_back("ok~  unsteady: a clock dropped or times drifted while it was measured");
+  }
+  if (!result.complete) lines.emplace_back("Interrupted: rows are missing.");
+  for (const Row& row : result.rows) {
+    if (row.verified || row.failure.empty()) continue;
+    lines.push_back(fmt::format("{}: {}, {}, {}: {}", row.codes_checked ? "differs" : "FAILED", row.impl,
+                                work_text(row.request), shape_text(row.request), row.failure));
+  }
+  return lines;
+}
+
+}  // namespace
+
+void write_table(std::ostream& out, const ResultFile& result, bool color) {
+  grid_of(result).write_text(out, color);
+  for (const std::string& remark : remarks(result)) {
+    out << remark << '\n';
+  }
+}
+
+void write_markdown(std::ostream& out, const ResultFile& result) {
+  for (const auto& [name, value] : setting_facts(result.setting)) {
+    out << "- " << markdown_text(name) << ": " << markdown_text(value) << '\n';
+  }
+  out << '\n';
+  grid_of(result).write_markdown(out);
+  for (const std::string& remark : remarks(result)) {
+    out << "- " << markdown_text(remark) << '\n';
+  }
+}
+
+}  // namespace kqbench

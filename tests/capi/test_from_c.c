@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The C interface from plain C, on a host build: known numbers, and what is refused. */
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kq.h"
+
+static int failures = 0;
+
+static void check(int holds, const char* what, int line) {
+  if (holds) return;
+  printf("line %d: does not hold: %s (last error: %s)\n", line, what, kq_last_error());
+  ++failures;
+}
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+/* 2 tokens of 4 floats, 8-bit integers, one scale a token. */
+static kq_request small_request(void) {
+  kq_request request = KQ_REQUEST_INIT;
+  request.element = KQ_FLOAT32;
+  request.format = KQ_INT8;
+  request.granularity = KQ_TOKEN;
+  request.num_tokens = 2;
+  request.hidden_size = 4;
+  return request;
+}
+
+static void quantizes_and_comes_back(void) {
+  const float input[8] = {127.0f, -127.0f, 1.5f, 0.0f, 2.0f, -1.0f, 0.5f, 254.0f};
+  const int8_t expected[8] = {127, -127, 2, 0, 1, 0, 0, 127}; /* ties to even */
+  int8_t codes[8];
+  float scales[2];
+  float output[8];
+  const kq_request request = small_request();
+  kq_buffers buffers = KQ_BUFFERS_INIT;
+  buffers.input = input;
+  buffers.codes = codes;
+  buffers.scales = scales;
+  CHECK(kq_quantize(&request, &buffers, NULL) == KQ_SUCCESS);
+  CHECK(memcmp(codes, expected, sizeof codes) == 0);
+  CHECK(scales[0] == 1.0f && scales[1] == 2.0f);
+  CHECK(kq_dequantize(&request, &buffers, output, NULL) == KQ_SUCCESS);
+  CHECK(output[0] == 127.0f && output[2] == 2.0f && output[7] == 254.0f);
+}
+
+static void tells_sizes(void) {
+  kq_request request = small_request();
+  kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+  request.asymmetric = 1;
+  request.input_stride = 10;
+  CHECK(kq_sizes(&request, &sizes) == KQ_SUCCESS);
+  CHECK(sizes.input_bytes == 14 * sizeof(float)); /* no gap after the last row */
+  CHECK(sizes.codes_bytes == 8);
+  CHECK(sizes.num_scales == 2 && sizes.scales_bytes == 2 * sizeof(float));
+  CHECK(sizes.zero_points_bytes == 2 * sizeof(int32_t));
+}
+
+/* A change to a good request or its buffers, and part of the message it must get. */
+struct refusal {
+  void (*change)(kq_request*, kq_buffers*);
+  const char* says;
+};
+
+static void no_struct_size(kq_request* r, kq_buffers* b) {
+  r->struct_size = 0, (void)b;
+}
+static void bad_element(kq_request* r, kq_buffers* b) {
+  r->element = 256, (void)b;
+}
+static void negative_format(kq_request* r, kq_buffers* b) {
+  r->format = -1, (void)b;
+}
+static void odd_truth(kq_request* r, kq_buffers* b) {
+  r->static_scale = 2, (void)b;
+}
+static void no_tokens(kq_request* r, kq_buffers* b) {
+  r->num_tokens = 0, (void)b;
+}
+static void overflow(kq_request* r, kq_buffers* b) {
+  r->num_tokens = INT64_MAX, (void)b;
+}
+static void short_stride(kq_request* r, kq_buffers* b) {
+  r->input_stride = 3, (void)b;
+}
+static void bad_qmax(kq_request* r, kq_buffers* b) {
+  r->qmax = 128.0f, (void)b;
+}
+static void nan_qmax(kq_request* r, kq_buffers* b) {
+  r->qmax = NAN, (void)b;
+}
+static void reserved_used(kq_request* r, kq_buffers* b) {
+  r->reserved = 1, (void)b;
+}
+static void no_buffers_size(kq_request* r, kq_buffers* b) {
+  b->struct_size = 8, (void)r;
+}
+static void no_input(kq_request* r, kq_buffers* b) {
+  b->input = NULL, (void)r;
+}
+static void no_codes(kq_request* r, kq_buffers* b) {
+  b->codes = NULL, (void)r;
+}
+static void no_scales(kq_request* r, kq_buffers* b) {
+  b->scales = NULL, (void)r;
+}
+static void odd_input(kq_request* r, kq_buffers* b) {
+  b->input = (const char*)b->input + 1, (void)r;
+}
+static void no_zero_points(kq_request* r, kq_buffers* b) {
+  r->asymmetric = 1, (void)b;
+}
+
+static void refuses_what_cannot_be(void) {
+  static const struct refusal refusals[] = {
+      {no_struct_size, "request: struct_size"},
+      {bad_element, "element: 256"},
+      {negative_format, "format: -1"},
+      {odd_truth, "static_scale: must be 0 or 1"},
+      {no_tokens, "num_tokens: must be 1 or more"},
+      {overflow, "num_tokens"},
+      {short_stride, "input_stride"},
+      {bad_qmax, "qmax"},
+      {nan_qmax, "qmax"},
+      {reserved_used, "reserved"},
+      {no_buffers_size, "buffers: struct_size"},
+      {no_input, "input: must not be NULL"},
+      {no_codes, "codes: must not be NULL"},
+      {no_scales, "scales: must not be NULL"},
+      {odd_input, "input: must be aligned to 4"},
+      {no_zero_points, "zero_points: must not be NULL"},
+  };
+  for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; ++i) {
+    float input[8] = {0};
+    int8_t codes[8] = {99, 99, 99, 99, 99, 99, 99, 99};
+    float scales[2];
+    kq_request request = small_request();
+    kq_buffers buffers = KQ_BUFFERS_INIT;
+    buffers.input = input;
+    buffers.codes = codes;
+    buffers.scales = scales;
+    refusals[i].change(&request, &buffers);
+    const kq_status status = kq_quantize(&request, &buffers, NULL);
+    if (status != KQ_INVALID_ARGUMENT || strstr(kq_last_error(), refusals[i].says) == NULL) {
+      printf("refusal %zu: status %d, message '%s' lacks '%s'\n", i, (int)status, kq_last_error(), refusals[i].says);
+      ++failures;
+    }
+    CHECK(codes[0] == 99); /* nothing was started */
+  }
+  const kq_request request = small_request();
+  kq_buffers buffers = KQ_BUFFERS_INIT;
+  CHECK(kq_quantize(NULL, &buffers, NULL) == KQ_INVALID_ARGUMENT);
+  CHECK(kq_quantize(&request, NULL, NULL) == KQ_INVALID_ARGUMENT);
+  CHECK(kq_sizes(&request, NULL) == KQ_INVALID_ARGUMENT);
+  CHECK(kq_prepare_stream(&buffers) == KQ_INVALID_ARGUMENT); /* a host has no streams */
+  CHECK(kq_initialize(-1) == KQ_INVALID_ARGUMENT);
+}
+
+/* A program compiled with a newer header hands over longer structs. */
+static void takes_longer_structs_whose_rest_is_zero(void) {
+  struct {
+    kq_request known;
+    int64_t unknown;
+  } longer = {KQ_REQUEST_INIT, 0};
+  kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+  longer.known = small_request();
+  longer.known.struct_size = sizeof longer;
+  CHECK(kq_sizes(&longer.known, &sizes) == KQ_SUCCESS);
+  longer.unknown = 1;
+  CHECK(kq_sizes(&longer.known, &sizes) == KQ_INVALID_ARGUMENT);
+  CHECK(strstr(kq_last_error(), "newer") != NULL);
+}
+
+int main(void) {
+  CHECK(kq_api_version() == KQ_API_VERSION);
+  if (strcmp(kq_backend(), "host") != 0) {
+    printf("skipped: this library works on %s, not on the host\n", kq_backend());
+    return 77;
+  }
+  CHECK(kq_last_error()[0] == '\0');
+  CHECK(kq_initialize(0) == KQ_SUCCESS);
+  quantizes_and_comes_back();
+  tells_sizes();
+  refuses_what_cannot_be();
+  takes_longer_structs_whose_rest_is_zero();
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C interface from Python, through ctypes: on NumPy arrays, or on PyTorch tensors where the library is for a GPU.
+
+usage: test_from_python.py LIBKQ [KQBENCH]
+
+Codes and scales are held against those of `kqbench quantize`, if that is given, and on the host against NumPy's own
+arithmetic. Exit status 77 (skipped) if NumPy, or for a GPU PyTorch, is not installed.
+"""
+
+import ctypes
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+except ImportError:
+    print("skipped: NumPy is not installed (pip install -r tests/python/requirements.txt)")
+    sys.exit(77)
+
+FLOAT32, INT8, FP8_E4M3FN, TOKEN, GROUP = 2, 0, 1, 1, 3
+
+
+class Request(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_size_t)] + [
+        (name, ctypes.c_int32) for name in ["element", "format", "granularity", "static_scale", "asymmetric",
+                                            "scale_format", "scale_layout", "reserved"]] + [
+        (name, ctypes.c_int64) for name in ["num_tokens", "hidden_size", "input_stride", "codes_stride", "group_size"]
+    ] + [("qmax", ctypes.c_float), ("scale_ub", ctypes.c_float)]
+
+
+class Buffers(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_size_t)] + [
+        (name, ctypes.c_void_p) for name in ["input", "codes", "scales", "zero_points", "workspace"]
+    ] + [("workspace_bytes", ctypes.c_size_t)]
+
+
+class BufferSizes(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_size_t), ("input_bytes", ctypes.c_size_t), ("codes_bytes", ctypes.c_size_t),
+                ("num_scales", ctypes.c_int64), ("scales_bytes", ctypes.c_size_t),
+                ("zero_points_bytes", ctypes.c_size_t), ("workspace_bytes", ctypes.c_size_t)]
+
+
+def sized(kind, **fields):
+    return kind(struct_size=ctypes.sizeof(kind), **fields)
+
+
+class Memory:
+    """Arrays where the library works: NumPy's on a host, PyTorch's on a GPU."""
+
+    def __init__(self, backend):
+        self.torch = None
+        if backend != "host":
+            import torch
+            self.torch = torch
+
+    def put(self, array):
+        return array if self.torch is None else self.torch.from_numpy(array).cuda()
+
+    def get(self, array):
+        return array if self.torch is None else array.cpu().numpy()
+
+    def address(self, array):
+        return array.ctypes.data if self.torch is None else array.data_ptr()
+
+    def stream(self):
+        return None if self.torch is None else self.torch.cuda.current_stream().cuda_stream
+
+
+def load(path):
+    library = ctypes.CDLL(path)
+    library.kq_backend.restype = ctypes.c_char_p
+    library.kq_last_error.restype = ctypes.c_char_p
+    library.kq_quantize.argtypes = [ctypes.POINTER(Request), ctypes.POINTER(Buffers), ctypes.c_void_p]
+    return library
+
+
+def succeed(library, status):
+    assert status == 0, library.kq_last_error().decode()
+
+
+def quantize(library, memory, x, **scheme):
+    """Codes and scales of a float32 matrix."""
+    request = sized(Request, element=FLOAT32, num_tokens=x.shape[0], hidden_size=x.shape[1], **scheme)
+    sizes = sized(BufferSizes)
+    succeed(library, library.kq_sizes(ctypes.byref(request), ctypes.byref(sizes)))
+    there = memory.put(x)
+    codes = memory.put(np.full(x.shape, 0x55, np.uint8))
+    scales = memory.put(np.full(sizes.num_scales, -1, np.float32))
+    workspace = memory.put(np.zeros(max(sizes.workspace_bytes, 1), np.uint8))
+    buffers = sized(Buffers, input=memory.address(there), codes=memory.address(codes), scales=memory.address(scales),
+                    workspace=memory.address(workspace), workspace_bytes=sizes.workspace_bytes)
+    succeed(library, library.kq_quantize(ctypes.byref(request), ctypes.byref(buffers), memory.stream()))
+    return memory.get(codes), memory.get(scales)
+
+
+def by_kqbench(program, x, *options):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        np.save(folder / "in.npy", x)
+        subprocess.run([program, "quantize", folder / "in.npy", "-o", folder / "out.npy", *options], check=True,
+                       stdout=subprocess.DEVNULL)
+        return np.load(folder / "out.npy").view(np.uint8), np.load(folder / "out.scale.npy").ravel()
+
+
+def main():
+    library = load(sys.argv[1])
+    program = sys.argv[2] if len(sys.argv) > 2 else None
+    backend = library.kq_backend().decode()
+    try:
+        memory = Memory(backend)
+    except ImportError:
+        print(f"skipped: the library works on {backend}, and PyTorch is not installed")
+        return 77
+    x = np.random.default_rng(0).standard_normal((33, 1040)).astype(np.float32)
+    compared = 0
+
+    codes, scales = quantize(library, memory, x, format=INT8, granularity=TOKEN)
+    amax = np.abs(x).max(axis=1, keepdims=True)
+    np.testing.assert_array_equal(scales, (amax / np.float32(127)).ravel())
+    np.testing.assert_array_equal(codes.view(np.int8), np.rint(x * (np.float32(127) / amax)).astype(np.int8))
+
+    for scheme, options in [
+        (dict(format=INT8, granularity=TOKEN), ["--quant-dtype", "int8", "--granularity", "token"]),
+        (dict(format=FP8_E4M3FN, granularity=TOKEN), ["--quant-dtype", "fp8", "--granularity", "token"]),
+        (dict(format=FP8_E4M3FN), ["--quant-dtype", "fp8", "--granularity", "tensor"]),
+        (dict(format=FP8_E4M3FN, granularity=GROUP, group_size=128), ["--quant-dtype", "fp8", "--granularity",
+                                                                      "group:128"]),
+    ]:
+        codes, scales = quantize(library, memory, x, **scheme)
+        if program:
+            expected_codes, expected_scales = by_kqbench(program, x, *options)
+            np.testing.assert_array_equal(codes, expected_codes)
+            np.testing.assert_array_equal(scales, expected_scales)
+            compared += codes.size
+
+    refused = sized(Request, element=FLOAT32, num_tokens=0, hidden_size=4)
+    assert library.kq_sizes(ctypes.byref(refused), ctypes.byref(sized(BufferSizes))) == 1
+    assert b"num_tokens" in library.kq_last_error()
+    print(f"ok on {backend}: {compared} codes equal to those of kqbench quantize")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
