@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# What `cmake --install` puts in place: the program, libkq.so with kq.h, and kq::kernels with its headers and its CMake
+# package; and the Debian package that `cpack` makes of it.
+
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(kq_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kq)
+
+set_target_properties(kq_core PROPERTIES EXPORT_NAME core)
+set_target_properties(kq_kernels PROPERTIES EXPORT_NAME kernels)
+install(TARGETS kq_core kq_kernels kq_c EXPORT kq
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/kokkos_kernels/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT kq NAMESPACE kq:: FILE kqTargets.cmake DESTINATION ${kq_package_dir})
+
+# The requirement of Kokkos goes with the package: found again in the same way, and the same version, since inline code of
+# its headers is in our libraries too. One that was built for this project is installed with it.
+if(KQ_KOKKOS_SOURCE STREQUAL "fetched")
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/kokkos/ DESTINATION . USE_SOURCE_PERMISSIONS PATTERN built-with EXCLUDE)
+endif()
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/kqConfig.cmake.in ${CMAKE_BINARY_DIR}/kqConfig.cmake
+                              INSTALL_DESTINATION ${kq_package_dir})
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/kqConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/kqConfig.cmake ${CMAKE_BINARY_DIR}/kqConfigVersion.cmake
+              ${CMAKE_CURRENT_LIST_DIR}/KqPlainKokkos.cmake
+        DESTINATION ${kq_package_dir})
+
+if(TARGET kqbench)
+  install(TARGETS kqbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_CONTACT "kqbench maintainers <kqbench@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_INSTALL_DIRECTORY kqbench)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_LIST_DIR}/debian/triggers)
+if(KQ_KOKKOS_SOURCE STREQUAL "plain")
+  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, libtrilinos-kokkos-dev")  # to build against kq::kernels
+else()
+  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake")
+endif()
+include(CPack)
