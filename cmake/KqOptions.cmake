@@ -31,11 +31,11 @@ endif()
 # Each function takes options for one kind of compilation: kq_host_options also reaches the host side of a CUDA file.
 function(kq_host_options)
   string(REPLACE ";" "," joined "${ARGN}")
-  target_compile_options(kq_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${ARGN}>
-                                              $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${joined}>)
+  target_compile_options(kq_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>"
+                                              "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${joined}>")
 endfunction()
 function(kq_cuda_options)
-  target_compile_options(kq_options INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:${ARGN}>)
+  target_compile_options(kq_options INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${ARGN}>")
 endfunction()
 
 # --- the same bits everywhere: no contraction into fused multiply-adds, no fast-math -----------------------------------
