@@ -86,7 +86,7 @@ void start(int device) {
   Kokkos::initialize(settings);
   started_device = device;
   std::atexit([] {
-    if (Kokkos::is_initialized() && !Kokkos::is_finalized()) Kokkos::finalize();
+    if (Kokkos::is_initialized()) Kokkos::finalize();
   });
 }
 
