@@ -12,7 +12,8 @@ int main(int argc, char** argv) {
   Kokkos::View<float**, Kokkos::LayoutRight, Kokkos::HostSpace> input("input", 4, 32);
   Kokkos::View<std::uint8_t**, Kokkos::LayoutRight, Kokkos::HostSpace> codes("codes", 4, 32);
   Kokkos::View<float*, Kokkos::HostSpace> scales("scales", 4);
-  for (int i = 0; i < 4 * 32; ++i) input.data()[i] = static_cast<float>(i % 17) - 8.0f;
+  for (int i = 0; i < 4 * 32; ++i)
+    input.data()[i] = static_cast<float>(i % 17) - 8.0f;
 
   kq::Request request;
   request.format = kq::Format::fp8_e4m3fn;
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   request.hidden_size = 32;
   float row[32];
   kq::dequantize_row(kq::resolved(request), {codes.data(), scales.data(), nullptr}, 0, row);
-  for (int i = 0; i < 8; ++i) std::printf("%6.2f -> 0x%02x -> %6.2f\n", input(0, i), codes(0, i), row[i]);
+  for (int i = 0; i < 8; ++i)
+    std::printf("%6.2f -> 0x%02x -> %6.2f\n", input(0, i), codes(0, i), row[i]);
   return row[0] == -8.0f ? 0 : 1;
 }

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What the gates share. A gate goes to the top of the tree and sources it; from then on any failure ends the gate.
+# shellcheck disable=SC2034  # some variables are for the gates
+
+set -euo pipefail
+
+top=$PWD
+cache=${KQ_CI_CACHE:-/var/cache/kqbench-ci}
+jobs=${KQ_JOBS:-$(nproc)}
+
+say() { echo "ci: $*"; }
+fail() {
+  echo "ci: error: $*" >&2
+  exit 1
+}
+
+# need <command> <Debian package>: installs the package if the command is missing.
+need() {
+  command -v "$1" >/dev/null && return
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    say "installing $2"
+    apt-get -q update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$2" >/dev/null && return
+  fi
+  fail "$1 is not installed; as root: apt-get install $2"
+}
+
+# The libraries that every build here needs, and the tools; quick where they are there.
+need_build_packages() {
+  need ccache ccache
+  "$top/bootstrap" packages
+}
+
+need_nvcc() {
+  export PATH=$PATH:/usr/local/cuda/bin
+  command -v nvcc >/dev/null || fail "there is no nvcc in PATH or /usr/local/cuda/bin; install the CUDA toolkit"
+}
+
+# Compilations are remembered from one run to the next.
+use_ccache() {
+  need ccache ccache
+  mkdir -p "$cache/ccache"
+  export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+  launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+}
+
+# copy_tree <folder>: this tree without its history and builds, times kept, what has gone removed.
+copy_tree() {
+  rm -rf "$1"
+  mkdir -p "$1"
+  tar -C "$top" --exclude=./.git --exclude=./build --exclude='./build-*' -cf - . | tar -C "$1" -xf -
+}
+
+# device_objects <build folder> <pattern>: the objects whose compile command matches.
+device_objects() {
+  sed -n "/\"command\": .*$2/,/\"output\"/s/.*\"output\": \"\(.*\)\".*/\1/p" "$1/compile_commands.json"
+}
+
+# --- Debian unstable in a folder of its own ---------------------------------------------------------------------------
+
+unstable=$cache/unstable
+unstable_packages=(g++ cmake ninja-build ccache python3 python3-numpy libkokkos-dev libcli11-dev nlohmann-json3-dev
+  libfmt-dev libgtest-dev hipcc)
+
+# The Debian mirror that this machine's apt uses.
+mirror() {
+  local uri
+  # shellcheck disable=SC2016  # expanded by apt-get
+  uri=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' | sed -n 's/ Debian$//p' | head -n 1)
+  [ -n "$uri" ] || fail "apt names no Debian mirror here; run apt-get update, on a Debian machine"
+  echo "$uri"
+}
+
+# Makes the folder, or makes it anew once it is a week old or lacks a package.
+make_unstable() {
+  [ "$(id -u)" -eq 0 ] || fail "a chroot can only be made and entered by root"
+  if [ "$(cat "$unstable/etc/kqbench-packages" 2>/dev/null)" = "${unstable_packages[*]}" ] &&
+    [ -z "$(find "$unstable/etc/kqbench-packages" -mtime +7)" ]; then
+    return
+  fi
+  need debootstrap debootstrap
+  local uri
+  uri=$(mirror)
+  say "making a Debian unstable chroot in $unstable"
+  mkdir -p "$cache"
+  rm -rf --one-file-system "$unstable"
+  debootstrap --variant=minbase --include=ca-certificates unstable "$unstable" "$uri" >"$cache/unstable.log" 2>&1 ||
+    fail "debootstrap failed: $(tail -n 1 "$cache/unstable.log"); all of it is in $cache/unstable.log"
+  apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$unstable/etc/apt/apt.conf.d/50machine" || true
+  cp /etc/ssl/certs/ca-certificates.crt "$unstable/etc/ssl/certs/ca-certificates.crt" 2>/dev/null || true
+  in_unstable "apt-get -q update && apt-get -q -y --no-install-recommends install ${unstable_packages[*]} && apt-get clean" \
+    >>"$cache/unstable.log" 2>&1 ||
+    fail "installing packages failed: $(tail -n 1 "$cache/unstable.log"); all of it is in $cache/unstable.log"
+  echo "${unstable_packages[*]}" >"$unstable/etc/kqbench-packages"
+}
+
+# in_unstable <shell command>: runs it there, with /proc mounted for as long as it takes.
+in_unstable() {
+  cp /etc/resolv.conf "$unstable/etc/resolv.conf" 2>/dev/null || true
+  # shellcheck disable=SC2016  # expanded by the inner shell
+  unshare --mount --propagation private sh -c '
+    mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" &&
+      exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
+        DEBIAN_FRONTEND=noninteractive sh -ec "$2"' sh "$unstable" "$1"
+}
