@@ -6,6 +6,7 @@
 /// sets `chosen` to what main() then runs.
 
 #include <functional>
+#include <string>
 
 namespace CLI {
 class App;
@@ -16,7 +17,8 @@ namespace kqbench {
 /// Does the work and returns the exit status; may throw UsageError, SystemError and DeviceError.
 using Action = std::function<int()>;
 
-void add_run(CLI::App& program, Action& chosen);  ///< also what runs without a subcommand
+/// Also what runs without a subcommand. `command_line` is for the result file.
+void add_run(CLI::App& program, const std::string& command_line, Action& chosen);
 void add_verify(CLI::App& program, Action& chosen);
 void add_list(CLI::App& program, Action& chosen);
 void add_compare(CLI::App& program, Action& chosen);

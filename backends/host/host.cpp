@@ -66,6 +66,7 @@ class HostDevice final : public Device {
     info_.memory_bytes = memory_total_bytes();
     info_.cache_bytes = last_level_cache_bytes();
     info_.compute_units = threads_;
+    info_.host_memory = true;
     kokkos_missing_ = kokkos_missing("host");
     if (!kokkos_missing_) implementations_.push_back(make_kokkos_implementation("host", options, nullptr));
     implementations_.push_back(make_native_host_implementation(threads_));

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "apps/kqbench/measure/device_memory.hpp"
 #include "apps/kqbench/measure/rotation.hpp"
 
 namespace kqbench {
@@ -32,11 +31,11 @@ constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
 
 /// Bytes of one pass: enough that a pass leaves nothing in the cache that the next one could find, and on a device with
 /// a queue that the time between two launches does not count; 0 if there is no room for that.
-std::uint64_t pass_bytes(const Device& device) {
+std::uint64_t pass_bytes(const Device& device, const DeviceArena& arena) {
   const std::uint64_t cache = device.info().cache_bytes == 0 ? assumed_cache_bytes : device.info().cache_bytes;
   const std::uint64_t least = 2 * cache + mebibyte;
-  const std::uint64_t wanted = device.has_events() ? std::max(least, 1024 * mebibyte) : least;
-  const std::uint64_t room = device.free_memory_bytes() / 4;
+  const std::uint64_t wanted = has_queue(device) ? std::max(least, 1024 * mebibyte) : least;
+  const std::uint64_t room = arena.room() / 4;
   return room < least ? 0 : std::min(wanted, room) / mebibyte * mebibyte;
 }
 
@@ -102,27 +101,32 @@ StreamMix nearest_mix(const kq::Traffic& traffic) {
   });
 }
 
-Ceilings measure_ceilings(Device& device, std::span<const StreamMix> mixes, const Clock& clock, double budget_seconds) {
+std::uint64_t ceiling_bytes(const Device& device, const DeviceArena& arena) {
+  return 2 * pass_bytes(device, arena);
+}
+
+Ceilings measure_ceilings(Device& device, DeviceArena& arena, std::span<const StreamMix> mixes, const Clock& clock,
+                          double budget_seconds) {
   Ceilings ceilings;
-  const double begin = clock();
-  const std::uint64_t bytes = pass_bytes(device);
+  const std::uint64_t bytes = pass_bytes(device, arena);
   if (bytes == 0) return ceilings;
-  DeviceMemory read(device, bytes);
-  DeviceMemory write(device, bytes);
-  device.fill(read.data(), 0x5a, bytes);
+  std::byte* const read = arena.take(ceiling_bytes(device, arena));
+  std::byte* const write = read + bytes;
+  device.fill(read, 0x5a, bytes);
+  device.synchronize();
   PassTimer timer(device, clock);
+  const double begin = clock();
   const auto out_of_time = [&] { return clock() - begin >= budget_seconds; };
   // A device with a queue of its own is timed over several passes, which hides its launches.
-  const int passes = device.has_events() ? 4 : 1;
+  const int passes = has_queue(device) ? 4 : 1;
   for (const StreamMix mix : mixes) {
-    if (out_of_time()) break;
+    if (mix != mixes.front() && out_of_time()) break;
     double best = std::numeric_limits<double>::infinity();
-    for (int round = 0; round < 3; ++round) {
+    for (int round = 0; round < 3 && (round == 0 || !out_of_time()); ++round) {
       for (int variant = 0; variant < device.stream_variants(); ++variant) {
-        const double microseconds = timer.microseconds_per_pass(
-            passes, [&] { device.enqueue_stream(mix, variant, read.data(), write.data(), bytes); });
+        const double microseconds =
+            timer.microseconds_per_pass(passes, [&] { device.enqueue_stream(mix, variant, read, write, bytes); });
         if (microseconds > 0.0) best = std::min(best, microseconds);
-        if (out_of_time()) round = 3;  // this round is finished, so that no variant is left out
       }
     }
     if (std::isfinite(best)) ceilings.set(mix, static_cast<double>(bytes) / best * 1e-3);

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/kqbench/measure/device_memory.hpp"
 #include "apps/kqbench/measure/timer.hpp"
 #include "backends/backend.hpp"
 #include "kq/request.hpp"
@@ -35,10 +36,13 @@ class Ceilings {
   std::array<std::optional<double>, all_stream_mixes.size()> gbps_;
 };
 
-/// The best of all launch shapes of the device for each mix, in the order given. A pass streams through several times
-/// the last-level cache. When `budget_seconds` are spent, mixes not yet begun are left out. Where memory is short the
-/// passes shrink; if not even twice the cache fits, nothing is measured.
-Ceilings measure_ceilings(Device& device, std::span<const StreamMix> mixes, const Clock& clock,
-                          double budget_seconds = 0.9);
+/// Bytes of the arena that measure_ceilings takes; 0 if it would measure nothing.
+std::uint64_t ceiling_bytes(const Device& device, const DeviceArena& arena);
+
+/// The best of all launch shapes of the device for each mix, in the order given. A pass streams through more than twice
+/// the last-level cache. When `budget_seconds` are spent, mixes not yet begun are left out, all but the first. Where
+/// memory is short the passes shrink; if not even twice the cache fits, nothing is measured.
+Ceilings measure_ceilings(Device& device, DeviceArena& arena, std::span<const StreamMix> mixes, const Clock& clock,
+                          double budget_seconds = 0.8);
 
 }  // namespace kqbench

@@ -2,9 +2,10 @@
 #pragma once
 
 /// \file
-/// Device memory that gives itself back.
+/// Device memory that gives itself back, and a place to keep some.
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "backends/backend.hpp"
@@ -43,6 +44,28 @@ class DeviceMemory {
   Device* device_ = nullptr;
   void* data_ = nullptr;
   std::size_t size_ = 0;
+};
+
+/// Device memory that is kept from one problem to the next, so that a sweep does not pay for it row by row.
+class DeviceArena {
+ public:
+  explicit DeviceArena(Device& device) : device_(device) {}
+
+  /// At least so many bytes, with whatever they hold; what was handed out before is gone.
+  std::byte* take(std::size_t bytes) {
+    if (memory_.size() < bytes) {
+      memory_.reset();
+      memory_ = DeviceMemory(device_, bytes);
+    }
+    return memory_.data();
+  }
+
+  /// What take() could give: the device's free memory and what the arena holds already.
+  std::uint64_t room() const { return device_.free_memory_bytes() + memory_.size(); }
+
+ private:
+  Device& device_;
+  DeviceMemory memory_;
 };
 
 }  // namespace kqbench

@@ -11,11 +11,14 @@
 namespace kqbench {
 namespace {
 
-// Two fillings, so that a code which happens to look like one of them is told from one that was never written.
-constexpr std::byte first_poison{0xa5};
-constexpr std::byte second_poison{0x5a};
+// Fillings of the outputs before the trial, before timing, and before the replay after it: different ones, so that a
+// code which happens to look like one of them is told from one that was never written.
+constexpr std::byte trial_poison{0xa5};
+constexpr std::byte timing_poison{0x5a};
+constexpr std::byte replay_poison{0xc3};
 
-/// Launches of each implementation that are checked before any is timed.
+/// Launches of each implementation that are checked one by one before any is timed, so that one which is right only
+/// now and then is found out though later launches write over earlier ones.
 constexpr std::int64_t trial_launches = 8;
 
 /// One implementation on its way through a measurement.
@@ -61,8 +64,9 @@ class Contestant {
     }
   }
 
-  void make_sampler(const MeasureOptions& options, Device& device, const Clock& clock) {
-    const double seconds = estimate(device, clock, options.sample_seconds / 4.0);
+  /// Of two recorded graphs one must take up where the other ends, so nothing may be launched between recordings: the
+  /// estimate is made beforehand.
+  void make_sampler(const MeasureOptions& options, Device& device, const Clock& clock, double seconds) {
     const StoppingLimits& limits = options.limits;
     std::int64_t launches = (limits.min_launches + limits.min_samples - 1) / limits.min_samples;
     if (seconds > 0.0) {
@@ -73,7 +77,7 @@ class Contestant {
         launches = (launches + rotation_.copies() - 1) / rotation_.copies() * rotation_.copies();
         break;
       case Timing::wall:  // where launches queue up, a sample is the whole loop that vLLM's script times
-        if (device.has_events()) launches = std::max(launches, limits.min_launches);
+        if (has_queue(device)) launches = std::max(launches, limits.min_launches);
         break;
       case Timing::stream:
         break;
@@ -139,6 +143,27 @@ StopReason take_samples(std::span<Contestant* const> contestants, std::vector<st
   }
 }
 
+/// Some launches, each on poisoned outputs and each compared with what it must leave behind.
+std::optional<Mismatch> try_out(Contestant& contestant, RotatingBuffers& buffers, std::int64_t copies) {
+  for (std::int64_t done = 0; done < trial_launches;) {
+    const std::int64_t launches = std::min(trial_launches - done, copies);
+    buffers.poison(contestant.index(), trial_poison);
+    contestant.launch(launches);
+    if (const std::optional<Mismatch> mismatch = buffers.check(contestant.index())) return mismatch;
+    done += launches;
+  }
+  return std::nullopt;
+}
+
+/// What the timed launches left behind; and, as they might have left alone what was right already, what one more sample
+/// of the same kind makes of outputs that are poisoned again.
+std::optional<Mismatch> check_timed(Contestant& contestant, RotatingBuffers& buffers) {
+  if (const std::optional<Mismatch> mismatch = buffers.check(contestant.index())) return mismatch;
+  buffers.poison(contestant.index(), replay_poison);
+  contestant.sampler().sample();
+  return buffers.check(contestant.index());
+}
+
 void summarize(Measurement& measurement) {
   measurement.median = median(measurement.samples);
   measurement.interval = median_interval(measurement.samples);
@@ -160,6 +185,13 @@ std::int64_t plan_copies(const Device& device, const DeviceArena& arena, const k
   return copies_for_cold(limits);
 }
 
+std::uint64_t planned_bytes(const Device& device, const DeviceArena& arena, const kq::Request& request,
+                            std::span<Implementation* const> implementations, bool hot) {
+  const BufferSizes sizes = buffer_sizes(request, implementations);
+  const std::int64_t copies = plan_copies(device, arena, request, implementations, hot);
+  return static_cast<std::uint64_t>(copies) * sizes.per_copy + sizes.fixed;
+}
+
 GroupMeasurement measure(Device& device, DeviceArena& arena, const Problem& problem,
                          std::span<Implementation* const> implementations, const MeasureOptions& options,
                          const Clock& clock, const Interrupted& interrupted) {
@@ -170,26 +202,30 @@ GroupMeasurement measure(Device& device, DeviceArena& arena, const Problem& prob
   group.copies = plan_copies(device, arena, request, implementations, options.hot);
   RotatingBuffers buffers(device, arena, problem, implementations, group.copies);
   Rotation rotation(group.copies);
-  buffers.poison(first_poison);
   ReuseAudit audit(group.copies, traffic.read + traffic.written);
 
   std::vector<std::unique_ptr<Contestant>> all;
   std::vector<Contestant*> timed;
   for (std::size_t i = 0; i < implementations.size(); ++i) {
     all.push_back(std::make_unique<Contestant>(*implementations[i], i, request, buffers, rotation, audit));
-    all.back()->launch(std::min(trial_launches, group.copies));
     group.implementations.emplace_back().implementation = implementations[i]->name();
-    group.implementations.back().mismatch = buffers.check(i);
+    group.implementations.back().mismatch = try_out(*all.back(), buffers, group.copies);
     if (!group.implementations.back().mismatch) timed.push_back(all.back().get());
   }
 
-  buffers.poison(second_poison);
   std::vector<std::vector<double>> samples(timed.size());
   if (!timed.empty()) {
+    std::vector<double> estimates;
     for (Contestant* contestant : timed) {
-      contestant->make_sampler(options, device, clock);
+      estimates.push_back(contestant->estimate(device, clock, options.sample_seconds / 4.0));
+    }
+    for (std::size_t i = 0; i < timed.size(); ++i) {
+      timed[i]->make_sampler(options, device, clock, estimates[i]);
     }
     warm_up(timed, device, options, clock, interrupted);
+    for (const Contestant* contestant : timed) {
+      buffers.poison(contestant->index(), timing_poison);
+    }
     group.clocks.add(device.read_clocks());
     group.stop = take_samples(timed, samples, group.clocks, device, options, clock, interrupted);
     group.clocks.add(device.read_clocks());
@@ -200,7 +236,7 @@ GroupMeasurement measure(Device& device, DeviceArena& arena, const Problem& prob
   const std::vector<double>* native = nullptr;
   for (std::size_t i = 0; i < timed.size(); ++i) {
     Measurement& measurement = group.implementations[timed[i]->index()];
-    measurement.mismatch = buffers.check(timed[i]->index());
+    measurement.mismatch = check_timed(*timed[i], buffers);
     if (measurement.mismatch || samples[i].empty()) continue;
     measurement.samples = std::move(samples[i]);
     measurement.launches_per_sample = timed[i]->sampler().launches();

@@ -63,8 +63,12 @@ GroupMeasurement measure(Device& device, DeviceArena& arena, const Problem& prob
                          std::span<Implementation* const> implementations, const MeasureOptions& options,
                          const Clock& clock, const Interrupted& interrupted);
 
-/// The copies `measure` would use on this device: enough for a cold cache if half of the room allows.
+/// The copies that `measure` would use on this device: enough for a cold cache if half of the room allows.
 std::int64_t plan_copies(const Device& device, const DeviceArena& arena, const kq::Request& request,
                          std::span<Implementation* const> implementations, bool hot);
+
+/// Bytes of the arena that they take.
+std::uint64_t planned_bytes(const Device& device, const DeviceArena& arena, const kq::Request& request,
+                            std::span<Implementation* const> implementations, bool hot);
 
 }  // namespace kqbench

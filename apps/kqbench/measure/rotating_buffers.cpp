@@ -27,18 +27,12 @@ struct InputLayout {
 
 }  // namespace
 
-std::byte* DeviceArena::take(std::size_t bytes) {
-  if (memory_.size() < bytes) {
-    memory_.reset();
-    memory_ = DeviceMemory(device_, bytes);
-  }
-  return memory_.data();
-}
-
 BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* const> implementations) {
+  const std::uint64_t outputs = OutputLayout(request).bytes();
   BufferSizes sizes;
-  sizes.per_copy = InputLayout(request).bytes + implementations.size() * OutputLayout(request).bytes();
+  sizes.per_copy = InputLayout(request).bytes;
   for (const Implementation* implementation : implementations) {
+    if (__builtin_add_overflow(sizes.per_copy, outputs, &sizes.per_copy)) sizes.per_copy = UINT64_MAX - outputs;
     sizes.fixed += aligned(implementation->workspace_bytes(request));
   }
   return sizes;
@@ -63,6 +57,7 @@ RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Probl
     workspace += aligned(implementation->workspace_bytes(request));
   }
   launched_.resize(implementations.size());
+  poisons_.resize(implementations.size());
 
   device.copy_to_device(inputs_, problem.input.data(), problem.input.size());
   if (request.static_scale) {
@@ -96,21 +91,20 @@ Operands RotatingBuffers::operands(std::size_t implementation, std::int64_t copy
   return operands;
 }
 
-void RotatingBuffers::poison(std::byte value) {
-  poison_ = value;
-  const std::size_t bytes = launched_.size() * static_cast<std::size_t>(copies_) * layout_.bytes();
-  device_.fill(outputs_, std::to_integer<unsigned char>(value), bytes);
-  for (std::vector<bool>& copies : launched_) {
-    copies.assign(static_cast<std::size_t>(copies_), false);
-  }
+void RotatingBuffers::poison(std::size_t implementation, std::byte value) {
+  poisons_[implementation] = value;
+  const auto count = static_cast<std::size_t>(copies_);
+  device_.fill(outputs(implementation, 0), std::to_integer<unsigned char>(value), count * layout_.bytes());
+  launched_[implementation].assign(count, false);
 }
 
 std::optional<Mismatch> RotatingBuffers::check(std::size_t implementation) const {
   device_.synchronize();
   const kq::Request& request = problem_.request;
   const std::size_t block = layout_.bytes();
-  const std::vector<std::byte> launched = layout_.image(request, problem_.expected, poison_);
-  const std::vector<std::byte> untouched(block, poison_);
+  const std::byte poison = poisons_[implementation];
+  const std::vector<std::byte> launched = layout_.image(request, problem_.expected, poison);
+  const std::vector<std::byte> untouched(block, poison);
   const auto at_once =
       std::min<std::int64_t>(copies_, static_cast<std::int64_t>(std::max<std::size_t>(1, fetch_bytes / block)));
   std::vector<std::byte> fetched(static_cast<std::size_t>(at_once) * block);
@@ -120,7 +114,7 @@ std::optional<Mismatch> RotatingBuffers::check(std::size_t implementation) const
     for (std::int64_t i = 0; i < count; ++i) {
       const bool was_launched = launched_[implementation][static_cast<std::size_t>(first + i)];
       const std::span<const std::byte> found(fetched.data() + static_cast<std::size_t>(i) * block, block);
-      std::optional<Mismatch> mismatch = compare(request, layout_, was_launched ? launched : untouched, found, poison_);
+      std::optional<Mismatch> mismatch = compare(request, layout_, was_launched ? launched : untouched, found, poison);
       if (mismatch) {
         mismatch->copy = first + i;
         return mismatch;

@@ -17,23 +17,7 @@
 
 namespace kqbench {
 
-/// Device memory that is kept from one problem to the next, so that a sweep does not pay for it row by row.
-class DeviceArena {
- public:
-  explicit DeviceArena(Device& device) : device_(device) {}
-
-  /// At least so many bytes; what was handed out before is gone.
-  std::byte* take(std::size_t bytes);
-
-  /// What take() could give: the device's free memory and what the arena holds already.
-  std::uint64_t room() const { return device_.free_memory_bytes() + memory_.size(); }
-
- private:
-  Device& device_;
-  DeviceMemory memory_;
-};
-
-/// Bytes that the buffers of a request take.
+/// Bytes that the buffers of a request take; more than any machine has where they do not fit in 64 bits.
 struct BufferSizes {
   std::uint64_t per_copy = 0;  ///< inputs, and outputs of every implementation
   std::uint64_t fixed = 0;     ///< workspaces
@@ -48,9 +32,9 @@ class RotatingBuffers {
 
   Operands operands(std::size_t implementation, std::int64_t copy) const;
 
-  /// Fills every byte of every output, scale and guard with `value`, in ascending order of copies; from then on no copy
-  /// counts as launched.
-  void poison(std::byte value);
+  /// Fills every byte of an implementation's outputs and guards with `value`; from then on no copy of them counts as
+  /// launched.
+  void poison(std::size_t implementation, std::byte value);
 
   /// Notes that an implementation has worked on a copy since the last poison().
   void launched(std::size_t implementation, std::int64_t copy) {
@@ -74,7 +58,7 @@ class RotatingBuffers {
   std::byte* inputs_ = nullptr;
   std::byte* outputs_ = nullptr;
   std::vector<std::byte*> workspaces_;
-  std::byte poison_{};
+  std::vector<std::byte> poisons_;  ///< of each implementation
   std::vector<std::vector<bool>> launched_;
 };
 

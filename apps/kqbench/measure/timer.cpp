@@ -118,6 +118,11 @@ double Sampler::per_launch(double microseconds) const {
   return microseconds / static_cast<double>(launches_);
 }
 
+// Whoever can record launches for later has a queue.
+bool has_queue(const Device& device) {
+  return device.has_graphs();
+}
+
 std::optional<std::string> why_not(Timing timing, const Device& device) {
   const bool possible =
       timing == Timing::wall || (device.has_events() && (timing != Timing::graph || device.has_graphs()));

@@ -47,6 +47,10 @@ class Sampler {
   std::int64_t launches_;
 };
 
+/// True for a device that works through a queue on its own time, false for one (a host) on which every launch is done
+/// when it returns.
+bool has_queue(const Device& device);
+
 /// Whether the device can be timed so; if not, why, in one line.
 std::optional<std::string> why_not(Timing timing, const Device& device);
 

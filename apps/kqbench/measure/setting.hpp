@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Under what circumstances a run is made: all that a reader needs to believe or repeat it.
+
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/results/result.hpp"
+#include "backends/backend.hpp"
+
+namespace kqbench {
+
+/// What was fixed when the program was built: version, commit, build type, compiler, libraries.
+Setting build_setting();
+
+/// The whole of it. `command_line` as the program was called. Of `ceilings_gbps` nothing is set.
+Setting read_setting(const Device& device, const std::string& command_line);
+
+/// Arguments as one line that a shell would take: quoted where needed, control bytes made visible.
+std::string command_line_text(const std::vector<std::string>& arguments);
+
+}  // namespace kqbench

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/kqbench/program.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iostream>
+#include <new>
+
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/in_quotes.hpp"
+#include "apps/kqbench/measure/setting.hpp"
+#include "apps/kqbench/notice.hpp"
+#include "apps/kqbench/subcommands.hpp"
+#include "backends/backend.hpp"
+
+namespace kqbench {
+namespace {
+
+std::string version_text() {
+  const Setting build = build_setting();
+  return fmt::format("kqbench {} ({}, {}, {})", build.version, build.commit, build.build_type, build.compiler);
+}
+
+/// Options without a subcommand are those of `run`, so that vLLM's command lines work as they stand.
+std::vector<std::string> with_subcommand(std::vector<std::string> arguments) {
+  static const std::vector<std::string> own = {"--help", "-h", "--version"};
+  const bool none = arguments.empty() ||
+                    (arguments[0].starts_with('-') && std::find(own.begin(), own.end(), arguments[0]) == own.end());
+  if (none) arguments.insert(arguments.begin(), "run");
+  return arguments;
+}
+
+void require_known_subcommand(const CLI::App& program, const std::string& name) {
+  if (name.starts_with('-')) return;
+  std::vector<std::string> names;
+  for (const CLI::App* subcommand : program.get_subcommands([](const CLI::App*) { return true; })) {
+    if (subcommand->get_name() == name) return;
+    names.push_back(subcommand->get_name());
+  }
+  throw UsageError(fmt::format("{} is no subcommand; there are {}", in_quotes(name), fmt::join(names, ", ")));
+}
+
+/// The first line of a message of CLI11, whose messages may have several.
+std::string first_line(const std::string& message) {
+  return message.substr(0, message.find('\n'));
+}
+
+int parse_and_run(const std::vector<std::string>& all) {
+  CLI::App program(
+      "Times activation-quantization kernels: written once in Kokkos, by hand in native code, and against\n"
+      "the memory's own limit. Every output that is timed is checked bit for bit.",
+      "kqbench");
+  program.set_version_flag("--version", version_text(), "Print version, commit, build type and compiler");
+  program.require_subcommand(1);
+  program.get_formatter()->column_width(34);
+  program.footer(
+      "Without a subcommand: run. `kqbench run --help` shows its options.\n"
+      "Exit status: 0 done, 1 wrong output or failed comparison, 2 bad usage or input file,\n"
+      "3 device or system error, 130 interrupted.");
+  Action chosen;
+  add_run(program, command_line_text(all), chosen);
+  add_list(program, chosen);
+
+  std::vector<std::string> arguments = with_subcommand({all.begin() + 1, all.end()});
+  require_known_subcommand(program, arguments.front());
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  try {
+    program.parse(arguments);
+  } catch (const CLI::Success& help_or_version) {
+    return program.exit(help_or_version);
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(first_line(error.what()) + "; see `kqbench --help`");
+  }
+  return chosen();
+}
+
+int report(const char* message, int status) {
+  std::cout.flush();
+  notice(first_line(message));
+  return status;
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments) {
+  try {
+    return parse_and_run(arguments);
+  } catch (const UsageError& error) {
+    return report(error.what(), exit_usage);
+  } catch (const DeviceError& error) {
+    return report(error.what(), exit_system);
+  } catch (const std::bad_alloc&) {
+    return report("out of host memory; take a smaller shape", exit_system);
+  } catch (const std::exception& error) {
+    return report(error.what(), exit_system);
+  }
+}
+
+}  // namespace kqbench

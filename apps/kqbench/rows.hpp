@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// From what was measured to rows of a result file.
+
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/measure/ceiling.hpp"
+#include "apps/kqbench/measure/measurement.hpp"
+#include "apps/kqbench/results/result.hpp"
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+/// A cold row above this fraction of the ceiling is suspect.
+inline constexpr double suspect_fraction = 1.05;
+
+/// What a row says of the request alone.
+Row row_of_request(const kq::Request& request, const std::string& backend, const std::string& implementation);
+
+/// One row an implementation; those that were interrupted before their first sample are left out.
+std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& request, const std::string& backend,
+                         Timing timing, const Ceilings& ceilings);
+
+}  // namespace kqbench

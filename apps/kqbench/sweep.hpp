@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What the user asked for in lists, and the requests that come of it: the cross product, less what makes no sense.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+struct GranularityChoice {
+  kq::Granularity granularity = kq::Granularity::tensor;
+  std::int64_t group_size = 0;  ///< of a group
+  bool operator==(const GranularityChoice&) const = default;
+};
+
+/// "tensor", "token", "channel" or "group:G". Throws UsageError.
+GranularityChoice parse_granularity(std::string_view option, std::string_view text);
+
+struct Sweep {
+  std::vector<std::int64_t> num_tokens;
+  std::vector<std::int64_t> hidden_sizes;
+  std::vector<kq::Format> formats;
+  std::vector<kq::Element> elements;
+  std::vector<GranularityChoice> granularities;  ///< empty: token for dynamic int8, else tensor, as vLLM's script does
+  bool static_scale = false;
+  bool asymmetric = false;
+  std::optional<float> qmax;
+  std::optional<float> scale_ub;
+  kq::ScaleFormat scale_format = kq::ScaleFormat::float32;
+  kq::ScaleLayout scale_layout = kq::ScaleLayout::row;
+  std::int64_t input_stride = 0;
+};
+
+struct SweepPlan {
+  std::vector<kq::Request> requests;  ///< valid, in the order of the lists, shapes innermost
+  std::vector<std::string> left_out;  ///< one line for each reason why combinations are not among them
+};
+
+/// Throws UsageError, saying why, if no combination is left.
+SweepPlan plan_sweep(const Sweep& sweep);
+
+/// A field of kq::Request as the option that sets it: "scale_ub" is "--scale-ub", "group_size" is "--granularity".
+std::string option_of_field(std::string_view field);
+
+/// "dynamic token int8 from half, 4096 x 8192": a request in a message.
+std::string describe(const kq::Request& request);
+
+}  // namespace kqbench
