@@ -58,7 +58,7 @@ void SweepArguments::add_to(CLI::App& command, bool defaults_to_all) {
   const auto standard = [defaults_to_all](const char* of_run) {
     return fmt::format(" [{}]", defaults_to_all ? "all" : of_run);
   };
-  const char* const what = "What is quantized (lists: a,b,c or the option again; several values make a sweep)";
+  const char* const what = "What is quantized";
   add_list(command, "--num-tokens", num_tokens_,
            "Rows" + (defaults_to_all ? std::string(" [ragged sizes]") : standard("4096")), "LIST")
       ->group(what);

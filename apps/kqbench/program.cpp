@@ -2,6 +2,7 @@
 #include "apps/kqbench/program.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -61,6 +62,7 @@ int parse_and_run(const std::vector<std::string>& all) {
       "3 device or system error, 130 interrupted.");
   Action chosen;
   add_run(program, command_line_text(all), chosen);
+  add_verify(program, chosen);
   add_list(program, chosen);
 
   std::vector<std::string> arguments = with_subcommand({all.begin() + 1, all.end()});

@@ -50,35 +50,17 @@ void add_times(Row& row, const Measurement& measurement, const kq::Traffic& traf
 
 }  // namespace
 
-Row row_of_request(const kq::Request& request, const std::string& backend, const std::string& implementation) {
-  const kq::Request full = kq::resolved(request);
-  const kq::Traffic traffic = kq::minimal_traffic(full);
-  Row row;
-  row.impl = implementation;
-  row.backend = backend;
-  row.num_tokens = full.num_tokens;
-  row.hidden_size = full.hidden_size;
-  row.input_stride = full.input_stride;
-  row.dtype = kq::to_string(full.element);
-  row.quant_dtype = kq::to_string(full.format);
-  row.static_scale = full.static_scale;
-  row.granularity = kq::to_string(full.granularity, full.group_size);
-  row.asymmetric = full.asymmetric;
-  row.scale_format = kq::to_string(full.scale_format);
-  row.scale_layout = kq::to_string(full.scale_layout);
-  row.qmax = static_cast<double>(full.qmax);
-  if (std::isfinite(full.scale_ub)) row.scale_ub = static_cast<double>(full.scale_ub);
-  row.operation = kq::operation_name(full);
-  row.bytes = traffic.read + traffic.written;
-  return row;
-}
-
 std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& request, const std::string& backend,
                          Timing timing, const Ceilings& ceilings) {
+  const kq::Traffic traffic = kq::minimal_traffic(request);
   std::vector<Row> rows;
   for (const Measurement& measurement : group.implementations) {
     if (!measurement.mismatch && measurement.samples.empty()) continue;
-    Row row = row_of_request(request, backend, measurement.implementation);
+    Row row;
+    row.request = kq::resolved(request);
+    row.impl = measurement.implementation;
+    row.backend = backend;
+    row.bytes = traffic.read + traffic.written;
     row.timing = to_string(timing);
     row.cache = to_string(group.cache);
     row.copies = group.copies;
@@ -89,7 +71,7 @@ std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& reque
     } else {
       row.stop = to_string(group.stop);
       row.clocks = clocks_of(group.clocks);
-      add_times(row, measurement, kq::minimal_traffic(request), ceilings);
+      add_times(row, measurement, traffic, ceilings);
     }
     rows.push_back(std::move(row));
   }

@@ -17,9 +17,6 @@ namespace kqbench {
 /// A cold row above this fraction of the ceiling is suspect.
 inline constexpr double suspect_fraction = 1.05;
 
-/// What a row says of the request alone.
-Row row_of_request(const kq::Request& request, const std::string& backend, const std::string& implementation);
-
 /// One row an implementation; those that were interrupted before their first sample are left out.
 std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& request, const std::string& backend,
                          Timing timing, const Ceilings& ceilings);

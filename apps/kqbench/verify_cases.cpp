@@ -16,9 +16,9 @@ constexpr std::int64_t small_elements = 16384;
 constexpr kq::Format all_formats[] = {kq::Format::int8, kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2,
                                       kq::Format::fp8_e4m3fnuz, kq::Format::fp8_e5m2fnuz};
 constexpr kq::Element all_elements[] = {kq::Element::half, kq::Element::bfloat16, kq::Element::float32};
-constexpr GranularityChoice all_granularities[] = {
-    {kq::Granularity::tensor, 0}, {kq::Granularity::token, 0},  {kq::Granularity::channel, 0},
-    {kq::Granularity::group, 16}, {kq::Granularity::group, 64}, {kq::Granularity::group, 128}};
+constexpr GranularityChoice all_granularities[] = {{kq::Granularity::tensor, 0},  {kq::Granularity::token, 0},
+                                                   {kq::Granularity::channel, 0}, {kq::Granularity::group, 16},
+                                                   {kq::Granularity::group, 64},  {kq::Granularity::group, 128}};
 constexpr std::int64_t ragged_tokens[] = {1, 3, 83};
 constexpr std::int64_t ragged_hidden_sizes[] = {1, 7, 17, 1023, 1025, 5137};
 
@@ -28,7 +28,9 @@ void fill_if_empty(List& list, const All& all) {
 }
 
 /// A bound that is not the format's own: half of it, a whole number for int8.
-float smaller_qmax(kq::Format format) { return std::floor(kq::format_max(format) / 2.0f); }
+float smaller_qmax(kq::Format format) {
+  return std::floor(kq::format_max(format) / 2.0f);
+}
 
 /// The ways in which a request's scales can be found and stored. A value that the user gave is kept.
 std::vector<kq::Request> scale_variants(const kq::Request& request, const Sweep& sweep) {
@@ -57,6 +59,18 @@ std::vector<kq::Request> scale_variants(const kq::Request& request, const Sweep&
 }
 
 }  // namespace
+
+std::string_view to_string(Placement placement) {
+  switch (placement) {
+    case Placement::packed:
+      return "packed";
+    case Placement::strided:
+      return "strided";
+    case Placement::misaligned:
+      return "misaligned";
+  }
+  return "";
+}
 
 std::vector<kq::Request> verify_requests(const Sweep& given) {
   Sweep sweep = given;
@@ -104,7 +118,8 @@ std::vector<VerifyCase> verify_cases(const kq::Request& request, std::size_t ind
   std::vector<VerifyCase> cases;
   const auto add = [&](Fill fill, Placement placement) { cases.push_back({place(placement), fill, placement}); };
   if (request.num_tokens <= small_elements / request.hidden_size) {
-    for (const Fill fill : all_fills) add(fill, Placement::packed);
+    for (const Fill fill : all_fills)
+      add(fill, Placement::packed);
     add(all_fills[index % std::size(all_fills)], Placement::strided);
     add(all_fills[(index + 3) % std::size(all_fills)], Placement::misaligned);
   } else {

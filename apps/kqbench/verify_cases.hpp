@@ -5,7 +5,7 @@
 /// What `kqbench verify` goes through.
 
 #include <cstdint>
-#include <functional>
+#include <string_view>
 #include <vector>
 
 #include "apps/kqbench/sweep.hpp"
@@ -20,6 +20,8 @@ enum class Placement : std::uint8_t {
   strided,    ///< gaps between the rows of input and codes, odd ones, so that no two rows are aligned alike
   misaligned  ///< packed, but the input begins one element and the codes one byte after an aligned address
 };
+
+std::string_view to_string(Placement placement);
 
 struct VerifyCase {
   kq::Request request;

@@ -27,9 +27,9 @@ std::string hexadecimal(const std::byte* bytes, std::size_t size) {
 
 }  // namespace
 
-OutputLayout::OutputLayout(const kq::Request& request) {
+OutputLayout::OutputLayout(const kq::Request& request, std::size_t codes_offset) : codes_(codes_offset) {
   const bool dynamic = !request.static_scale;
-  scales_ = after(0, kq::codes_bytes(request));
+  scales_ = after(0, codes_ + kq::codes_bytes(request));
   zero_points_ = after(scales_, dynamic ? kq::scales_bytes(request) : 0);
   bytes_ = after(zero_points_, dynamic ? kq::zero_points_bytes(request) : 0);
 }
@@ -40,7 +40,7 @@ std::vector<std::byte> OutputLayout::image(const kq::Request& request, const Out
   const auto row = static_cast<std::size_t>(request.hidden_size);
   for (std::int64_t token = 0; token < request.num_tokens; ++token) {
     const auto start = static_cast<std::size_t>(token * request.codes_stride);
-    std::memcpy(block.data() + start, expected.codes.data() + start, row);
+    std::memcpy(block.data() + codes_ + start, expected.codes.data() + start, row);
   }
   if (!request.static_scale) {
     std::memcpy(block.data() + scales_, expected.scales.data(), kq::scales_bytes(request));
@@ -62,10 +62,12 @@ std::string OutputLayout::describe(const kq::Request& request, std::size_t offse
     if (inside >= kq::scales_bytes(request)) return "the guard after the scales";
     return fmt::format("scales[{}]", inside / kq::scale_size(request));
   }
-  if (offset >= kq::codes_bytes(request)) return "the guard after the codes";
+  if (offset < codes_) return "the byte before the codes";
+  const std::size_t inside = offset - codes_;
+  if (inside >= kq::codes_bytes(request)) return "the guard after the codes";
   const auto stride = static_cast<std::size_t>(request.codes_stride);
-  const std::size_t token = offset / stride;
-  const std::size_t channel = offset % stride;
+  const std::size_t token = inside / stride;
+  const std::size_t channel = inside % stride;
   if (channel >= static_cast<std::size_t>(request.hidden_size)) return fmt::format("the gap after token {}", token);
   return fmt::format("codes[token {}, channel {}]", token, channel);
 }

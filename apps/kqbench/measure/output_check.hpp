@@ -21,12 +21,13 @@ namespace kqbench {
 /// write.
 class OutputLayout {
  public:
-  /// Scales and zero points take no room where the request is static: they are inputs there.
-  explicit OutputLayout(const kq::Request& request);
+  /// Scales and zero points take no room where the request is static: they are inputs there. The codes begin
+  /// `codes_offset` bytes after an aligned address.
+  explicit OutputLayout(const kq::Request& request, std::size_t codes_offset = 0);
 
   std::size_t bytes() const { return bytes_; }  ///< of the block, a multiple of 256
 
-  std::size_t codes() const { return 0; }  ///< offset
+  std::size_t codes() const { return codes_; }  ///< offset
   std::size_t scales() const { return scales_; }
   std::size_t zero_points() const { return zero_points_; }
 
@@ -38,6 +39,7 @@ class OutputLayout {
   std::string describe(const kq::Request& request, std::size_t offset) const;
 
  private:
+  std::size_t codes_ = 0;
   std::size_t scales_ = 0;
   std::size_t zero_points_ = 0;
   std::size_t bytes_ = 0;

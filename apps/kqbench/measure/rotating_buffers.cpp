@@ -18,8 +18,8 @@ struct InputLayout {
   std::size_t zero_points = 0;
   std::size_t bytes = 0;
 
-  explicit InputLayout(const kq::Request& request) {
-    scales = aligned(kq::input_bytes(request));
+  InputLayout(const kq::Request& request, const Misalignment& misalignment) {
+    scales = aligned(misalignment.input_bytes + kq::input_bytes(request));
     zero_points = scales + (request.static_scale ? aligned(kq::scales_bytes(request)) : 0);
     bytes = zero_points + (request.static_scale ? aligned(kq::zero_points_bytes(request)) : 0);
   }
@@ -27,10 +27,11 @@ struct InputLayout {
 
 }  // namespace
 
-BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* const> implementations) {
-  const std::uint64_t outputs = OutputLayout(request).bytes();
+BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* const> implementations,
+                         const Misalignment& misalignment) {
+  const std::uint64_t outputs = OutputLayout(request, misalignment.codes_bytes).bytes();
   BufferSizes sizes;
-  sizes.per_copy = InputLayout(request).bytes;
+  sizes.per_copy = InputLayout(request, misalignment).bytes;
   for (const Implementation* implementation : implementations) {
     if (__builtin_add_overflow(sizes.per_copy, outputs, &sizes.per_copy)) sizes.per_copy = UINT64_MAX - outputs;
     sizes.fixed += aligned(implementation->workspace_bytes(request));
@@ -39,15 +40,17 @@ BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* c
 }
 
 RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Problem& problem,
-                                 std::span<Implementation* const> implementations, std::int64_t copies)
-    : device_(device), problem_(problem), copies_(copies), layout_(problem.request) {
+                                 std::span<Implementation* const> implementations, std::int64_t copies,
+                                 const Misalignment& misalignment)
+    : device_(device), problem_(problem), copies_(copies), layout_(problem.request, misalignment.codes_bytes) {
   const kq::Request& request = problem.request;
-  const InputLayout inputs(request);
+  const InputLayout inputs(request, misalignment);
+  input_offset_ = misalignment.input_bytes;
   scales_offset_ = inputs.scales;
   zero_points_offset_ = inputs.zero_points;
   input_block_ = inputs.bytes;
 
-  const BufferSizes sizes = buffer_sizes(request, implementations);
+  const BufferSizes sizes = buffer_sizes(request, implementations, misalignment);
   const auto count = static_cast<std::size_t>(copies);
   inputs_ = arena.take(count * sizes.per_copy + sizes.fixed);
   outputs_ = inputs_ + count * input_block_;
@@ -59,7 +62,7 @@ RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Probl
   launched_.resize(implementations.size());
   poisons_.resize(implementations.size());
 
-  device.copy_to_device(inputs_, problem.input.data(), problem.input.size());
+  device.copy_to_device(inputs_ + input_offset_, problem.input.data(), problem.input.size());
   if (request.static_scale) {
     device.copy_to_device(inputs_ + scales_offset_, problem.scales.data(), kq::scales_bytes(request));
     if (request.asymmetric) {
@@ -83,7 +86,7 @@ Operands RotatingBuffers::operands(std::size_t implementation, std::int64_t copy
   std::byte* const scales = request.static_scale ? input + scales_offset_ : output + layout_.scales();
   std::byte* const zero_points = request.static_scale ? input + zero_points_offset_ : output + layout_.zero_points();
   Operands operands;
-  operands.input = input;
+  operands.input = input + input_offset_;
   operands.codes = output + layout_.codes();
   operands.scales = scales;
   operands.zero_points = request.asymmetric ? reinterpret_cast<std::int32_t*>(zero_points) : nullptr;

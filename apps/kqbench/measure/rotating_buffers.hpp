@@ -17,18 +17,26 @@
 
 namespace kqbench {
 
+/// How far past an aligned address the input and the codes begin; only tests and `verify` ask for other than 0.
+struct Misalignment {
+  std::size_t input_bytes = 0;
+  std::size_t codes_bytes = 0;
+};
+
 /// Bytes that the buffers of a request take; more than any machine has where they do not fit in 64 bits.
 struct BufferSizes {
   std::uint64_t per_copy = 0;  ///< inputs, and outputs of every implementation
   std::uint64_t fixed = 0;     ///< workspaces
 };
-BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* const> implementations);
+BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* const> implementations,
+                         const Misalignment& misalignment = {});
 
 class RotatingBuffers {
  public:
   /// Uploads the inputs. The problem must outlive the buffers.
   RotatingBuffers(Device& device, DeviceArena& arena, const Problem& problem,
-                  std::span<Implementation* const> implementations, std::int64_t copies);
+                  std::span<Implementation* const> implementations, std::int64_t copies,
+                  const Misalignment& misalignment = {});
 
   Operands operands(std::size_t implementation, std::int64_t copy) const;
 
@@ -52,7 +60,8 @@ class RotatingBuffers {
   const Problem& problem_;
   std::int64_t copies_;
   OutputLayout layout_;
-  std::size_t scales_offset_ = 0;       ///< of a static scheme's scales in a block of inputs
+  std::size_t input_offset_ = 0;        ///< of the input in a block of inputs
+  std::size_t scales_offset_ = 0;       ///< of a static scheme's scales
   std::size_t zero_points_offset_ = 0;  ///< and of its zero points
   std::size_t input_block_ = 0;         ///< bytes of one copy of the inputs
   std::byte* inputs_ = nullptr;

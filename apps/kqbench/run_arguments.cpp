@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/kqbench/run_arguments.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/in_quotes.hpp"
+#include "apps/kqbench/numbers.hpp"
+#include "apps/kqbench/sweeps.hpp"
+
+namespace kqbench {
+namespace {
+
+/// Lists and limits of a named sweep, where the user gave none.
+void apply_named_sweep(const std::string& name, Sweep& sweep, MeasureOptions& options) {
+  const NamedSweep& named = find_sweep(name);
+  if (sweep.num_tokens.empty()) sweep.num_tokens = named.num_tokens;
+  if (sweep.hidden_sizes.empty()) sweep.hidden_sizes = named.hidden_sizes;
+  if (sweep.formats.empty()) sweep.formats = named.formats;
+  if (named.max_seconds) options.limits.max_seconds = *named.max_seconds;
+}
+
+/// vLLM's defaults, where neither the user nor a file nor a named sweep says otherwise.
+void apply_defaults(Sweep& sweep) {
+  if (sweep.num_tokens.empty()) sweep.num_tokens = {4096};
+  if (sweep.hidden_sizes.empty()) sweep.hidden_sizes = {8192};
+  if (sweep.formats.empty()) sweep.formats = {kq::Format::int8};
+  if (sweep.elements.empty()) sweep.elements = {kq::Element::half};
+}
+
+std::string sweep_names() {
+  std::string names;
+  for (const NamedSweep& sweep : named_sweeps()) {
+    names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", sweep.name, sweep.description);
+  }
+  return names;
+}
+
+void understand_measurement(const RunArguments& arguments, RunPlan& plan) {
+  StoppingLimits& limits = plan.options.limits;
+  constexpr std::int64_t most = std::int64_t{1} << 32;
+  if (arguments.num_warmup_iters) {
+    plan.options.warmup_launches = parse_integer("--num-warmup-iters", *arguments.num_warmup_iters, 1, most);
+  }
+  if (arguments.num_iters) limits.min_launches = parse_integer("--num-iters", *arguments.num_iters, 1, most);
+  if (arguments.max_time) {
+    limits.max_seconds = parse_double("--max-time", *arguments.max_time);
+    if (!(limits.max_seconds > 0.0)) {
+      throw UsageError("--max-time: must be above 0, not " + in_quotes(*arguments.max_time));
+    }
+  }
+  if (arguments.timing) {
+    plan.timing = parse_timing(*arguments.timing);
+    if (!plan.timing) {
+      throw UsageError("--timing: " + in_quotes(*arguments.timing) + " is not known; give graph, stream or wall");
+    }
+  }
+  if (arguments.cache && *arguments.cache != "cold" && *arguments.cache != "hot") {
+    throw UsageError("--cache: " + in_quotes(*arguments.cache) + " is not known; give cold or hot");
+  }
+  plan.options.hot = arguments.cache == "hot";
+}
+
+}  // namespace
+
+void RunArguments::add_to(CLI::App& command) {
+  sweep.add_to(command, false);
+  input.add_to(command);
+  device.add_to(command, "kokkos,native");
+
+  const auto add = [&command](const char* group, const char* name, std::optional<std::string>& value,
+                              const std::string& help, const char* type) {
+    command.add_option(name, value, help)->type_name(type)->group(group);
+  };
+  add("What is quantized", "--sweep", named_sweep, "Lists by name: " + sweep_names(), "NAME");
+
+  const char* const measurement = "Measurement";
+  add(measurement, "--num-warmup-iters", num_warmup_iters, "Launches before timing, at least [5]", "N");
+  add(measurement, "--num-iters", num_iters, "Launches timed, at least [100]", "N");
+  add(measurement, "--max-time", max_time, "A row ends when its interval is within 1 %, or after this [1]", "SECONDS");
+  add(measurement, "--timing", timing,
+      "graph (device time), stream (with launch overhead), wall (host clock) [graph on a GPU, else wall]", "NAME");
+  add(measurement, "--cache", cache, "cold (copies in turn), hot (one copy) [cold]", "NAME");
+  command.add_flag("--no-ceiling", no_ceiling, "Do not measure what the memory can do")->group(measurement);
+  command
+      .add_flag("--profile", profile,
+                "One launch of each implementation between profiler start and stop, nothing timed")
+      ->group(measurement);
+
+  const char* const output = "Output";
+  outputs.add_to(command);
+  command.add_flag("--quiet", quiet, "Results and errors only")->group(output);
+  command.add_flag("--no-progress", no_progress, "No progress bar")->group(output);
+  command.add_flag("--no-color", no_color, "No colours")->group(output);
+}
+
+RunPlan understand(const RunArguments& arguments) {
+  Sweep sweep = arguments.sweep.sweep();
+  MeasureOptions options;
+  InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
+  if (arguments.named_sweep) {
+    if (input.is_file()) throw UsageError("--sweep: the file of --input has a shape of its own; leave one of them out");
+    apply_named_sweep(*arguments.named_sweep, sweep, options);
+  }
+  apply_defaults(sweep);
+  const GivenScale given = arguments.sweep.given_scale(sweep);
+  RunPlan plan{plan_sweep(sweep), std::move(input), given, std::nullopt, options};
+  understand_measurement(arguments, plan);
+  return plan;
+}
+
+}  // namespace kqbench

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The options of `kqbench run`: as the user wrote them, and as they are understood.
+
+#include <optional>
+#include <string>
+
+#include "apps/kqbench/arguments.hpp"
+#include "apps/kqbench/input_source.hpp"
+#include "apps/kqbench/measure/measurement.hpp"
+#include "apps/kqbench/results/outputs.hpp"
+#include "apps/kqbench/sweep.hpp"
+
+namespace kqbench {
+
+struct RunArguments {
+  void add_to(CLI::App& command);
+
+  SweepArguments sweep;
+  InputArguments input;
+  DeviceArguments device;
+  OutputArguments outputs;
+  std::optional<std::string> named_sweep, num_warmup_iters, num_iters, max_time, timing, cache;
+  bool profile = false;
+  bool no_ceiling = false;
+  bool quiet = false;
+  bool no_progress = false;
+  bool no_color = false;
+  std::string command_line;  ///< of the whole program, for the result file
+};
+
+struct RunPlan {
+  SweepPlan sweep;
+  InputSource input;
+  GivenScale given;
+  std::optional<Timing> timing;  ///< nothing: the device's usual one
+  MeasureOptions options;
+};
+
+/// Throws UsageError.
+RunPlan understand(const RunArguments& arguments);
+
+}  // namespace kqbench

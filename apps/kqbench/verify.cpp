@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// \file
+/// `kqbench verify`: every implementation against the reference, on shapes and numbers made to find mistakes.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "apps/kqbench/arguments.hpp"
+#include "apps/kqbench/devices.hpp"
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/input_source.hpp"
+#include "apps/kqbench/interrupt.hpp"
+#include "apps/kqbench/measure/memory_need.hpp"
+#include "apps/kqbench/measure/rotating_buffers.hpp"
+#include "apps/kqbench/notice.hpp"
+#include "apps/kqbench/progress.hpp"
+#include "apps/kqbench/subcommands.hpp"
+#include "apps/kqbench/verify_cases.hpp"
+
+namespace kqbench {
+namespace {
+
+struct VerifyArguments {
+  SweepArguments sweep;
+  InputArguments input;
+  DeviceArguments device;
+  bool quiet = false;
+  bool no_progress = false;
+};
+
+/// What one implementation got right and wrong.
+struct Tally {
+  std::int64_t cases = 0;
+  std::int64_t codes = 0;
+  std::int64_t wrong = 0;
+  std::int64_t refused = 0;
+  std::set<std::string> refusals;
+};
+
+constexpr int shown_mismatches = 10;
+constexpr std::byte poison{0xa5};
+
+class Verification {
+ public:
+  Verification(const VerifyArguments& arguments, Device& device, std::vector<Implementation*> implementations,
+               const InputSource& input, const GivenScale& given)
+      : arguments_(arguments),
+        device_(device),
+        arena_(device),
+        implementations_(std::move(implementations)),
+        input_(input),
+        given_(given) {}
+
+  void verify_all(const std::vector<kq::Request>& requests) {
+    Progress progress(requests.size(), !arguments_.quiet && !arguments_.no_progress);
+    for (std::size_t index = 0; index < requests.size() && !interrupted(); ++index) {
+      progress.step(describe(requests[index]));
+      if (input_.is_file()) {
+        verify({requests[index], Fill::normal, Placement::packed}, progress);
+        continue;
+      }
+      for (const VerifyCase& one : verify_cases(requests[index], index)) {
+        verify(one, progress);
+      }
+    }
+  }
+
+  int report() const {
+    std::int64_t wrong = 0;
+    for (const auto& [name, tally] : tallies_) {
+      fmt::print("{:<10} {} cases, {} codes compared with the reference: {}{}\n", name, tally.cases, tally.codes,
+                 tally.wrong == 0 ? "no mismatch" : fmt::format("{} cases wrong", tally.wrong),
+                 tally.refused == 0 ? "" : fmt::format("; {} cases not served", tally.refused));
+      for (const std::string& refusal : tally.refusals) {
+        fmt::print("{:<10} not served: {}\n", "", refusal);
+      }
+      wrong += tally.wrong;
+    }
+    if (wrong != 0) return exit_wrong;
+    return interrupted() ? exit_interrupted : exit_done;
+  }
+
+ private:
+  void verify(const VerifyCase& one, Progress& progress) {
+    const std::vector<Implementation*> serving = willing(kq::resolved(one.request));
+    if (serving.empty()) return;
+    const Problem problem = make_problem(one.request, input_.make(one.request, one.fill), given_);
+    Misalignment misalignment;
+    if (one.placement == Placement::misaligned) misalignment = {kq::element_size(one.request.element), 1};
+    RotatingBuffers buffers(device_, arena_, problem, serving, 1, misalignment);
+    for (std::size_t i = 0; i < serving.size(); ++i) {
+      buffers.poison(i, poison);
+      serving[i]->enqueue(problem.request, buffers.operands(i, 0));
+      buffers.launched(i, 0);
+      Tally& tally = tallies_[std::string(serving[i]->name())];
+      ++tally.cases;
+      tally.codes += problem.request.num_tokens * problem.request.hidden_size;
+      if (const std::optional<Mismatch> mismatch = buffers.check(i)) {
+        ++tally.wrong;
+        show(one, *serving[i], *mismatch, progress);
+      }
+    }
+  }
+
+  std::vector<Implementation*> willing(const kq::Request& request) {
+    std::vector<Implementation*> serving;
+    for (Implementation* implementation : implementations_) {
+      if (const auto refusal = implementation->refusal(request)) {
+        Tally& tally = tallies_[std::string(implementation->name())];
+        ++tally.refused;
+        tally.refusals.insert(*refusal);
+      } else {
+        serving.push_back(implementation);
+      }
+    }
+    return serving;
+  }
+
+  void show(const VerifyCase& one, const Implementation& implementation, const Mismatch& mismatch, Progress& progress) {
+    if (shown_ == shown_mismatches) return;
+    progress.clear();
+    fmt::print("FAILED {}: {}, filled with {}, {}: {}\n", implementation.name(), describe(one.request),
+               to_string(one.fill), to_string(one.placement), mismatch.message());
+    if (++shown_ == shown_mismatches) fmt::print("Further mismatches are counted, not shown.\n");
+  }
+
+  const VerifyArguments& arguments_;
+  Device& device_;
+  DeviceArena arena_;
+  std::vector<Implementation*> implementations_;
+  const InputSource& input_;
+  GivenScale given_;
+  std::map<std::string, Tally> tallies_;
+  int shown_ = 0;
+};
+
+int run(const VerifyArguments& arguments) {
+  Sweep sweep = arguments.sweep.sweep();
+  const InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
+  const GivenScale given = arguments.sweep.given_scale(sweep);
+  const std::vector<kq::Request> requests = verify_requests(sweep);
+  const std::unique_ptr<Device> device =
+      open_device(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
+  const std::vector<Implementation*> implementations =
+      choose_implementations(*device, arguments.device.implementations(), {"kokkos", "native"});
+  for (const kq::Request& request : requests) {
+    require_memory(*device, request, implementations);
+  }
+  catch_interrupts();
+  Verification verification(arguments, *device, implementations, input, given);
+  verification.verify_all(requests);
+  return verification.report();
+}
+
+}  // namespace
+
+void add_verify(CLI::App& program, Action& chosen) {
+  CLI::App* command = program.add_subcommand("verify", "Compare every implementation with the reference, bit for bit");
+  auto arguments = std::make_shared<VerifyArguments>();
+  arguments->sweep.add_to(*command, true);
+  arguments->input.add_to(*command);
+  arguments->device.add_to(*command, "kokkos,native");
+  const char* const output = "Output";
+  command->add_flag("--quiet", arguments->quiet, "Results and errors only")->group(output);
+  command->add_flag("--no-progress", arguments->no_progress, "No progress bar")->group(output);
+  command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace kqbench
