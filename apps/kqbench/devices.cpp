@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <fmt/ranges.h>
 
 #include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/in_quotes.hpp"
