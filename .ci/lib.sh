@@ -4,7 +4,8 @@
 # What the gates share. A gate goes to the top of the tree and sources it; from then on any failure ends the gate.
 # shellcheck disable=SC2034  # some variables are for the gates
 
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "ci: error: $0, line $LINENO: status $? from: $BASH_COMMAND" >&2' ERR
 
 top=$PWD
 cache=${KQ_CI_CACHE:-/var/cache/kqbench-ci}
@@ -67,7 +68,7 @@ unstable_packages=(g++ cmake ninja-build ccache python3 python3-numpy libkokkos-
 mirror() {
   local uri
   # shellcheck disable=SC2016  # expanded by apt-get
-  uri=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' | sed -n 's/ Debian$//p' | head -n 1)
+  uri=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' | sed -n '0,/ Debian$/s/ Debian$//p')
   [ -n "$uri" ] || fail "apt names no Debian mirror here; run apt-get update, on a Debian machine"
   echo "$uri"
 }
