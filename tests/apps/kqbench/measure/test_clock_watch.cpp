@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/clock_watch.hpp"
-
 #include <gtest/gtest.h>
+
+#include "apps/kqbench/measure/clock_watch.hpp"
 
 namespace kqbench {
 namespace {
@@ -14,7 +14,8 @@ ClockReading core(double mhz) {
 
 TEST(ClockWatch, KeepsTheFirstAndTheLast) {
   ClockWatch watch;
-  for (const double mhz : {1980.0, 1950.0, 1965.0}) watch.add(core(mhz));
+  for (const double mhz : {1980.0, 1950.0, 1965.0})
+    watch.add(core(mhz));
   EXPECT_EQ(watch.first().core_mhz, 1980.0);
   EXPECT_EQ(watch.last().core_mhz, 1965.0);
   EXPECT_FALSE(watch.dropped());
@@ -22,13 +23,15 @@ TEST(ClockWatch, KeepsTheFirstAndTheLast) {
 
 TEST(ClockWatch, MarksADropThatHasPassed) {
   ClockWatch watch;
-  for (const double mhz : {1980.0, 1500.0, 1980.0}) watch.add(core(mhz));
+  for (const double mhz : {1980.0, 1500.0, 1980.0})
+    watch.add(core(mhz));
   EXPECT_TRUE(watch.dropped());
 }
 
 TEST(ClockWatch, ARisingClockHasNotDropped) {
   ClockWatch watch;
-  for (const double mhz : {345.0, 1200.0, 1980.0}) watch.add(core(mhz));
+  for (const double mhz : {345.0, 1200.0, 1980.0})
+    watch.add(core(mhz));
   EXPECT_FALSE(watch.dropped());
 }
 

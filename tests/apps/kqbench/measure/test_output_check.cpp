@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/output_check.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <numeric>
+
+#include "apps/kqbench/measure/output_check.hpp"
 
 namespace kqbench {
 namespace {
@@ -61,13 +61,16 @@ TEST_F(OutputCheck, PartsAreAlignedAndGuarded) {
 TEST_F(OutputCheck, TheImageHasPoisonWhereNothingMayBeWritten) {
   EXPECT_EQ(image[0], std::byte{0});
   EXPECT_EQ(image[8 + 4], std::byte{14});
-  for (const std::size_t gap : {5u, 6u, 7u, 13u}) EXPECT_EQ(image[gap], poison);
+  for (const std::size_t gap : {5u, 6u, 7u, 13u})
+    EXPECT_EQ(image[gap], poison);
   EXPECT_EQ(image[kq::codes_bytes(request)], poison);
   EXPECT_EQ(image[layout.scales() + 12], poison);
   EXPECT_EQ(image.back(), poison);
 }
 
-TEST_F(OutputCheck, EqualBytesAreRight) { EXPECT_FALSE(compare(request, layout, image, image, poison)); }
+TEST_F(OutputCheck, EqualBytesAreRight) {
+  EXPECT_FALSE(compare(request, layout, image, image, poison));
+}
 
 TEST_F(OutputCheck, ACodeIsNamedByTokenAndChannel) {
   const auto mismatch = compare_with(2 * 8 + 3, std::byte{0x7f});

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/problem.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <limits>
+
+#include "apps/kqbench/measure/problem.hpp"
 
 namespace kqbench {
 namespace {
@@ -52,8 +52,7 @@ TEST(MakeProblem, ADynamicSchemeIsGivenNoScale) {
 
 TEST(MakeProblem, WhatIsNoFiniteNumberHasNoPartInAScale) {
   const std::vector<float> strange = {nan, infinity, -127.0f, nan, nan, -infinity};
-  const Problem problem =
-      make_problem(static_request(kq::Granularity::token, kq::Format::int8), bytes_of(strange), {});
+  const Problem problem = make_problem(static_request(kq::Granularity::token, kq::Format::int8), bytes_of(strange), {});
   EXPECT_EQ(problem.scales, (std::vector<float>{1.0f, 1.0f}));
 }
 

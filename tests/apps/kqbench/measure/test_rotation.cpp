@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/rotation.hpp"
-
 #include <gtest/gtest.h>
+
+#include "apps/kqbench/measure/rotation.hpp"
 
 namespace kqbench {
 namespace {
@@ -51,7 +51,8 @@ TEST(ReuseAudit, AFullRotationIsCold) {
   constexpr std::int64_t copies = 6;
   ReuseAudit audit(copies, 25);
   Rotation rotation(copies);
-  for (int i = 0; i < 100; ++i) audit.launched(rotation.next());
+  for (int i = 0; i < 100; ++i)
+    audit.launched(rotation.next());
   EXPECT_EQ(audit.least_bytes_between_uses(), 125u);
   EXPECT_EQ(audit.label(62), Cache::cold);  // 125 > 2 * 62
   EXPECT_EQ(audit.label(63), Cache::warm);  // 125 < 2 * 63
@@ -60,16 +61,19 @@ TEST(ReuseAudit, AFullRotationIsCold) {
 TEST(ReuseAudit, OneEarlyRevisitIsNotForgotten) {
   ReuseAudit audit(6, 25);
   Rotation rotation(6);
-  for (int i = 0; i < 50; ++i) audit.launched(rotation.next());
+  for (int i = 0; i < 50; ++i)
+    audit.launched(rotation.next());
   audit.launched(0);  // last used two launches ago
-  for (int i = 0; i < 50; ++i) audit.launched(rotation.next());
+  for (int i = 0; i < 50; ++i)
+    audit.launched(rotation.next());
   EXPECT_EQ(audit.least_bytes_between_uses(), 25u);
   EXPECT_EQ(audit.label(62), Cache::warm);
 }
 
 TEST(ReuseAudit, CopiesAllocatedButNotUsedDoNotCount) {
   ReuseAudit audit(1000, 25);
-  for (int i = 0; i < 50; ++i) audit.launched(i % 2);
+  for (int i = 0; i < 50; ++i)
+    audit.launched(i % 2);
   EXPECT_EQ(audit.least_bytes_between_uses(), 25u);
   EXPECT_EQ(audit.label(1000), Cache::warm);
 }

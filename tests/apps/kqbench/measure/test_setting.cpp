@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/setting.hpp"
-
 #include <gtest/gtest.h>
 
 #include <regex>
 
+#include "apps/kqbench/measure/setting.hpp"
 #include "tests/apps/kqbench/measure/fake_device.hpp"
 
 namespace kqbench {

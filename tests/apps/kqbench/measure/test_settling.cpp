@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/settling.hpp"
-
 #include <gtest/gtest.h>
+
+#include "apps/kqbench/measure/settling.hpp"
 
 namespace kqbench {
 namespace {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/statistics.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "apps/kqbench/measure/statistics.hpp"
 #include "apps/kqbench/tensors/random.hpp"
 
 namespace kqbench {

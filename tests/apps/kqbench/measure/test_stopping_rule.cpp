@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/stopping_rule.hpp"
-
 #include <gtest/gtest.h>
 
 #include <vector>
+
+#include "apps/kqbench/measure/stopping_rule.hpp"
 
 namespace kqbench {
 namespace {
@@ -31,8 +31,12 @@ Stopped run(const StoppingLimits& limits, std::size_t implementations, std::int6
   return {};
 }
 
-double steady(std::size_t, int) { return 10.0; }
-double noisy(std::size_t, int round) { return round % 2 == 0 ? 10.0 : 20.0; }
+double steady(std::size_t, int) {
+  return 10.0;
+}
+double noisy(std::size_t, int round) {
+  return round % 2 == 0 ? 10.0 : 20.0;
+}
 
 TEST(StoppingRule, SteadyTimesStopAtTheLeastNumberOfSamples) {
   const Stopped stopped = run(usual, 2, 100, 0.001, steady);
@@ -76,7 +80,8 @@ TEST(StoppingRule, LooksAreSpaced) {
   EXPECT_EQ(stopped.reason, StopReason::interval);
   StoppingRule rule(usual);
   Samples wide = {std::vector<double>(20, 10.0)};
-  for (std::size_t i = 0; i < 10; ++i) wide[0][i] = 20.0;
+  for (std::size_t i = 0; i < 10; ++i)
+    wide[0][i] = 20.0;
   EXPECT_FALSE(rule.after_round(wide, 1000, 0.0));
   Samples narrow = {std::vector<double>(21, 10.0)};
   EXPECT_FALSE(rule.after_round(narrow, 1000, 0.0)) << "looked again after one more sample";

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/kqbench/measure/timer.hpp"
-
 #include <gtest/gtest.h>
 
 #include <vector>
 
 #include "apps/kqbench/measure/rotation.hpp"
+#include "apps/kqbench/measure/timer.hpp"
 #include "tests/apps/kqbench/measure/fake_device.hpp"
 
 namespace kqbench {
@@ -111,11 +110,13 @@ TEST(WhyNot, ADeviceWithoutAQueueHasOnlyTheHostsClock) {
   EXPECT_TRUE(why_not(Timing::stream, host));
   EXPECT_FALSE(why_not(Timing::wall, host));
   const FakeDevice device(true);
-  for (const Timing timing : all_timings) EXPECT_FALSE(why_not(timing, device));
+  for (const Timing timing : all_timings)
+    EXPECT_FALSE(why_not(timing, device));
 }
 
 TEST(Timing, NamesGoBothWays) {
-  for (const Timing timing : all_timings) EXPECT_EQ(parse_timing(to_string(timing)), timing);
+  for (const Timing timing : all_timings)
+    EXPECT_EQ(parse_timing(to_string(timing)), timing);
   EXPECT_FALSE(parse_timing("Graph"));
 }
 
