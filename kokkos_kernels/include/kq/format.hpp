@@ -35,7 +35,16 @@ KQ_FUNCTION constexpr float bits_float(std::uint32_t b) {
   return std::bit_cast<float>(b);
 }
 KQ_FUNCTION constexpr bool is_nan(float v) {
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+  if (!std::is_constant_evaluated()) return v != v;  // one instruction
+#endif
   return (float_bits(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+/// The low bytes of four numbers in one word, the first in the lowest byte.
+KQ_FUNCTION constexpr std::uint32_t pack4(std::int32_t a, std::int32_t b, std::int32_t c, std::int32_t d) {
+  return (static_cast<std::uint32_t>(a) & 0xffu) | (static_cast<std::uint32_t>(b) & 0xffu) << 8 |
+         (static_cast<std::uint32_t>(c) & 0xffu) << 16 | static_cast<std::uint32_t>(d) << 24;
 }
 
 /// `v` limited to [low, high]; NaN stays NaN.
