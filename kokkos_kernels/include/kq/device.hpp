@@ -8,6 +8,9 @@
 #include <bit>
 #include <cstdint>
 #include <type_traits>
+#if defined(__HIPCC__)
+#include <hip/hip_runtime.h>
+#endif
 
 #include "kq/config.hpp"
 #include "kq/element.hpp"
