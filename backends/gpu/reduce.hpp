@@ -69,6 +69,7 @@ KQ_FUNCTION void max_over_lanes(const Block& block, WaveSlots<Keys>& slots, std:
   } else {
     static_assert(Lanes == Threads && Threads % wave_size == 0);
     constexpr int waves = Threads / wave_size;
+    constexpr int lanes_that_compare = Block::has_wave_max ? wave_size : waves;
     const auto thread = static_cast<unsigned>(block.thread());
     const unsigned lane = thread % unsigned{wave_size};
     KQ_UNROLL
@@ -79,8 +80,7 @@ KQ_FUNCTION void max_over_lanes(const Block& block, WaveSlots<Keys>& slots, std:
     block.barrier();
     KQ_UNROLL
     for (int k = 0; k < Keys; ++k) {
-      const std::uint32_t of_wave = slots.key[k][lane % unsigned{waves}];
-      key[k] = max_in_wave < Block::has_wave_max ? wave_size : waves > (block, of_wave);
+      key[k] = max_in_wave<lanes_that_compare>(block, slots.key[k][lane % unsigned{waves}]);
     }
   }
 }
