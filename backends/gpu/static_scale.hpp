@@ -35,7 +35,7 @@ struct StaticTensor {
     const auto quantizer = rule.quantizer(*scale, zero_point);
     quantizer.with_fastest(
         [&](const auto& fastest) { tile.store(slice.codes, tensor.wide, slice.count, lane, fastest); });
-    if (block.index() == 0) {
+    if (block.index() == 0 && tensor.edges() > 0) {
       Edges<Element, Shape::lanes> edges;
       edges.load(tensor, lane);
       edges.store(tensor, lane, quantizer);
@@ -149,7 +149,7 @@ struct StaticColumns {
       for (int n = 0; n < rows_per_span; ++n) {
         float x[4];
         kq::device::unpack4<Element>(vectors[n], quarter, x);
-        words[n][quarter] = kq::codes4_each(quantizers, x);
+        words[n][quarter] = kq::codes4_each(quantizers, x, kq::device::signs4<Element>(vectors[n], quarter));
       }
     }
     Code* const codes = cut.codes + vector * width;

@@ -19,6 +19,8 @@
 
 namespace kqbench::gpu {
 
+using kq::device::quantize_vector;
+using kq::device::store_codes;
 using kq::device::Vector16;
 
 /// Elements in a vector: 8 or 4.
@@ -94,31 +96,6 @@ struct Slice {
 KQ_FUNCTION std::int64_t divide(std::int64_t a, std::int64_t b) {
   if (((a | b) >> 32) == 0) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
   return a / b;
-}
-
-/// Writes the codes of a vector: at once if `wide`, else one by one.
-template <class Code, int Words>
-KQ_FUNCTION void store_codes(Code* codes, bool wide, const std::uint32_t (&words)[Words]) {
-  if (wide) {
-    kq::device::store_words(codes, words);
-  } else {
-    KQ_UNROLL
-    for (int i = 0; i < 4 * Words; ++i) {
-      codes[i] = static_cast<Code>(words[i / 4] >> (8 * (i % 4)));
-    }
-  }
-}
-
-/// The codes of a vector's elements, four to a word.
-template <class Element, class Quantizer>
-KQ_FUNCTION void quantize_vector(const Vector16& vector, const Quantizer& quantizer,
-                                 std::uint32_t (&words)[vector_width<Element> / 4]) {
-  KQ_UNROLL
-  for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
-    float x[4];
-    kq::device::unpack4<Element>(vector, quarter, x);
-    words[quarter] = quantizer.codes4(x);
-  }
 }
 
 /// Up to `Vectors` vectors a lane, in registers: of consecutive vectors, lane i holds i, i + Lanes, i + 2 Lanes, ...

@@ -91,7 +91,8 @@ KQ_FUNCTION constexpr Affine affine_scale(float min, float max, float qmax) {
 // ------------------------------------------------------------------------------------------------------------------
 // Quantizers: what turns one element into one code once its span's scale is known. Each has
 //   code(x)          one code
-//   codes4(x)        four, packed into a word, the first in the lowest byte
+//   codes4(x, s)     four, packed into a word, the first in the lowest byte; s is signs4(x), or the same from bits that
+//                    have not lost the sign of a NaN in a conversion
 //   with_fastest(f)  calls f(q) with a quantizer q that gives this one's codes, in fewer instructions where `qmax` is
 //                    the format's own and the span is an ordinary one; one branch a span instead of work an element
 
@@ -124,9 +125,9 @@ class MultiplyQuantizer {
   KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(x * factor_); }
   KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(value(x), x); }
 
-  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
-    return Format::encode4(v, x);
+    return Format::encode4(v, signs);
   }
 
   template <class Function>
@@ -249,9 +250,9 @@ class DivideQuantizer {
   KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(divide_(x)); }
   KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(value(x), x); }
 
-  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
-    return Format::encode4(v, x);
+    return Format::encode4(v, signs);
   }
 
   template <class Function>
@@ -321,7 +322,7 @@ class SmallAffineQuantizer {
   }
   KQ_FUNCTION constexpr Code code(float x) const { return static_cast<Code>(value(x)); }
 
-  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
     return pack4(value(x[0]), value(x[1]), value(x[2]), value(x[3]));
   }
 
@@ -352,7 +353,7 @@ class AffineQuantizer {
     return static_cast<Code>(sum < low ? low : (sum > high ? high : static_cast<std::int32_t>(sum)));
   }
 
-  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
     return pack4(code(x[0]), code(x[1]), code(x[2]), code(x[3]));
   }
 
@@ -375,12 +376,13 @@ class AffineQuantizer {
 
 /// Four codes, each by its own quantizer, packed as codes4 does.
 template <class Quantizer>
-KQ_FUNCTION constexpr std::uint32_t codes4_each(const Quantizer (&q)[4], const float (&x)[4]) {
+KQ_FUNCTION constexpr std::uint32_t codes4_each(const Quantizer (&q)[4], const float (&x)[4],
+                                                [[maybe_unused]] std::uint32_t signs) {
   if constexpr (std::is_same_v<Quantizer, AffineQuantizer>) {
     return pack4(q[0].code(x[0]), q[1].code(x[1]), q[2].code(x[2]), q[3].code(x[3]));
   } else {
     const float v[4] = {q[0].value(x[0]), q[1].value(x[1]), q[2].value(x[2]), q[3].value(x[3])};
-    return Quantizer::Format::encode4(v, x);
+    return Quantizer::Format::encode4(v, signs);
   }
 }
 
