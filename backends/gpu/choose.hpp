@@ -20,10 +20,10 @@
 
 namespace kqbench::gpu {
 
-/// One given scale for a contiguous tensor: several loads in flight a lane once there is work for every lane anyway.
+/// One given scale for a contiguous tensor: several loads in flight a lane once every lane has several vectors anyway.
 template <class Function>
 void with_static_tensor_shape(std::int64_t vectors, int multiprocessors, const Function& function) {
-  if (vectors <= std::int64_t{multiprocessors} * 2048) return function(Shape<256, 256, 1>{});
+  if (vectors <= std::int64_t{multiprocessors} * 4096) return function(Shape<256, 256, 1>{});
   function(Shape<256, 256, 4>{});
 }
 
