@@ -31,9 +31,11 @@ struct DynamicGroup {
     const auto token = divide(program.id(), groups_per_row);
     const auto group = program.id() - token * groups_per_row;
     const auto x = program.load(input.slice(token, group * group_size, group_size));
-    const float exact = group_scale(program.max_magnitude(x), qmax);
+    const float amax = program.max_magnitude(x);
+    const float exact = group_scale(amax, qmax);
     const float scale = scale_format == ScaleFormat::float32 ? exact : raise_to_power_of_two(exact);
-    program.store(codes.slice(token, group * group_size, group_size), x, DivideQuantizer<Format, Element>(scale, qmax));
+    program.store(codes.slice(token, group * group_size, group_size), x,
+                  SpanDivideQuantizer<Format, Element>(scale, qmax, amax));
     const auto index = token * token_step + group * group_step;
     if (scale_format == ScaleFormat::ue8m0) {
       program.store(static_cast<std::uint8_t*>(scales) + index, ue8m0_code(scale));

@@ -33,7 +33,7 @@ struct DynamicToken {
       program.store(scales + token, amax / qmax);
     } else {
       const float scale = fp8_token_scale(amax, qmax, scale_ub);
-      program.store(codes.row(token), x, DivideQuantizer<Format, Element>(scale, qmax));
+      program.store(codes.row(token), x, SpanDivideQuantizer<Format, Element>(scale, qmax, amax));
       program.store(scales + token, scale);
     }
   }

@@ -69,7 +69,7 @@ class RecordedFormat : public ::testing::Test {
       const std::uint32_t expected = recorded[bits] * 0x01000001u |
                                      static_cast<std::uint32_t>(Format::encode(1.0f, 1.0f)) << 8 |
                                      static_cast<std::uint32_t>(recorded[bits ^ 0x8000u]) << 16;
-      ASSERT_EQ(Format::encode4(values, inputs), expected) << element_name << " bits " << bits;
+      ASSERT_EQ(Format::encode4(values, signs4(inputs)), expected) << element_name << " bits " << bits;
     }
   }
 };
@@ -226,7 +226,7 @@ TEST(Int8, EveryCodeHasItsValueAndComesBack) {
     EXPECT_EQ(Int8::encode(static_cast<float>(code), 0.0f), code);
   }
   const float four[4] = {-128.0f, 127.0f, -1.0f, nan};
-  EXPECT_EQ(Int8::encode4(four, four), 0x00ff7f80u);
+  EXPECT_EQ(Int8::encode4(four, signs4(four)), 0x00ff7f80u);
 }
 
 TEST(Int8, RoundSmallIsRightUpToItsLimit) {

@@ -5,9 +5,11 @@
 /// What every header of kq needs to compile for a host, a CUDA and a HIP device alike. No Kokkos here: the native
 /// backends include these headers too.
 
-#if defined(__CUDACC__) || defined(__HIPCC__)
 /// A function that is compiled for the host and for the device.
+#if defined(__CUDACC__)
 #define KQ_FUNCTION __host__ __device__ __forceinline__
+#elif defined(__HIPCC__)
+#define KQ_FUNCTION __host__ __device__ inline __attribute__((always_inline))
 #else
 #define KQ_FUNCTION inline
 #endif

@@ -36,6 +36,15 @@ KQ_FUNCTION constexpr float half_bits_to_float(std::uint16_t bits) {
   return std::bit_cast<float>(sign | (subnormal ? small : normal));
 }
 
+#if KQ_DEVICE_CUDA
+/// A half's value by the hardware instruction, which makes every NaN a positive one.
+KQ_FUNCTION float convert(half x) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(x.bits));
+  return value;
+}
+#endif
+
 /// The exact value of an element as float.
 KQ_FUNCTION constexpr float to_float(float x) {
   return x;
@@ -48,9 +57,8 @@ KQ_FUNCTION constexpr float to_float(bfloat16 x) {
 KQ_FUNCTION constexpr float to_float(half x) {
 #if KQ_DEVICE_CUDA
   if (!std::is_constant_evaluated()) {
-    float value;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(x.bits));
-    return value;
+    const auto bits = std::bit_cast<std::uint32_t>(convert(x));
+    return std::bit_cast<float>((bits & 0x7fffffffu) | static_cast<std::uint32_t>(x.bits & 0x8000u) << 16);
   }
 #elif KQ_DEVICE_HIP
   if (!std::is_constant_evaluated()) return static_cast<float>(__builtin_bit_cast(_Float16, x.bits));

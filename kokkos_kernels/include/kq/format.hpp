@@ -8,8 +8,9 @@
 ///   name            as on the command line and in result files
 ///   max             largest finite magnitude, the default `qmax`
 ///   encode(v, x)    `v` rounded to nearest even, saturating, with the sign of `x`; see each format for NaN
-///   encode4(v, x)   four codes in one 32-bit word, the first in the lowest byte; by the device's own conversion
-///                   instruction where it has one for this very format, the same bits where it has not
+///   encode4(v, s)   four codes in one 32-bit word, the first in the lowest byte, with the signs `s` of the inputs as
+///                   signs4 gives them; by the device's own conversion instruction where it has one for this very
+///                   format, the same bits where it has not
 ///   decode(code)    the exact value
 ///
 /// `x` is the input that `v` was scaled from. A positive scale keeps its sign, so this only matters where the scaling
@@ -35,7 +36,23 @@ KQ_FUNCTION constexpr float bits_float(std::uint32_t b) {
   return std::bit_cast<float>(b);
 }
 KQ_FUNCTION constexpr bool is_nan(float v) {
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+  if (!std::is_constant_evaluated()) return v != v;  // one instruction
+#endif
   return (float_bits(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+/// The low bytes of four numbers in one word, the first in the lowest byte.
+KQ_FUNCTION constexpr std::uint32_t pack4(std::int32_t a, std::int32_t b, std::int32_t c, std::int32_t d) {
+  return (static_cast<std::uint32_t>(a) & 0xffu) | (static_cast<std::uint32_t>(b) & 0xffu) << 8 |
+         (static_cast<std::uint32_t>(c) & 0xffu) << 16 | static_cast<std::uint32_t>(d) << 24;
+}
+
+/// The signs of four inputs in the top bits of a word's bytes, all other bits 0.
+KQ_FUNCTION constexpr std::uint32_t signs4(const float (&x)[4]) {
+  return pack4(static_cast<std::int32_t>(float_bits(x[0]) >> 24), static_cast<std::int32_t>(float_bits(x[1]) >> 24),
+               static_cast<std::int32_t>(float_bits(x[2]) >> 24), static_cast<std::int32_t>(float_bits(x[3]) >> 24)) &
+         0x80808080u;
 }
 
 /// `v` limited to [low, high]; NaN stays NaN.
@@ -127,22 +144,14 @@ struct FnuzFloat8 {
 
 /// Four codes by four portable conversions.
 template <class Format>
-KQ_FUNCTION constexpr std::uint32_t encode4_portable(const float (&v)[4], const float (&x)[4]) {
+KQ_FUNCTION constexpr std::uint32_t encode4_portable(const float (&v)[4], std::uint32_t signs) {
   std::uint32_t word = 0;
   for (int i = 0; i < 4; ++i) {
-    word |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(Format::encode(v[i], x[i]))) << (8 * i);
+    const float of_that_sign = bits_float((signs << (24 - 8 * i)) & 0x80000000u);
+    word |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(Format::encode(v[i], of_that_sign))) << (8 * i);
   }
   return word;
 }
-
-#if KQ_DEVICE_CUDA
-/// The hardware converts NaN to 0x7F without its sign; the formats here keep it. Every other code has its sign already.
-KQ_FUNCTION std::uint32_t signs4(const float (&x)[4]) {
-  const std::uint32_t low = __byte_perm(float_bits(x[0]), float_bits(x[1]), 0x0073);
-  const std::uint32_t high = __byte_perm(float_bits(x[2]), float_bits(x[3]), 0x0073);
-  return __byte_perm(low, high, 0x5410) & 0x80808080u;
-}
-#endif
 
 }  // namespace detail
 
@@ -150,14 +159,15 @@ KQ_FUNCTION std::uint32_t signs4(const float (&x)[4]) {
 struct Fp8E4M3Fn : detail::OcpFloat8<3, 7, 0x7eu> {
   static constexpr std::string_view name = "fp8_e4m3fn";
 
-  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
 #if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 890
     std::uint16_t low, high;
     asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
     asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
-    return (low | static_cast<std::uint32_t>(high) << 16) | detail::signs4(x);
+    // NaN comes without its sign; every other code has it already.
+    return (low | static_cast<std::uint32_t>(high) << 16) | signs;
 #else
-    return detail::encode4_portable<Fp8E4M3Fn>(v, x);
+    return detail::encode4_portable<Fp8E4M3Fn>(v, signs);
 #endif
   }
 };
@@ -166,14 +176,15 @@ struct Fp8E4M3Fn : detail::OcpFloat8<3, 7, 0x7eu> {
 struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
   static constexpr std::string_view name = "fp8_e5m2";
 
-  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
 #if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 890
     std::uint16_t low, high;
     asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
     asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
-    return (low | static_cast<std::uint32_t>(high) << 16) | detail::signs4(x);
+    // NaN comes without its sign; every other code has it already.
+    return (low | static_cast<std::uint32_t>(high) << 16) | signs;
 #else
-    return detail::encode4_portable<Fp8E5M2>(v, x);
+    return detail::encode4_portable<Fp8E5M2>(v, signs);
 #endif
   }
 };
@@ -181,16 +192,16 @@ struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
 /// AMD E4M3 FNUZ: bias 8, largest 240.
 struct Fp8E4M3Fnuz : detail::FnuzFloat8<3, 8> {
   static constexpr std::string_view name = "fp8_e4m3fnuz";
-  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
-    return detail::encode4_portable<Fp8E4M3Fnuz>(v, x);
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+    return detail::encode4_portable<Fp8E4M3Fnuz>(v, signs);
   }
 };
 
 /// AMD E5M2 FNUZ: bias 16, largest 57344.
 struct Fp8E5M2Fnuz : detail::FnuzFloat8<2, 16> {
   static constexpr std::string_view name = "fp8_e5m2fnuz";
-  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
-    return detail::encode4_portable<Fp8E5M2Fnuz>(v, x);
+  KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+    return detail::encode4_portable<Fp8E5M2Fnuz>(v, signs);
   }
 };
 
@@ -213,8 +224,8 @@ struct Int8 {
     return static_cast<Code>(round_small(clamp(number, -128.0f, 127.0f)));
   }
 
-  KQ_FUNCTION static constexpr std::uint32_t encode4(const float (&v)[4], const float (&x)[4]) {
-    return detail::encode4_portable<Int8>(v, x);
+  KQ_FUNCTION static constexpr std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+    return detail::encode4_portable<Int8>(v, signs);
   }
 
   KQ_FUNCTION static constexpr float decode(Code code) { return static_cast<float>(code); }

@@ -90,8 +90,11 @@ KQ_FUNCTION constexpr Affine affine_scale(float min, float max, float qmax) {
 
 // ------------------------------------------------------------------------------------------------------------------
 // Quantizers: what turns one element into one code once its span's scale is known. Each has
-//   code(x)     one code
-//   codes4(x)   four, packed into a word, the first in the lowest byte
+//   code(x)          one code
+//   codes4(x, s)     four, packed into a word, the first in the lowest byte; s is signs4(x), or the same from bits that
+//                    have not lost the sign of a NaN in a conversion
+//   with_fastest(f)  calls f(q) with a quantizer q that gives this one's codes, in fewer instructions where `qmax` is
+//                    the format's own and the span is an ordinary one; one branch a span instead of work an element
 
 /// The range of values a format may use under a bound `qmax`: +-qmax, one step lower for an integer (-128 to 127).
 template <class Format>
@@ -100,28 +103,45 @@ struct Bounds {
   float high;
   KQ_FUNCTION constexpr explicit Bounds(float qmax) : low(Format::is_integer ? -qmax - 1.0f : -qmax), high(qmax) {}
   KQ_FUNCTION constexpr float limit(float v) const { return clamp(v, low, high); }
+  KQ_FUNCTION constexpr bool are_the_formats_own() const { return high >= Format::max; }
+};
+
+/// No bounds but the format's own, to which encode saturates by itself.
+template <class Format>
+struct FormatBounds {
+  KQ_FUNCTION constexpr explicit FormatBounds(float /*qmax*/) {}
+  KQ_FUNCTION constexpr float limit(float v) const { return v; }
 };
 
 /// encode(sat(x * factor)). `factor` is the reciprocal of a scale, already rounded to float.
-template <class Format>
+template <class Format_, class Bounds_ = Bounds<Format_>>
 class MultiplyQuantizer {
  public:
+  using Format = Format_;
   using Code = typename Format::Code;
   KQ_FUNCTION constexpr MultiplyQuantizer(float factor, float qmax) : factor_(factor), bounds_(qmax) {}
 
-  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(bounds_.limit(x * factor_), x); }
+  /// What is encoded: scaled and limited.
+  KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(x * factor_); }
+  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(value(x), x); }
 
-  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
-    float v[4] = {};
-    for (int i = 0; i < 4; ++i) {
-      v[i] = bounds_.limit(x[i] * factor_);
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
+    return Format::encode4(v, signs);
+  }
+
+  template <class Function>
+  KQ_FUNCTION constexpr void with_fastest(const Function& function) const {
+    if (bounds_.are_the_formats_own()) {
+      function(MultiplyQuantizer<Format, FormatBounds<Format>>(factor_, Format::max));
+    } else {
+      function(*this);
     }
-    return Format::encode4(v, x);
   }
 
  private:
   float factor_;
-  Bounds<Format> bounds_;
+  Bounds_ bounds_;
 };
 
 /// Division by one divisor, many times, correctly rounded wherever the quotient is not so small that every format
@@ -134,8 +154,13 @@ class MultiplyQuantizer {
 /// dividends a second step is taken. A divisor outside [2^-85, 2^126], where a step could under- or overflow, is first
 /// brought there by an exact power of two, and the dividend with it.
 template <class Element>
+class ShortDivisor;
+
+template <class Element>
 class Divisor {
  public:
+  using Short = ShortDivisor<Element>;
+
   KQ_FUNCTION constexpr explicit Divisor(float divisor)
       : prescale_(divisor < 0x1p-85f ? 0x1p64f : (divisor > 0x1p126f ? 0x1p-64f : 1.0f)),
         divisor_(divisor * prescale_),
@@ -165,9 +190,37 @@ class Divisor {
   float reciprocal_;
 };
 
+/// The same without its exceptions: for a divisor within [2^-85, 2^126] and quotients within +-2^20.
+template <class Element>
+class ShortDivisor {
+ public:
+  /// Whether it serves dividends of at most `largest` in magnitude (and NaN).
+  KQ_FUNCTION static constexpr bool serves(float divisor, float largest) {
+    return divisor >= 0x1p-85f && divisor <= 0x1p126f && largest <= divisor * 0x1p20f;
+  }
+
+  KQ_FUNCTION constexpr explicit ShortDivisor(float divisor) : divisor_(divisor), reciprocal_(1.0f / divisor) {}
+
+  KQ_FUNCTION constexpr float operator()(float x) const {
+    const float quotient = correct(x, x * reciprocal_);
+    return std::is_same_v<Element, float> ? correct(x, quotient) : quotient;
+  }
+
+ private:
+  KQ_FUNCTION constexpr float correct(float dividend, float quotient) const {
+    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, dividend), reciprocal_, quotient);
+  }
+
+  float divisor_;
+  float reciprocal_;
+};
+
 /// A host's own division, in the same dress. Host vector units divide fast enough.
 class PlainDivisor {
  public:
+  using Short = PlainDivisor;
+  KQ_FUNCTION static constexpr bool serves(float /*divisor*/, float /*largest*/) { return true; }
+
   KQ_FUNCTION constexpr explicit PlainDivisor(float divisor) : divisor_(divisor) {}
   KQ_FUNCTION constexpr float operator()(float x) const { return x / divisor_; }
 
@@ -186,67 +239,151 @@ using QuotientBy = PlainDivisor;
 #endif
 
 /// encode(sat(x / scale)).
-template <class Format, class Element>
+template <class Format_, class Element, class Divide = QuotientBy<Element>, class Bounds_ = Bounds<Format_>>
 class DivideQuantizer {
  public:
+  using Format = Format_;
   using Code = typename Format::Code;
   KQ_FUNCTION constexpr DivideQuantizer(float scale, float qmax) : divide_(scale), bounds_(qmax) {}
 
-  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(bounds_.limit(divide_(x)), x); }
+  /// What is encoded: scaled and limited.
+  KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(divide_(x)); }
+  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(value(x), x); }
 
-  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
-    float v[4] = {};
-    for (int i = 0; i < 4; ++i) {
-      v[i] = bounds_.limit(divide_(x[i]));
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
+    return Format::encode4(v, signs);
+  }
+
+  template <class Function>
+  KQ_FUNCTION constexpr void with_fastest(const Function& function) const {
+    if (bounds_.are_the_formats_own()) {
+      function(DivideQuantizer<Format, Element, Divide, FormatBounds<Format>>(divide_));
+    } else {
+      function(*this);
     }
-    return Format::encode4(v, x);
   }
 
  private:
-  QuotientBy<Element> divide_;
-  Bounds<Format> bounds_;
+  template <class, class, class, class>
+  friend class DivideQuantizer;
+  KQ_FUNCTION constexpr explicit DivideQuantizer(Divide divide) : divide_(divide), bounds_(Format::max) {}
+
+  Divide divide_;
+  Bounds_ bounds_;
 };
 
-/// Asymmetric int8: sat(rne(x * factor) + zero_point), the sum exact (it cannot wrap), NaN counting as 0.
-///
-/// The sum is limited before it is made: rne(v) within [low - zp, high - zp] is the same as the sum within [low, high].
-/// While those bounds are integers a float holds exactly and Int8::round_small can round to, the limit is applied in
-/// float, which is the path of every realistic zero point.
-class AffineQuantizer {
+/// The same for a span whose largest magnitude `amax` is known, as it is where the scale was made of it.
+template <class Format, class Element>
+class SpanDivideQuantizer : public DivideQuantizer<Format, Element> {
  public:
-  using Code = Int8::Code;
-  KQ_FUNCTION constexpr AffineQuantizer(float factor, std::int32_t zero_point, float qmax)
-      : factor_(factor),
-        zero_point_(zero_point),
-        low_(static_cast<std::int32_t>(-qmax - 1.0f)),
-        high_(static_cast<std::int32_t>(qmax)),
-        small_(zero_point > -(1 << 21) && zero_point < (1 << 21)) {}
+  KQ_FUNCTION constexpr SpanDivideQuantizer(float scale, float qmax, float amax)
+      : DivideQuantizer<Format, Element>(scale, qmax),
+        scale_(scale),
+        is_ordinary_(Bounds<Format>(qmax).are_the_formats_own() && Short::serves(scale, amax)) {}
 
-  KQ_FUNCTION constexpr Code code(float x) const {
-    const float product = x * factor_;
-    const float v = is_nan(product) ? 0.0f : product;
-    if (small_) {
-      const float limited = clamp(v, static_cast<float>(low_ - zero_point_), static_cast<float>(high_ - zero_point_));
-      return static_cast<Code>(Int8::round_small(limited) + zero_point_);
+  template <class Function>
+  KQ_FUNCTION constexpr void with_fastest(const Function& function) const {
+    if (is_ordinary_) {
+      function(DivideQuantizer<Format, Element, Short, FormatBounds<Format>>(scale_, Format::max));
+    } else {
+      function(static_cast<const DivideQuantizer<Format, Element>&>(*this));
     }
-    const std::int64_t sum = static_cast<std::int64_t>(round_to_int32(v)) + zero_point_;
-    return static_cast<Code>(sum < low_ ? low_ : (sum > high_ ? high_ : static_cast<std::int32_t>(sum)));
   }
 
-  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4]) const {
-    std::uint32_t word = 0;
-    for (int i = 0; i < 4; ++i) {
-      word |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(code(x[i]))) << (8 * i);
-    }
-    return word;
+ private:
+  using Short = typename QuotientBy<Element>::Short;
+
+  float scale_;
+  bool is_ordinary_;
+};
+
+/// Asymmetric int8 while the zero point is small: sat(rne(x * factor) + zero_point), NaN counting as 0.
+///
+/// The sum is limited before it is made: rne(v) within [low - zp, high - zp] is the same as the sum within [low, high].
+/// Those bounds are integers that a float holds exactly and Int8::round_small can round to.
+class SmallAffineQuantizer {
+ public:
+  using Code = Int8::Code;
+
+  KQ_FUNCTION static constexpr bool serves(std::int32_t zero_point) {
+    return zero_point > -(1 << 21) && zero_point < (1 << 21);
+  }
+
+  KQ_FUNCTION constexpr SmallAffineQuantizer(float factor, std::int32_t zero_point, float qmax)
+      : factor_(factor),
+        zero_point_(zero_point),
+        low_(static_cast<float>(static_cast<std::int32_t>(-qmax - 1.0f) - zero_point)),
+        high_(static_cast<float>(static_cast<std::int32_t>(qmax) - zero_point)) {}
+
+  KQ_FUNCTION constexpr std::int32_t value(float x) const {
+    const float product = x * factor_;
+    return Int8::round_small(clamp(is_nan(product) ? 0.0f : product, low_, high_)) + zero_point_;
+  }
+  KQ_FUNCTION constexpr Code code(float x) const { return static_cast<Code>(value(x)); }
+
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
+    return pack4(value(x[0]), value(x[1]), value(x[2]), value(x[3]));
+  }
+
+  template <class Function>
+  KQ_FUNCTION constexpr void with_fastest(const Function& function) const {
+    function(*this);
   }
 
  private:
   float factor_;
   std::int32_t zero_point_;
-  std::int32_t low_;
-  std::int32_t high_;
-  bool small_;
+  float low_;
+  float high_;
 };
+
+/// The same for any zero point: the sum is exact, it cannot wrap.
+class AffineQuantizer {
+ public:
+  using Code = Int8::Code;
+  KQ_FUNCTION constexpr AffineQuantizer(float factor, std::int32_t zero_point, float qmax)
+      : factor_(factor), zero_point_(zero_point), qmax_(qmax) {}
+
+  KQ_FUNCTION constexpr Code code(float x) const {
+    if (SmallAffineQuantizer::serves(zero_point_)) return small().code(x);
+    const auto low = static_cast<std::int32_t>(-qmax_ - 1.0f);
+    const auto high = static_cast<std::int32_t>(qmax_);
+    const std::int64_t sum = std::int64_t{round_to_int32(x * factor_)} + zero_point_;
+    return static_cast<Code>(sum < low ? low : (sum > high ? high : static_cast<std::int32_t>(sum)));
+  }
+
+  KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
+    return pack4(code(x[0]), code(x[1]), code(x[2]), code(x[3]));
+  }
+
+  template <class Function>
+  KQ_FUNCTION constexpr void with_fastest(const Function& function) const {
+    if (SmallAffineQuantizer::serves(zero_point_)) {
+      function(small());
+    } else {
+      function(*this);
+    }
+  }
+
+ private:
+  KQ_FUNCTION constexpr SmallAffineQuantizer small() const { return {factor_, zero_point_, qmax_}; }
+
+  float factor_;
+  std::int32_t zero_point_;
+  float qmax_;
+};
+
+/// Four codes, each by its own quantizer, packed as codes4 does.
+template <class Quantizer>
+KQ_FUNCTION constexpr std::uint32_t codes4_each(const Quantizer (&q)[4], const float (&x)[4],
+                                                [[maybe_unused]] std::uint32_t signs) {
+  if constexpr (std::is_same_v<Quantizer, AffineQuantizer>) {
+    return pack4(q[0].code(x[0]), q[1].code(x[1]), q[2].code(x[2]), q[3].code(x[3]));
+  } else {
+    const float v[4] = {q[0].value(x[0]), q[1].value(x[1]), q[2].value(x[2]), q[3].value(x[3])};
+    return Quantizer::Format::encode4(v, signs);
+  }
+}
 
 }  // namespace kq

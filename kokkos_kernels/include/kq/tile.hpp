@@ -25,6 +25,7 @@
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 #include "kq/host.hpp"
+#include "kq/numerics.hpp"
 
 namespace kq {
 
@@ -238,26 +239,29 @@ class DeviceProgram {
   /// codes[i] = quantizer.code(x[i]) over a tile.
   template <class Element, class Code, class Quantizer>
   KQ_FUNCTION void store(Span<Code> codes, const DeviceTile<Element, Shape>& tile, const Quantizer& quantizer) const {
-    store_vectors<Element>(
-        codes, tile, [&](const float(&x)[4], std::int64_t) { return quantizer.codes4(x); },
-        [&](float x, std::int64_t) { return quantizer.code(x); });
+    quantizer.with_fastest([&](const auto& fastest) { store_by(codes, tile, fastest); });
   }
 
   /// codes[i] = quantizer_of(i).code(x[i]): every element with a quantizer of its own.
   template <class Element, class Code, class QuantizerOf>
   KQ_FUNCTION void store_each(Span<Code> codes, const DeviceTile<Element, Shape>& tile,
                               const QuantizerOf& quantizer_of) const {
-    store_vectors<Element>(
-        codes, tile,
-        [&](const float(&x)[4], std::int64_t begin) {
-          std::uint32_t word = 0;
-          for (int i = 0; i < 4; ++i) {
-            const auto code = static_cast<std::uint8_t>(quantizer_of(begin + i).code(x[i]));
-            word |= static_cast<std::uint32_t>(code) << (8 * i);
+    constexpr int width = device::width<Element>;
+    tile.for_each(
+        [&](const device::Vector16& v, std::int64_t begin) {
+          std::uint32_t words[width / 4];
+          KQ_UNROLL
+          for (int quarter = 0; quarter < width / 4; ++quarter) {
+            const std::int64_t i = begin + 4 * quarter;
+            const decltype(quantizer_of(i)) quantizers[4] = {quantizer_of(i), quantizer_of(i + 1), quantizer_of(i + 2),
+                                                             quantizer_of(i + 3)};
+            float x[4];
+            device::unpack4<Element>(v, quarter, x);
+            words[quarter] = codes4_each(quantizers, x, device::signs4<Element>(v, quarter));
           }
-          return word;
+          store_vector(codes.data + begin, words);
         },
-        [&](float x, std::int64_t index) { return quantizer_of(index).code(x); });
+        [&](Element x, std::int64_t index) { codes.data[index] = quantizer_of(index).code(to_float(x)); });
   }
 
   /// One value of the whole program to memory.
@@ -276,30 +280,21 @@ class DeviceProgram {
   }
 
  private:
-  template <class Element, class Code, class OnFour, class OnOne>
-  KQ_FUNCTION void store_vectors(Span<Code> codes, const DeviceTile<Element, Shape>& tile, const OnFour& on_four,
-                                 const OnOne& on_one) const {
-    constexpr int width = device::width<Element>;
+  template <class Element, class Code, class Quantizer>
+  KQ_FUNCTION void store_by(Span<Code> codes, const DeviceTile<Element, Shape>& tile,
+                            const Quantizer& quantizer) const {
     tile.for_each(
         [&](const device::Vector16& v, std::int64_t begin) {
-          std::uint32_t words[width / 4];
-          KQ_UNROLL
-          for (int quarter = 0; quarter < width / 4; ++quarter) {
-            float x[4];
-            device::unpack4<Element>(v, quarter, x);
-            words[quarter] = on_four(x, begin + 4 * quarter);
-          }
-          Code* const address = codes.data + begin;
-          if (reinterpret_cast<std::uintptr_t>(address) % width == 0) {
-            device::store_words(address, words);
-          } else {
-            KQ_UNROLL
-            for (int i = 0; i < width; ++i) {
-              address[i] = static_cast<Code>(words[i / 4] >> (8 * (i % 4)));
-            }
-          }
+          std::uint32_t words[device::width<Element> / 4];
+          device::quantize_vector<Element>(v, quantizer, words);
+          store_vector(codes.data + begin, words);
         },
-        [&](Element x, std::int64_t index) { codes.data[index] = on_one(to_float(x), index); });
+        [&](Element x, std::int64_t index) { codes.data[index] = quantizer.code(to_float(x)); });
+  }
+
+  template <class Code, int Words>
+  KQ_FUNCTION static void store_vector(Code* codes, const std::uint32_t (&words)[Words]) {
+    device::store_codes(codes, reinterpret_cast<std::uintptr_t>(codes) % (4 * Words) == 0, words);
   }
 
   const Team& team_;
@@ -355,8 +350,10 @@ class HostProgram {
 
   template <class Element, class Code, class Quantizer>
   KQ_FUNCTION void store(Span<Code> codes, const HostTile<Element>& tile, const Quantizer& quantizer) const {
-    host::map(tile.span.data, codes.data, tile.span.size,
-              [quantizer](float x, std::int64_t) { return quantizer.code(x); });
+    quantizer.with_fastest([&](const auto& fastest) {
+      host::map(tile.span.data, codes.data, tile.span.size,
+                [fastest](float x, std::int64_t) { return fastest.code(x); });
+    });
   }
 
   template <class Element, class Code, class QuantizerOf>

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A block of threads, as a kernel's body sees it.
+///
+/// Bodies are templates over this class, so that tests/backends/gpu can run the very same code on a host, in emulated
+/// waves of 32 and of 64 lanes. What a body may use is what is here:
+///
+///   thread(), index()           which thread of the block, which block of the grid
+///   count()                     blocks in the grid, for bodies whose blocks know of each other
+///   wave_size                   lanes that exchange values with each other directly
+///   shared<T>()                 the block's shared memory: one object a kernel, contents undefined at first
+///   tile_memory()               more of it, as much as the launch asked for, aligned to 16 bytes
+///   barrier()                   waits for the block's threads, orders shared memory
+///   exchange(value, mask)       the value of the lane whose number differs in the bits of `mask`; all lanes call it
+///   has_wave_max, wave_max(k)   the greatest key of a whole wave in one instruction, where there is one
+///   read_slot, write_slot       64 bits that other blocks write or read meanwhile, whole; unordered with all else
+///   pause()                     while waiting for such a write
+
+#include <cstdint>
+
+#include "kq/config.hpp"
+#include "kq/device.hpp"
+
+namespace kqbench::gpu {
+
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+
+class DeviceBlock {
+ public:
+  static constexpr int wave_size = kq::device::wave_size;
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+  static constexpr bool has_wave_max = true;
+#else
+  static constexpr bool has_wave_max = false;
+#endif
+
+  /// A launch of more blocks than a grid may have comes in several grids, this one starting at `first_block`.
+  KQ_FUNCTION explicit DeviceBlock(std::int64_t first_block) : first_block_(first_block) {}
+
+  KQ_FUNCTION int thread() const {
+    return static_cast<int>(threadIdx.x);
+  }
+  KQ_FUNCTION std::int64_t index() const {
+    return first_block_ + blockIdx.x;
+  }
+  KQ_FUNCTION int count() const {
+    return static_cast<int>(gridDim.x);
+  }
+
+  template <class T>
+  KQ_FUNCTION T& shared() const {
+    __shared__ T storage;
+    return storage;
+  }
+  KQ_FUNCTION void* tile_memory() const {
+    extern __shared__ kq::device::Vector16 tile[];
+    return tile;
+  }
+  KQ_FUNCTION void barrier() const {
+    __syncthreads();
+  }
+
+  KQ_FUNCTION std::uint32_t exchange(std::uint32_t value, int mask) const {
+#if KQ_DEVICE_CUDA
+    return __shfl_xor_sync(0xffffffffu, value, mask);
+#else
+    return static_cast<std::uint32_t>(__shfl_xor(static_cast<int>(value), mask));
+#endif
+  }
+  KQ_FUNCTION std::uint32_t wave_max(std::uint32_t key) const {
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+    return __reduce_max_sync(0xffffffffu, key);
+#else
+    return key;
+#endif
+  }
+
+  KQ_FUNCTION std::uint64_t read_slot(const std::uint64_t* slot) const {
+#if KQ_DEVICE_CUDA
+    std::uint64_t value;
+    asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(value) : "l"(slot) : "memory");
+    return value;
+#else
+    return __hip_atomic_load(slot, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+#endif
+  }
+  KQ_FUNCTION void write_slot(std::uint64_t* slot, std::uint64_t value) const {
+#if KQ_DEVICE_CUDA
+    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(slot), "l"(value) : "memory");
+#else
+    __hip_atomic_store(slot, value, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+#endif
+  }
+  KQ_FUNCTION void pause() const {}
+
+ private:
+  std::int64_t first_block_;
+};
+
+#else
+
+/// The host's pass over device code only needs the name.
+class DeviceBlock;
+
+#endif
+
+}  // namespace kqbench::gpu

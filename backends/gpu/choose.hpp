@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Which shape a request's kernel has: every choice that depends on sizes, in one place.
+///
+/// A choice holds for a range of sizes; to see whether another is better, change the line, rebuild, and compare
+///
+///     kqbench --impl native --dtype half,bfloat16,float --quant-dtype fp8,int8 --granularity tensor,token,group:128
+///             --num-tokens 1,16,128,1024,4096,16384 --hidden-size 4096,8192 --json after.json
+///
+/// with the file of the version before by `kqbench compare before.json after.json`.
+///
+/// Sizes are in vectors of 16 bytes: 8 elements of 16 bits, 4 of 32.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "backends/gpu/shape.hpp"
+
+namespace kqbench::gpu {
+
+/// One given scale for a contiguous tensor: several loads in flight a lane once every lane has several vectors anyway.
+template <class Function>
+void with_static_tensor_shape(std::int64_t vectors, int multiprocessors, const Function& function) {
+  if (vectors <= std::int64_t{multiprocessors} * 4096) return function(Shape<256, 256, 1>{});
+  function(Shape<256, 256, 4>{});
+}
+
+/// Given scales, by rows: rows that a part of a wave's registers holds share blocks, others are cut.
+template <class Function>
+void with_static_rows_shape(std::int64_t vectors_per_row, const Function& function) {
+  if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{});
+  function(Shape<128, 128, 4>{});
+}
+
+/// A row's own scale: the row in registers, by as many lanes as leave each with four vectors, so that their loads
+/// overlap; if there are too few rows for that to fill the device, by more lanes with less each, so that a row takes
+/// less time. From 4096 vectors on (32768 elements of 16 bits) the row does not fit.
+template <class Function>
+void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
+  const bool few = rows <= multiprocessors;
+  if (vectors_per_row <= 32) return function(Shape<256, 32, 1>{});
+  if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{});
+  if (few && vectors_per_row <= 512) return function(Shape<512, 512, 1>{});
+  if (few && vectors_per_row <= 1024) return function(Shape<1024, 1024, 1>{});
+  if (vectors_per_row <= 256) return function(Shape<64, 64, 4>{});
+  if (vectors_per_row <= 512) return function(Shape<128, 128, 4>{});
+  if (vectors_per_row <= 1024) return function(Shape<256, 256, 4>{});
+  if (vectors_per_row <= 2048) return function(Shape<512, 512, 4>{});
+  if (vectors_per_row <= 4096) return function(Shape<512, 512, 8>{});
+  function(Shape<1024, 1024, 0>{});
+}
+
+/// A group's own scale: eight lanes and 16 elements a lane for 128 elements of 16 bits.
+template <class Function>
+void with_group_shape(std::int64_t vectors_per_group, const Function& function) {
+  if (vectors_per_group <= 4) return function(Shape<256, 4, 1>{});
+  if (vectors_per_group <= 8) return function(Shape<256, 8, 1>{});
+  if (vectors_per_group <= 16) return function(Shape<256, 8, 2>{});
+  if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{});
+  if (vectors_per_group <= 128) return function(Shape<256, 32, 4>{});
+  function(Shape<256, 32, 0>{});
+}
+
+/// The tensor's own scale in one launch: blocks of 512 lanes, all of which run at once. One block where it can hold the
+/// tensor in four vectors a lane, so that no blocks need to meet, otherwise as many as there is work for.
+inline constexpr int tensor_lanes = 512;
+using TensorSmallShape = Shape<tensor_lanes, tensor_lanes, 1, tensor_lanes>;
+using TensorMiddleShape = Shape<tensor_lanes, tensor_lanes, 4, tensor_lanes>;
+using TensorLargeShape = Shape<tensor_lanes, tensor_lanes, 14, tensor_lanes>;
+
+/// Blocks of that launch; `max_blocks`, at least 1, can run at once.
+inline int tensor_blocks(std::int64_t vectors, int max_blocks) {
+  if (vectors <= TensorMiddleShape::capacity) return 1;
+  return static_cast<int>(std::min<std::int64_t>(max_blocks, (vectors + tensor_lanes - 1) / tensor_lanes));
+}
+
+/// Whether a tensor gets that launch: it is contiguous, and its blocks can meet or it needs just one.
+inline bool fits_one_launch(bool contiguous, std::int64_t vectors, int max_blocks) {
+  return contiguous && (max_blocks > 1 || vectors <= TensorMiddleShape::capacity);
+}
+
+/// The same in two launches: slices of a row, by eight blocks a multiprocessor at most.
+using TensorSliceShape = Shape<256, 256, 4>;
+inline std::int64_t max_slice_blocks(int multiprocessors) {
+  return std::int64_t{multiprocessors} * 8;
+}
+
+}  // namespace kqbench::gpu

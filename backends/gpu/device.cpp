@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "backends/gpu/device.hpp"
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "backends/gpu/clocks.hpp"
+#include "backends/gpu/facts.hpp"
+#include "backends/gpu/native.hpp"
+#include "backends/gpu/ranges.hpp"
+#include "backends/gpu/runtime.hpp"
+#include "backends/gpu/stream.hpp"
+#include "backends/kokkos/kokkos.hpp"
+
+namespace kqbench::gpu {
+namespace {
+
+std::string in_gigabytes(std::uint64_t bytes) {
+  const std::uint64_t tenths = bytes / 100'000'000;
+  return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + " GB";
+}
+
+class GpuGraph final : public Graph {
+ public:
+  GpuGraph(Stream stream, KQ_GPU(Graph_t) recorded) : stream_(stream) {
+    const Status status = KQ_GPU(GraphInstantiateWithFlags)(&executable_, recorded, 0);
+    static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
+    check(status, "making a graph of what was recorded");
+  }
+  ~GpuGraph() override { static_cast<void>(KQ_GPU(GraphExecDestroy)(executable_)); }
+  GpuGraph(const GpuGraph&) = delete;
+  GpuGraph& operator=(const GpuGraph&) = delete;
+
+  void launch() override { check(KQ_GPU(GraphLaunch)(executable_, stream_), "launching a graph"); }
+
+ private:
+  Stream stream_;
+  KQ_GPU(GraphExec_t) executable_ = nullptr;
+};
+
+class GpuEvent final : public Event {
+ public:
+  explicit GpuEvent(Stream stream) : stream_(stream) { check(KQ_GPU(EventCreate)(&event_), "making an event"); }
+  ~GpuEvent() override { static_cast<void>(KQ_GPU(EventDestroy)(event_)); }
+  GpuEvent(const GpuEvent&) = delete;
+  GpuEvent& operator=(const GpuEvent&) = delete;
+
+  void record() override { check(KQ_GPU(EventRecord)(event_, stream_), "recording an event"); }
+  double microseconds_since(const Event& earlier) override {
+    const auto& other = dynamic_cast<const GpuEvent&>(earlier);
+    check(KQ_GPU(EventSynchronize)(event_), "waiting for an event");
+    float milliseconds = 0.0f;
+    check(KQ_GPU(EventElapsedTime)(&milliseconds, other.event_, event_), "reading the time between two events");
+    return milliseconds * 1e3;
+  }
+
+ private:
+  Stream stream_;
+  KQ_GPU(Event_t) event_ = nullptr;
+};
+
+/// A stream of its own that does not wait for the default one.
+class OwnStream {
+ public:
+  OwnStream() { check(KQ_GPU(StreamCreateWithFlags)(&stream_, KQ_GPU(StreamNonBlocking)), "making a stream"); }
+  ~OwnStream() { static_cast<void>(KQ_GPU(StreamDestroy)(stream_)); }
+  OwnStream(const OwnStream&) = delete;
+  OwnStream& operator=(const OwnStream&) = delete;
+
+  operator Stream() const { return stream_; }
+
+ private:
+  Stream stream_ = nullptr;
+};
+
+class GpuDevice final : public Device {
+ public:
+  GpuDevice(const DeviceOptions& options, const Properties& properties)
+      : info_(device_info(properties)),
+        pci_bus_id_(pci_bus_id(options.index)),
+        missing_kokkos_(kokkos_missing(backend_name)) {
+    if (!missing_kokkos_) {
+      implementations_.push_back(make_kokkos_implementation(backend_name, options, static_cast<Stream>(stream_)));
+    }
+    implementations_.push_back(make_native_implementation(stream_, properties));
+    synchronize();
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  const std::vector<std::unique_ptr<Implementation>>& implementations() const override { return implementations_; }
+  std::optional<std::string> why_missing(std::string_view implementation) const override {
+    for (const auto& present : implementations_) {
+      if (present->name() == implementation) return std::nullopt;
+    }
+    if (implementation == "kokkos") return missing_kokkos_;
+    if (implementation == "reference") return "the reference runs on the host: --backend host";
+    return "backend " + info_.backend + " has no implementation named so";
+  }
+
+  void* allocate(std::size_t bytes) override {
+    void* address = nullptr;
+    const Status status = KQ_GPU(Malloc)(&address, bytes);
+    if (status == KQ_GPU(Success)) return address;
+    static_cast<void>(KQ_GPU(GetLastError)());  // reported here, not by whatever is called next
+    throw DeviceError(failure(status, "allocating " + in_gigabytes(bytes) + ", with " +
+                                          in_gigabytes(free_memory_bytes()) + " of " +
+                                          in_gigabytes(info_.memory_bytes) + " free"));
+  }
+  void release(void* address) noexcept override { static_cast<void>(KQ_GPU(Free)(address)); }
+  std::uint64_t free_memory_bytes() const override {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    check(KQ_GPU(MemGetInfo)(&free, &total), "asking for the free memory");
+    return free;
+  }
+
+  void copy_to_device(void* to, const void* from, std::size_t bytes) override {
+    check(KQ_GPU(MemcpyAsync)(to, from, bytes, KQ_GPU(MemcpyHostToDevice), stream_), "copying to the device");
+    synchronize();
+  }
+  void copy_to_host(void* to, const void* from, std::size_t bytes) override {
+    check(KQ_GPU(MemcpyAsync)(to, from, bytes, KQ_GPU(MemcpyDeviceToHost), stream_), "copying to the host");
+    synchronize();
+  }
+  void copy_on_device(void* to, const void* from, std::size_t bytes) override {
+    check(KQ_GPU(MemcpyAsync)(to, from, bytes, KQ_GPU(MemcpyDeviceToDevice), stream_), "copying on the device");
+  }
+  void fill(void* to, unsigned char value, std::size_t bytes) override {
+    check(KQ_GPU(MemsetAsync)(to, value, bytes, stream_), "filling memory");
+  }
+
+  void synchronize() override { check(KQ_GPU(StreamSynchronize)(stream_), "waiting for the device"); }
+
+  bool has_graphs() const override { return true; }
+  std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) override {
+    // Relaxed: what Kokkos asks the runtime besides its launches does not end the recording.
+    check(KQ_GPU(StreamBeginCapture)(stream_, KQ_GPU(StreamCaptureModeRelaxed)), "starting to record a graph");
+    KQ_GPU(Graph_t) recorded = nullptr;
+    try {
+      enqueue_work();
+    } catch (...) {
+      if (KQ_GPU(StreamEndCapture)(stream_, &recorded) == KQ_GPU(Success)) {
+        static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
+      }
+      throw;
+    }
+    check(KQ_GPU(StreamEndCapture)(stream_, &recorded), "recording a graph");
+    return std::make_unique<GpuGraph>(stream_, recorded);
+  }
+  bool has_events() const override { return true; }
+  std::unique_ptr<Event> make_event() override { return std::make_unique<GpuEvent>(stream_); }
+
+  int stream_variants() const override { return gpu::stream_variants(); }
+  void enqueue_stream(StreamMix mix, int variant, const void* read, void* write, std::size_t bytes) override {
+    gpu::enqueue_stream(stream_, mix, variant, read, write, bytes);
+  }
+
+  ClockReading read_clocks() const override { return gpu::read_clocks(pci_bus_id_); }
+
+  void profiler_start() override { gpu::profiler_start(); }
+  void profiler_stop() override { gpu::profiler_stop(); }
+  void push_range(const char* name) override { gpu::push_range(name); }
+  void pop_range() override { gpu::pop_range(); }
+
+ private:
+  DeviceInfo info_;
+  std::string pci_bus_id_;
+  std::optional<std::string> missing_kokkos_;
+  OwnStream stream_;
+  std::vector<std::unique_ptr<Implementation>> implementations_;  // after the stream they work on: gone before it
+};
+
+}  // namespace
+
+std::unique_ptr<Device> open_device(const DeviceOptions& options) {
+  if (options.index < 0 || options.index >= device_count()) {
+    throw DeviceError(std::string("backend ") + backend_name + ": there is no device " + std::to_string(options.index) +
+                      "; `kqbench list` shows what there is");
+  }
+  check(KQ_GPU(SetDevice)(options.index), "choosing the device");
+  Properties properties;
+  check(KQ_GPU(GetDeviceProperties)(&properties, options.index), "asking for the device's properties");
+  return std::make_unique<GpuDevice>(options, properties);
+}
+
+}  // namespace kqbench::gpu

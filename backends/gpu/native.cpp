@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "backends/gpu/native.hpp"
+
+#include <string>
+
+#include "backends/gpu/choose.hpp"
+#include "backends/gpu/families.hpp"
+#include "backends/gpu/runtime.hpp"
+#include "kq/element.hpp"
+
+namespace kqbench::gpu {
+namespace {
+
+template <class Element>
+void enqueue_element(const Launcher& launcher, const kq::Request& request, const Operands& operands) {
+  if (request.static_scale) return static_scale<Element>(launcher, request, operands);
+  switch (request.granularity) {
+    case kq::Granularity::tensor:
+      return dynamic_tensor<Element>(launcher, request, operands);
+    case kq::Granularity::token:
+      return dynamic_token<Element>(launcher, request, operands);
+    case kq::Granularity::group:
+      return dynamic_group<Element>(launcher, request, operands);
+    case kq::Granularity::channel:
+      return;  // static only: kq::validate refuses it
+  }
+}
+
+class NativeImplementation final : public Implementation {
+ public:
+  NativeImplementation(Stream stream, const Properties& properties) {
+    launcher_.stream = stream;
+    launcher_.multiprocessors = properties.multiProcessorCount;
+#if !KQ_GPU_HIP
+    // HIP's graphs do not hold launches of blocks that run at once, so it quantizes a large tensor in two launches.
+    if (properties.cooperativeLaunch != 0) {
+      launcher_.shared_bytes = properties.sharedMemPerBlockOptin;
+      const int blocks = properties.multiProcessorCount;
+      const std::size_t bytes = sizeof(std::uint64_t) * max_keys * static_cast<std::size_t>(blocks);
+      void* slots = nullptr;
+      check(cudaMalloc(&slots, bytes), "allocating the native kernels' meeting place");
+      launcher_.meeting = {static_cast<std::uint64_t*>(slots), blocks};
+      check(cudaMemsetAsync(slots, 0, bytes, stream), "clearing the native kernels' meeting place");
+    }
+#endif
+  }
+  ~NativeImplementation() override {
+    static_cast<void>(KQ_GPU(Free)(launcher_.meeting.slots));
+  }
+  NativeImplementation(const NativeImplementation&) = delete;
+  NativeImplementation& operator=(const NativeImplementation&) = delete;
+
+  std::string_view name() const override {
+    return "native";
+  }
+  std::string description() const override {
+    return KQ_GPU_HIP ? "hand-written HIP kernels" : "hand-written CUDA kernels";
+  }
+  std::optional<std::string> refusal(const kq::Request&) const override {
+    return std::nullopt;
+  }
+
+  std::size_t workspace_bytes(const kq::Request& request) const override {
+    if (request.static_scale || request.granularity != kq::Granularity::tensor) return 0;
+    return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(launcher_.multiprocessors));
+  }
+
+  void enqueue(const kq::Request& request, const Operands& operands) override {
+    switch (request.element) {
+      case kq::Element::half:
+        return enqueue_element<kq::half>(launcher_, request, operands);
+      case kq::Element::bfloat16:
+        return enqueue_element<kq::bfloat16>(launcher_, request, operands);
+      case kq::Element::float32:
+        return enqueue_element<float>(launcher_, request, operands);
+    }
+  }
+
+ private:
+  Launcher launcher_;
+};
+
+}  // namespace
+
+std::unique_ptr<Implementation> make_native_implementation(Stream stream, const Properties& properties) {
+  return std::make_unique<NativeImplementation>(stream, properties);
+}
+
+}  // namespace kqbench::gpu

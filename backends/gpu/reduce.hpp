@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The greatest of a value over the lanes that share a span: exchanges within a wave, then shared memory between waves.
+///
+/// What is reduced are keys: unsigned integers in the order of the floats they stand for. They compare in one
+/// instruction everywhere, and a whole wave of them in one where the hardware can.
+
+#include <cstdint>
+
+#include "kq/config.hpp"
+#include "kq/device.hpp"
+#include "kq/format.hpp"
+
+namespace kqbench::gpu {
+
+/// A key for a float that is neither negative nor NaN.
+KQ_FUNCTION std::uint32_t magnitude_key(float magnitude) {
+  return kq::float_bits(magnitude);
+}
+KQ_FUNCTION float magnitude_of_key(std::uint32_t key) {
+  return kq::bits_float(key);
+}
+
+/// A key for any float but NaN: negative ones in reverse below the others. -0 comes before +0.
+KQ_FUNCTION std::uint32_t ordered_key(float value) {
+  const std::uint32_t bits = kq::float_bits(value);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+KQ_FUNCTION float ordered_value(std::uint32_t key) {
+  return kq::bits_float((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
+}
+
+/// Where the waves of a block meet: a slot a wave for each of `Keys` keys.
+template <int Keys>
+struct WaveSlots {
+  std::uint32_t key[Keys][32];
+};
+
+/// The greatest key among `Lanes` consecutive lanes of a wave (a power of two), in every one of them. Every lane of the
+/// wave calls this.
+template <int Lanes, class Block>
+KQ_FUNCTION std::uint32_t max_in_wave(const Block& block, std::uint32_t key) {
+  static_assert(Lanes <= Block::wave_size && (Lanes & (Lanes - 1)) == 0);
+  if constexpr (Block::has_wave_max && Lanes == Block::wave_size) {
+    return block.wave_max(key);
+  } else {
+    KQ_UNROLL
+    for (int mask = Lanes / 2; mask > 0; mask /= 2) {
+      const std::uint32_t other = block.exchange(key, mask);
+      key = other > key ? other : key;
+    }
+    return key;
+  }
+}
+
+/// The greatest of each key over `Lanes` consecutive threads of a block of `Threads`, in every one of them. Every
+/// thread of the block calls this. `slots` are used if Lanes == Threads and that is more than a wave; they may be used
+/// again after the block's next barrier.
+template <int Threads, int Lanes, int Keys, class Block>
+KQ_FUNCTION void max_over_lanes(const Block& block, WaveSlots<Keys>& slots, std::uint32_t (&key)[Keys]) {
+  constexpr int wave_size = Block::wave_size;
+  if constexpr (Lanes <= wave_size) {
+    KQ_UNROLL
+    for (int k = 0; k < Keys; ++k) {
+      key[k] = max_in_wave<Lanes>(block, key[k]);
+    }
+  } else {
+    static_assert(Lanes == Threads && Threads % wave_size == 0);
+    constexpr int waves = Threads / wave_size;
+    constexpr int lanes_that_compare = Block::has_wave_max ? wave_size : waves;
+    const auto thread = static_cast<unsigned>(block.thread());
+    const unsigned lane = thread % unsigned{wave_size};
+    KQ_UNROLL
+    for (int k = 0; k < Keys; ++k) {
+      const std::uint32_t of_wave = max_in_wave<wave_size>(block, key[k]);
+      if (lane == 0) slots.key[k][thread / unsigned{wave_size}] = of_wave;
+    }
+    block.barrier();
+    KQ_UNROLL
+    for (int k = 0; k < Keys; ++k) {
+      key[k] = max_in_wave<lanes_that_compare>(block, slots.key[k][lane % unsigned{waves}]);
+    }
+  }
+}
+
+}  // namespace kqbench::gpu

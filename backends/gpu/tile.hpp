@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A span of a tensor as the lanes that share it hold it: 16-byte vectors where the input is aligned to 16 bytes,
+/// single elements at the two ends where it is not.
+///
+/// A row of odd length starts anywhere. Cut at the addresses that 16-byte loads want, a few elements remain in front of
+/// the first and behind the last such address; a lane takes one of them, so that they cost a load and a store more, and
+/// everything between moves at full width. Codes follow the input: a vector of 8 or 4 elements becomes one store of as
+/// many bytes if the codes are aligned to that, which they are in a contiguous tensor, and single bytes otherwise.
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/config.hpp"
+#include "kq/device.hpp"
+#include "kq/element.hpp"
+
+namespace kqbench::gpu {
+
+using kq::device::quantize_vector;
+using kq::device::store_codes;
+using kq::device::Vector16;
+
+/// Elements in a vector: 8 or 4.
+template <class Element>
+inline constexpr int vector_width = kq::device::width<Element>;
+
+/// A tensor's rows, and where their codes go.
+template <class Element, class Code>
+struct Rows {
+  const Element* input;
+  Code* codes;
+  std::int64_t count;
+  std::int64_t size;          ///< elements in a row
+  std::int64_t input_stride;  ///< elements from a row to the next
+  std::int64_t codes_stride;  ///< codes from a row to the next
+};
+
+/// A span cut at the addresses that are aligned to 16 bytes: `head` elements, `vectors` vectors, `tail` elements.
+/// `Index` counts elements: 32 bits where the span is known to be short.
+template <class Element, class Code, class Index>
+struct Cut {
+  static constexpr int width = vector_width<Element>;
+
+  const Element* body;  ///< the first vector
+  Code* codes;          ///< where its codes go
+  Index vectors;
+  int head;
+  int tail;
+  bool wide;  ///< the codes of each vector can be written at once
+
+  KQ_FUNCTION Cut(const Element* input, Code* output, Index size) {
+    const unsigned before =
+        (0u - static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(input))) % 16u / sizeof(Element);
+    head = static_cast<Index>(before) < size ? static_cast<int>(before) : static_cast<int>(size);
+    const auto rest = static_cast<std::make_unsigned_t<Index>>(size - head);
+    vectors = static_cast<Index>(rest / unsigned{width});
+    tail = static_cast<int>(rest % unsigned{width});
+    body = input + head;
+    codes = output + head;
+    wide = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(codes)) % unsigned{width} == 0;
+  }
+
+  /// Single elements at both ends.
+  KQ_FUNCTION int edges() const { return head + tail; }
+  /// Where one of them is, counted from the body's begin; negative in front of it.
+  KQ_FUNCTION Index edge(int number) const {
+    return number < head ? Index{number} - head : vectors * width + (number - head);
+  }
+};
+
+/// A row, cut.
+template <class Index, class Element, class Code>
+KQ_FUNCTION Cut<Element, Code, Index> cut_row(const Rows<Element, Code>& rows, std::int64_t row) {
+  return {rows.input + row * rows.input_stride, rows.codes + row * rows.codes_stride, static_cast<Index>(rows.size)};
+}
+
+/// Of a cut span's vectors `capacity` from `begin` on, fewer where they end; `count` is not positive behind them.
+template <class Element, class Code>
+struct Slice {
+  const Element* input;
+  Code* codes;
+  int count;
+
+  template <class Index>
+  KQ_FUNCTION Slice(const Cut<Element, Code, Index>& span, Index begin, int capacity)
+      : input(span.body + begin * vector_width<Element>), codes(span.codes + begin * vector_width<Element>) {
+    const Index left = span.vectors - begin;
+    count = left < capacity ? static_cast<int>(left) : capacity;
+  }
+};
+
+/// a / b for non-negative numbers, in 32 bits where both fit: a device divides those several times as fast.
+KQ_FUNCTION std::int64_t divide(std::int64_t a, std::int64_t b) {
+  if (((a | b) >> 32) == 0) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
+  return a / b;
+}
+
+/// Up to `Vectors` vectors a lane, in registers: of consecutive vectors, lane i holds i, i + Lanes, i + 2 Lanes, ...
+template <class Element, int Lanes, int Vectors>
+class Tile {
+ public:
+  static constexpr int width = vector_width<Element>;
+  static constexpr int capacity = Lanes * Vectors;  ///< vectors
+
+  /// The first `count` vectors at `address`, of all lanes together.
+  KQ_FUNCTION void load(const Element* address, int count, int lane) {
+    const Element* const mine = address + lane * width;
+    KQ_UNROLL
+    for (int n = 0; n < Vectors; ++n) {
+      if (lane + n * Lanes < count) vectors_[n] = kq::device::load16(mine + n * Lanes * width);
+    }
+  }
+
+  template <class Extremes>
+  KQ_FUNCTION void fold(Extremes& extremes, int count, int lane) const {
+    KQ_UNROLL
+    for (int n = 0; n < Vectors; ++n) {
+      if (lane + n * Lanes < count) extremes.add(vectors_[n]);
+    }
+  }
+
+  template <class Code, class Quantizer>
+  KQ_FUNCTION void store(Code* codes, bool wide, int count, int lane, const Quantizer& quantizer) const {
+    Code* const mine = codes + lane * width;
+    KQ_UNROLL
+    for (int n = 0; n < Vectors; ++n) {
+      if (lane + n * Lanes < count) {
+        std::uint32_t words[width / 4];
+        quantize_vector<Element>(vectors_[n], quantizer, words);
+        store_codes(mine + n * Lanes * width, wide, words);
+      }
+    }
+  }
+
+ private:
+  Vector16 vectors_[Vectors];
+};
+
+/// A cut's single elements, spread over the lanes.
+template <class Element, int Lanes>
+class Edges {
+ public:
+  template <class Cut>
+  KQ_FUNCTION void load(const Cut& cut, int lane) {
+    KQ_UNROLL
+    for (int n = 0; n < held; ++n) {
+      const int number = lane + n * Lanes;
+      if (number < cut.edges()) elements_[n] = cut.body[cut.edge(number)];
+    }
+  }
+
+  template <class Cut, class Extremes>
+  KQ_FUNCTION void fold(Extremes& extremes, const Cut& cut, int lane) const {
+    KQ_UNROLL
+    for (int n = 0; n < held; ++n) {
+      if (lane + n * Lanes < cut.edges()) extremes.add(elements_[n]);
+    }
+  }
+
+  template <class Cut, class Quantizer>
+  KQ_FUNCTION void store(const Cut& cut, int lane, const Quantizer& quantizer) const {
+    KQ_UNROLL
+    for (int n = 0; n < held; ++n) {
+      const int number = lane + n * Lanes;
+      if (number < cut.edges()) cut.codes[cut.edge(number)] = quantizer.code(kq::to_float(elements_[n]));
+    }
+  }
+
+ private:
+  static constexpr int held = (2 * vector_width<Element> - 2 + Lanes - 1) / Lanes;
+  Element elements_[held];
+};
+
+}  // namespace kqbench::gpu
