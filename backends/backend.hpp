@@ -37,7 +37,9 @@ struct Operands {
   void* codes = nullptr;
   void* scales = nullptr;               ///< float, or uint8 for UE8M0; read for a static scheme
   std::int32_t* zero_points = nullptr;  ///< one a scale, asymmetric only; read for a static scheme
-  void* workspace = nullptr;            ///< Implementation::workspace_bytes(request) bytes, contents undefined
+  /// Implementation::workspace_bytes(request) bytes for this implementation alone: zero before its first launch, then
+  /// left as its launches leave them.
+  void* workspace = nullptr;
 };
 
 /// Code that serves requests on one device, on that device's stream.

@@ -100,7 +100,9 @@ typedef struct kq_buffers {
   void* codes;            /**< int8_t or, for fp8, uint8_t; read by kq_dequantize */
   void* scales;           /**< float, or uint8_t for KQ_SCALE_UE8M0; kq_sizes says how many */
   int32_t* zero_points;   /**< as many as scales; NULL unless asymmetric */
-  void* workspace;        /**< kq_sizes says how many bytes, aligned to 16; NULL if none. Contents undefined. */
+  void* workspace;        /**< kq_sizes says how many bytes, aligned to 16; NULL if none. Zero
+                           * before its first use, then left as kq_quantize leaves it; calls that may overlap in
+                           * time need one each. */
   size_t workspace_bytes; /**< of the workspace given */
 } kq_buffers;
 #define KQ_BUFFERS_INIT \

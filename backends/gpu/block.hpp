@@ -78,20 +78,10 @@ class DeviceBlock {
   }
 
   KQ_FUNCTION std::uint64_t read_slot(const std::uint64_t* slot) const {
-#if KQ_DEVICE_CUDA
-    std::uint64_t value;
-    asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(value) : "l"(slot) : "memory");
-    return value;
-#else
-    return __hip_atomic_load(slot, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
-#endif
+    return kq::device::read_slot(slot);
   }
   KQ_FUNCTION void write_slot(std::uint64_t* slot, std::uint64_t value) const {
-#if KQ_DEVICE_CUDA
-    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(slot), "l"(value) : "memory");
-#else
-    __hip_atomic_store(slot, value, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
-#endif
+    kq::device::write_slot(slot, value);
   }
   KQ_FUNCTION void pause() const {}
 

@@ -19,6 +19,7 @@
 
 namespace kqbench::gpu {
 
+using kq::device::divide;
 using kq::device::quantize_vector;
 using kq::device::store_codes;
 using kq::device::Vector16;
@@ -91,12 +92,6 @@ struct Slice {
     count = left < capacity ? static_cast<int>(left) : capacity;
   }
 };
-
-/// a / b for non-negative numbers, in 32 bits where both fit: a device divides those several times as fast.
-KQ_FUNCTION std::int64_t divide(std::int64_t a, std::int64_t b) {
-  if (((a | b) >> 32) == 0) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
-  return a / b;
-}
 
 /// Up to `Vectors` vectors a lane, in registers: of consecutive vectors, lane i holds i, i + Lanes, i + 2 Lanes, ...
 template <class Element, int Lanes, int Vectors>

@@ -28,7 +28,7 @@ struct DynamicGroup {
 
   template <class Program>
   KQ_FUNCTION void operator()(const Program& program) const {
-    const auto token = divide(program.id(), groups_per_row);
+    const auto token = device::divide(program.id(), groups_per_row);
     const auto group = program.id() - token * groups_per_row;
     const auto x = program.load(input.slice(token, group * group_size, group_size));
     const float amax = program.max_magnitude(x);

@@ -6,14 +6,15 @@
 //   int8              scale = amax / qmax, sat(rne(x * (qmax / amax)))
 //   int8, asymmetric  as dynamic token, over the tensor
 //
-// A tensor that fits in one program's registers takes one launch. A larger one takes two: the first leaves a partial
-// result a program in the workspace, the second combines them in every program and quantizes. Nothing has to be cleared
-// beforehand and the result does not depend on the order in which programs run. The second pass walks backwards, so
-// that it begins with what the first has left in the cache.
+// On a device a contiguous tensor takes one launch, of as many programs as run at once, which hold what they can of it
+// and agree on its extremes. Elsewhere it takes two: the first leaves a partial result a program in the workspace, the
+// second combines them in every program and quantizes. No result depends on the order in which programs run. What is
+// read a second time is read backwards, so that it begins with what is still in the cache.
 
 #include "families.hpp"
 #include "kq/numerics.hpp"
 #include "launch.hpp"
+#include "tensor_workspace.hpp"
 
 namespace kq::detail {
 namespace {
@@ -62,17 +63,19 @@ struct ScaleOut {
   }
 };
 
-/// program_id: the tensor, all of it.
+/// program_id: a share of the tensor.
 template <class Element, class Format, bool Asymmetric>
-struct WholeTensor {
+struct SharedTensor {
   Span<const Element> input;
   Span<typename Format::Code> codes;
+  Meeting meeting;
+  int scratch_vectors;
   ScaleOut out;
   float qmax;
 
   template <class Program>
   KQ_FUNCTION void operator()(const Program& program) const {
-    const auto x = program.load(input);
+    auto x = program.share(input, meeting, scratch_vectors);
     float low = 0.0f;
     float high = 0.0f;
     if constexpr (Asymmetric) {
@@ -84,7 +87,7 @@ struct WholeTensor {
     }
     const TensorScale<Format, Asymmetric> scale(high, low, qmax);
     program.store(codes, x, scale.quantizer());
-    out.store(program, scale);
+    if (program.id() == 0) out.store(program, scale);
   }
 };
 
@@ -140,43 +143,42 @@ struct TensorQuantize {
   }
 };
 
-/// Elements that one program quantizes alone rather than many in two launches.
-inline constexpr std::int64_t whole_tensor_size = 16384;
-
-/// Calls function(Shape{}) with the shape for such a tensor.
-template <class ExecutionSpace, class Element, class Function>
-void with_whole_shape(std::int64_t size, const Function& function) {
-  if constexpr (on_host<ExecutionSpace>) {
-    function(Shape<1, 0>{});
-  } else {
-    if (size <= Shape<256, 2>::capacity<Element>) return function(Shape<256, 2>{});
-    function(Shape<512, whole_tensor_size / 512 / device::width<Element>>{});
-  }
-}
-
+/// In two launches, the host's and a strided tensor's way.
 template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
-void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void enqueue_twice(const ExecutionSpace& space, const Request& r, const Buffers& b, const ScaleOut& out) {
   using Code = typename Format::Code;
-  const ScaleOut out{static_cast<float*>(b.scales), b.zero_points};
   with_stream<Element, Code>(space, r, b, true, [&](auto shape, const Stream<Element, Code>& stream) {
-    if (stream.num_rows == 1 && stream.input.size <= whole_tensor_size) {
-      with_whole_shape<ExecutionSpace, Element>(stream.input.size, [&](auto whole_shape) {
-        launch<decltype(whole_shape)>(
-            space, "kq::whole_tensor",
-            WholeTensor<Element, Format, Asymmetric>{stream.input.row(0), stream.codes.row(0), out, r.qmax}, 1,
-            stream.input.size);
-      });
-      return;
-    }
     const std::int64_t programs = std::min(stream.num_slices(), max_partials(space));
-    auto* const workspace = static_cast<float*>(b.workspace);
-    const Partials partials{workspace, workspace + programs, programs};
+    float* const values = partials_of(space, b.workspace);
+    const Partials partials{values, values + programs, programs};
     launch<decltype(shape)>(space, "kq::tensor_extremes", TensorExtremes<Element, Code, Asymmetric>{stream, partials},
                             programs, host_grain);
     launch<decltype(shape)>(space, "kq::tensor_quantize",
                             TensorQuantize<Element, Format, Asymmetric>{stream, partials, out, r.qmax}, programs,
                             host_grain);
   });
+}
+
+template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
+void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+  using Code = typename Format::Code;
+  const ScaleOut out{static_cast<float*>(b.scales), b.zero_points};
+  const std::int64_t size = r.num_tokens * r.hidden_size;
+  if (!is_flat(r) || !fits_one_launch<ExecutionSpace>(size)) {
+    return enqueue_twice<Element, Format, Asymmetric>(space, r, b, out);
+  }
+  const Meeting meeting = meeting_of(space, b.workspace);
+  with_share_shape<ExecutionSpace, Element>(
+      size, meeting.capacity, [&](auto shape, std::int64_t programs, int scratch_vectors) {
+        launch<decltype(shape)>(space, "kq::dynamic_tensor",
+                                SharedTensor<Element, Format, Asymmetric>{{static_cast<const Element*>(b.input), size},
+                                                                          {static_cast<Code*>(b.codes), size},
+                                                                          meeting,
+                                                                          scratch_vectors,
+                                                                          out,
+                                                                          r.qmax},
+                                programs, size / programs, share_scratch<decltype(shape)>(scratch_vectors));
+      });
 }
 
 }  // namespace

@@ -28,10 +28,6 @@ void dynamic_tensor(const ExecutionSpace& space, const Request& request, const B
 template <class Element, class ExecutionSpace>
 void dynamic_group(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
 
-/// Programs of dynamic_tensor's first pass at most, each leaving one partial result in the workspace.
-template <class ExecutionSpace>
-std::int64_t max_partials(const ExecutionSpace& space);
-
 using DeviceSpace = Kokkos::DefaultExecutionSpace;
 using HostSpace = Kokkos::DefaultHostExecutionSpace;
 inline constexpr bool host_is_device = std::is_same_v<DeviceSpace, HostSpace>;

@@ -64,10 +64,10 @@ struct HostTeam {
 inline constexpr std::int64_t host_grain = 16384;
 
 /// Runs `kernel` for programs 0 to num_programs - 1 of about `program_size` elements each. `Shape` is what one program
-/// is on a device.
+/// is on a device, where it has `share_bytes` of scratch memory for its share.
 template <class Shape, class ExecutionSpace, class Kernel>
 void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel, std::int64_t num_programs,
-            [[maybe_unused]] std::int64_t program_size) {
+            [[maybe_unused]] std::int64_t program_size, [[maybe_unused]] int share_bytes = 0) {
   if constexpr (on_host<ExecutionSpace>) {
     using Policy = Kokkos::TeamPolicy<ExecutionSpace>;
     const std::int64_t per_team = std::max<std::int64_t>(1, host_grain / std::max<std::int64_t>(1, program_size));
@@ -77,7 +77,7 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
   } else {
     using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, Shape::min_teams>>;
     using Team = DeviceTeam<Kernel, Shape, Policy>;
-    constexpr int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes;
+    const int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes + share_bytes;
     const std::int64_t league = (num_programs + Shape::programs_per_team - 1) / Shape::programs_per_team;
     Policy policy(space, static_cast<int>(league), Shape::team_size);
     if (scratch > 0) policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
@@ -120,12 +120,6 @@ void with_group_shape(std::int64_t size, const Function& function) {
   }
 }
 
-/// a / b for non-negative numbers, in 32 bits where both fit: a device divides those several times as fast.
-KQ_FUNCTION std::int64_t divide(std::int64_t a, std::int64_t b) {
-  if (((a | b) >> 32) == 0) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
-  return a / b;
-}
-
 /// A tensor that programs stream through: rows of what belongs together, each cut into slices.
 template <class Element, class Code>
 struct Stream {
@@ -137,7 +131,8 @@ struct Stream {
 
   KQ_FUNCTION std::int64_t num_slices() const { return num_rows * slices_per_row; }
   KQ_FUNCTION std::int64_t row(std::int64_t slice) const {
-    return slices_per_row == 1 ? slice : divide(slice, slices_per_row);
+    if (num_rows == 1) return 0;
+    return slices_per_row == 1 ? slice : device::divide(slice, slices_per_row);
   }
   KQ_FUNCTION std::int64_t begin(std::int64_t slice) const {
     return (slice - row(slice) * slices_per_row) * slice_size;
@@ -150,13 +145,52 @@ struct Stream {
   }
 };
 
+/// Whether input and codes are each one piece of memory.
+inline bool is_flat(const Request& r) {
+  return r.num_tokens == 1 || (r.input_stride == r.hidden_size && r.codes_stride == r.hidden_size);
+}
+
+/// Whether one launch quantizes a flat tensor by its own scale: always on a device; on a host where it is so small that
+/// several threads are not worth it.
+template <class ExecutionSpace>
+bool fits_one_launch(std::int64_t size) {
+  return !on_host<ExecutionSpace> || size <= host_grain;
+}
+
+/// Calls function(Shape{}, programs, scratch_vectors) for such a launch of at most `max_programs`. One program where it
+/// holds the tensor in four vectors a lane; else as many as have work.
+template <class ExecutionSpace, class Element, class Function>
+void with_share_shape(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(Shape<1, 0>{}, 1, 0);
+  } else {
+    constexpr int lanes = 512;
+    using Small = Shape<lanes, 1, lanes>;
+    using Middle = Shape<lanes, 4, lanes>;
+    using Large = Shape<lanes, 10, lanes>;
+    const std::int64_t vectors = size / device::width<Element>;
+    const bool alone = vectors <= Middle::vectors * lanes;
+    const std::int64_t programs = alone ? 1 : std::min(max_programs, (vectors + lanes - 1) / lanes);
+    const std::int64_t a_lane = (vectors + programs * lanes - 1) / (programs * lanes);
+    if (a_lane <= Small::vectors) return function(Small{}, programs, 0);
+    if (a_lane <= Middle::vectors) return function(Middle{}, programs, 0);
+    function(Large{}, programs, static_cast<int>(std::clamp<std::int64_t>(a_lane - Large::vectors, 0, 5)));
+  }
+}
+
+/// Scratch memory for the vectors of a share; five a lane of 512 are 40 KiB, of the 48 KiB that Kokkos gives a team.
+template <class Shape>
+constexpr int share_scratch(int vectors) {
+  return vectors * Shape::lanes * int{sizeof(device::Vector16)};
+}
+
 /// Calls function(Shape{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
 /// the row, a contiguous tensor is one long row. A device program holds four vectors a lane, so that as many loads are
 /// in flight; short rows and small tensors are cut finer, so that every multiprocessor has a part.
 template <class Element, class Code, class ExecutionSpace, class Buffers, class Function>
 void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
                  const Function& function) {
-  const bool flat = whole && r.input_stride == r.hidden_size && r.codes_stride == r.hidden_size;
+  const bool flat = whole && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
   const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
   const auto stream = [&](std::int64_t slice_size) {

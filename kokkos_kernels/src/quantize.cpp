@@ -4,15 +4,10 @@
 
 #include "families.hpp"
 #include "launch.hpp"
+#include "tensor_workspace.hpp"
 
 namespace kq {
 namespace detail {
-
-/// A whole device's worth of teams of 256, and no fewer partial results on a host than keep its threads busy.
-template <class ExecutionSpace>
-std::int64_t max_partials(const ExecutionSpace& space) {
-  return on_host<ExecutionSpace> ? 4 * concurrency(space) : std::max<std::int64_t>(1, concurrency(space) / 256);
-}
 
 template <class Element, class ExecutionSpace>
 void enqueue_element(const ExecutionSpace& space, const Request& request, const Buffers& buffers) {
@@ -34,7 +29,7 @@ void enqueue_element(const ExecutionSpace& space, const Request& request, const 
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request) {
   if (request.static_scale || request.granularity != Granularity::tensor) return 0;
-  return 2 * sizeof(float) * static_cast<std::size_t>(detail::max_partials(space));
+  return detail::tensor_workspace_bytes(space);
 }
 
 template <class ExecutionSpace>
@@ -50,7 +45,6 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Buffers&
 }
 
 #define KQ_INSTANTIATE(Space)                                                \
-  template std::int64_t detail::max_partials<Space>(const Space&);           \
   template std::size_t workspace_bytes<Space>(const Space&, const Request&); \
   template void enqueue<Space>(const Space&, const Request&, const Buffers&);
 

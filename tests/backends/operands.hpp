@@ -109,7 +109,6 @@ inline Outputs run(Implementation& implementation, const kq::Request& request, c
                             ? data.zero_points
                             : std::vector<std::int32_t>(kq::zero_points_bytes(r) / sizeof(std::int32_t), 0x5a5a5a5a);
   std::vector<std::max_align_t> workspace(implementation.workspace_bytes(r) / sizeof(std::max_align_t) + 1);
-  std::memset(static_cast<void*>(workspace.data()), 0xff, workspace.size() * sizeof(std::max_align_t));
   Operands operands;
   operands.input = data.input.data();
   operands.codes = outputs.codes.data();

@@ -155,6 +155,8 @@ std::optional<std::string> complaint(const Candidate& candidate, const Problem& 
   Guarded scales(device, p.expected.scales.size(), shift * kq::scale_size(r));
   Guarded zero_points(device, kq::zero_points_bytes(r), shift * sizeof(std::int32_t));
   Guarded workspace(device, implementation.workspace_bytes(r), 0);
+  const std::vector<std::byte> zeros(implementation.workspace_bytes(r));
+  workspace.write(zeros.data());
   if (r.static_scale) {
     scales.write(p.scales.data());
     if (r.asymmetric) zero_points.write(p.zero_points.data());

@@ -57,7 +57,9 @@ RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Probl
   std::byte* workspace = outputs_ + implementations.size() * count * layout_.bytes();
   for (const Implementation* implementation : implementations) {
     workspaces_.push_back(workspace);
-    workspace += aligned(implementation->workspace_bytes(request));
+    const std::size_t bytes = aligned(implementation->workspace_bytes(request));
+    device.fill(workspace, 0, bytes);
+    workspace += bytes;
   }
   launched_.resize(implementations.size());
   poisons_.resize(implementations.size());

@@ -21,7 +21,9 @@ BlockQuantizer::BlockQuantizer(Device& device, Implementation& implementation, c
       codes_(device, kq::codes_bytes(largest)),
       scales_(device, kq::scales_bytes(largest)),
       zero_points_(memory(device, kq::zero_points_bytes(largest))),
-      workspace_(memory(device, implementation.workspace_bytes(largest))) {}
+      workspace_(memory(device, implementation.workspace_bytes(largest))) {
+  if (workspace_.size() > 0) device.fill(workspace_.data(), 0, workspace_.size());
+}
 
 void BlockQuantizer::run(const kq::Request& block, const void* input, Outputs& outputs) {
   outputs.codes.resize(kq::codes_bytes(block));

@@ -59,7 +59,9 @@ struct Buffers {
   void* codes = nullptr;
   void* scales = nullptr;
   std::int32_t* zero_points = nullptr;
-  void* workspace = nullptr;  ///< workspace_bytes(space, request) bytes aligned to 16, contents undefined
+  /// workspace_bytes(space, request) bytes aligned to 16: zero before their first use, then left as launches leave
+  /// them; launches that may overlap in time need one each.
+  void* workspace = nullptr;
 };
 
 /// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor scales.
@@ -103,7 +105,7 @@ struct NoView {};
 
 /// Quantizes `input` into `codes` on `space`. `options` chooses format and scheme; its element, shape and strides are
 /// taken from the Views and need not be set. `workspace` is a rank-1 View of bytes, needed where workspace_bytes says
-/// so.
+/// so: zero before its first use, then left as launches leave it.
 template <class ExecutionSpace, class Input, class Codes, class Scales, class ZeroPoints = NoView,
           class Workspace = NoView>
 void quantize(const ExecutionSpace& space, const Request& options, const Input& input, const Codes& codes,

@@ -14,155 +14,29 @@
 /// On a GPU a program is a team, or a part of a wave, and a tile lies in registers as 16-byte vectors; a span that is
 /// longer than its shape's registers is read again from memory instead. On a host a program is one thread and a tile is
 /// a loop that the compiler vectorizes. `launch` in kokkos_kernels/src/launch.hpp chooses.
+///
+/// Where one scale serves the whole tensor, a tile is the program's share of it and a reduction goes over all programs:
+///
+///     auto x = program.share(input, meeting, scratch_vectors);
+///     const float amax = program.max_magnitude(x);
 
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 
 #include "kq/config.hpp"
 #include "kq/device.hpp"
+#include "kq/device_share.hpp"
+#include "kq/device_tile.hpp"
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 #include "kq/host.hpp"
 #include "kq/numerics.hpp"
+#include "kq/span.hpp"
 
 namespace kq {
 
-/// `size` consecutive elements in memory.
-template <class T>
-struct Span {
-  T* data;
-  std::int64_t size;
-};
-
-/// The rows of a tensor: [num_rows, size], `stride` elements from one to the next.
-template <class T>
-struct Rows {
-  T* data;
-  std::int64_t size;
-  std::int64_t stride;
-
-  KQ_FUNCTION Span<T> row(std::int64_t index) const { return {data + index * stride, size}; }
-
-  /// Elements [begin, begin + length) of a row, cut at the row's end.
-  KQ_FUNCTION Span<T> slice(std::int64_t row, std::int64_t begin, std::int64_t length) const {
-    return {data + row * stride + begin, length < size - begin ? length : size - begin};
-  }
-};
-
-/// Least and greatest element of a span.
-struct Range {
-  float min;
-  float max;
-};
-
 // --- on a device -----------------------------------------------------------------------------------------------------
-
-/// How a device program is laid out: `Lanes` threads, each holding `Vectors` 16-byte vectors of a tile, or none where
-/// the tile stays in memory and is read again each time it is used. A program of more lanes than `sub_wave` is a team
-/// of its own; smaller ones share a team.
-template <int Lanes, int Vectors>
-struct Shape {
-  static constexpr int sub_wave = 32;
-  static constexpr int shared_team = 256;
-  static constexpr int lanes = Lanes;
-  static constexpr int vectors = Vectors;
-  static constexpr bool in_registers = Vectors > 0;
-  static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
-  static constexpr int programs_per_team = team_size / Lanes;
-  /// Teams a multiprocessor should hold at once, which bounds a thread's registers: 64 of them for most shapes, 128
-  /// where the tile alone takes 32.
-  static constexpr int min_teams = (Vectors >= 8 ? 512 : 1024) / team_size;
-
-  /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its edges.
-  template <class Element>
-  static constexpr std::int64_t capacity = std::int64_t{Lanes} * Vectors* device::width<Element>;
-};
-
-/// A span as vectors: those wholly inside it and aligned to 16 bytes are its body, what is left at both ends its edges.
-/// `Index` counts elements: 32 bits where the span is known to fit in registers.
-template <class Element, class Index>
-struct VectorLayout {
-  Index head;  ///< elements before the body
-  Index body;  ///< vectors
-  Index tail;  ///< elements after it
-
-  KQ_FUNCTION explicit VectorLayout(Span<const Element> span) {
-    constexpr Index width = device::width<Element>;
-    const auto size = static_cast<Index>(span.size);
-    const auto begin = static_cast<Index>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
-    head = begin == 0 ? 0 : width - begin;
-    head = head < size ? head : size;
-    body = static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size - head) / width);
-    tail = size - head - body * width;
-  }
-
-  KQ_FUNCTION Index vector_begin(Index vector) const { return head + vector * Index{device::width<Element>}; }
-  KQ_FUNCTION Index edges() const { return head + tail; }
-  KQ_FUNCTION Index edge_index(Index edge) const {
-    return edge < head ? edge : edge + body * Index{device::width<Element>};
-  }
-};
-
-/// A span as a device program sees it. `for_each` hands over this lane's share of it: `vector(v, i)` for a vector of
-/// the body that begins at element i, `edge(x, i)` for a single element at the ends.
-template <class Element, class Shape>
-class DeviceTile {
- public:
-  KQ_FUNCTION DeviceTile(Span<const Element> span, int lane) : span_(span), layout_(span), lane_(lane) {
-    if constexpr (Shape::in_registers) {
-      KQ_UNROLL
-      for (int n = 0; n < held_vectors; ++n) {
-        const int vector = lane_ + n * Shape::lanes;
-        if (vector < layout_.body) vectors_[n] = load(vector);
-      }
-      KQ_UNROLL
-      for (int n = 0; n < held_edges; ++n) {
-        const int edge = lane_ + n * Shape::lanes;
-        if (edge < layout_.edges()) edges_[n] = span_.data[layout_.edge_index(edge)];
-      }
-    }
-  }
-
-  template <class VectorFunction, class EdgeFunction>
-  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
-    if constexpr (Shape::in_registers) {
-      KQ_UNROLL
-      for (int n = 0; n < held_vectors; ++n) {
-        const int vector = lane_ + n * Shape::lanes;
-        if (vector < layout_.body) on_vector(vectors_[n], layout_.vector_begin(vector));
-      }
-    } else {
-      for (Index vector = lane_; vector < layout_.body; vector += Shape::lanes) {
-        on_vector(load(vector), layout_.vector_begin(vector));
-      }
-    }
-    KQ_UNROLL
-    for (int n = 0; n < held_edges; ++n) {
-      const int edge = lane_ + n * Shape::lanes;
-      if (edge < layout_.edges()) {
-        const auto index = layout_.edge_index(edge);
-        on_edge(Shape::in_registers ? edges_[n] : span_.data[index], index);
-      }
-    }
-  }
-
- private:
-  using Index = std::conditional_t<Shape::in_registers, std::int32_t, std::int64_t>;
-  static constexpr int held_vectors = Shape::in_registers ? Shape::vectors : 1;
-  static constexpr int held_edges = (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
-
-  KQ_FUNCTION device::Vector16 load(Index vector) const {
-    return device::load16(span_.data + layout_.vector_begin(vector));
-  }
-
-  Span<const Element> span_;
-  VectorLayout<Element, Index> layout_;
-  int lane_;
-  device::Vector16 vectors_[held_vectors];
-  Element edges_[held_edges];
-};
 
 /// One program on a device.
 template <class Team, class Shape>
@@ -187,6 +61,15 @@ class DeviceProgram {
     return DeviceTile<Element, Shape>(span, lane_);
   }
 
+  /// This program's share of what all programs hold together; `scratch_vectors` of each lane's may stay in scratch
+  /// memory.
+  template <class Element>
+  KQ_FUNCTION auto share(Span<const Element> span, const Meeting& meeting, int scratch_vectors) const {
+    void* const scratch =
+        team_.team_scratch(0).get_shmem_aligned(scratch_vectors * Shape::lanes * int{sizeof(device::Vector16)}, 16);
+    return DeviceShare<Element, Shape>(span, id_, count_, lane_, scratch, scratch_vectors, meeting);
+  }
+
   /// max |x| over a tile; NaN is left out, 0 where nothing is left.
   template <class Element>
   KQ_FUNCTION float max_magnitude(const DeviceTile<Element, Shape>& tile) const {
@@ -198,6 +81,20 @@ class DeviceProgram {
   KQ_FUNCTION Range range(const DeviceTile<Element, Shape>& tile) const {
     const Range partial = partial_range(tile);
     return {-max(-partial.min), max(partial.max)};
+  }
+
+  /// The same over all programs' shares of a tensor.
+  template <class Element>
+  KQ_FUNCTION float max_magnitude(DeviceShare<Element, Shape>& share) const {
+    float value[1];
+    find_extremes<device::MagnitudeFold<Element>>(share, value);
+    return value[0];
+  }
+  template <class Element>
+  KQ_FUNCTION Range range(DeviceShare<Element, Shape>& share) const {
+    float value[2];
+    find_extremes<device::RangeFold<Element>>(share, value);
+    return {-value[0], value[1]};
   }
 
   // For a reduction over several tiles: partial values, which are combined tile after tile and then once by max().
@@ -239,7 +136,12 @@ class DeviceProgram {
   /// codes[i] = quantizer.code(x[i]) over a tile.
   template <class Element, class Code, class Quantizer>
   KQ_FUNCTION void store(Span<Code> codes, const DeviceTile<Element, Shape>& tile, const Quantizer& quantizer) const {
-    quantizer.with_fastest([&](const auto& fastest) { store_by(codes, tile, fastest); });
+    quantizer.with_fastest([&](const auto& fastest) { store_by<Element>(codes, tile, fastest); });
+  }
+  /// The same over a share, whose programs store a tensor's codes together.
+  template <class Element, class Code, class Quantizer>
+  KQ_FUNCTION void store(Span<Code> codes, const DeviceShare<Element, Shape>& share, const Quantizer& quantizer) const {
+    quantizer.with_fastest([&](const auto& fastest) { store_by<Element>(codes, share, fastest); });
   }
 
   /// codes[i] = quantizer_of(i).code(x[i]): every element with a quantizer of its own.
@@ -280,9 +182,53 @@ class DeviceProgram {
   }
 
  private:
-  template <class Element, class Code, class Quantizer>
-  KQ_FUNCTION void store_by(Span<Code> codes, const DeviceTile<Element, Shape>& tile,
-                            const Quantizer& quantizer) const {
+  /// How often a lane asks for a slot before it does an absent program's work itself: some milliseconds.
+  static constexpr int patience = 1 << 14;
+
+  // Extremes as values of which all programs want the greatest: max |x|, or max -x and max x.
+  template <class Element>
+  KQ_FUNCTION static void to_values(const device::MagnitudeFold<Element>& fold, float (&value)[1]) {
+    value[0] = fold.max_magnitude();
+  }
+  template <class Element>
+  KQ_FUNCTION static void to_values(const device::RangeFold<Element>& fold, float (&value)[2]) {
+    value[0] = -fold.min();
+    value[1] = fold.max();
+  }
+
+  /// Reads a share for the first time; `value` are the whole tensor's extremes afterwards.
+  template <class Fold, int Keys, class Element>
+  KQ_FUNCTION void find_extremes(DeviceShare<Element, Shape>& share, float (&value)[Keys]) const {
+    Fold fold;
+    share.read([&](const device::Vector16& v) { fold.add(v); }, [&](Element x) { fold.add(x); });
+    to_values(fold, value);
+    max_each(value);
+    if (count_ == 1) return;
+    share.meeting().publish(id_, count_, lane_, Shape::lanes, value);
+    for (std::int64_t fellow = lane_; fellow < count_; fellow += Shape::lanes) {
+      float other[Keys];
+      if (!share.meeting().await(fellow, patience, other)) {
+        Fold of_absent;
+        share.read_all_of(
+            fellow, count_, [&](const device::Vector16& v) { of_absent.add(v); }, [&](Element x) { of_absent.add(x); });
+        to_values(of_absent, other);
+      }
+      for (int k = 0; k < Keys; ++k) {
+        value[k] = device::max_number(value[k], other[k]);
+      }
+    }
+    max_each(value);
+  }
+
+  template <int Keys>
+  KQ_FUNCTION void max_each(float (&value)[Keys]) const {
+    for (int k = 0; k < Keys; ++k) {
+      value[k] = max(value[k]);
+    }
+  }
+
+  template <class Element, class Tile, class Code, class Quantizer>
+  KQ_FUNCTION void store_by(Span<Code> codes, const Tile& tile, const Quantizer& quantizer) const {
     tile.for_each(
         [&](const device::Vector16& v, std::int64_t begin) {
           std::uint32_t words[device::width<Element> / 4];
@@ -324,6 +270,12 @@ class HostProgram {
 
   template <class Element>
   KQ_FUNCTION HostTile<Element> load(Span<const Element> span) const {
+    return {span};
+  }
+
+  /// A host's only program holds the whole tensor.
+  template <class Element>
+  KQ_FUNCTION HostTile<Element> share(Span<const Element> span, const Meeting&, int) const {
     return {span};
   }
 

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A tensor that all programs of one launch hold together, and how they agree on its extremes.
+///
+/// Quantizing with a scale that is found in the same tensor needs every element twice. A launch that fills the device
+/// once can keep a good part of the tensor where it is between the two: in scratch memory and in registers. What it
+/// cannot keep it reads again, most recent first, so that the cache still has much of it.
+///
+/// In between, each program publishes its part's extremes in a slot of the meeting and reads everybody else's. A
+/// program whose fellow does not show up in time finds that one's extremes itself: no program depends on another being
+/// run, so a device that is busy with other work is slower but never stuck.
+
+#include <cstdint>
+
+#include "kq/config.hpp"
+#include "kq/device.hpp"
+#include "kq/device_tile.hpp"
+#include "kq/format.hpp"
+#include "kq/span.hpp"
+
+namespace kq {
+
+/// Where programs meet: [max_keys, capacity] slots, of which the upper half counts launches and the lower holds a
+/// float. Zero before the first launch; every launch counts every slot up by one, also of programs that it does not
+/// have. Launches that share a meeting must not overlap in time.
+struct Meeting {
+  std::uint64_t* slots;
+  std::int64_t capacity;  ///< programs of a launch at most
+
+  static constexpr int max_keys = 2;
+  static constexpr std::int64_t bytes(std::int64_t capacity) {
+    return capacity * max_keys * static_cast<std::int64_t>(sizeof(std::uint64_t));
+  }
+};
+
+/// A meeting in a launch.
+class Attendance {
+ public:
+  /// As program `id` of `count`, which has not published yet. A single program meets nobody.
+  KQ_FUNCTION Attendance(const Meeting& meeting, std::int64_t id, std::int64_t count)
+      : meeting_(meeting),
+        launch_(count == 1 ? 0 : static_cast<std::uint32_t>(device::read_slot(meeting.slots + id) >> 32) + 1) {}
+
+  /// Leaves program `id`'s values for the others. All lanes of the program call this.
+  template <int Keys>
+  KQ_FUNCTION void publish(std::int64_t id, std::int64_t count, int lane, int lanes, const float (&value)[Keys]) const {
+    static_assert(Keys <= Meeting::max_keys);
+    if (lane == 0) {
+      for (int k = 0; k < Keys; ++k) {
+        device::write_slot(slot(k, id), stamp() | float_bits(value[k]));
+      }
+    }
+    if (id != 0) return;
+    for (int k = 0; k < Meeting::max_keys; ++k) {
+      for (std::int64_t i = (k < Keys ? count : 0) + lane; i < meeting_.capacity; i += lanes) {
+        device::write_slot(slot(k, i), stamp());
+      }
+    }
+  }
+
+  /// Another program's values; false if they have not come after `patience` looks at each.
+  template <int Keys>
+  KQ_FUNCTION bool await(std::int64_t id, int patience, float (&value)[Keys]) const {
+    for (int k = 0; k < Keys; ++k) {
+      std::uint64_t content = device::read_slot(slot(k, id));
+      for (int look = 0; static_cast<std::uint32_t>(content >> 32) != launch_; ++look) {
+        if (look == patience) return false;
+        content = device::read_slot(slot(k, id));
+      }
+      value[k] = bits_float(static_cast<std::uint32_t>(content));
+    }
+    return true;
+  }
+
+ private:
+  KQ_FUNCTION std::uint64_t* slot(int key, std::int64_t id) const {
+    return meeting_.slots + key * meeting_.capacity + id;
+  }
+  KQ_FUNCTION std::uint64_t stamp() const { return static_cast<std::uint64_t>(launch_) << 32; }
+
+  Meeting meeting_;
+  std::uint32_t launch_;
+};
+
+/// A device program's share of a tensor. Vectors are dealt to the programs in turns, a row of lanes at a time. Of a
+/// lane's vectors the first `scratch_vectors` go to scratch memory and the next Shape::vectors stay in registers.
+template <class Element, class Shape>
+class DeviceShare {
+ public:
+  /// Of `count` programs' shares the one of program `id`; `scratch` holds `scratch_vectors` for each lane.
+  KQ_FUNCTION DeviceShare(Span<const Element> span, std::int64_t id, std::int64_t count, int lane, void* scratch,
+                          int scratch_vectors, const Meeting& meeting)
+      : meeting_(meeting, id, count),
+        span_(span),
+        step_(count * Shape::lanes * width),
+        scratch_(static_cast<device::Vector16*>(scratch) + lane),
+        scratch_vectors_(scratch_vectors),
+        first_edge_(id == 0 ? lane : 2 * width) {
+    const Layout layout(span);
+    const std::int64_t first = id * Shape::lanes + lane;
+    const std::int64_t rows = count * Shape::lanes;
+    begin_ = layout.vector_begin(first);
+    count_ = first < layout.body ? static_cast<int>(device::divide(layout.body - first + rows - 1, rows)) : 0;
+  }
+
+  KQ_FUNCTION const Attendance& meeting() const { return meeting_; }
+
+  /// The first pass: reads this lane's vectors and edges and keeps what it can.
+  template <class VectorFunction, class EdgeFunction>
+  KQ_FUNCTION void read(const VectorFunction& on_vector, const EdgeFunction& on_edge) {
+    read_batches<8>(0, in_scratch(), [&](int n, const device::Vector16& v) {
+      scratch_[n * Shape::lanes] = v;
+      on_vector(v);
+    });
+    KQ_UNROLL
+    for (int n = 0; n < Shape::vectors; ++n) {
+      if (scratch_vectors_ + n < count_) held_[n] = load(scratch_vectors_ + n);
+    }
+    KQ_UNROLL
+    for (int n = 0; n < Shape::vectors; ++n) {
+      if (scratch_vectors_ + n < count_) on_vector(held_[n]);
+    }
+    read_batches<6>(scratch_vectors_ + Shape::vectors, count_, [&](int, const device::Vector16& v) { on_vector(v); });
+    for_each_edge(first_edge_, [&](Element x, std::int64_t) { on_edge(x); });
+  }
+
+  /// The second: `vector(v, i)` for a vector that begins at element i, `edge(x, i)` for a single element.
+  template <class VectorFunction, class EdgeFunction>
+  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
+    const int rest = scratch_vectors_ + Shape::vectors;
+    for (int last = count_ - 1; last >= rest; last -= batch) {
+      device::Vector16 vectors[batch];
+      KQ_UNROLL
+      for (int n = 0; n < batch; ++n) {
+        if (last - n >= rest) vectors[n] = load(last - n);
+      }
+      KQ_UNROLL
+      for (int n = 0; n < batch; ++n) {
+        if (last - n >= rest) on_vector(vectors[n], begin(last - n));
+      }
+    }
+    KQ_UNROLL
+    for (int n = 0; n < Shape::vectors; ++n) {
+      if (scratch_vectors_ + n < count_) on_vector(held_[n], begin(scratch_vectors_ + n));
+    }
+    for (int n = 0; n < in_scratch(); ++n) {
+      on_vector(scratch_[n * Shape::lanes], begin(n));
+    }
+    for_each_edge(first_edge_, on_edge);
+  }
+
+  /// All that program `id` of `count` holds, from memory and by one lane.
+  template <class VectorFunction, class EdgeFunction>
+  KQ_FUNCTION void read_all_of(std::int64_t id, std::int64_t count, const VectorFunction& on_vector,
+                               const EdgeFunction& on_edge) const {
+    const Layout layout(span_);
+    for (std::int64_t row = id; row * Shape::lanes < layout.body; row += count) {
+      for (std::int64_t n = row * Shape::lanes; n < (row + 1) * Shape::lanes && n < layout.body; ++n) {
+        on_vector(device::load16(span_.data + layout.vector_begin(n)));
+      }
+    }
+    for (int edge = 0; id == 0 && edge < 2 * width; ++edge) {
+      for_each_edge(edge, [&](Element x, std::int64_t) { on_edge(x); });
+    }
+  }
+
+ private:
+  using Layout = VectorLayout<Element, std::int64_t>;
+  static constexpr int width = device::width<Element>;
+  static constexpr int batch = 4;  ///< vectors in flight while a lane writes codes
+
+  KQ_FUNCTION int in_scratch() const { return count_ < scratch_vectors_ ? count_ : scratch_vectors_; }
+  KQ_FUNCTION std::int64_t begin(int n) const { return begin_ + n * step_; }
+  KQ_FUNCTION device::Vector16 load(int n) const { return device::load16(span_.data + begin(n)); }
+
+  /// function(n, vector) for this lane's vectors [from, to), with `read_batch` of them in flight.
+  template <int read_batch, class Function>
+  KQ_FUNCTION void read_batches(int from, int to, const Function& function) const {
+    for (int base = from; base < to; base += read_batch) {
+      device::Vector16 vectors[read_batch];
+      KQ_UNROLL
+      for (int n = 0; n < read_batch; ++n) {
+        if (base + n < to) vectors[n] = load(base + n);
+      }
+      KQ_UNROLL
+      for (int n = 0; n < read_batch; ++n) {
+        if (base + n < to) function(base + n, vectors[n]);
+      }
+    }
+  }
+
+  /// A span has fewer than 2 * width single elements at its ends, and a program as many lanes: one each.
+  template <class Function>
+  KQ_FUNCTION void for_each_edge(int edge, const Function& function) const {
+    static_assert(Shape::lanes >= 2 * width);
+    const Layout layout(span_);
+    if (edge >= layout.edges()) return;
+    const std::int64_t index = layout.edge_index(edge);
+    function(span_.data[index], index);
+  }
+
+  Attendance meeting_;
+  Span<const Element> span_;
+  std::int64_t begin_;  ///< this lane's first element
+  std::int64_t step_;   ///< elements from one of its vectors to the next
+  int count_;           ///< vectors it has
+  device::Vector16* scratch_;
+  int scratch_vectors_;
+  int first_edge_;
+  device::Vector16 held_[Shape::vectors];
+};
+
+}  // namespace kq

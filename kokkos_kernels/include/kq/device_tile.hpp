@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A span as the lanes of a device program hold it: 16-byte vectors in registers, single elements at its ends.
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/config.hpp"
+#include "kq/device.hpp"
+#include "kq/span.hpp"
+
+namespace kq {
+
+/// How a device program is laid out: `Lanes` threads, each holding `Vectors` 16-byte vectors of a tile, or none where
+/// the tile stays in memory and is read again each time it is used. A program of more lanes than `sub_wave` is a team
+/// of its own; smaller ones share a team.
+template <int Lanes, int Vectors, int Resident = (Vectors >= 8 ? 512 : 1024)>
+struct Shape {
+  static constexpr int sub_wave = 32;
+  static constexpr int shared_team = 256;
+  static constexpr int lanes = Lanes;
+  static constexpr int vectors = Vectors;
+  static constexpr bool in_registers = Vectors > 0;
+  static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
+  static constexpr int programs_per_team = team_size / Lanes;
+  /// Teams a multiprocessor must be able to hold at once, which bounds a thread's registers: 64 of them for 1024
+  /// resident threads, 128 for the 512 that suit a tile which takes 32 itself.
+  static constexpr int min_teams = Resident / team_size;
+
+  /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its edges.
+  template <class Element>
+  static constexpr std::int64_t capacity = std::int64_t{Lanes} * Vectors* device::width<Element>;
+};
+
+/// A span as vectors: those wholly inside it and aligned to 16 bytes are its body, what is left at both ends its edges.
+/// `Index` counts elements: 32 bits where the span is known to fit in registers.
+template <class Element, class Index>
+struct VectorLayout {
+  Index head;  ///< elements before the body
+  Index body;  ///< vectors
+  Index tail;  ///< elements after it
+
+  KQ_FUNCTION explicit VectorLayout(Span<const Element> span) {
+    constexpr Index width = device::width<Element>;
+    const auto size = static_cast<Index>(span.size);
+    const auto begin = static_cast<Index>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
+    head = begin == 0 ? 0 : width - begin;
+    head = head < size ? head : size;
+    body = static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size - head) / width);
+    tail = size - head - body * width;
+  }
+
+  KQ_FUNCTION Index vector_begin(Index vector) const { return head + vector * Index{device::width<Element>}; }
+  KQ_FUNCTION Index edges() const { return head + tail; }
+  KQ_FUNCTION Index edge_index(Index edge) const {
+    return edge < head ? edge : edge + body * Index{device::width<Element>};
+  }
+};
+
+/// A span as a device program sees it. `for_each` hands over this lane's share of it: `vector(v, i)` for a vector of
+/// the body that begins at element i, `edge(x, i)` for a single element at the ends.
+template <class Element, class Shape>
+class DeviceTile {
+ public:
+  KQ_FUNCTION DeviceTile(Span<const Element> span, int lane) : span_(span), layout_(span), lane_(lane) {
+    if constexpr (Shape::in_registers) {
+      KQ_UNROLL
+      for (int n = 0; n < held_vectors; ++n) {
+        const int vector = lane_ + n * Shape::lanes;
+        if (vector < layout_.body) vectors_[n] = load(vector);
+      }
+      KQ_UNROLL
+      for (int n = 0; n < held_edges; ++n) {
+        const int edge = lane_ + n * Shape::lanes;
+        if (edge < layout_.edges()) edges_[n] = span_.data[layout_.edge_index(edge)];
+      }
+    }
+  }
+
+  template <class VectorFunction, class EdgeFunction>
+  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
+    if constexpr (Shape::in_registers) {
+      KQ_UNROLL
+      for (int n = 0; n < held_vectors; ++n) {
+        const int vector = lane_ + n * Shape::lanes;
+        if (vector < layout_.body) on_vector(vectors_[n], layout_.vector_begin(vector));
+      }
+    } else {
+      for (Index vector = lane_; vector < layout_.body; vector += Shape::lanes) {
+        on_vector(load(vector), layout_.vector_begin(vector));
+      }
+    }
+    KQ_UNROLL
+    for (int n = 0; n < held_edges; ++n) {
+      const int edge = lane_ + n * Shape::lanes;
+      if (edge < layout_.edges()) {
+        const auto index = layout_.edge_index(edge);
+        on_edge(Shape::in_registers ? edges_[n] : span_.data[index], index);
+      }
+    }
+  }
+
+ private:
+  using Index = std::conditional_t<Shape::in_registers, std::int32_t, std::int64_t>;
+  static constexpr int held_vectors = Shape::in_registers ? Shape::vectors : 1;
+  static constexpr int held_edges = (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
+
+  KQ_FUNCTION device::Vector16 load(Index vector) const {
+    return device::load16(span_.data + layout_.vector_begin(vector));
+  }
+
+  Span<const Element> span_;
+  VectorLayout<Element, Index> layout_;
+  int lane_;
+  device::Vector16 vectors_[held_vectors];
+  Element edges_[held_edges];
+};
+
+}  // namespace kq

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What a dynamic tensor scale needs of the workspace: the slots where the programs of one launch meet, then the
+/// partial results that the first of two launches leaves for the second.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kq/device_share.hpp"
+#include "launch.hpp"
+
+namespace kq::detail {
+
+/// Programs of one launch: teams of share_lanes, one a multiprocessor (compute unit), so that all run at once on a
+/// device that has nothing else to do. (Kokkos counts 2048 threads a multiprocessor or fewer.)
+template <class ExecutionSpace>
+std::int64_t max_sharing(const ExecutionSpace& space) {
+  return on_host<ExecutionSpace> ? 1 : std::max<std::int64_t>(1, concurrency(space) / 2048);
+}
+
+/// Programs of the first of two launches: a whole device's worth of teams of 256, and no fewer on a host than keep its
+/// threads busy.
+template <class ExecutionSpace>
+std::int64_t max_partials(const ExecutionSpace& space) {
+  return on_host<ExecutionSpace> ? 4 * concurrency(space) : std::max<std::int64_t>(1, concurrency(space) / 256);
+}
+
+template <class ExecutionSpace>
+Meeting meeting_of(const ExecutionSpace& space, void* workspace) {
+  return {static_cast<std::uint64_t*>(workspace), max_sharing(space)};
+}
+
+template <class ExecutionSpace>
+float* partials_of(const ExecutionSpace& space, void* workspace) {
+  return reinterpret_cast<float*>(static_cast<std::byte*>(workspace) + Meeting::bytes(max_sharing(space)));
+}
+
+template <class ExecutionSpace>
+std::size_t tensor_workspace_bytes(const ExecutionSpace& space) {
+  return static_cast<std::size_t>(Meeting::bytes(max_sharing(space))) +
+         2 * sizeof(float) * static_cast<std::size_t>(max_partials(space));
+}
+
+}  // namespace kq::detail
