@@ -30,24 +30,14 @@ namespace kqbench::gpu {
 class DeviceBlock {
  public:
   static constexpr int wave_size = kq::device::wave_size;
-#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
-  static constexpr bool has_wave_max = true;
-#else
-  static constexpr bool has_wave_max = false;
-#endif
+  static constexpr bool has_wave_max = kq::device::has_wave_max;
 
   /// A launch of more blocks than a grid may have comes in several grids, this one starting at `first_block`.
   KQ_FUNCTION explicit DeviceBlock(std::int64_t first_block) : first_block_(first_block) {}
 
-  KQ_FUNCTION int thread() const {
-    return static_cast<int>(threadIdx.x);
-  }
-  KQ_FUNCTION std::int64_t index() const {
-    return first_block_ + blockIdx.x;
-  }
-  KQ_FUNCTION int count() const {
-    return static_cast<int>(gridDim.x);
-  }
+  KQ_FUNCTION int thread() const { return static_cast<int>(threadIdx.x); }
+  KQ_FUNCTION std::int64_t index() const { return first_block_ + blockIdx.x; }
+  KQ_FUNCTION int count() const { return static_cast<int>(gridDim.x); }
 
   template <class T>
   KQ_FUNCTION T& shared() const {
@@ -58,9 +48,7 @@ class DeviceBlock {
     extern __shared__ kq::device::Vector16 tile[];
     return tile;
   }
-  KQ_FUNCTION void barrier() const {
-    __syncthreads();
-  }
+  KQ_FUNCTION void barrier() const { __syncthreads(); }
 
   KQ_FUNCTION std::uint32_t exchange(std::uint32_t value, int mask) const {
 #if KQ_DEVICE_CUDA
@@ -70,11 +58,7 @@ class DeviceBlock {
 #endif
   }
   KQ_FUNCTION std::uint32_t wave_max(std::uint32_t key) const {
-#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
-    return __reduce_max_sync(0xffffffffu, key);
-#else
-    return key;
-#endif
+    return kq::device::wave_max(key);
   }
 
   KQ_FUNCTION std::uint64_t read_slot(const std::uint64_t* slot) const {

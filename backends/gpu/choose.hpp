@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "backends/gpu/shape.hpp"
 
@@ -52,15 +53,20 @@ void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, int multi
   function(Shape<1024, 1024, 0>{});
 }
 
-/// A group's own scale: eight lanes and 16 elements a lane for 128 elements of 16 bits.
+/// A group's own scale: four lanes and 32 elements a lane for 128 elements of 16 bits, so that what a lane does once a
+/// group is spread over many elements. Aligned groups of usual sizes have kernels that take that for granted.
 template <class Function>
-void with_group_shape(std::int64_t vectors_per_group, const Function& function) {
-  if (vectors_per_group <= 4) return function(Shape<256, 4, 1>{});
-  if (vectors_per_group <= 8) return function(Shape<256, 8, 1>{});
-  if (vectors_per_group <= 16) return function(Shape<256, 8, 2>{});
-  if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{});
-  if (vectors_per_group <= 128) return function(Shape<256, 32, 4>{});
-  function(Shape<256, 32, 0>{});
+void with_group_shape(std::int64_t vectors_per_group, bool aligned, const Function& function) {
+  if (aligned) {
+    if (vectors_per_group <= 4) return function(Shape<256, 4, 1>{}, std::true_type());
+    if (vectors_per_group <= 8) return function(Shape<256, 4, 2>{}, std::true_type());
+    if (vectors_per_group <= 16) return function(Shape<256, 4, 4>{}, std::true_type());
+    if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, std::true_type());
+  }
+  if (vectors_per_group <= 16) return function(Shape<256, 8, 2>{}, std::false_type());
+  if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, std::false_type());
+  if (vectors_per_group <= 128) return function(Shape<256, 32, 4>{}, std::false_type());
+  function(Shape<256, 32, 0>{}, std::false_type());
 }
 
 /// The tensor's own scale in one launch: blocks of 512 lanes, all of which run at once. One block where it can hold the

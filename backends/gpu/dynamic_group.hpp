@@ -16,7 +16,8 @@
 
 namespace kqbench::gpu {
 
-template <class Rule, class Shape_>
+/// With `Aligned`, every group begins and ends at whole vectors, as it does in most models.
+template <class Rule, class Shape_, bool Aligned>
 struct DynamicGroup {
   using Shape = Shape_;
   using Element = typename Rule::Element;
@@ -25,6 +26,7 @@ struct DynamicGroup {
   static constexpr int lanes = Shape::lanes;
   static constexpr bool in_registers = Shape::vectors > 0;
   using Index = std::conditional_t<in_registers, int, std::int64_t>;
+  using GroupCut = std::conditional_t<Aligned, AlignedCut<Element, Code>, Cut<Element, Code, Index>>;
   using HeldTile = Tile<Element, lanes, in_registers ? Shape::vectors : streamed_vectors>;
 
   Rows<Element, Code> rows;
@@ -40,12 +42,12 @@ struct DynamicGroup {
   KQ_FUNCTION void operator()(const Block& block) const {
     const int lane = Shape::lane(block);
     const std::int64_t number = Shape::span(block, rows.count * groups_per_row);
-    const std::int64_t row = divide(number, groups_per_row);
+    const std::int64_t row = rows.count == 1 ? 0 : divide(number, groups_per_row);
     const std::int64_t group = number - row * groups_per_row;
     const std::int64_t begin = group * group_size;
     const std::int64_t size = rows.size - begin < group_size ? rows.size - begin : group_size;
-    const Cut<Element, Code, Index> cut(rows.input + row * rows.input_stride + begin,
-                                        rows.codes + row * rows.codes_stride + begin, static_cast<Index>(size));
+    const GroupCut cut(rows.input + row * rows.input_stride + begin, rows.codes + row * rows.codes_stride + begin,
+                       static_cast<Index>(size));
 
     HeldTile tile;
     Edges<Element, lanes> edges;

@@ -15,21 +15,15 @@
 
 namespace kqbench::gpu {
 
+using kq::device::ordered_key;
+using kq::device::ordered_value;
+
 /// A key for a float that is neither negative nor NaN.
 KQ_FUNCTION std::uint32_t magnitude_key(float magnitude) {
   return kq::float_bits(magnitude);
 }
 KQ_FUNCTION float magnitude_of_key(std::uint32_t key) {
   return kq::bits_float(key);
-}
-
-/// A key for any float but NaN: negative ones in reverse below the others. -0 comes before +0.
-KQ_FUNCTION std::uint32_t ordered_key(float value) {
-  const std::uint32_t bits = kq::float_bits(value);
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
-KQ_FUNCTION float ordered_value(std::uint32_t key) {
-  return kq::bits_float((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
 }
 
 /// Where the waves of a block meet: a slot a wave for each of `Keys` keys.

@@ -72,6 +72,23 @@ struct Cut {
   }
 };
 
+/// A span whose input and codes are aligned to whole vectors of them, and whose size is a multiple of those.
+template <class Element, class Code>
+struct AlignedCut {
+  static constexpr int width = vector_width<Element>;
+  static constexpr bool wide = true;
+
+  const Element* body;
+  Code* codes;
+  int vectors;
+
+  KQ_FUNCTION AlignedCut(const Element* input, Code* output, int size)
+      : body(input), codes(output), vectors(static_cast<int>(static_cast<unsigned>(size) / unsigned{width})) {}
+
+  KQ_FUNCTION static constexpr int edges() { return 0; }
+  KQ_FUNCTION static constexpr int edge(int) { return 0; }
+};
+
 /// A row, cut.
 template <class Index, class Element, class Code>
 KQ_FUNCTION Cut<Element, Code, Index> cut_row(const Rows<Element, Code>& rows, std::int64_t row) {

@@ -24,9 +24,9 @@ struct Dequantize {
   bool exponents;           ///< the scales are UE8M0 codes
 
   KOKKOS_FUNCTION void operator()(std::int64_t i) const {
-    const auto token = detail::divide(i, hidden_size);
+    const auto token = device::divide(i, hidden_size);
     const auto column = i - token * hidden_size;
-    const auto span = token * token_step + detail::divide(column, group_size) * group_step;
+    const auto span = token * token_step + device::divide(column, group_size) * group_step;
     const float scale = exponents ? ue8m0_value(static_cast<const std::uint8_t*>(scales)[span])
                                   : static_cast<const float*>(scales)[span];
     const auto code = codes[token * codes_stride + column];

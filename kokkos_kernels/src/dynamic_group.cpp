@@ -19,6 +19,7 @@ struct DynamicGroup {
   Rows<const Element> input;
   Rows<typename Format::Code> codes;
   void* scales;  ///< of ScaleFormat's type
+  std::int64_t num_rows;
   std::int64_t groups_per_row;
   std::int64_t group_size;
   std::int64_t token_step;  ///< from a token's scale to the next token's
@@ -28,7 +29,7 @@ struct DynamicGroup {
 
   template <class Program>
   KQ_FUNCTION void operator()(const Program& program) const {
-    const auto token = device::divide(program.id(), groups_per_row);
+    const auto token = num_rows == 1 ? 0 : device::divide(program.id(), groups_per_row);
     const auto group = program.id() - token * groups_per_row;
     const auto x = program.load(input.slice(token, group * group_size, group_size));
     const float amax = program.max_magnitude(x);
@@ -45,24 +46,38 @@ struct DynamicGroup {
   }
 };
 
+/// Whether every group begins and ends at whole vectors, and its codes where one store can put a vector's.
+template <class Element>
+bool groups_are_aligned(const Request& r, const Buffers& b) {
+  constexpr int width = device::width<Element>;
+  return reinterpret_cast<std::uintptr_t>(b.input) % sizeof(device::Vector16) == 0 &&
+         reinterpret_cast<std::uintptr_t>(b.codes) % width == 0 && r.group_size % width == 0 &&
+         r.hidden_size % width == 0 && r.input_stride % width == 0 && r.codes_stride % width == 0;
+}
+
 }  // namespace
 
 template <class Element, class ExecutionSpace>
 void dynamic_group(const ExecutionSpace& space, const Request& r, const Buffers& b) {
-  const Rows<const Element> input{static_cast<const Element*>(b.input), r.hidden_size, r.input_stride};
-  const std::int64_t groups = groups_per_row(r);
   const bool row_major = r.scale_layout == ScaleLayout::row;
-  with_group_shape<ExecutionSpace, Element>(std::min(r.group_size, r.hidden_size), [&](auto shape) {
-    with_format(r.format, [&](auto format) {
-      using Code = typename decltype(format)::Code;
-      const Rows<Code> codes{static_cast<Code*>(b.codes), r.hidden_size, r.codes_stride};
-      launch<decltype(shape)>(
-          space, "kq::dynamic_group",
-          DynamicGroup<Element, decltype(format)>{input, codes, b.scales, groups, r.group_size, row_major ? groups : 1,
-                                                  row_major ? 1 : r.num_tokens, r.scale_format, r.qmax},
-          r.num_tokens * groups, r.group_size);
-    });
-  });
+  // Where the groups of all tokens follow each other as those of one do, they are those of one.
+  const bool one_row = row_major && is_flat(r) && r.hidden_size % r.group_size == 0;
+  const std::int64_t rows = one_row ? 1 : r.num_tokens;
+  const std::int64_t size = one_row ? r.num_tokens * r.hidden_size : r.hidden_size;
+  const std::int64_t groups = groups_per_row(r) * (r.num_tokens / rows);
+  const Rows<const Element> input{static_cast<const Element*>(b.input), size, r.input_stride};
+  with_group_shape<ExecutionSpace, Element>(
+      std::min(r.group_size, r.hidden_size), groups_are_aligned<Element>(r, b), [&](auto shape) {
+        with_format(r.format, [&](auto format) {
+          using Code = typename decltype(format)::Code;
+          const Rows<Code> codes{static_cast<Code*>(b.codes), size, r.codes_stride};
+          launch<decltype(shape)>(space, "kq::dynamic_group",
+                                  DynamicGroup<Element, decltype(format)>{
+                                      input, codes, b.scales, rows, groups, r.group_size, row_major ? groups : 1,
+                                      row_major ? 1 : r.num_tokens, r.scale_format, r.qmax},
+                                  rows * groups, r.group_size);
+        });
+      });
 }
 
 KQ_INSTANTIATE_FAMILY(dynamic_group)

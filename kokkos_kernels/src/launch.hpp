@@ -85,34 +85,51 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
   }
 }
 
-/// Calls function(Shape{}) with the shape for spans of `size` elements that one program reduces as a whole: the fewest
-/// registers that hold the span. A team of 1024 was 2.5 times slower than one of 256 on an H200 (half, 4096 x 8192,
-/// dynamic token fp8), so teams stop at 512 and grow in vectors. On a host every shape is the same.
-template <class ExecutionSpace, class Element, class Function>
-void with_row_shape(std::int64_t size, const Function& function) {
+/// Multiprocessors (compute units) of a device. Kokkos counts the threads that they can hold, 2048 each or fewer.
+template <class ExecutionSpace>
+std::int64_t multiprocessors(const ExecutionSpace& space) {
+  return std::max<std::int64_t>(1, concurrency(space) / 2048);
+}
+
+/// Calls function(Shape{}) with the shape for `rows` rows of `size` elements that one program each reduces as a whole.
+/// The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where there
+/// are too few rows for that to fill the device, by more lanes with less each. On a host every shape is the same.
+template <class Element, class ExecutionSpace, class Function>
+void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
+                    [[maybe_unused]] std::int64_t rows, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{});
   } else {
     const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
+    const bool few = rows <= multiprocessors(space);
     if (vectors <= 32) return function(Shape<32, 1>{});
     if (vectors <= 128) return function(Shape<32, 4>{});
-    if (vectors <= 256) return function(Shape<256, 1>{});
-    if (vectors <= 512) return function(Shape<256, 2>{});
+    if (few && vectors <= 512) return function(Shape<512, 1>{});
+    if (few && vectors <= 1024) return function(Shape<1024, 1>{});
+    if (vectors <= 256) return function(Shape<64, 4>{});
+    if (vectors <= 512) return function(Shape<128, 4>{});
     if (vectors <= 1024) return function(Shape<256, 4>{});
     if (vectors <= 2048) return function(Shape<512, 4>{});
     if (vectors <= 4096) return function(Shape<512, 8>{});
-    return function(Shape<512, 0>{});
+    function(Shape<1024, 0>{});
   }
 }
 
-/// The same for groups, many of which share a team. Group 128 of half is 8 lanes of two vectors, 64 of float the same.
+/// The same for groups, many of which share a team. Group 128 of half is 4 lanes of four vectors, so that what a lane
+/// does once a group is spread over many elements. Aligned groups of usual sizes have kernels that take that for
+/// granted.
 template <class ExecutionSpace, class Element, class Function>
-void with_group_shape(std::int64_t size, const Function& function) {
+void with_group_shape(std::int64_t size, [[maybe_unused]] bool aligned, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{});
   } else {
     const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
-    if (vectors <= 8) return function(Shape<8, 1>{});
+    if (aligned) {
+      if (vectors <= 4) return function(Shape<4, 1, true>{});
+      if (vectors <= 8) return function(Shape<4, 2, true>{});
+      if (vectors <= 16) return function(Shape<4, 4, true>{});
+      if (vectors <= 32) return function(Shape<8, 4, true>{});
+    }
     if (vectors <= 16) return function(Shape<8, 2>{});
     if (vectors <= 32) return function(Shape<8, 4>{});
     if (vectors <= 128) return function(Shape<32, 4>{});
@@ -165,9 +182,9 @@ void with_share_shape(std::int64_t size, [[maybe_unused]] std::int64_t max_progr
     function(Shape<1, 0>{}, 1, 0);
   } else {
     constexpr int lanes = 512;
-    using Small = Shape<lanes, 1, lanes>;
-    using Middle = Shape<lanes, 4, lanes>;
-    using Large = Shape<lanes, 10, lanes>;
+    using Small = Shape<lanes, 1, false, lanes>;
+    using Middle = Shape<lanes, 4, false, lanes>;
+    using Large = Shape<lanes, 12, false, lanes>;
     const std::int64_t vectors = size / device::width<Element>;
     const bool alone = vectors <= Middle::vectors * lanes;
     const std::int64_t programs = alone ? 1 : std::min(max_programs, (vectors + lanes - 1) / lanes);
@@ -207,7 +224,7 @@ void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b
     using Fine = Shape<256, 1>;
     using Wide = Shape<256, 4>;
     if (!flat && size <= Short::capacity<Element>) return function(Short{}, stream(Short::capacity<Element>));
-    const bool small = rows * size < 4 * concurrency(space) * device::width<Element>;
+    const bool small = rows * size <= 2 * concurrency(space) * device::width<Element>;
     if (small || (!flat && size <= Fine::capacity<Element>)) return function(Fine{}, stream(Fine::capacity<Element>));
     function(Wide{}, stream(Wide::capacity<Element>));
   }

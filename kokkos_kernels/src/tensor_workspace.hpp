@@ -14,11 +14,10 @@
 
 namespace kq::detail {
 
-/// Programs of one launch: teams of share_lanes, one a multiprocessor (compute unit), so that all run at once on a
-/// device that has nothing else to do. (Kokkos counts 2048 threads a multiprocessor or fewer.)
+/// Programs of one launch: a team a multiprocessor, so that all run at once on a device that has nothing else to do.
 template <class ExecutionSpace>
 std::int64_t max_sharing(const ExecutionSpace& space) {
-  return on_host<ExecutionSpace> ? 1 : std::max<std::int64_t>(1, concurrency(space) / 2048);
+  return on_host<ExecutionSpace> ? 1 : multiprocessors(space);
 }
 
 /// Programs of the first of two launches: a whole device's worth of teams of 256, and no fewer on a host than keep its

@@ -324,15 +324,41 @@ KQ_FUNCTION float exchange(float value, [[maybe_unused]] int mask) {
 #endif
 }
 
-/// The greatest value among `Lanes` consecutive lanes (a power of two), in every one of them. Every lane of the wave
-/// calls this.
+/// A key for any float but NaN, in the order of the floats: negative ones in reverse below the others, -0 before +0.
+KQ_FUNCTION std::uint32_t ordered_key(float value) {
+  const std::uint32_t bits = float_bits(value);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+KQ_FUNCTION float ordered_value(std::uint32_t key) {
+  return bits_float((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
+}
+
+/// Whether a whole wave finds its greatest key in one instruction, and that.
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+inline constexpr bool has_wave_max = true;
+KQ_FUNCTION std::uint32_t wave_max(std::uint32_t key) {
+  return __reduce_max_sync(0xffffffffu, key);
+}
+#else
+inline constexpr bool has_wave_max = false;
+KQ_FUNCTION std::uint32_t wave_max(std::uint32_t key) {
+  return key;
+}
+#endif
+
+/// The greatest value, none of them NaN, among `Lanes` consecutive lanes (a power of two), in every one of them. Every
+/// lane of the wave calls this.
 template <int Lanes>
 KQ_FUNCTION float max_over_lanes(float value) {
   static_assert(Lanes <= 64 && (Lanes & (Lanes - 1)) == 0);
-  for (int mask = Lanes / 2; mask > 0; mask /= 2) {
-    value = max_number(value, exchange(value, mask));
+  if constexpr (has_wave_max && Lanes == wave_size) {
+    return ordered_value(wave_max(ordered_key(value)));
+  } else {
+    for (int mask = Lanes / 2; mask > 0; mask /= 2) {
+      value = max_number(value, exchange(value, mask));
+    }
+    return value;
   }
-  return value;
 }
 
 }  // namespace kq::device

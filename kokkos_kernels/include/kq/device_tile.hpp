@@ -15,14 +15,15 @@ namespace kq {
 
 /// How a device program is laid out: `Lanes` threads, each holding `Vectors` 16-byte vectors of a tile, or none where
 /// the tile stays in memory and is read again each time it is used. A program of more lanes than `sub_wave` is a team
-/// of its own; smaller ones share a team.
-template <int Lanes, int Vectors, int Resident = (Vectors >= 8 ? 512 : 1024)>
+/// of its own; smaller ones share a team. With `Aligned`, spans begin and end at whole vectors, of input and codes.
+template <int Lanes, int Vectors, bool Aligned = false, int Resident = (Vectors >= 8 ? 512 : 1024)>
 struct Shape {
   static constexpr int sub_wave = 32;
   static constexpr int shared_team = 256;
   static constexpr int lanes = Lanes;
   static constexpr int vectors = Vectors;
   static constexpr bool in_registers = Vectors > 0;
+  static constexpr bool aligned = Aligned;
   static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
   static constexpr int programs_per_team = team_size / Lanes;
   /// Teams a multiprocessor must be able to hold at once, which bounds a thread's registers: 64 of them for 1024
@@ -36,7 +37,7 @@ struct Shape {
 
 /// A span as vectors: those wholly inside it and aligned to 16 bytes are its body, what is left at both ends its edges.
 /// `Index` counts elements: 32 bits where the span is known to fit in registers.
-template <class Element, class Index>
+template <class Element, class Index, bool Aligned = false>
 struct VectorLayout {
   Index head;  ///< elements before the body
   Index body;  ///< vectors
@@ -45,11 +46,12 @@ struct VectorLayout {
   KQ_FUNCTION explicit VectorLayout(Span<const Element> span) {
     constexpr Index width = device::width<Element>;
     const auto size = static_cast<Index>(span.size);
-    const auto begin = static_cast<Index>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
+    const auto begin =
+        Aligned ? 0 : static_cast<Index>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
     head = begin == 0 ? 0 : width - begin;
     head = head < size ? head : size;
     body = static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size - head) / width);
-    tail = size - head - body * width;
+    tail = Aligned ? 0 : size - head - body * width;
   }
 
   KQ_FUNCTION Index vector_begin(Index vector) const { return head + vector * Index{device::width<Element>}; }
@@ -105,17 +107,18 @@ class DeviceTile {
  private:
   using Index = std::conditional_t<Shape::in_registers, std::int32_t, std::int64_t>;
   static constexpr int held_vectors = Shape::in_registers ? Shape::vectors : 1;
-  static constexpr int held_edges = (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
+  static constexpr int held_edges =
+      Shape::aligned ? 0 : (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
 
   KQ_FUNCTION device::Vector16 load(Index vector) const {
     return device::load16(span_.data + layout_.vector_begin(vector));
   }
 
   Span<const Element> span_;
-  VectorLayout<Element, Index> layout_;
+  VectorLayout<Element, Index, Shape::aligned> layout_;
   int lane_;
   device::Vector16 vectors_[held_vectors];
-  Element edges_[held_edges];
+  Element edges_[Shape::aligned ? 1 : held_edges];
 };
 
 }  // namespace kq

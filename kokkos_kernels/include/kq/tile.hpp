@@ -125,11 +125,12 @@ class DeviceProgram {
       // The waves of a team meet in scratch memory, where two slots take turns, so that one barrier is enough.
       constexpr int wave = device::wave_size;
       constexpr int waves = Shape::lanes / wave;
+      constexpr int lanes_that_compare = device::has_wave_max ? wave : waves;
       float* const slot = slots_ + (reductions_++ % 2) * (Shape::lanes / 32);
       const float of_wave = device::max_over_lanes<wave>(partial);
       if (lane_ % wave == 0) slot[lane_ / wave] = of_wave;
       team_.team_barrier();
-      return device::max_over_lanes<waves>(slot[lane_ % waves]);
+      return device::max_over_lanes<lanes_that_compare>(slot[lane_ % waves]);
     }
   }
 
@@ -240,7 +241,7 @@ class DeviceProgram {
 
   template <class Code, int Words>
   KQ_FUNCTION static void store_vector(Code* codes, const std::uint32_t (&words)[Words]) {
-    device::store_codes(codes, reinterpret_cast<std::uintptr_t>(codes) % (4 * Words) == 0, words);
+    device::store_codes(codes, Shape::aligned || reinterpret_cast<std::uintptr_t>(codes) % (4 * Words) == 0, words);
   }
 
   const Team& team_;
