@@ -147,7 +147,7 @@ struct TensorQuantize {
 template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
 void enqueue_twice(const ExecutionSpace& space, const Request& r, const Buffers& b, const ScaleOut& out) {
   using Code = typename Format::Code;
-  with_stream<Element, Code>(space, r, b, true, [&](auto shape, const Stream<Element, Code>& stream) {
+  with_stream<Element, Code>(space, r, b, true, true, [&](auto shape, const Stream<Element, Code>& stream) {
     const std::int64_t programs = std::min(stream.num_slices(), max_partials(space));
     float* const values = partials_of(space, b.workspace);
     const Partials partials{values, values + programs, programs};
@@ -168,17 +168,15 @@ void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers
     return enqueue_twice<Element, Format, Asymmetric>(space, r, b, out);
   }
   const Meeting meeting = meeting_of(space, b.workspace);
-  with_share_shape<ExecutionSpace, Element>(
-      size, meeting.capacity, [&](auto shape, std::int64_t programs, int scratch_vectors) {
-        launch<decltype(shape)>(space, "kq::dynamic_tensor",
-                                SharedTensor<Element, Format, Asymmetric>{{static_cast<const Element*>(b.input), size},
-                                                                          {static_cast<Code*>(b.codes), size},
-                                                                          meeting,
-                                                                          scratch_vectors,
-                                                                          out,
-                                                                          r.qmax},
-                                programs, size / programs, share_scratch<decltype(shape)>(scratch_vectors));
-      });
+  const Share share = share_of<Element>(size, meeting.capacity);
+  const SharedTensor<Element, Format, Asymmetric> kernel{{static_cast<const Element*>(b.input), size},
+                                                         {static_cast<Code*>(b.codes), size},
+                                                         meeting,
+                                                         share.scratch_vectors,
+                                                         out,
+                                                         r.qmax};
+  launch<Share::Shape>(space, "kq::dynamic_tensor", kernel, share.programs, size / share.programs,
+                       share.scratch_bytes());
 }
 
 }  // namespace

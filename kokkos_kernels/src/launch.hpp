@@ -26,21 +26,39 @@ std::int64_t concurrency([[maybe_unused]] const ExecutionSpace& space) {
 #endif
 }
 
-/// A team of device threads that runs one program, or a few small ones.
+/// A team of device threads that runs one program.
 template <class Kernel, class Shape, class Policy>
 struct DeviceTeam {
   Kernel kernel;
   std::int64_t num_programs;
 
   KOKKOS_FUNCTION void operator()(const typename Policy::member_type& team) const {
-    std::int64_t id = team.league_rank();
-    if constexpr (Shape::programs_per_team > 1) {
-      id = id * Shape::programs_per_team + static_cast<unsigned>(team.team_rank()) / Shape::lanes;
-      // Where the last team has lanes to spare they repeat the last program, so that no lane of a wave is missing when
-      // its lanes exchange values; they write what the others write.
-      if (id >= num_programs) id = num_programs - 1;
-    }
-    kernel(DeviceProgram<typename Policy::member_type, Shape>(team, id, num_programs));
+    kernel(DeviceProgram<typename Policy::member_type, Shape>(team, team.league_rank(), num_programs));
+  }
+};
+
+/// A part of a wave that runs one program: what is left of a team where there is nothing to wait for.
+class WavePart {
+ public:
+  KQ_FUNCTION explicit WavePart(int rank) : rank_(rank) {}
+  KQ_FUNCTION int team_rank() const { return rank_; }
+
+ private:
+  int rank_;
+};
+
+/// Device threads that run programs of a few lanes each, one after the other. Teams would cost more than they give.
+template <class Kernel, class Shape>
+struct DeviceLanes {
+  Kernel kernel;
+  std::int64_t num_programs;
+
+  KOKKOS_FUNCTION void operator()(std::int64_t thread) const {
+    // Threads to spare in the last wave repeat the last program, so that no lane is missing when its lanes exchange
+    // values; they write what the others write.
+    const std::int64_t id = thread / Shape::lanes;
+    const WavePart lanes(static_cast<int>(thread % Shape::lanes));
+    kernel(DeviceProgram<WavePart, Shape>(lanes, id < num_programs ? id : num_programs - 1, num_programs));
   }
 };
 
@@ -74,13 +92,18 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
     const std::int64_t league = (num_programs + per_team - 1) / per_team;
     Kokkos::parallel_for(name, Policy(space, static_cast<int>(league), 1),
                          HostTeam<Kernel, Policy>{kernel, num_programs, per_team});
+  } else if constexpr (!Shape::is_team) {
+    using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>,
+                                       Kokkos::LaunchBounds<Shape::team_size, Shape::min_teams>>;
+    constexpr std::int64_t largest_wave = 64;
+    const std::int64_t threads = (num_programs * Shape::lanes + largest_wave - 1) / largest_wave * largest_wave;
+    Kokkos::parallel_for(name, Policy(space, 0, threads), DeviceLanes<Kernel, Shape>{kernel, num_programs});
   } else {
     using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, Shape::min_teams>>;
     using Team = DeviceTeam<Kernel, Shape, Policy>;
     const int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes + share_bytes;
-    const std::int64_t league = (num_programs + Shape::programs_per_team - 1) / Shape::programs_per_team;
-    Policy policy(space, static_cast<int>(league), Shape::team_size);
-    if (scratch > 0) policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
+    Policy policy(space, static_cast<int>(num_programs), Shape::team_size);
+    policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
     Kokkos::parallel_for(name, policy, Team{kernel, num_programs});
   }
 }
@@ -101,11 +124,9 @@ void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused
     function(Shape<1, 0>{});
   } else {
     const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
-    const bool few = rows <= multiprocessors(space);
     if (vectors <= 32) return function(Shape<32, 1>{});
     if (vectors <= 128) return function(Shape<32, 4>{});
-    if (few && vectors <= 512) return function(Shape<512, 1>{});
-    if (few && vectors <= 1024) return function(Shape<1024, 1>{});
+    if (rows <= multiprocessors(space) && vectors <= 512) return function(Shape<256, 2>{});
     if (vectors <= 256) return function(Shape<64, 4>{});
     if (vectors <= 512) return function(Shape<128, 4>{});
     if (vectors <= 1024) return function(Shape<256, 4>{});
@@ -174,39 +195,37 @@ bool fits_one_launch(std::int64_t size) {
   return !on_host<ExecutionSpace> || size <= host_grain;
 }
 
-/// Calls function(Shape{}, programs, scratch_vectors) for such a launch of at most `max_programs`. One program where it
-/// holds the tensor in four vectors a lane; else as many as have work.
-template <class ExecutionSpace, class Element, class Function>
-void with_share_shape(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, const Function& function) {
-  if constexpr (on_host<ExecutionSpace>) {
-    function(Shape<1, 0>{}, 1, 0);
-  } else {
-    constexpr int lanes = 512;
-    using Small = Shape<lanes, 1, false, lanes>;
-    using Middle = Shape<lanes, 4, false, lanes>;
-    using Large = Shape<lanes, 12, false, lanes>;
-    const std::int64_t vectors = size / device::width<Element>;
-    const bool alone = vectors <= Middle::vectors * lanes;
-    const std::int64_t programs = alone ? 1 : std::min(max_programs, (vectors + lanes - 1) / lanes);
-    const std::int64_t a_lane = (vectors + programs * lanes - 1) / (programs * lanes);
-    if (a_lane <= Small::vectors) return function(Small{}, programs, 0);
-    if (a_lane <= Middle::vectors) return function(Middle{}, programs, 0);
-    function(Large{}, programs, static_cast<int>(std::clamp<std::int64_t>(a_lane - Large::vectors, 0, 5)));
-  }
-}
+/// One program of such a launch: teams of which four run on a multiprocessor at once, each with as much scratch memory
+/// as Kokkos gives a team of the 48 KiB that every device has.
+struct Share {
+  static constexpr int lanes = 256;
+  static constexpr int teams_at_once = 4;
+  static constexpr int max_scratch_vectors = 10;
+  using Shape = kq::Shape<lanes, 0>;
 
-/// Scratch memory for the vectors of a share; five a lane of 512 are 40 KiB, of the 48 KiB that Kokkos gives a team.
-template <class Shape>
-constexpr int share_scratch(int vectors) {
-  return vectors * Shape::lanes * int{sizeof(device::Vector16)};
+  std::int64_t programs;
+  int scratch_vectors;
+
+  int scratch_bytes() const { return scratch_vectors * lanes * int{sizeof(device::Vector16)}; }
+};
+
+/// The launch for a tensor of `size` elements by at most `max_programs`: one program where four vectors a lane hold it,
+/// else as many as have work.
+template <class Element>
+Share share_of(std::int64_t size, std::int64_t max_programs) {
+  const std::int64_t rows = size / device::width<Element> / Share::lanes + 1;
+  const std::int64_t programs = rows <= 4 ? 1 : std::min(max_programs, rows);
+  const std::int64_t a_lane = (rows + programs - 1) / programs;
+  return {programs, static_cast<int>(std::min<std::int64_t>(a_lane, Share::max_scratch_vectors))};
 }
 
 /// Calls function(Shape{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
 /// the row, a contiguous tensor is one long row. A device program holds four vectors a lane, so that as many loads are
-/// in flight; short rows and small tensors are cut finer, so that every multiprocessor has a part.
+/// in flight; a small tensor is cut finer, so that every multiprocessor has a part. Programs that each find a value for
+/// many slices (`reduces`) are teams.
 template <class Element, class Code, class ExecutionSpace, class Buffers, class Function>
 void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
-                 const Function& function) {
+                 [[maybe_unused]] bool reduces, const Function& function) {
   const bool flat = whole && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
   const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
@@ -220,13 +239,11 @@ void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{}, stream(host_grain));
   } else {
-    using Short = Shape<32, 4>;
-    using Fine = Shape<256, 1>;
-    using Wide = Shape<256, 4>;
-    if (!flat && size <= Short::capacity<Element>) return function(Short{}, stream(Short::capacity<Element>));
     const bool small = rows * size <= 2 * concurrency(space) * device::width<Element>;
-    if (small || (!flat && size <= Fine::capacity<Element>)) return function(Fine{}, stream(Fine::capacity<Element>));
-    function(Wide{}, stream(Wide::capacity<Element>));
+    const auto with = [&](auto shape) { function(shape, stream(shape.template capacity<Element>)); };
+    if (reduces) return small ? with(Shape<256, 1>{}) : with(Shape<256, 4>{});
+    if (small) return with(Shape<32, 1>{});
+    with(Shape<32, 4>{});
   }
 }
 

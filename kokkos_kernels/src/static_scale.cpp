@@ -66,7 +66,7 @@ void enqueue_static(const ExecutionSpace& space, const Request& r, const Buffers
   using Code = typename Format::Code;
   const auto* const scales = static_cast<const float*>(b.scales);
   const bool whole = r.granularity == Granularity::tensor;
-  with_stream<Element, Code>(space, r, b, whole, [&](auto shape, const Stream<Element, Code>& stream) {
+  with_stream<Element, Code>(space, r, b, whole, false, [&](auto shape, const Stream<Element, Code>& stream) {
     using ProgramShape = decltype(shape);
     if (r.granularity == Granularity::channel) {
       launch<ProgramShape>(space, "kq::static_channel",

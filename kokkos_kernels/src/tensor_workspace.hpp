@@ -14,10 +14,10 @@
 
 namespace kq::detail {
 
-/// Programs of one launch: a team a multiprocessor, so that all run at once on a device that has nothing else to do.
+/// Programs of one launch: as many as run at once on a device that has nothing else to do.
 template <class ExecutionSpace>
 std::int64_t max_sharing(const ExecutionSpace& space) {
-  return on_host<ExecutionSpace> ? 1 : multiprocessors(space);
+  return on_host<ExecutionSpace> ? 1 : Share::teams_at_once * multiprocessors(space);
 }
 
 /// Programs of the first of two launches: a whole device's worth of teams of 256, and no fewer on a host than keep its

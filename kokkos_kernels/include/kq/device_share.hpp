@@ -5,8 +5,8 @@
 /// A tensor that all programs of one launch hold together, and how they agree on its extremes.
 ///
 /// Quantizing with a scale that is found in the same tensor needs every element twice. A launch that fills the device
-/// once can keep a good part of the tensor where it is between the two: in scratch memory and in registers. What it
-/// cannot keep it reads again, most recent first, so that the cache still has much of it.
+/// once can keep a good part of the tensor in scratch memory between the two. What it cannot keep it reads again, most
+/// recent first, so that the cache still has much of it.
 ///
 /// In between, each program publishes its part's extremes in a slot of the meeting and reads everybody else's. A
 /// program whose fellow does not show up in time finds that one's extremes itself: no program depends on another being
@@ -84,8 +84,8 @@ class Attendance {
   std::uint32_t launch_;
 };
 
-/// A device program's share of a tensor. Vectors are dealt to the programs in turns, a row of lanes at a time. Of a
-/// lane's vectors the first `scratch_vectors` go to scratch memory and the next Shape::vectors stay in registers.
+/// A device program's share of a tensor. Vectors are dealt to the programs in turns, a row of lanes at a time. The
+/// first `scratch_vectors` of each lane's stay in scratch memory.
 template <class Element, class Shape>
 class DeviceShare {
  public:
@@ -100,9 +100,9 @@ class DeviceShare {
         first_edge_(id == 0 ? lane : 2 * width) {
     const Layout layout(span);
     const std::int64_t first = id * Shape::lanes + lane;
-    const std::int64_t rows = count * Shape::lanes;
+    const std::int64_t rows = (layout.body - first + Shape::lanes - 1) / Shape::lanes;  // as one program would have
     begin_ = layout.vector_begin(first);
-    count_ = first < layout.body ? static_cast<int>(device::divide(layout.body - first + rows - 1, rows)) : 0;
+    count_ = first >= layout.body ? 0 : static_cast<int>(count == 1 ? rows : device::divide(rows + count - 1, count));
   }
 
   KQ_FUNCTION const Attendance& meeting() const { return meeting_; }
@@ -110,40 +110,27 @@ class DeviceShare {
   /// The first pass: reads this lane's vectors and edges and keeps what it can.
   template <class VectorFunction, class EdgeFunction>
   KQ_FUNCTION void read(const VectorFunction& on_vector, const EdgeFunction& on_edge) {
-    read_batches<8>(0, in_scratch(), [&](int n, const device::Vector16& v) {
+    read_batches(0, in_scratch(), [&](int n, const device::Vector16& v) {
       scratch_[n * Shape::lanes] = v;
       on_vector(v);
     });
-    KQ_UNROLL
-    for (int n = 0; n < Shape::vectors; ++n) {
-      if (scratch_vectors_ + n < count_) held_[n] = load(scratch_vectors_ + n);
-    }
-    KQ_UNROLL
-    for (int n = 0; n < Shape::vectors; ++n) {
-      if (scratch_vectors_ + n < count_) on_vector(held_[n]);
-    }
-    read_batches<6>(scratch_vectors_ + Shape::vectors, count_, [&](int, const device::Vector16& v) { on_vector(v); });
+    read_batches(scratch_vectors_, count_, [&](int, const device::Vector16& v) { on_vector(v); });
     for_each_edge(first_edge_, [&](Element x, std::int64_t) { on_edge(x); });
   }
 
   /// The second: `vector(v, i)` for a vector that begins at element i, `edge(x, i)` for a single element.
   template <class VectorFunction, class EdgeFunction>
   KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
-    const int rest = scratch_vectors_ + Shape::vectors;
-    for (int last = count_ - 1; last >= rest; last -= batch) {
+    for (int last = count_ - 1; last >= scratch_vectors_; last -= batch) {
       device::Vector16 vectors[batch];
       KQ_UNROLL
       for (int n = 0; n < batch; ++n) {
-        if (last - n >= rest) vectors[n] = load(last - n);
+        if (last - n >= scratch_vectors_) vectors[n] = load(last - n);
       }
       KQ_UNROLL
       for (int n = 0; n < batch; ++n) {
-        if (last - n >= rest) on_vector(vectors[n], begin(last - n));
+        if (last - n >= scratch_vectors_) on_vector(vectors[n], begin(last - n));
       }
-    }
-    KQ_UNROLL
-    for (int n = 0; n < Shape::vectors; ++n) {
-      if (scratch_vectors_ + n < count_) on_vector(held_[n], begin(scratch_vectors_ + n));
     }
     for (int n = 0; n < in_scratch(); ++n) {
       on_vector(scratch_[n * Shape::lanes], begin(n));
@@ -169,23 +156,23 @@ class DeviceShare {
  private:
   using Layout = VectorLayout<Element, std::int64_t>;
   static constexpr int width = device::width<Element>;
-  static constexpr int batch = 4;  ///< vectors in flight while a lane writes codes
+  static constexpr int batch = 4;  ///< vectors that a lane has in flight
 
   KQ_FUNCTION int in_scratch() const { return count_ < scratch_vectors_ ? count_ : scratch_vectors_; }
   KQ_FUNCTION std::int64_t begin(int n) const { return begin_ + n * step_; }
   KQ_FUNCTION device::Vector16 load(int n) const { return device::load16(span_.data + begin(n)); }
 
-  /// function(n, vector) for this lane's vectors [from, to), with `read_batch` of them in flight.
-  template <int read_batch, class Function>
+  /// function(n, vector) for this lane's vectors [from, to), a batch of them in flight.
+  template <class Function>
   KQ_FUNCTION void read_batches(int from, int to, const Function& function) const {
-    for (int base = from; base < to; base += read_batch) {
-      device::Vector16 vectors[read_batch];
+    for (int base = from; base < to; base += batch) {
+      device::Vector16 vectors[batch];
       KQ_UNROLL
-      for (int n = 0; n < read_batch; ++n) {
+      for (int n = 0; n < batch; ++n) {
         if (base + n < to) vectors[n] = load(base + n);
       }
       KQ_UNROLL
-      for (int n = 0; n < read_batch; ++n) {
+      for (int n = 0; n < batch; ++n) {
         if (base + n < to) function(base + n, vectors[n]);
       }
     }
@@ -209,7 +196,6 @@ class DeviceShare {
   device::Vector16* scratch_;
   int scratch_vectors_;
   int first_edge_;
-  device::Vector16 held_[Shape::vectors];
 };
 
 }  // namespace kq

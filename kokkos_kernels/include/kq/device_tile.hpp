@@ -25,7 +25,7 @@ struct Shape {
   static constexpr bool in_registers = Vectors > 0;
   static constexpr bool aligned = Aligned;
   static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
-  static constexpr int programs_per_team = team_size / Lanes;
+  static constexpr bool is_team = Lanes > sub_wave;
   /// Teams a multiprocessor must be able to hold at once, which bounds a thread's registers: 64 of them for 1024
   /// resident threads, 128 for the 512 that suit a tile which takes 32 itself.
   static constexpr int min_teams = Resident / team_size;

@@ -51,7 +51,7 @@ class DeviceProgram {
   }
 
   /// Team scratch memory that a program needs.
-  static constexpr int scratch_bytes = Shape::programs_per_team > 1 ? 0 : 2 * Shape::lanes / 32 * int{sizeof(float)};
+  static constexpr int scratch_bytes = !Shape::is_team ? 0 : 2 * Shape::lanes / 32 * int{sizeof(float)};
 
   KQ_FUNCTION std::int64_t id() const { return id_; }        ///< which program this is
   KQ_FUNCTION std::int64_t count() const { return count_; }  ///< of how many
@@ -119,7 +119,7 @@ class DeviceProgram {
 
   /// The greatest of a partial value over the whole program.
   KQ_FUNCTION float max(float partial) const {
-    if constexpr (Shape::programs_per_team > 1) {
+    if constexpr (!Shape::is_team) {
       return device::max_over_lanes<Shape::lanes>(partial);
     } else {
       // The waves of a team meet in scratch memory, where two slots take turns, so that one barrier is enough.
