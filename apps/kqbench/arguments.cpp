@@ -52,42 +52,36 @@ CLI::Option* add_value(CLI::App& command, const char* name, std::optional<std::s
   return command.add_option(name, value, help)->type_name(type);
 }
 
+constexpr const char* what = "What is quantized";
+
 }  // namespace
 
-void SweepArguments::add_to(CLI::App& command, bool defaults_to_all) {
-  const auto standard = [defaults_to_all](const char* of_run) {
-    return fmt::format(" [{}]", defaults_to_all ? "all" : of_run);
-  };
-  const char* const what = "What is quantized";
-  add_list(command, "--num-tokens", num_tokens_,
-           "Rows" + (defaults_to_all ? std::string(" [ragged sizes]") : standard("4096")), "LIST")
+void SchemeArguments::add_to(CLI::App& command, Use use) {
+  const bool all = use == Use::verify;
+  const auto standard = [all](const char* usual) { return fmt::format(" [{}]", all ? "all" : usual); };
+  const char* const names = use == Use::quantize ? "NAME" : "LIST";
+  add_list(command, "--dtype", dtype_,
+           "Input elements: half, bfloat16, float" +
+               (use == Use::quantize ? " [the file's; bfloat16 also where it has uint16]" : standard("half")),
+           names)
       ->group(what);
-  add_list(command, "--hidden-size", hidden_size_,
-           "Columns" + (defaults_to_all ? std::string(" [ragged sizes]") : standard("8192")), "LIST")
-      ->group(what);
-  add_list(command, "--dtype", dtype_, "Input elements: half, bfloat16, float" + standard("half"), "LIST")->group(what);
   add_list(
       command, "--quant-dtype", quant_dtype_,
       "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz" + standard("int8"),
-      "LIST")
-      ->group(what);
-  add_value(command, "--seed", seed_, "Of the random input [0]", "N")->group(what);
-  add_value(command, "--input-stride", input_stride_, "Elements from one input row to the next [the hidden size]", "N")
+      names)
       ->group(what);
 
   const char* const how = "How";
   add_list(command, "--granularity", granularity_,
            "What shares a scale: tensor, token, channel, group:G (G elements of a row)" +
                standard("token for dynamic int8, else tensor"),
-           "LIST")
+           names)
       ->group(how);
   command
       .add_flag("--static-scale", static_scale_,
-                defaults_to_all ? "Schemes whose scale is given only" : "The scale is given, not computed")
+                all ? "Schemes whose scale is given only" : "The scale is given, not computed")
       ->group(how);
-  command
-      .add_flag("--asymmetric", asymmetric_,
-                defaults_to_all ? "Schemes with a zero point only" : "With a zero point (int8)")
+  command.add_flag("--asymmetric", asymmetric_, all ? "Schemes with a zero point only" : "With a zero point (int8)")
       ->group(how);
   add_value(command, "--scale", scale_, "Every static scale [those that just hold the input]", "X")->group(how);
   add_value(command, "--zero-point", zero_point_, "Every static zero point [those that suit the input]", "N")
@@ -103,10 +97,8 @@ void SweepArguments::add_to(CLI::App& command, bool defaults_to_all) {
       ->group(how);
 }
 
-Sweep SweepArguments::sweep() const {
+Sweep SchemeArguments::sweep() const {
   Sweep sweep;
-  sweep.num_tokens = parse_sizes("--num-tokens", num_tokens_);
-  sweep.hidden_sizes = parse_sizes("--hidden-size", hidden_size_);
   sweep.formats = parse_names<kq::Format>("--quant-dtype", quant_dtype_, kq::parse_format,
                                           "int8, fp8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz or fp8_e5m2fnuz");
   sweep.elements = parse_names<kq::Element>("--dtype", dtype_, kq::parse_element, "half, bfloat16 or float");
@@ -124,11 +116,10 @@ Sweep SweepArguments::sweep() const {
                                   "float, ue8m0_float or ue8m0");
   sweep.scale_layout =
       parse_name("--scale-layout", scale_layout_, kq::ScaleLayout::row, kq::parse_scale_layout, "row or column");
-  if (input_stride_) sweep.input_stride = parse_integer("--input-stride", *input_stride_, 1);
   return sweep;
 }
 
-GivenScale SweepArguments::given_scale(const Sweep& sweep) const {
+GivenScale SchemeArguments::given_scale(const Sweep& sweep) const {
   GivenScale given;
   if (scale_) {
     if (!sweep.static_scale) throw UsageError("--scale: a dynamic scale is computed; add --static-scale");
@@ -142,6 +133,26 @@ GivenScale SweepArguments::given_scale(const Sweep& sweep) const {
     given.zero_point = static_cast<std::int32_t>(parse_integer("--zero-point", *zero_point_, INT32_MIN, INT32_MAX));
   }
   return given;
+}
+
+void SweepArguments::add_to(CLI::App& command, Use use) {
+  const auto standard = [use](const char* usual) {
+    return fmt::format(" [{}]", use == Use::verify ? "ragged sizes" : usual);
+  };
+  add_list(command, "--num-tokens", num_tokens_, "Rows" + standard("4096"), "LIST")->group(what);
+  add_list(command, "--hidden-size", hidden_size_, "Columns" + standard("8192"), "LIST")->group(what);
+  scheme_.add_to(command, use);
+  add_value(command, "--seed", seed_, "Of the random input [0]", "N")->group(what);
+  add_value(command, "--input-stride", input_stride_, "Elements from one input row to the next [the hidden size]", "N")
+      ->group(what);
+}
+
+Sweep SweepArguments::sweep() const {
+  Sweep sweep = scheme_.sweep();
+  sweep.num_tokens = parse_sizes("--num-tokens", num_tokens_);
+  sweep.hidden_sizes = parse_sizes("--hidden-size", hidden_size_);
+  if (input_stride_) sweep.input_stride = parse_integer("--input-stride", *input_stride_, 1);
+  return sweep;
 }
 
 std::uint64_t SweepArguments::seed() const {

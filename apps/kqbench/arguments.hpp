@@ -19,22 +19,38 @@ class App;
 
 namespace kqbench {
 
-/// What to quantize, and how.
-class SweepArguments {
- public:
-  /// Defaults, which only the help shows, are those of `run`, or "all" for `verify`.
-  void add_to(CLI::App& command, bool defaults_to_all);
+/// Which subcommand the options are for. The help shows its defaults.
+enum class Use { run, verify, quantize };
 
-  /// Lists that were not given are empty.
+/// From what to what to quantize, and how.
+class SchemeArguments {
+ public:
+  void add_to(CLI::App& command, Use use);
+
+  /// Without shapes. Lists that were not given are empty.
   Sweep sweep() const;
   GivenScale given_scale(const Sweep& sweep) const;
+
+ private:
+  std::vector<std::string> quant_dtype_, dtype_, granularity_;
+  bool static_scale_ = false;
+  bool asymmetric_ = false;
+  std::optional<std::string> scale_, zero_point_, scale_ub_, qmax_, scale_format_, scale_layout_;
+};
+
+/// The same with shapes and random numbers.
+class SweepArguments {
+ public:
+  void add_to(CLI::App& command, Use use);
+
+  Sweep sweep() const;
+  GivenScale given_scale(const Sweep& sweep) const { return scheme_.given_scale(sweep); }
   std::uint64_t seed() const;
 
  private:
-  std::vector<std::string> num_tokens_, hidden_size_, quant_dtype_, dtype_, granularity_;
-  bool static_scale_ = false;
-  bool asymmetric_ = false;
-  std::optional<std::string> scale_, zero_point_, scale_ub_, qmax_, scale_format_, scale_layout_, input_stride_, seed_;
+  SchemeArguments scheme_;
+  std::vector<std::string> num_tokens_, hidden_size_;
+  std::optional<std::string> input_stride_, seed_;
 };
 
 /// Where to do it, and by whom.

@@ -32,12 +32,8 @@ InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {
   fixed_by_file(!sweep.num_tokens.empty(), "--num-tokens");
   fixed_by_file(!sweep.hidden_sizes.empty(), "--hidden-size");
   fixed_by_file(sweep.input_stride != 0, "--input-stride");
-  if (sweep.elements.size() > 1)
-    throw UsageError("--dtype: the tensor of --input has one element type; give one or none");
 
-  std::optional<kq::Element> wanted;
-  if (!sweep.elements.empty()) wanted = sweep.elements.front();
-  InputTensor tensor = load_input(*input_, tensor_.value_or(""), wanted);
+  InputTensor tensor = load_input(*input_, tensor_.value_or(""), single_element(sweep));
   sweep.elements = {tensor.element};
   sweep.num_tokens = {tensor.num_tokens};
   sweep.hidden_sizes = {tensor.hidden_size};

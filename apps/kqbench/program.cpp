@@ -64,6 +64,7 @@ int parse_and_run(const std::vector<std::string>& all) {
   add_run(program, command_line_text(all), chosen);
   add_verify(program, chosen);
   add_list(program, chosen);
+  add_quantize(program, chosen);
 
   std::vector<std::string> arguments = with_subcommand({all.begin() + 1, all.end()});
   require_known_subcommand(program, arguments.front());

@@ -66,7 +66,7 @@ void understand_measurement(const RunArguments& arguments, RunPlan& plan) {
 }  // namespace
 
 void RunArguments::add_to(CLI::App& command) {
-  sweep.add_to(command, false);
+  sweep.add_to(command, Use::run);
   input.add_to(command);
   device.add_to(command, "kokkos,native");
 

@@ -12,11 +12,6 @@
 namespace kqbench {
 namespace {
 
-GranularityChoice usual_granularity(kq::Format format, bool static_scale) {
-  const bool token = format == kq::Format::int8 && !static_scale;
-  return {token ? kq::Granularity::token : kq::Granularity::tensor, 0};
-}
-
 /// A reason to leave out combinations, the first of them, and how many there are.
 struct Reason {
   std::string text;
@@ -29,6 +24,33 @@ void count(std::vector<Reason>& reasons, const kq::Request& request, const kq::I
   auto reason = std::find_if(reasons.begin(), reasons.end(), [&](const Reason& r) { return r.text == text; });
   if (reason == reasons.end()) reason = reasons.insert(reasons.end(), {text, describe(request), 0});
   ++reason->combinations;
+}
+
+GranularityChoice usual_granularity(kq::Format format, bool static_scale) {
+  const bool token = format == kq::Format::int8 && !static_scale;
+  return {token ? kq::Granularity::token : kq::Granularity::tensor, 0};
+}
+
+/// A request without element and shape.
+kq::Request scheme_of(const Sweep& sweep, kq::Format format, const GranularityChoice& granularity) {
+  kq::Request request;
+  request.format = format;
+  request.granularity = granularity.granularity;
+  request.group_size = granularity.group_size;
+  request.static_scale = sweep.static_scale;
+  request.asymmetric = sweep.asymmetric;
+  request.scale_format = sweep.scale_format;
+  request.scale_layout = sweep.scale_layout;
+  request.qmax = sweep.qmax.value_or(0.0f);
+  if (sweep.scale_ub) request.scale_ub = *sweep.scale_ub;
+  return request;
+}
+
+/// The item of a list, if it has one. Throws UsageError if it has several.
+template <class Item>
+std::optional<Item> only_item(const char* option, const std::vector<Item>& items) {
+  if (items.size() > 1) throw UsageError(fmt::format("{}: takes one value here, not {}", option, items.size()));
+  return items.empty() ? std::nullopt : std::optional(items.front());
 }
 
 }  // namespace
@@ -56,6 +78,16 @@ std::string describe(const kq::Request& request) {
                      kq::to_string(request.element), request.num_tokens, request.hidden_size);
 }
 
+kq::Request single_scheme(const Sweep& sweep) {
+  const kq::Format format = only_item("--quant-dtype", sweep.formats).value_or(kq::Format::int8);
+  const GranularityChoice usual = usual_granularity(format, sweep.static_scale);
+  return scheme_of(sweep, format, only_item("--granularity", sweep.granularities).value_or(usual));
+}
+
+std::optional<kq::Element> single_element(const Sweep& sweep) {
+  return only_item("--dtype", sweep.elements);
+}
+
 SweepPlan plan_sweep(const Sweep& sweep) {
   SweepPlan plan;
   std::vector<Reason> reasons;
@@ -80,18 +112,9 @@ SweepPlan plan_sweep(const Sweep& sweep) {
     if (granularities.empty()) granularities.push_back(usual_granularity(format, sweep.static_scale));
     for (const GranularityChoice& choice : granularities) {
       for (const kq::Element element : sweep.elements) {
-        kq::Request request;
+        kq::Request request = scheme_of(sweep, format, choice);
         request.element = element;
-        request.format = format;
-        request.granularity = choice.granularity;
-        request.group_size = choice.group_size;
-        request.static_scale = sweep.static_scale;
-        request.asymmetric = sweep.asymmetric;
-        request.scale_format = sweep.scale_format;
-        request.scale_layout = sweep.scale_layout;
         request.input_stride = sweep.input_stride;
-        request.qmax = sweep.qmax.value_or(0.0f);
-        if (sweep.scale_ub) request.scale_ub = *sweep.scale_ub;
         with_shapes(request);
       }
     }

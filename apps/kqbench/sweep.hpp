@@ -38,6 +38,11 @@ struct Sweep {
   std::int64_t input_stride = 0;
 };
 
+/// Where a file brings the shape with it, the lists have one item or none: the scheme that they describe, a request
+/// without element and shape; and the element type, if there is one. Each throws UsageError for a list of several.
+kq::Request single_scheme(const Sweep& sweep);
+std::optional<kq::Element> single_element(const Sweep& sweep);
+
 struct SweepPlan {
   std::vector<kq::Request> requests;  ///< valid, in the order of the lists, shapes innermost
   std::vector<std::string> left_out;  ///< one line for each reason why combinations are not among them

@@ -162,7 +162,7 @@ int run(const VerifyArguments& arguments) {
 void add_verify(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand("verify", "Compare every implementation with the reference, bit for bit");
   auto arguments = std::make_shared<VerifyArguments>();
-  arguments->sweep.add_to(*command, true);
+  arguments->sweep.add_to(*command, Use::verify);
   arguments->input.add_to(*command);
   arguments->device.add_to(*command, "kokkos,native");
   const char* const output = "Output";

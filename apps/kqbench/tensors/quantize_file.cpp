@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
+#include "apps/kqbench/sweep.hpp"
 #include "apps/kqbench/tensors/block_quantizer.hpp"
 #include "apps/kqbench/tensors/quantized_file.hpp"
 #include "apps/kqbench/tensors/tensor_file.hpp"
@@ -32,7 +32,7 @@ PlannedTensor plan_tensor(const QuantizeJob& job, const TensorFile& file, const 
   request.input_stride = 0;
   request.codes_stride = 0;
   if (const auto invalid = kq::validate(request)) {
-    throw UsageError(fmt::format("{}: {}", invalid->field, invalid->reason));
+    throw UsageError(fmt::format("{}: {}", option_of_field(invalid->field), invalid->reason));
   }
   request = kq::resolved(request);
   if (const auto refusal = implementation.refusal(request)) {

@@ -21,6 +21,8 @@ struct ErrorReport {
   /// Finite inputs whose y is not finite, as under the infinite scale that an infinite neighbour makes. If there is
   /// one, max_error and rmse are infinity and sqnr_db is minus infinity.
   std::int64_t lost = 0;
+
+  bool operator==(const ErrorReport&) const = default;
 };
 
 /// Adds up the errors of a tensor, in one piece or block of rows by block of rows.

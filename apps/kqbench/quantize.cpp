@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// \file
+/// `kqbench quantize`: a file of tensors in, a file of codes and scales out, and how far one is from the other.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+
+#include "apps/kqbench/arguments.hpp"
+#include "apps/kqbench/devices.hpp"
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/in_quotes.hpp"
+#include "apps/kqbench/interrupt.hpp"
+#include "apps/kqbench/notice.hpp"
+#include "apps/kqbench/subcommands.hpp"
+#include "apps/kqbench/tensors/quantize_file.hpp"
+
+namespace kqbench {
+namespace {
+
+struct QuantizeArguments {
+  std::string input;
+  std::string output;
+  std::string tensor;
+  SchemeArguments scheme;
+  DeviceArguments device;
+  bool dequantize = false;
+  bool quiet = false;
+};
+
+QuantizeJob understand(const QuantizeArguments& arguments) {
+  const Sweep sweep = arguments.scheme.sweep();
+  QuantizeJob job;
+  job.input = arguments.input;
+  job.output = arguments.output;
+  job.tensor = arguments.tensor;
+  job.element = single_element(sweep);
+  job.scheme = single_scheme(sweep);
+  job.given = arguments.scheme.given_scale(sweep);
+  job.read_back = arguments.dequantize;
+  if (arguments.device.implementations().size() > 1) throw UsageError("--impl: takes one value here");
+  return job;
+}
+
+bool reads_back_the_same(const QuantizedTensor& tensor) {
+  return !tensor.error_again || *tensor.error_again == tensor.error;
+}
+
+/// One line: what was made of what, how well, and how fast.
+std::string line_about(const QuantizedTensor& tensor) {
+  const kq::ErrorReport& error = tensor.error;
+  std::string line = tensor.name.empty() ? "" : in_quotes(tensor.name) + ": ";
+  line += fmt::format("[{}] {} to {} {}: max error {:.6g}, RMSE {:.6g}, SQNR {:.6g} dB", fmt::join(tensor.shape, ", "),
+                      kq::to_string(tensor.request.element), kq::operation_name(tensor.request),
+                      kq::to_string(tensor.request.format), error.max_error, error.rmse, error.sqnr_db);
+  if (error.not_finite > 0) line += fmt::format(", {} inputs not finite", error.not_finite);
+  if (error.lost > 0) line += fmt::format(", {} finite inputs lost", error.lost);
+  if (tensor.error_again && reads_back_the_same(tensor)) line += ", the same read back";
+  return line + fmt::format("; {:.3f} us", tensor.microseconds);
+}
+
+/// "3 tensors left out, not being floats in two dimensions: 'a', 'b', ..."
+std::string line_about_skipped(const std::vector<std::string>& skipped) {
+  constexpr std::size_t shown = 5;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::min(shown, skipped.size()); ++i) {
+    names.push_back(in_quotes(skipped[i]));
+  }
+  if (skipped.size() > shown) names.push_back("...");
+  return fmt::format("{} tensor{} left out, not being floats in two dimensions: {}", skipped.size(),
+                     skipped.size() == 1 ? "" : "s", fmt::join(names, ", "));
+}
+
+void print(const QuantizeResult& result) {
+  for (const QuantizedTensor& tensor : result.tensors) {
+    fmt::print("{}\n", line_about(tensor));
+  }
+  if (!result.skipped.empty()) fmt::print("{}\n", line_about_skipped(result.skipped));
+  for (const std::filesystem::path& file : result.files) {
+    fmt::print("written: {}\n", in_quotes(file.native()));
+  }
+}
+
+int run(const QuantizeArguments& arguments) {
+  const QuantizeJob job = understand(arguments);
+  const std::unique_ptr<Device> device =
+      open_device(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
+  const std::vector<Implementation*> implementations =
+      choose_implementations(*device, arguments.device.implementations(), {"kokkos", "native"});
+  catch_interrupts();
+  const QuantizeResult result = quantize_file(job, *device, *implementations.front(), interrupted);
+  if (!arguments.quiet) print(result);
+  int status = exit_done;
+  for (const QuantizedTensor& tensor : result.tensors) {
+    if (reads_back_the_same(tensor)) continue;
+    notice(fmt::format("{}: read back, {} has another error than before it was written; check the disk",
+                       in_quotes(arguments.output), tensor.name.empty() ? "the tensor" : in_quotes(tensor.name)));
+    status = exit_wrong;
+  }
+  if (!result.interrupted) return status;
+  notice(result.files.empty() ? "interrupted; nothing was written" : "interrupted before all was read back");
+  return exit_interrupted;
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& program, Action& chosen) {
+  CLI::App* command = program.add_subcommand("quantize", "Quantize the tensors of a file");
+  auto arguments = std::make_shared<QuantizeArguments>();
+  command->add_option("IN", arguments->input, "A .npy or .safetensors file")->required()->type_name("");
+  command
+      ->add_option("-o,--output", arguments->output,
+                   "Where the codes go: NAME.npy with NAME.scale.npy beside it, or a .safetensors file")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--tensor", arguments->tensor, "Which tensor of a .safetensors file [all in two dimensions]")
+      ->type_name("NAME")
+      ->group("What is quantized");
+  arguments->scheme.add_to(*command, Use::quantize);
+  arguments->device.add_to(*command, "kokkos, else native");
+  const char* const output = "Output";
+  command
+      ->add_flag("--dequantize", arguments->dequantize,
+                 "Read what was written, dequantize it, and check that its error is the one printed")
+      ->group(output);
+  command->add_flag("--quiet", arguments->quiet, "Errors only")->group(output);
+  command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace kqbench

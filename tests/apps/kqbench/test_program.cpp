@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Whole command lines on the host backend: exit status, what is said where, and what is left behind.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/interrupt.hpp"
+#include "apps/kqbench/program.hpp"
+#include "apps/kqbench/tensors/npy.hpp"
+#include "apps/kqbench/tensors/random.hpp"
+#include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+
+namespace kqbench {
+namespace {
+
+using Json = nlohmann::json;
+using Arguments = std::vector<std::string>;
+
+struct Ended {
+  int status;
+  std::string out;
+  std::string err;
+};
+
+Ended kqbench(Arguments arguments) {
+  arguments.insert(arguments.begin(), "kqbench");
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int status = run_program(arguments);
+  std::string err = testing::internal::GetCapturedStderr();
+  return {status, testing::internal::GetCapturedStdout(), std::move(err)};
+}
+
+Arguments joined(Arguments a, const Arguments& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+/// A run that is over soon, on 6 x 64 elements.
+Arguments short_run(const Arguments& more = {}) {
+  return joined({"run", "--backend", "host", "--num-tokens", "6", "--hidden-size", "64", "--cache", "hot", "--max-time",
+                 "0.01", "--num-iters", "20", "--no-ceiling"},
+                more);
+}
+
+std::string last_line(const std::string& text) {
+  if (text.empty() || text.back() != '\n') return text;
+  const std::size_t before = text.rfind('\n', text.size() - 2);
+  return text.substr(before + 1, text.size() - before - 2);
+}
+
+std::string contents(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+void expect_refused(const Arguments& arguments, const std::string& beginning) {
+  const Ended ended = kqbench(arguments);
+  EXPECT_EQ(ended.status, 2) << ended.err;
+  EXPECT_EQ(ended.out, "");
+  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+  EXPECT_TRUE(ended.err.starts_with("kqbench: " + beginning)) << ended.err;
+}
+
+/// A 5 x 96 matrix of floats, and its path.
+std::filesystem::path write_matrix(const ScratchFolder& folder) {
+  kq::Request matrix;
+  matrix.element = kq::Element::float32;
+  matrix.num_tokens = 5;
+  matrix.hidden_size = 96;
+  write_npy(folder / "in.npy", {DType::float32, {5, 96}, make_input(matrix, 3)});
+  return folder / "in.npy";
+}
+
+TEST(Program, HelpAndVersionAreNoErrors) {
+  for (const char* subcommand : {"run", "verify", "list", "quantize"}) {
+    const Ended help = kqbench({subcommand, "--help"});
+    EXPECT_EQ(help.status, 0);
+    EXPECT_TRUE(contains(help.out, subcommand)) << help.out;
+  }
+  EXPECT_TRUE(contains(kqbench({"--help"}).out, "quantize"));
+  EXPECT_TRUE(kqbench({"--version"}).out.starts_with("kqbench "));
+}
+
+TEST(Program, BadUsageIsOneLineThatNamesTheOption) {
+  expect_refused({"walk"}, "'walk' is no subcommand");
+  expect_refused(short_run({"--seed", "-1"}), "--seed:");
+  expect_refused(short_run({"--num-warmup-iters", "0"}), "--num-warmup-iters:");
+  expect_refused(short_run({"--qmax", "nan"}), "--qmax:");
+  expect_refused(short_run({"--granularity", "group:8"}), "--granularity:");
+  expect_refused(short_run({"--dtype", "double"}), "--dtype:");
+  expect_refused(short_run({"--scale", "1"}), "--scale:");
+  expect_refused(short_run({"--impl", "vllm"}), "--impl:");
+  expect_refused(short_run({"--backend", "tpu"}), "--backend:");
+  expect_refused(short_run({"--device", "1"}), "--device:");
+  expect_refused(short_run({"--timing", "sundial"}), "--timing:");
+  expect_refused(short_run({"--cache", "warm"}), "--cache:");
+  expect_refused(short_run({"--sweep", "everything"}), "--sweep:");
+  expect_refused(short_run({"--json", "-", "--csv", "-"}), "--json and --csv:");
+  expect_refused(short_run({"--json", "/nowhere/at/all.json"}), "'/nowhere/at/all.json':");
+}
+
+TEST(Program, AHostHasNoGraphsToTime) {
+  expect_refused(short_run({"--timing", "graph"}), "--timing: the host backend has no graphs; use --timing wall");
+  EXPECT_TRUE(contains(kqbench(short_run({"--timing", "stream"})).out, "stream timing"));
+  EXPECT_TRUE(contains(kqbench(short_run({"--timing", "wall"})).out, "wall timing"));
+}
+
+TEST(Program, ARunOfOneRowEndsAsVllmsScriptDoes) {
+  const Ended ended = kqbench(short_run());
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  const std::regex as_vllm_prints_it(R"(Kernel running time: [0-9]+\.[0-9]{3} us)");
+  EXPECT_TRUE(std::regex_match(last_line(ended.out), as_vllm_prints_it)) << ended.out;
+}
+
+TEST(Program, ASweepHasNoSuchLine) {
+  const Ended ended = kqbench(short_run({"--quant-dtype", "int8,fp8"}));
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_FALSE(contains(ended.out, "Kernel running time")) << ended.out;
+}
+
+TEST(Program, JsonOnStandardOutputIsAllThereIs) {
+  const Ended ended = kqbench(short_run({"--json", "-"}));
+  const Json result = Json::parse(ended.out);
+  EXPECT_EQ(result["complete"], true);
+  ASSERT_EQ(result["rows"].size(), 2u);
+  for (const Json& row : result["rows"]) {
+    EXPECT_EQ(row["verified"], true);
+    EXPECT_EQ(row["timing"], "wall");
+    EXPECT_EQ(row["cache"], "hot");
+    EXPECT_GT(row["time_us"]["median"], 0.0);
+  }
+}
+
+TEST(Program, WritesAllFormatsAtOnce) {
+  const ScratchFolder folder;
+  const Ended ended =
+      kqbench(short_run({"--json", folder / "a.json", "--csv", folder / "a.csv", "--markdown", folder / "a.md"}));
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.out, "6x64"));
+  EXPECT_EQ(Json::parse(contents(folder / "a.json"))["rows"].size(), 2u);
+  const std::string csv = contents(folder / "a.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 3) << csv;
+  EXPECT_TRUE(contains(contents(folder / "a.md"), "| 6x64 |"));
+}
+
+TEST(Program, ProfileTimesNothing) {
+  const Ended ended = kqbench(short_run({"--profile", "--json", "-"}));
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  const Json result = Json::parse(ended.out);
+  ASSERT_EQ(result["rows"].size(), 2u);
+  for (const Json& row : result["rows"]) {
+    EXPECT_EQ(row["verified"], true);
+    EXPECT_TRUE(row["time_us"].is_null());
+  }
+  EXPECT_FALSE(contains(kqbench(short_run({"--profile"})).out, "Kernel running time"));
+}
+
+TEST(Program, TakesShapeAndElementFromTheInputFile) {
+  const ScratchFolder folder;
+  const std::string input = write_matrix(folder);
+  const Ended ended = kqbench({"--input", input, "--backend", "host", "--cache", "hot", "--max-time", "0.01",
+                               "--no-ceiling", "--impl", "kokkos,native,reference", "--json", "-"});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  const Json result = Json::parse(ended.out);
+  ASSERT_EQ(result["rows"].size(), 3u);
+  for (const Json& row : result["rows"]) {
+    EXPECT_EQ(row["num_tokens"], 5);
+    EXPECT_EQ(row["hidden_size"], 96);
+    EXPECT_EQ(row["dtype"], "float");
+    EXPECT_EQ(row["verified"], true);
+  }
+}
+
+TEST(Program, VerifiesAnInputFile) {
+  const ScratchFolder folder;
+  const std::string input = write_matrix(folder);
+  const Ended ended = kqbench({"verify", "--input", input, "--backend", "host", "--granularity", "token,tensor"});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.out, "native")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "no mismatch")) << ended.out;
+}
+
+TEST(Program, InputFilesDecideWhatTheyKnow) {
+  const ScratchFolder folder;
+  const std::string input = write_matrix(folder);
+  for (const std::string command : {"run", "verify"}) {
+    const Arguments base = {command, "--backend", "host", "--input", input};
+    expect_refused(joined(base, {"--num-tokens", "5"}), "--num-tokens:");
+    expect_refused(joined(base, {"--hidden-size", "96"}), "--hidden-size:");
+    expect_refused(joined(base, {"--input-stride", "96"}), "--input-stride:");
+    expect_refused(joined(base, {"--dtype", "half,float"}), "--dtype: takes one value");
+    expect_refused(joined(base, {"--dtype", "half"}), "'" + input + "'");
+    expect_refused(joined(base, {"--tensor", "w"}), "'" + input + "'");
+    expect_refused({command, "--tensor", "w"}, "--tensor:");
+    expect_refused({command, "--input", folder / "none.npy"}, "'" + (folder / "none.npy").native() + "'");
+  }
+  expect_refused({"run", "--input", input, "--sweep", "quick"}, "--sweep:");
+}
+
+TEST(Program, QuantizesAFile) {
+  const ScratchFolder folder;
+  const std::string input = write_matrix(folder);
+  const std::string output = folder / "out.npy";
+  const Ended ended = kqbench({"quantize", input, "-o", output, "--backend", "host", "--dequantize"});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_EQ(ended.err, "");
+  EXPECT_TRUE(contains(ended.out, "[5, 96] float to dynamic token int8: max error ")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, " dB, the same read back; ")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "written: '" + output + "'")) << ended.out;
+  EXPECT_EQ(read_npy(output).shape, (std::vector<std::int64_t>{5, 96}));
+  EXPECT_EQ(read_npy(folder / "out.scale.npy").shape, (std::vector<std::int64_t>{5, 1}));
+  EXPECT_EQ(kqbench({"quantize", input, "-o", output, "--backend", "host", "--quiet"}).out, "");
+}
+
+TEST(Program, QuantizeRefusesInOneLine) {
+  const ScratchFolder folder;
+  const std::string input = write_matrix(folder);
+  const std::string output = folder / "out.npy";
+  const Arguments base = {"quantize", input, "-o", output, "--backend", "host"};
+  expect_refused({"quantize", input}, "--output is required");
+  expect_refused({"quantize", "-o", output}, "IN is required");
+  expect_refused(joined(base, {"--quant-dtype", "int8,fp8"}), "--quant-dtype: takes one value");
+  expect_refused(joined(base, {"--granularity", "token,tensor"}), "--granularity: takes one value");
+  expect_refused(joined(base, {"--impl", "kokkos,native"}), "--impl: takes one value");
+  expect_refused(joined(base, {"--qmax", "128"}), "--qmax:");
+  expect_refused(joined(base, {"--granularity", "channel"}), "--granularity:");
+  expect_refused(joined(base, {"--dtype", "bfloat16"}), "'" + input + "'");
+  expect_refused({"quantize", input, "-o", folder / "out.txt"}, "'");
+  EXPECT_FALSE(std::filesystem::exists(output));
+}
+
+/// In a process of its own, as a signal that came stays noted.
+void run_after_an_interrupt(const std::string& json) {
+  catch_interrupts();
+  std::raise(SIGINT);
+  Arguments arguments = short_run({"--json", json});
+  arguments.insert(arguments.begin(), "kqbench");
+  std::exit(run_program(arguments));
+}
+
+TEST(ProgramDeathTest, InterruptedItStillWritesWhatIsThere) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const std::string json = std::filesystem::temp_directory_path() / "kqbench-test-interrupted.json";
+  EXPECT_EXIT(run_after_an_interrupt(json), testing::ExitedWithCode(130), "");
+  const Json result = Json::parse(contents(json));
+  EXPECT_EQ(result["complete"], false);
+  EXPECT_TRUE(result["rows"].empty());
+  std::filesystem::remove(json);
+}
+
+}  // namespace
+}  // namespace kqbench
