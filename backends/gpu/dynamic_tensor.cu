@@ -60,7 +60,7 @@ template <class Rule>
 void enqueue(const Launcher& launcher, const kq::Request& r, const Operands& o, const Rule& rule) {
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
-  const TensorScale out{static_cast<float*>(o.scales), o.zero_points};
+  const TensorScale out{static_cast<float*>(o.scales), Rule::has_zero_point ? o.zero_points : nullptr};
   const std::int64_t vectors = r.num_tokens * r.hidden_size / vector_width<Element>;
   if (fits_one_launch(is_contiguous(r), vectors, launcher.meeting.capacity)) {
     enqueue_once(launcher, TensorTask<Rule>{tensor_of<Element, Code>(r, o), launcher.meeting, out, rule});
