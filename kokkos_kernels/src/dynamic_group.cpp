@@ -46,15 +46,6 @@ struct DynamicGroup {
   }
 };
 
-/// Whether every group begins and ends at whole vectors, and its codes where one store can put a vector's.
-template <class Element>
-bool groups_are_aligned(const Request& r, const Buffers& b) {
-  constexpr int width = device::width<Element>;
-  return reinterpret_cast<std::uintptr_t>(b.input) % sizeof(device::Vector16) == 0 &&
-         reinterpret_cast<std::uintptr_t>(b.codes) % width == 0 && r.group_size % width == 0 &&
-         r.hidden_size % width == 0 && r.input_stride % width == 0 && r.codes_stride % width == 0;
-}
-
 }  // namespace
 
 template <class Element, class ExecutionSpace>
@@ -67,7 +58,8 @@ void dynamic_group(const ExecutionSpace& space, const Request& r, const Buffers&
   const std::int64_t groups = groups_per_row(r) * (r.num_tokens / rows);
   const Rows<const Element> input{static_cast<const Element*>(b.input), size, r.input_stride};
   with_group_shape<ExecutionSpace, Element>(
-      std::min(r.group_size, r.hidden_size), groups_are_aligned<Element>(r, b), [&](auto shape) {
+      std::min(r.group_size, r.hidden_size), is_aligned<Element>(r, b) && r.group_size % device::width<Element> == 0,
+      [&](auto shape) {
         with_format(r.format, [&](auto format) {
           using Code = typename decltype(format)::Code;
           const Rows<Code> codes{static_cast<Code*>(b.codes), size, r.codes_stride};

@@ -99,9 +99,9 @@ struct Partials {
 };
 
 /// program_id: every program_count-th slice, starting with its own.
-template <class Element, class Code, bool Asymmetric>
+template <class Stream, bool Asymmetric>
 struct TensorExtremes {
-  Stream<Element, Code> stream;
+  Stream stream;
   Partials partials;
 
   template <class Program>
@@ -124,9 +124,9 @@ struct TensorExtremes {
 };
 
 /// program_id: every program_count-th slice, from the last one down.
-template <class Element, class Format, bool Asymmetric>
+template <class Stream, class Format, bool Asymmetric>
 struct TensorQuantize {
-  Stream<Element, typename Format::Code> stream;
+  Stream stream;
   Partials partials;
   ScaleOut out;
   float qmax;
@@ -147,14 +147,15 @@ struct TensorQuantize {
 template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
 void enqueue_twice(const ExecutionSpace& space, const Request& r, const Buffers& b, const ScaleOut& out) {
   using Code = typename Format::Code;
-  with_stream<Element, Code>(space, r, b, true, true, [&](auto shape, const Stream<Element, Code>& stream) {
+  with_stream<Element, Code>(space, r, b, true, true, [&](auto shape, const auto& stream) {
+    using Stream = std::decay_t<decltype(stream)>;
     const std::int64_t programs = std::min(stream.num_slices(), max_partials(space));
     float* const values = partials_of(space, b.workspace);
     const Partials partials{values, values + programs, programs};
-    launch<decltype(shape)>(space, "kq::tensor_extremes", TensorExtremes<Element, Code, Asymmetric>{stream, partials},
+    launch<decltype(shape)>(space, "kq::tensor_extremes", TensorExtremes<Stream, Asymmetric>{stream, partials},
                             programs, host_grain);
     launch<decltype(shape)>(space, "kq::tensor_quantize",
-                            TensorQuantize<Element, Format, Asymmetric>{stream, partials, out, r.qmax}, programs,
+                            TensorQuantize<Stream, Format, Asymmetric>{stream, partials, out, r.qmax}, programs,
                             host_grain);
   });
 }
@@ -163,20 +164,21 @@ template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
 void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers& b) {
   using Code = typename Format::Code;
   const ScaleOut out{static_cast<float*>(b.scales), b.zero_points};
-  const std::int64_t size = r.num_tokens * r.hidden_size;
-  if (!is_flat(r) || !fits_one_launch<ExecutionSpace>(size)) {
+  if (!fits_one_launch<ExecutionSpace, Element>(r, b)) {
     return enqueue_twice<Element, Format, Asymmetric>(space, r, b, out);
   }
+  const std::int64_t size = r.num_tokens * r.hidden_size;
   const Meeting meeting = meeting_of(space, b.workspace);
-  const Share share = share_of<Element>(size, meeting.capacity);
-  const SharedTensor<Element, Format, Asymmetric> kernel{{static_cast<const Element*>(b.input), size},
-                                                         {static_cast<Code*>(b.codes), size},
-                                                         meeting,
-                                                         share.scratch_vectors,
-                                                         out,
-                                                         r.qmax};
-  launch<Share::Shape>(space, "kq::dynamic_tensor", kernel, share.programs, size / share.programs,
-                       share.scratch_bytes());
+  with_share<ExecutionSpace, Element>(size, meeting.capacity, [&](auto shape, const Share& share) {
+    const SharedTensor<Element, Format, Asymmetric> kernel{{static_cast<const Element*>(b.input), size},
+                                                           {static_cast<Code*>(b.codes), size},
+                                                           meeting,
+                                                           share.scratch_vectors,
+                                                           out,
+                                                           r.qmax};
+    launch<decltype(shape)>(space, "kq::dynamic_tensor", kernel, share.programs, size / share.programs,
+                            share.scratch_bytes());
+  });
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ template <class Element, class ExecutionSpace>
 void dynamic_token(const ExecutionSpace& space, const Request& r, const Buffers& b) {
   const Rows<const Element> input{static_cast<const Element*>(b.input), r.hidden_size, r.input_stride};
   auto* const scales = static_cast<float*>(b.scales);
-  with_row_shape<Element>(space, r.hidden_size, r.num_tokens, [&](auto shape) {
+  with_row_shape<Element>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto shape) {
     const auto run = [&](const char* name, const auto& kernel) {
       launch<decltype(shape)>(space, name, kernel, r.num_tokens, r.hidden_size);
     };

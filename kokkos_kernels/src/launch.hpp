@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kq/quantize.hpp"
 #include "kq/request.hpp"
 #include "kq/tile.hpp"
 
@@ -116,21 +117,25 @@ std::int64_t multiprocessors(const ExecutionSpace& space) {
 
 /// Calls function(Shape{}) with the shape for `rows` rows of `size` elements that one program each reduces as a whole.
 /// The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where there
-/// are too few rows for that to fill the device, by more lanes with less each. On a host every shape is the same.
+/// are too few rows for that to fill the device, by more lanes with less each. Aligned rows of usual sizes have kernels
+/// that take that for granted. On a host every shape is the same.
 template <class Element, class ExecutionSpace, class Function>
 void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
-                    [[maybe_unused]] std::int64_t rows, const Function& function) {
+                    [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{});
   } else {
     const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
-    if (vectors <= 32) return function(Shape<32, 1>{});
+    if (aligned) {
+      if (vectors <= 128) return function(Shape<32, 4, true>{});
+      if (vectors <= 512 && rows <= multiprocessors(space)) return function(Shape<256, 2, true>{});
+      if (vectors <= 256) return function(Shape<64, 4, true>{});
+      if (vectors <= 512) return function(Shape<128, 4, true>{});
+      if (vectors <= 1024) return function(Shape<256, 4, true>{});
+      if (vectors <= 2048) return function(Shape<512, 4, true>{});
+    }
     if (vectors <= 128) return function(Shape<32, 4>{});
-    if (rows <= multiprocessors(space) && vectors <= 512) return function(Shape<256, 2>{});
-    if (vectors <= 256) return function(Shape<64, 4>{});
-    if (vectors <= 512) return function(Shape<128, 4>{});
     if (vectors <= 1024) return function(Shape<256, 4>{});
-    if (vectors <= 2048) return function(Shape<512, 4>{});
     if (vectors <= 4096) return function(Shape<512, 8>{});
     function(Shape<1024, 0>{});
   }
@@ -159,8 +164,12 @@ void with_group_shape(std::int64_t size, [[maybe_unused]] bool aligned, const Fu
 }
 
 /// A tensor that programs stream through: rows of what belongs together, each cut into slices.
-template <class Element, class Code>
+template <class Element_, class Code_>
 struct Stream {
+  using Element = Element_;
+  using Code = Code_;
+  static constexpr bool is_flat = false;
+
   Rows<const Element> input;
   Rows<Code> codes;
   std::int64_t num_rows;
@@ -169,7 +178,6 @@ struct Stream {
 
   KQ_FUNCTION std::int64_t num_slices() const { return num_rows * slices_per_row; }
   KQ_FUNCTION std::int64_t row(std::int64_t slice) const {
-    if (num_rows == 1) return 0;
     return slices_per_row == 1 ? slice : device::divide(slice, slices_per_row);
   }
   KQ_FUNCTION std::int64_t begin(std::int64_t slice) const {
@@ -183,67 +191,119 @@ struct Stream {
   }
 };
 
+/// The same for one piece of memory.
+template <class Element_, class Code_>
+struct FlatStream {
+  using Element = Element_;
+  using Code = Code_;
+  static constexpr bool is_flat = true;
+
+  Span<const Element> input;
+  Span<Code> codes;
+  std::int64_t slices;
+  std::int64_t slice_size;
+
+  KQ_FUNCTION std::int64_t num_slices() const { return slices; }
+  KQ_FUNCTION static std::int64_t row(std::int64_t) { return 0; }
+  KQ_FUNCTION std::int64_t begin(std::int64_t slice) const { return slice * slice_size; }
+  KQ_FUNCTION Span<const Element> input_slice(std::int64_t slice) const { return cut(input, slice); }
+  KQ_FUNCTION Span<Code> codes_slice(std::int64_t slice) const { return cut(codes, slice); }
+
+ private:
+  template <class T>
+  KQ_FUNCTION Span<T> cut(const Span<T>& span, std::int64_t slice) const {
+    const std::int64_t left = span.size - begin(slice);
+    return {span.data + begin(slice), left < slice_size ? left : slice_size};
+  }
+};
+
 /// Whether input and codes are each one piece of memory.
 inline bool is_flat(const Request& r) {
   return r.num_tokens == 1 || (r.input_stride == r.hidden_size && r.codes_stride == r.hidden_size);
 }
 
-/// Whether one launch quantizes a flat tensor by its own scale: always on a device; on a host where it is so small that
-/// several threads are not worth it.
-template <class ExecutionSpace>
-bool fits_one_launch(std::int64_t size) {
-  return !on_host<ExecutionSpace> || size <= host_grain;
+/// Whether every row begins and ends at whole vectors, and its codes where one store can put a vector's.
+template <class Element>
+bool is_aligned(const Request& r, const Buffers& b) {
+  constexpr int width = device::width<Element>;
+  return reinterpret_cast<std::uintptr_t>(b.input) % sizeof(device::Vector16) == 0 &&
+         reinterpret_cast<std::uintptr_t>(b.codes) % width == 0 && r.hidden_size % width == 0 &&
+         r.input_stride % width == 0 && r.codes_stride % width == 0;
 }
 
-/// One program of such a launch: teams of which four run on a multiprocessor at once, each with as much scratch memory
-/// as Kokkos gives a team of the 48 KiB that every device has.
+/// Whether one launch quantizes a tensor by its own scale: on a device where it is one aligned piece; on a host where
+/// it is so small that several threads are not worth it.
+template <class ExecutionSpace, class Element>
+bool fits_one_launch(const Request& r, const Buffers& b) {
+  if (!is_flat(r)) return false;
+  return on_host<ExecutionSpace> ? r.num_tokens * r.hidden_size <= host_grain : is_aligned<Element>(r, b);
+}
+
+/// Programs of such a launch that share the tensor: teams of which four run on a multiprocessor at once, each with as
+/// much scratch memory as fits in the 48 KiB that Kokkos gives a team.
 struct Share {
   static constexpr int lanes = 256;
   static constexpr int teams_at_once = 4;
   static constexpr int max_scratch_vectors = 10;
-  using Shape = kq::Shape<lanes, 0>;
 
-  std::int64_t programs;
-  int scratch_vectors;
+  std::int64_t programs = 1;
+  int scratch_vectors = 0;
 
   int scratch_bytes() const { return scratch_vectors * lanes * int{sizeof(device::Vector16)}; }
 };
 
-/// The launch for a tensor of `size` elements by at most `max_programs`: one program where four vectors a lane hold it,
-/// else as many as have work.
-template <class Element>
-Share share_of(std::int64_t size, std::int64_t max_programs) {
-  const std::int64_t rows = size / device::width<Element> / Share::lanes + 1;
-  const std::int64_t programs = rows <= 4 ? 1 : std::min(max_programs, rows);
-  const std::int64_t a_lane = (rows + programs - 1) / programs;
-  return {programs, static_cast<int>(std::min<std::int64_t>(a_lane, Share::max_scratch_vectors))};
+/// Calls function(Shape{}, share) for a launch of at most `max_programs`. A tensor that one program can hold in
+/// registers needs no other; more programs have four vectors a lane at least, as long as that fills the device.
+template <class ExecutionSpace, class Element, class Function>
+void with_share(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(Shape<1, 0>{}, Share{});
+  } else {
+    using Small = Shape<256, 2, true>;
+    using Middle = Shape<512, 4, true>;
+    if (size <= Small::capacity<Element>) return function(Small{}, Share{});
+    if (size <= Middle::capacity<Element>) return function(Middle{}, Share{});
+    Share share;
+    const std::int64_t rows = (size / device::width<Element> + Share::lanes - 1) / Share::lanes;
+    share.programs = std::min(max_programs, (rows + 3) / 4);
+    const std::int64_t vectors_a_lane = (rows + share.programs - 1) / share.programs;
+    share.scratch_vectors = static_cast<int>(std::min<std::int64_t>(vectors_a_lane, Share::max_scratch_vectors));
+    function(Shape<Share::lanes, 0, true>{}, share);
+  }
 }
 
 /// Calls function(Shape{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
 /// the row, a contiguous tensor is one long row. A device program holds four vectors a lane, so that as many loads are
 /// in flight; a small tensor is cut finer, so that every multiprocessor has a part. Programs that each find a value for
 /// many slices (`reduces`) are teams.
-template <class Element, class Code, class ExecutionSpace, class Buffers, class Function>
+template <class Element, class Code, class ExecutionSpace, class Function>
 void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
                  [[maybe_unused]] bool reduces, const Function& function) {
   const bool flat = whole && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
   const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
-  const auto stream = [&](std::int64_t slice_size) {
-    return Stream<Element, Code>{{static_cast<const Element*>(b.input), size, flat ? size : r.input_stride},
-                                 {static_cast<Code*>(b.codes), size, flat ? size : r.codes_stride},
-                                 rows,
-                                 (size + slice_size - 1) / slice_size,
-                                 slice_size};
+  const Rows<const Element> input{static_cast<const Element*>(b.input), size, r.input_stride};
+  const Rows<Code> codes{static_cast<Code*>(b.codes), size, r.codes_stride};
+  const auto cut_rows = [&](std::int64_t slice) {
+    return Stream<Element, Code>{input, codes, rows, (size + slice - 1) / slice, slice};
   };
   if constexpr (on_host<ExecutionSpace>) {
-    function(Shape<1, 0>{}, stream(host_grain));
+    function(Shape<1, 0>{}, cut_rows(host_grain));
   } else {
     const bool small = rows * size <= 2 * concurrency(space) * device::width<Element>;
-    const auto with = [&](auto shape) { function(shape, stream(shape.template capacity<Element>)); };
-    if (reduces) return small ? with(Shape<256, 1>{}) : with(Shape<256, 4>{});
-    if (small) return with(Shape<32, 1>{});
-    with(Shape<32, 4>{});
+    if (reduces) {
+      if (small) return function(Shape<256, 1>{}, cut_rows(Shape<256, 1>::capacity<Element>));
+      return function(Shape<256, 4>{}, cut_rows(Shape<256, 4>::capacity<Element>));
+    }
+    if (!flat || !is_aligned<Element>(r, b)) {
+      return function(Shape<32, 4>{}, cut_rows(Shape<32, 4>::capacity<Element>));
+    }
+    const auto cut_flat = [&](auto shape) {
+      const std::int64_t slice = shape.template capacity<Element>;
+      function(shape, FlatStream<Element, Code>{input.row(0), codes.row(0), (size + slice - 1) / slice, slice});
+    };
+    if (small) return cut_flat(Shape<32, 1, true>{});
+    cut_flat(Shape<32, 4, true>{});
   }
 }
 

@@ -26,9 +26,11 @@ KQ_FUNCTION auto static_quantizer(float scale, [[maybe_unused]] const std::int32
 }
 
 /// program_id: a slice of the tensor, or of a token where each has its scale.
-template <class Element, class Format, bool Asymmetric>
+template <class Stream, class Format, bool Asymmetric>
 struct StaticScale {
-  Stream<Element, typename Format::Code> stream;
+  using Element = typename Stream::Element;
+
+  Stream stream;
   const float* scales;
   const std::int32_t* zero_points;
   std::int64_t scale_stride;  ///< 1: a scale a row, 0: the same for all
@@ -44,9 +46,11 @@ struct StaticScale {
 };
 
 /// program_id: a slice of a token. Every column has its own scale.
-template <class Element, class Format, bool Asymmetric>
+template <class Stream, class Format, bool Asymmetric>
 struct StaticChannel {
-  Stream<Element, typename Format::Code> stream;
+  using Element = typename Stream::Element;
+
+  Stream stream;
   const float* scales;
   const std::int32_t* zero_points;
   float qmax;
@@ -66,19 +70,19 @@ void enqueue_static(const ExecutionSpace& space, const Request& r, const Buffers
   using Code = typename Format::Code;
   const auto* const scales = static_cast<const float*>(b.scales);
   const bool whole = r.granularity == Granularity::tensor;
-  with_stream<Element, Code>(space, r, b, whole, false, [&](auto shape, const Stream<Element, Code>& stream) {
-    using ProgramShape = decltype(shape);
-    if (r.granularity == Granularity::channel) {
-      launch<ProgramShape>(space, "kq::static_channel",
-                           StaticChannel<Element, Format, Asymmetric>{stream, scales, b.zero_points, r.qmax},
-                           stream.num_slices(), stream.slice_size);
-    } else {
-      const std::int64_t scale_stride = whole ? 0 : 1;
-      launch<ProgramShape>(
-          space, "kq::static_scale",
-          StaticScale<Element, Format, Asymmetric>{stream, scales, b.zero_points, scale_stride, r.qmax},
-          stream.num_slices(), stream.slice_size);
+  with_stream<Element, Code>(space, r, b, whole, false, [&](auto shape, const auto& stream) {
+    using Stream = std::decay_t<decltype(stream)>;
+    if constexpr (!Stream::is_flat) {
+      if (r.granularity == Granularity::channel) {
+        return launch<decltype(shape)>(space, "kq::static_channel",
+                                       StaticChannel<Stream, Format, Asymmetric>{stream, scales, b.zero_points, r.qmax},
+                                       stream.num_slices(), stream.slice_size);
+      }
     }
+    launch<decltype(shape)>(
+        space, "kq::static_scale",
+        StaticScale<Stream, Format, Asymmetric>{stream, scales, b.zero_points, whole ? 0 : 1, r.qmax},
+        stream.num_slices(), stream.slice_size);
   });
 }
 

@@ -38,10 +38,9 @@ struct Meeting {
 /// A meeting in a launch.
 class Attendance {
  public:
-  /// As program `id` of `count`, which has not published yet. A single program meets nobody.
-  KQ_FUNCTION Attendance(const Meeting& meeting, std::int64_t id, std::int64_t count)
-      : meeting_(meeting),
-        launch_(count == 1 ? 0 : static_cast<std::uint32_t>(device::read_slot(meeting.slots + id) >> 32) + 1) {}
+  /// As program `id`, which has not published yet.
+  KQ_FUNCTION Attendance(const Meeting& meeting, std::int64_t id)
+      : meeting_(meeting), launch_(static_cast<std::uint32_t>(device::read_slot(meeting.slots + id) >> 32) + 1) {}
 
   /// Leaves program `id`'s values for the others. All lanes of the program call this.
   template <int Keys>
@@ -92,35 +91,37 @@ class DeviceShare {
   /// Of `count` programs' shares the one of program `id`; `scratch` holds `scratch_vectors` for each lane.
   KQ_FUNCTION DeviceShare(Span<const Element> span, std::int64_t id, std::int64_t count, int lane, void* scratch,
                           int scratch_vectors, const Meeting& meeting)
-      : meeting_(meeting, id, count),
+      : meeting_(meeting, id),
         span_(span),
         step_(count * Shape::lanes * width),
         scratch_(static_cast<device::Vector16*>(scratch) + lane),
-        scratch_vectors_(scratch_vectors),
-        first_edge_(id == 0 ? lane : 2 * width) {
-    const Layout layout(span);
+        scratch_vectors_(scratch_vectors) {
+    const std::int64_t vectors = static_cast<std::int64_t>(static_cast<std::uint64_t>(span.size) / unsigned{width});
     const std::int64_t first = id * Shape::lanes + lane;
-    const std::int64_t rows = (layout.body - first + Shape::lanes - 1) / Shape::lanes;  // as one program would have
-    begin_ = layout.vector_begin(first);
-    count_ = first >= layout.body ? 0 : static_cast<int>(count == 1 ? rows : device::divide(rows + count - 1, count));
+    begin_ = first * width;
+    if (first >= vectors) {
+      count_ = 0;
+    } else {
+      const auto rows = static_cast<std::uint64_t>(vectors - first + Shape::lanes - 1) / unsigned{Shape::lanes};
+      count_ = static_cast<int>(device::divide(static_cast<std::int64_t>(rows) + count - 1, count));
+    }
   }
 
   KQ_FUNCTION const Attendance& meeting() const { return meeting_; }
 
-  /// The first pass: reads this lane's vectors and edges and keeps what it can.
-  template <class VectorFunction, class EdgeFunction>
-  KQ_FUNCTION void read(const VectorFunction& on_vector, const EdgeFunction& on_edge) {
+  /// The first pass: reads this lane's vectors and keeps what it can.
+  template <class Function>
+  KQ_FUNCTION void read(const Function& on_vector) {
     read_batches(0, in_scratch(), [&](int n, const device::Vector16& v) {
       scratch_[n * Shape::lanes] = v;
       on_vector(v);
     });
     read_batches(scratch_vectors_, count_, [&](int, const device::Vector16& v) { on_vector(v); });
-    for_each_edge(first_edge_, [&](Element x, std::int64_t) { on_edge(x); });
   }
 
-  /// The second: `vector(v, i)` for a vector that begins at element i, `edge(x, i)` for a single element.
+  /// The second: `vector(v, i)` for a vector that begins at element i.
   template <class VectorFunction, class EdgeFunction>
-  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
+  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction&) const {
     for (int last = count_ - 1; last >= scratch_vectors_; last -= batch) {
       device::Vector16 vectors[batch];
       KQ_UNROLL
@@ -135,26 +136,20 @@ class DeviceShare {
     for (int n = 0; n < in_scratch(); ++n) {
       on_vector(scratch_[n * Shape::lanes], begin(n));
     }
-    for_each_edge(first_edge_, on_edge);
   }
 
   /// All that program `id` of `count` holds, from memory and by one lane.
-  template <class VectorFunction, class EdgeFunction>
-  KQ_FUNCTION void read_all_of(std::int64_t id, std::int64_t count, const VectorFunction& on_vector,
-                               const EdgeFunction& on_edge) const {
-    const Layout layout(span_);
-    for (std::int64_t row = id; row * Shape::lanes < layout.body; row += count) {
-      for (std::int64_t n = row * Shape::lanes; n < (row + 1) * Shape::lanes && n < layout.body; ++n) {
-        on_vector(device::load16(span_.data + layout.vector_begin(n)));
+  template <class Function>
+  KQ_FUNCTION void read_all_of(std::int64_t id, std::int64_t count, const Function& on_vector) const {
+    constexpr std::int64_t row_size = std::int64_t{Shape::lanes} * width;
+    for (std::int64_t row = id * row_size; row < span_.size; row += count * row_size) {
+      for (std::int64_t i = row; i < row + row_size && i < span_.size; i += width) {
+        on_vector(device::load16(span_.data + i));
       }
-    }
-    for (int edge = 0; id == 0 && edge < 2 * width; ++edge) {
-      for_each_edge(edge, [&](Element x, std::int64_t) { on_edge(x); });
     }
   }
 
  private:
-  using Layout = VectorLayout<Element, std::int64_t>;
   static constexpr int width = device::width<Element>;
   static constexpr int batch = 4;  ///< vectors that a lane has in flight
 
@@ -178,16 +173,6 @@ class DeviceShare {
     }
   }
 
-  /// A span has fewer than 2 * width single elements at its ends, and a program as many lanes: one each.
-  template <class Function>
-  KQ_FUNCTION void for_each_edge(int edge, const Function& function) const {
-    static_assert(Shape::lanes >= 2 * width);
-    const Layout layout(span_);
-    if (edge >= layout.edges()) return;
-    const std::int64_t index = layout.edge_index(edge);
-    function(span_.data[index], index);
-  }
-
   Attendance meeting_;
   Span<const Element> span_;
   std::int64_t begin_;  ///< this lane's first element
@@ -195,7 +180,6 @@ class DeviceShare {
   int count_;           ///< vectors it has
   device::Vector16* scratch_;
   int scratch_vectors_;
-  int first_edge_;
 };
 
 }  // namespace kq

@@ -63,11 +63,17 @@ class DeviceProgram {
 
   /// This program's share of what all programs hold together; `scratch_vectors` of each lane's may stay in scratch
   /// memory.
+  /// A shape that holds tiles in registers is for one program alone, whose share is such a tile.
   template <class Element>
-  KQ_FUNCTION auto share(Span<const Element> span, const Meeting& meeting, int scratch_vectors) const {
-    void* const scratch =
-        team_.team_scratch(0).get_shmem_aligned(scratch_vectors * Shape::lanes * int{sizeof(device::Vector16)}, 16);
-    return DeviceShare<Element, Shape>(span, id_, count_, lane_, scratch, scratch_vectors, meeting);
+  KQ_FUNCTION auto share(Span<const Element> span, [[maybe_unused]] const Meeting& meeting,
+                         [[maybe_unused]] int scratch_vectors) const {
+    if constexpr (Shape::in_registers) {
+      return load(span);
+    } else {
+      constexpr int vector_row = Shape::lanes * int{sizeof(device::Vector16)};
+      void* const scratch = team_.team_scratch(0).get_shmem_aligned(scratch_vectors * vector_row, 16);
+      return DeviceShare<Element, Shape>(span, id_, count_, lane_, scratch, scratch_vectors, meeting);
+    }
   }
 
   /// max |x| over a tile; NaN is left out, 0 where nothing is left.
@@ -201,17 +207,15 @@ class DeviceProgram {
   template <class Fold, int Keys, class Element>
   KQ_FUNCTION void find_extremes(DeviceShare<Element, Shape>& share, float (&value)[Keys]) const {
     Fold fold;
-    share.read([&](const device::Vector16& v) { fold.add(v); }, [&](Element x) { fold.add(x); });
+    share.read([&](const device::Vector16& v) { fold.add(v); });
     to_values(fold, value);
     max_each(value);
-    if (count_ == 1) return;
     share.meeting().publish(id_, count_, lane_, Shape::lanes, value);
     for (std::int64_t fellow = lane_; fellow < count_; fellow += Shape::lanes) {
       float other[Keys];
       if (!share.meeting().await(fellow, patience, other)) {
         Fold of_absent;
-        share.read_all_of(
-            fellow, count_, [&](const device::Vector16& v) { of_absent.add(v); }, [&](Element x) { of_absent.add(x); });
+        share.read_all_of(fellow, count_, [&](const device::Vector16& v) { of_absent.add(v); });
         to_values(of_absent, other);
       }
       for (int k = 0; k < Keys; ++k) {
