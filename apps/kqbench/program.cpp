@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <iostream>
 #include <new>
 
@@ -86,11 +87,18 @@ int report(const char* message, int status) {
   return status;
 }
 
+/// The status, once all that was printed is out.
+int with_output_written(int status) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::cout) return status;
+  return report("standard output cannot be written; make room or choose another place", exit_system);
+}
+
 }  // namespace
 
 int run_program(const std::vector<std::string>& arguments) {
   try {
-    return parse_and_run(arguments);
+    return with_output_written(parse_and_run(arguments));
   } catch (const UsageError& error) {
     return report(error.what(), exit_usage);
   } catch (const DeviceError& error) {
