@@ -58,7 +58,7 @@ std::vector<Request> requests(Element element, std::int64_t num_tokens, std::int
 
 class NativeHost : public ::testing::Test {
  protected:
-  /// One thread, a few, and more than there are rows in most tests.
+  /// One thread, and several: more than some tests have rows.
   void expect_as_reference(const Request& request, const TestData& data) const {
     const Outputs wanted = expected(request, data);
     for (const int threads : {1, 3}) {
