@@ -16,7 +16,9 @@ void InputArguments::add_to(CLI::App& command) {
   const auto add = [&](const char* name, std::optional<std::string>& value, const char* help, const char* type) {
     command.add_option(name, value, help)->type_name(type)->group(group);
   };
-  add("--input", input_, "A tensor from a .npy or .safetensors file instead of random numbers", "FILE");
+  add("--input", input_,
+      "A tensor from a .npy or .safetensors file, not random numbers; bfloat16 in uint16 with --dtype bfloat16",
+      "FILE");
   add("--tensor", tensor_, "Which tensor of a .safetensors file [the only one]", "NAME");
 }
 

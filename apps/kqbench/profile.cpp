@@ -4,15 +4,17 @@
 #include <string>
 
 #include "apps/kqbench/measure/rotating_buffers.hpp"
+#include "apps/kqbench/sweep.hpp"
 
 namespace kqbench {
 namespace {
 
 constexpr std::byte poison{0xa5};
 
-/// One request, by all who serve it.
-void profile_request(Device& device, DeviceArena& arena, const std::vector<Implementation*>& implementations,
-                     const Problem& problem, std::int64_t warmup_launches, std::vector<Row>& rows) {
+}  // namespace
+
+std::vector<Row> profile(Device& device, DeviceArena& arena, const Problem& problem,
+                         const std::vector<Implementation*>& implementations, std::int64_t warmup_launches) {
   const kq::Request& request = problem.request;
   RotatingBuffers buffers(device, arena, problem, implementations, 1);
   for (std::size_t i = 0; i < implementations.size(); ++i) {
@@ -35,6 +37,7 @@ void profile_request(Device& device, DeviceArena& arena, const std::vector<Imple
   device.profiler_stop();
 
   const kq::Traffic traffic = kq::minimal_traffic(request);
+  std::vector<Row> rows;
   for (std::size_t i = 0; i < implementations.size(); ++i) {
     const std::optional<Mismatch> mismatch = buffers.check(i);
     Row row;
@@ -45,22 +48,6 @@ void profile_request(Device& device, DeviceArena& arena, const std::vector<Imple
     row.verified = !mismatch;
     if (mismatch) row.failure = mismatch->message();
     rows.push_back(std::move(row));
-  }
-}
-
-}  // namespace
-
-std::vector<Row> profile(Device& device, DeviceArena& arena, const std::vector<Implementation*>& implementations,
-                         const RunPlan& plan) {
-  std::vector<Row> rows;
-  for (const kq::Request& request : plan.sweep.requests) {
-    std::vector<Implementation*> serving;
-    for (Implementation* implementation : implementations) {
-      if (!implementation->refusal(kq::resolved(request))) serving.push_back(implementation);
-    }
-    if (serving.empty()) continue;
-    const Problem problem = make_problem(request, plan.input.make(request), plan.given);
-    profile_request(device, arena, serving, problem, plan.options.warmup_launches, rows);
   }
   return rows;
 }

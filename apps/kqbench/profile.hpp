@@ -4,18 +4,19 @@
 /// \file
 /// `kqbench run --profile`: something for a profiler to look at, and nothing else.
 
+#include <cstdint>
 #include <vector>
 
 #include "apps/kqbench/measure/device_memory.hpp"
+#include "apps/kqbench/measure/problem.hpp"
 #include "apps/kqbench/results/result.hpp"
-#include "apps/kqbench/run_arguments.hpp"
 #include "backends/backend.hpp"
 
 namespace kqbench {
 
-/// Each implementation serves each request once between profiler start and stop, in a range named after both; what was
+/// Each implementation serves the problem once between profiler start and stop, in a range named after both; what was
 /// to be loaded or set up has been by launches before. Returns a row each, checked but without times.
-std::vector<Row> profile(Device& device, DeviceArena& arena, const std::vector<Implementation*>& implementations,
-                         const RunPlan& plan);
+std::vector<Row> profile(Device& device, DeviceArena& arena, const Problem& problem,
+                         const std::vector<Implementation*>& implementations, std::int64_t warmup_launches);
 
 }  // namespace kqbench

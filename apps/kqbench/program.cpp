@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <iostream>
 #include <new>
 
@@ -65,6 +66,7 @@ int parse_and_run(const std::vector<std::string>& all) {
   add_verify(program, chosen);
   add_list(program, chosen);
   add_quantize(program, chosen);
+  add_compare(program, chosen);
 
   std::vector<std::string> arguments = with_subcommand({all.begin() + 1, all.end()});
   require_known_subcommand(program, arguments.front());
@@ -85,11 +87,18 @@ int report(const char* message, int status) {
   return status;
 }
 
+/// The status, once all that was printed is out.
+int with_output_written(int status) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::cout) return status;
+  return report("standard output cannot be written; make room or choose another place", exit_system);
+}
+
 }  // namespace
 
 int run_program(const std::vector<std::string>& arguments) {
   try {
-    return parse_and_run(arguments);
+    return with_output_written(parse_and_run(arguments));
   } catch (const UsageError& error) {
     return report(error.what(), exit_usage);
   } catch (const DeviceError& error) {

@@ -33,6 +33,17 @@
 namespace kqbench {
 namespace {
 
+constexpr const char* how_to_read_the_output =
+    "In the table: ± is the 95 % interval of the median, `ceiling` the part of what the memory can do at most,\n"
+    "`vs native` the ratio of times (below 1 is faster). `verified` says\n"
+    "  ok      every output that was timed is right, bit for bit\n"
+    "  ok?     right, but faster than the memory can be: the cache was not cold\n"
+    "  ok~     right, but unsteady: a clock dropped, or the times of the first and second half differ\n"
+    "  FAILED  wrong, so there is no time\n"
+    "A run of one row ends as vLLM's script does, `Kernel running time: N us`: the median of kokkos or, if that was "
+    "not\n"
+    "run, of native, else of reference.\n\n";
+
 /// One run, from an open device to the exit status.
 class Run {
  public:
@@ -55,13 +66,11 @@ class Run {
     result_.setting = read_setting(*device_, arguments_.command_line);
     std::exception_ptr failure;
     try {
-      if (arguments_.profile) {
-        result_.rows = profile(*device_, arena_, implementations_, plan_);
-      } else {
+      if (!arguments_.profile) {
         reserve();
         if (!arguments_.no_ceiling) measure_ceiling();
-        measure_sweep();
       }
+      serve_sweep();
     } catch (const DeviceError&) {  // what was measured so far is not lost
       failure = std::current_exception();
       result_.complete = false;
@@ -101,7 +110,7 @@ class Run {
     }
   }
 
-  void measure_sweep() {
+  void serve_sweep() {
     Progress progress(plan_.sweep.requests.size(), !arguments_.quiet && !arguments_.no_progress);
     std::set<std::string> refusals;
     for (const kq::Request& request : plan_.sweep.requests) {
@@ -110,9 +119,7 @@ class Run {
       const std::vector<Implementation*> serving = willing(request, refusals);
       if (serving.empty()) continue;
       const Problem problem = make_problem(request, plan_.input.make(request), plan_.given);
-      const GroupMeasurement group =
-          measure(*device_, arena_, problem, serving, plan_.options, steady_clock(), interrupted);
-      for (Row& row : rows_of(group, request, device_->info().backend, plan_.options.timing, ceilings_)) {
+      for (Row& row : serve(problem, serving)) {
         result_.rows.push_back(std::move(row));
       }
     }
@@ -124,6 +131,16 @@ class Run {
         notice(refusal);
       }
     }
+  }
+
+  /// Times or profiles it. A row an implementation.
+  std::vector<Row> serve(const Problem& problem, const std::vector<Implementation*>& implementations) {
+    if (arguments_.profile) {
+      return profile(*device_, arena_, problem, implementations, plan_.options.warmup_launches);
+    }
+    const GroupMeasurement group =
+        measure(*device_, arena_, problem, implementations, plan_.options, steady_clock(), interrupted);
+    return rows_of(group, problem.request, device_->info().backend, plan_.options.timing, ceilings_);
   }
 
   /// Those implementations that serve the request. Why others do not is added to `refusals`.
@@ -156,7 +173,7 @@ class Run {
     std::cout.flush();
   }
 
-  /// What vLLM's script prints last: the time of the portable kernel, or else of the first of these that was run.
+  /// What vLLM's script prints last.
   std::optional<double> headline_time() const {
     for (const char* name : {"kokkos", "native", "reference"}) {
       for (const Row& row : result_.rows) {
@@ -201,6 +218,7 @@ void add_run(CLI::App& program, const std::string& command_line, Action& chosen)
   auto arguments = std::make_shared<RunArguments>();
   arguments->command_line = command_line;
   arguments->add_to(*command);
+  command->footer(how_to_read_the_output + program.get_footer());
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }
 

@@ -87,7 +87,9 @@ struct Tensors {
 /// out[i] = quantizer.code(in[i])
 template <class Element, class Quantizer>
 void quantize(const Element* in, typename Quantizer::Code* out, std::int64_t size, const Quantizer& quantizer) {
-  kq::host::map(in, out, size, [quantizer](float x, std::int64_t) { return quantizer.code(x); });
+  quantizer.with_fastest([&](const auto& fastest) {
+    kq::host::map(in, out, size, [fastest](float x, std::int64_t) { return fastest.code(x); });
+  });
 }
 
 /// out[i] = quantizer_of(i).code(in[i])

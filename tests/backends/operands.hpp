@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <random>
@@ -56,10 +57,11 @@ inline std::vector<std::byte> make_input(const kq::Request& request, const std::
 /// What a random tensor is made of.
 enum class Kind { normal, adversarial };
 
-/// Mostly numbers of the size activations have. Adversarial: in some rows NaN, infinities, zeros of both signs,
-/// subnormals and the largest numbers too, and some rows that are constant or all zero.
-inline TestData make_data(const kq::Request& request, Kind kind, std::uint64_t seed) {
-  const kq::Request r = kq::resolved(request);
+/// A tensor's values, row by row. Mostly numbers of the size activations have. Adversarial: in some rows NaN,
+/// infinities, zeros of both signs, subnormals and the largest numbers too, and some rows that are constant or all
+/// zero.
+inline std::vector<float> make_values(std::int64_t num_tokens, std::int64_t hidden_size, Kind kind,
+                                      std::uint64_t seed) {
   std::mt19937_64 random(seed);
   const auto uniform = [&] { return static_cast<float>(random() >> 40) * 0x1p-23f - 1.0f; };  // [-1, 1)
   constexpr float inf = std::numeric_limits<float>::infinity();
@@ -67,35 +69,45 @@ inline TestData make_data(const kq::Request& request, Kind kind, std::uint64_t s
   const float special[] = {nan,        -nan,     inf,         -inf,     0.0f,      -0.0f,    0x1p-149f,
                            -0x1p-140f, 0x1p-24f, -0x1.8p-15f, 65504.0f, -65504.0f, 3.38e38f, -3.38e38f,
                            0.5f,       -1.5f,    2.5f,        448.0f,   -464.0f};
-  std::vector<float> values(static_cast<std::size_t>(r.num_tokens * r.hidden_size));
-  for (std::int64_t t = 0; t < r.num_tokens; ++t) {
-    const auto row = static_cast<std::size_t>(t * r.hidden_size);
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(num_tokens * hidden_size));
+  for (std::int64_t t = 0; t < num_tokens; ++t) {
     const std::uint64_t mood = kind == Kind::normal ? 9 : random() % 10;
     const float constant = special[random() % std::size(special)];
-    const int number_of_specials = mood == 2 ? 19 : 17;  // 2: what makes amax infinite or huge is left out
-    for (std::size_t c = 0; c < static_cast<std::size_t>(r.hidden_size); ++c) {
+    for (std::int64_t c = 0; c < hidden_size; ++c) {
       float value = uniform() * uniform() * 8.0f;
       if (mood == 0) value = constant;
       if (mood == 1) value = 0.0f;
-      if (mood == 2 && random() % 8 == 0) value = special[random() % static_cast<std::uint64_t>(number_of_specials)];
+      if (mood == 2 && random() % 8 == 0) value = special[random() % std::size(special)];
       if (mood == 3 && random() % 4 == 0) value = special[random() % 2];
       if (mood == 4) value = std::ldexp(uniform(), static_cast<int>(random() % 60) - 40);
       if (mood == 5) value = std::ldexp(uniform(), -130);
-      values[row + c] = value;
+      values.push_back(value);
     }
   }
+  return values;
+}
+
+/// These values as the request's input, with scales and zero points where it has them given.
+inline TestData make_data(const kq::Request& request, const std::vector<float>& values, std::uint64_t seed) {
+  const kq::Request r = kq::resolved(request);
   TestData data;
   data.input = make_input(r, values);
   if (r.static_scale) {
-    const auto count = static_cast<std::size_t>(kq::num_scales(r));
+    std::mt19937_64 random(seed);
     data.scales.resize(kq::scales_bytes(r));
-    for (std::size_t i = 0; i < count; ++i) {
-      const float scale = std::ldexp(1.5f + 0.5f * uniform(), static_cast<int>(random() % 8) - 8);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(kq::num_scales(r)); ++i) {
+      const float fraction = 1.0f + static_cast<float>(random() >> 41) * 0x1p-23f;  // [1, 2)
+      const float scale = std::ldexp(fraction, static_cast<int>(random() % 8) - 8);
       std::memcpy(data.scales.data() + i * sizeof scale, &scale, sizeof scale);
       if (r.asymmetric) data.zero_points.push_back(static_cast<std::int32_t>(random() % 300) - 150);
     }
   }
   return data;
+}
+
+inline TestData make_data(const kq::Request& request, Kind kind, std::uint64_t seed) {
+  return make_data(request, make_values(request.num_tokens, request.hidden_size, kind, seed), seed);
 }
 
 /// What an implementation makes of a request, on a device whose memory is the host's. The outputs are poisoned first.
@@ -125,6 +137,7 @@ inline Outputs expected(const kq::Request& request, const TestData& data, std::b
 
 /// The first difference between two byte strings, as "byte 17 of 64: 0x7f, not 0x00"; empty if there is none.
 inline std::string first_difference(const std::vector<std::byte>& actual, const std::vector<std::byte>& wanted) {
+  if (actual == wanted) return {};
   if (actual.size() != wanted.size()) return "sizes differ";
   for (std::size_t i = 0; i < actual.size(); ++i) {
     if (actual[i] != wanted[i]) {

@@ -7,7 +7,9 @@
 ///   Code            the C++ type that holds one code
 ///   name            as on the command line and in result files
 ///   max             largest finite magnitude, the default `qmax`
-///   encode(v, x)    `v` rounded to nearest even, saturating, with the sign of `x`; see each format for NaN
+///   encode(v, x, bound)
+///                   `v` rounded to nearest even, limited to +-bound (an integer format: one lower on the low side),
+///                   with the sign of `x`; see each format for NaN. `bound` is `max` if it is left out, and never more
 ///   encode4(v, s)   four codes in one 32-bit word, the first in the lowest byte, with the signs `s` of the inputs as
 ///                   signs4 gives them; by the device's own conversion instruction where it has one for this very
 ///                   format, the same bits where it has not
@@ -36,10 +38,7 @@ KQ_FUNCTION constexpr float bits_float(std::uint32_t b) {
   return std::bit_cast<float>(b);
 }
 KQ_FUNCTION constexpr bool is_nan(float v) {
-#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
-  if (!std::is_constant_evaluated()) return v != v;  // one instruction
-#endif
-  return (float_bits(v) & 0x7fffffffu) > 0x7f800000u;
+  return v != v;
 }
 
 /// The low bytes of four numbers in one word, the first in the lowest byte.
@@ -70,19 +69,22 @@ KQ_FUNCTION constexpr float clamp(float v, float low, float high) {
 namespace detail {
 
 /// A float's magnitude rounded to nearest even with `MantissaBits` of mantissa and exponent bias `Bias`, as the bits of
-/// such a number without sign. `magnitude` are the bits of a float that does not round above the format's range.
-/// Normal numbers: add just under half a unit (plus the unit's own last bit, for ties) and drop the low bits.
-/// Subnormal ones: add a float whose unit in the last place is the format's smallest step; the sum's low bits are the
-/// code.
+/// such a number without sign. `magnitude` does not round above the format's range, or is NaN, which gives more than
+/// 0xff. Without a branch, and in few enough steps for a host's vector units.
+///
+/// A power of two 2^(23 - MantissaBits) times the magnitude's own is added, where the sum's unit in the last place is
+/// the format's: so the addition rounds, and how far the sum's bits lie above the summand's is the rounded mantissa,
+/// its leading one included, which counts on into the exponent. Below the format's normal numbers the power of two
+/// stays that of the smallest one, and there is no leading one. (A NaN's sum is NaN, far above the summand's bits,
+/// which wrapped around.)
 template <int MantissaBits, int Bias>
-KQ_FUNCTION constexpr std::uint32_t round_magnitude(std::uint32_t magnitude) {
-  constexpr int shift = 23 - MantissaBits;
-  constexpr std::uint32_t smallest_normal = static_cast<std::uint32_t>(127 + 1 - Bias) << 23;
-  constexpr std::uint32_t step = static_cast<std::uint32_t>(127 + 1 - Bias - MantissaBits + 23) << 23;
-  const std::uint32_t subnormal = float_bits(bits_float(magnitude) + bits_float(step)) - step;
-  const std::uint32_t rounded = magnitude + ((1u << (shift - 1)) - 1u) + ((magnitude >> shift) & 1u);
-  const std::uint32_t normal = (rounded >> shift) - (static_cast<std::uint32_t>(127 - Bias) << MantissaBits);
-  return magnitude < smallest_normal ? subnormal : normal;
+KQ_FUNCTION constexpr std::uint32_t round_magnitude(float magnitude) {
+  constexpr std::int32_t smallest_normal = (127 + 1 - Bias) << 23;
+  const std::int32_t power = static_cast<std::int32_t>(float_bits(magnitude)) & 0x7f800000;
+  const std::uint32_t exponent = static_cast<std::uint32_t>(power < smallest_normal ? smallest_normal : power);
+  const std::uint32_t summand = exponent + (static_cast<std::uint32_t>(23 - MantissaBits) << 23);
+  const std::uint32_t mantissa = float_bits(magnitude + bits_float(summand)) - summand;
+  return mantissa + ((exponent - smallest_normal) >> (23 - MantissaBits));
 }
 
 /// The finite value of a code without sign, exponent field and mantissa as in the format.
@@ -103,12 +105,11 @@ struct OcpFloat8 {
   static constexpr bool is_integer = false;
   static constexpr float max = finite_value<MantissaBits, Bias>(MaxCode);
 
-  KQ_FUNCTION static constexpr Code encode(float v, float x) {
-    const std::uint32_t sign = (float_bits(x) >> 24) & 0x80u;
-    const std::uint32_t magnitude = float_bits(v) & 0x7fffffffu;
-    const std::uint32_t limited = magnitude > float_bits(max) ? float_bits(max) : magnitude;
-    const std::uint32_t code = magnitude > 0x7f800000u ? 0x7fu : round_magnitude<MantissaBits, Bias>(limited);
-    return static_cast<Code>(sign | code);
+  KQ_FUNCTION static constexpr Code encode(float v, float x, float bound = max) {
+    const float magnitude = __builtin_fabsf(v);
+    const std::uint32_t code = round_magnitude<MantissaBits, Bias>(magnitude > bound ? bound : magnitude);
+    const std::uint32_t or_nan = code < 0x7fu ? code : 0x7fu;
+    return static_cast<Code>(((or_nan << 24) | (float_bits(x) & 0x80000000u)) >> 24);
   }
 
   KQ_FUNCTION static constexpr float decode(Code code) {
@@ -127,12 +128,12 @@ struct FnuzFloat8 {
   static constexpr bool is_integer = false;
   static constexpr float max = finite_value<MantissaBits, Bias>(0x7fu);
 
-  KQ_FUNCTION static constexpr Code encode(float v, float x) {
-    const std::uint32_t magnitude = float_bits(v) & 0x7fffffffu;
-    const std::uint32_t limited = magnitude > float_bits(max) ? float_bits(max) : magnitude;
-    const std::uint32_t code = round_magnitude<MantissaBits, Bias>(limited);
-    const std::uint32_t sign = code == 0 ? 0u : (float_bits(x) >> 24) & 0x80u;
-    return static_cast<Code>(magnitude > 0x7f800000u ? 0x80u : (sign | code));
+  KQ_FUNCTION static constexpr Code encode(float v, float x, float bound = max) {
+    const float magnitude = __builtin_fabsf(v);
+    const std::uint32_t code = round_magnitude<MantissaBits, Bias>(magnitude > bound ? bound : magnitude);
+    const std::uint32_t or_nan = code < 0x80u ? code : 0x80u;
+    const std::uint32_t unless_zero = or_nan + 0x7fu;  // bit 7 is set
+    return static_cast<Code>(or_nan | ((float_bits(x) >> 24) & unless_zero & 0x80u));
   }
 
   KQ_FUNCTION static constexpr float decode(Code code) {
@@ -219,9 +220,9 @@ struct Int8 {
     return static_cast<std::int32_t>(float_bits(v + shift) - float_bits(shift));
   }
 
-  KQ_FUNCTION static constexpr Code encode(float v, float /*x*/) {
+  KQ_FUNCTION static constexpr Code encode(float v, float /*x*/, float bound = max) {
     const float number = is_nan(v) ? 0.0f : v;
-    return static_cast<Code>(round_small(clamp(number, -128.0f, 127.0f)));
+    return static_cast<Code>(round_small(clamp(number, -bound - 1.0f, bound)));
   }
 
   KQ_FUNCTION static constexpr std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// \file
+/// `kqbench compare`: result files held against each other.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/numbers.hpp"
+#include "apps/kqbench/results/comparison.hpp"
+#include "apps/kqbench/results/comparison_text.hpp"
+#include "apps/kqbench/results/json_reader.hpp"
+#include "apps/kqbench/results/outputs.hpp"
+#include "apps/kqbench/subcommands.hpp"
+
+namespace kqbench {
+namespace {
+
+struct CompareArguments {
+  std::vector<std::string> files, impl;
+  std::optional<std::string> baseline, fail_above;
+  bool ignore_timing = false;
+  bool no_color = false;
+  OutputArguments outputs;
+};
+
+/// Failed rows count: code that gives wrong output is no faster.
+bool is_worse(const Comparison& comparison, double limit) {
+  return !comparison.failed.empty() || std::any_of(comparison.rows.begin(), comparison.rows.end(),
+                                                   [&](const ComparedRow& row) { return row.ratio.value > limit; });
+}
+
+int run(const CompareArguments& arguments) {
+  ComparisonOptions options;
+  options.baseline = arguments.baseline.value_or("");
+  options.impls = split_list("--impl", arguments.impl);
+  options.ignore_timing = arguments.ignore_timing;
+  std::optional<double> limit;
+  if (arguments.fail_above) {
+    limit = parse_double("--fail-above", *arguments.fail_above);
+    if (!(*limit > 0.0)) throw UsageError("--fail-above: must be above 0; 1.05 allows 5 % more time");
+  }
+  ResultOutputs outputs(arguments.outputs);
+  std::vector<NamedResult> files;
+  for (const std::string& name : arguments.files) {
+    files.push_back({name, read_result_file(name)});
+  }
+  const Comparison comparison = compare(files, options);
+
+  if (!outputs.use_stdout()) {
+    std::ostringstream text;
+    write_comparison_text(text, files, comparison, !arguments.no_color && ::isatty(STDOUT_FILENO) != 0);
+    TextOutput("-").write(text.str());
+  }
+  outputs.write([&] { return comparison_json(files, comparison); }, [&] { return comparison_csv(files, comparison); },
+                [&] {
+                  std::ostringstream text;
+                  write_comparison_markdown(text, files, comparison);
+                  return text.str();
+                });
+  return limit && is_worse(comparison, *limit) ? exit_wrong : exit_done;
+}
+
+}  // namespace
+
+void add_compare(CLI::App& program, Action& chosen) {
+  CLI::App* command = program.add_subcommand("compare", "Hold result files against each other");
+  auto arguments = std::make_shared<CompareArguments>();
+  command->add_option("files", arguments->files, "Result files; they are called A, B, C, …")->required();
+  command
+      ->add_option("--baseline", arguments->baseline,
+                   "What the others are held against: an implementation, or B:native for that of the second file "
+                   "[each against itself in the first file; kokkos if the files have no implementation in common]")
+      ->type_name("IMPL");
+  command->add_option("--impl", arguments->impl, "Which implementations to compare [all]")->type_name("IMPL,...");
+  command->add_flag("--ignore-timing", arguments->ignore_timing, "Compare rows even if their timing or cache differ");
+  command
+      ->add_option("--fail-above", arguments->fail_above,
+                   "Exit with 1 if a ratio of medians is above this, or a row failed")
+      ->type_name("RATIO");
+  arguments->outputs.add_to(*command);
+  command->add_flag("--no-color", arguments->no_color, "No colours")->group("Output");
+  command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace kqbench

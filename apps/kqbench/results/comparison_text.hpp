@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A comparison as text, Markdown, CSV and JSON.
+
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/results/comparison.hpp"
+
+namespace kqbench {
+
+void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison,
+                           bool color);
+void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison);
+
+/// A line for each compared row.
+std::string comparison_csv(const std::vector<NamedResult>& files, const Comparison& comparison);
+
+/// Schema "kqbench-comparison/1": files, rows, summary, unmatched and failed rows.
+std::string comparison_json(const std::vector<NamedResult>& files, const Comparison& comparison);
+
+}  // namespace kqbench

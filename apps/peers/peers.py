@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The peers: each has a name, a description with its version, and a function for the works that it serves."""
+
+import importlib.metadata
+
+import torch
+
+import torch_functions
+from work import NotServed
+
+
+def version_of(distribution):
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown version"
+
+
+class Eager:
+    name = "torch.eager"
+
+    def __init__(self):
+        self.description = f"PyTorch {torch.__version__}, operator by operator"
+
+    def function(self, work):
+        return torch_functions.function(work)
+
+
+class Compiled:
+    name = "torch.compile"
+    mode = "default"
+
+    def __init__(self):
+        self.description = f"PyTorch {torch.__version__}, torch.compile (inductor), shapes static, mode {self.mode}"
+
+    def function(self, work):
+        torch._dynamo.reset()  # each shape is compiled for itself, without an end to their number
+        return torch.compile(torch_functions.function(work), fullgraph=True, dynamic=False, mode=self.mode)
+
+
+class Vllm:
+    """Its CUDA operators; for groups, its function that chooses between CUDA and Triton."""
+
+    name = "vllm"
+
+    def __init__(self):
+        from vllm import _custom_ops
+        self.ops = _custom_ops
+        self.description = f"vLLM {version_of('vllm')}, its quantization operators"
+
+    def function(self, work):
+        fp8, int8 = work.quant_dtype == "fp8_e4m3fn", work.quant_dtype == "int8"
+        ops = self.ops
+        match work.scheme:
+            case True, "tensor", False if fp8:
+                return lambda x, scale, zero_point: ops.scaled_fp8_quant(x, scale.view(1))
+            case True, "tensor", asymmetric if int8:
+                return lambda x, scale, zero_point: ops.scaled_int8_quant(
+                    x, scale.view(1), zero_point.view(1) if asymmetric else None, symmetric=not asymmetric)
+            case False, "tensor", False if fp8:
+                return lambda x: ops.scaled_fp8_quant(x)
+            case False, "token", False if fp8:
+                return lambda x: ops.scaled_fp8_quant(x, use_per_token_if_dynamic=True)
+            case False, "token", asymmetric if int8:
+                return lambda x: ops.scaled_int8_quant(x, symmetric=not asymmetric)
+            case False, "group", False if fp8:
+                from vllm.model_executor.layers.quantization.utils.fp8_utils import per_token_group_quant_fp8
+                return lambda x: per_token_group_quant_fp8(x, work.group_size, use_ue8m0=False)
+            case False, "group", False if int8:
+                from vllm.model_executor.layers.quantization.utils.int8_utils import per_token_group_quant_int8
+                return lambda x: per_token_group_quant_int8(x, work.group_size)
+        raise NotServed("no such operator")
+
+
+class Sglang:
+    name = "sglang"
+
+    def __init__(self):
+        from sglang.srt.layers.quantization import fp8_kernel, int8_kernel
+        self.fp8, self.int8 = fp8_kernel, int8_kernel
+        self.description = f"SGLang {version_of('sglang')}, its quantization functions"
+
+    def function(self, work):
+        fp8, int8 = work.quant_dtype == "fp8_e4m3fn", work.quant_dtype == "int8"
+        match work.scheme:
+            case True, "tensor", False if fp8:
+                return lambda x, scale, zero_point: self.fp8.scaled_fp8_quant(x, scale.view(1))
+            case False, "tensor", False if fp8:
+                return lambda x: self.fp8.scaled_fp8_quant(x)
+            case False, "token", False if fp8:
+                return lambda x: self.fp8.sglang_per_token_quant_fp8(x)
+            case False, "token", False if int8:
+                return lambda x: self.int8.per_token_quant_int8(x)
+            case False, "group", False if fp8:
+                return lambda x: self.fp8.sglang_per_token_group_quant_fp8(x, work.group_size)
+            case False, "group", False if int8:
+                return lambda x: self.int8.sglang_per_token_group_quant_int8(x, work.group_size)
+        raise NotServed("no such function")
+
+
+class TransformerEngine:
+    """Its quantizers. What they return is a tensor with the codes in `_data` or `_rowwise_data`."""
+
+    name = "transformer_engine"
+
+    def __init__(self):
+        import transformer_engine.pytorch as te
+        import transformer_engine_torch as tex
+        self.te, self.tex = te, tex
+        self.description = f"Transformer Engine {version_of('transformer_engine')}, its quantizers"
+
+    def function(self, work):
+        if work.quant_dtype != "fp8_e4m3fn":
+            raise NotServed("only fp8_e4m3fn is timed")
+        kind = self.tex.DType.kFloat8E4M3
+        match work.scheme:
+            case False, "tensor", False:
+                quantizer = self.te.Float8CurrentScalingQuantizer(kind, device=torch.device("cuda"), columnwise=False)
+                return lambda x: (quantizer(x)._data,)
+            case False, "group", False if work.group_size == 128:
+                quantizer = self.te.Float8BlockQuantizer(kind, rowwise=True, columnwise=False, block_scaling_dim=1,
+                                                         force_pow_2_scales=False)
+                return lambda x: (quantizer(x)._rowwise_data,)
+        raise NotServed("no such quantizer")
+
+
+ALL = (Eager, Compiled, Vllm, Sglang, TransformerEngine)
+
+
+def importable(names, say):
+    """The peers of these names that can be used here; what is absent is said."""
+    peers = []
+    for kind in ALL:
+        if kind.name not in names:
+            continue
+        try:
+            peers.append(kind())
+        except Exception as error:  # a package that is there but broken is absent, too
+            say(f"{kind.name} is left out: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+    return peers

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one row of a result file did, so that peers can do the same."""
+
+import dataclasses
+
+LARGEST = {"int8": 127.0, "fp8_e4m3fn": 448.0, "fp8_e5m2": 57344.0}
+ELEMENT_BYTES = {"half": 2, "bfloat16": 2, "float": 4}
+
+
+class NotServed(Exception):
+    """A peer does not do this work; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    num_tokens: int
+    hidden_size: int
+    dtype: str  # half, bfloat16, float
+    quant_dtype: str  # int8, fp8_e4m3fn, ...
+    static_scale: bool
+    granularity: str  # tensor, token, channel, group:G
+    asymmetric: bool
+    timing: str  # graph, wall
+    hot: bool
+    copies: int  # of the tensors, used in turn
+    bytes: int  # that one launch must move at least
+
+    @property
+    def scheme(self):
+        """(static?, tensor / token / channel / group, asymmetric?)"""
+        return self.static_scale, self.granularity.split(":")[0], self.asymmetric
+
+    @property
+    def group_size(self):
+        return int(self.granularity.split(":")[1]) if ":" in self.granularity else 0
+
+    def __str__(self):
+        asymmetric = " asymmetric" if self.asymmetric else ""
+        kind = "static" if self.static_scale else "dynamic"
+        return (f"{kind} {self.granularity}{asymmetric} {self.quant_dtype} from {self.dtype}, "
+                f"{self.num_tokens}x{self.hidden_size}")
+
+
+def work_of(row):
+    """The work of a row; NotServed if it is none that peers are timed at."""
+    hidden = row["hidden_size"]
+    if row["quant_dtype"] not in LARGEST:
+        raise NotServed(f"no peer writes {row['quant_dtype']}")
+    if row["scale_format"] != "float" or row["scale_layout"] != "row":
+        raise NotServed("peers are timed with float scales in rows only")
+    if any(row.get(stride) not in (None, 0, hidden) for stride in ("input_stride", "codes_stride")):
+        raise NotServed("peers are timed on dense rows only")
+    if row.get("scale_ub") is not None or row.get("qmax", LARGEST[row["quant_dtype"]]) != LARGEST[row["quant_dtype"]]:
+        raise NotServed("peers are timed without --qmax and --scale-ub only")
+    if row["timing"] not in ("graph", "wall"):
+        raise NotServed("peers are timed with --timing graph or wall only")
+    return Work(row["num_tokens"], hidden, row["dtype"], row["quant_dtype"], row["static_scale"], row["granularity"],
+                row["asymmetric"], row["timing"], row["cache"] == "hot", row.get("copies", 1), row["bytes"])

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Counts what the reader allocates, by replacing the operators of this whole program.
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/results/json_reader.hpp"
+#include "apps/kqbench/results/json_writer.hpp"
+#include "tests/apps/kqbench/results/sample_results.hpp"
+
+namespace {
+
+std::atomic<std::size_t> held{0};
+std::atomic<std::size_t> most_held{0};
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  void* const address = std::malloc(size);
+  if (address == nullptr) throw std::bad_alloc();
+  const std::size_t now = held += malloc_usable_size(address);
+  most_held = std::max(most_held.load(), now);
+  return address;
+}
+
+void operator delete(void* address) noexcept {
+  if (address != nullptr) held -= malloc_usable_size(address);
+  std::free(address);
+}
+
+void operator delete(void* address, std::size_t /*size*/) noexcept {
+  operator delete(address);
+}
+
+namespace kqbench {
+namespace {
+
+/// Bytes allocated at the most while `text` is read, or refused.
+std::size_t bytes_for(const std::string& text) {
+  const std::size_t before = held;
+  most_held = before;
+  try {
+    parse_result(text, "it");
+  } catch (const UsageError&) {
+  }
+  return most_held - before;
+}
+
+std::string repeated(const std::string& text, std::size_t times) {
+  std::string all;
+  for (std::size_t i = 0; i < times; ++i) {
+    all += text;
+  }
+  return all;
+}
+
+constexpr std::size_t times = 100000;
+constexpr std::size_t small_multiple = 16;
+constexpr std::size_t small_change = 65536;  // whatever the text's length
+
+TEST(ResultReaderMemory, IsASmallMultipleOfTheText) {
+  const std::string head = R"({"schema": "kqbench/1", )";
+  const std::string sample = to_json(sample_result());
+  const std::string row =
+      sample.substr(sample.find("{\"impl\""), sample.find("\n", sample.find("{\"impl\"")) - sample.find("{\"impl\""));
+  const std::string texts[] = {
+      sample,
+      head + R"("rows": [)" + repeated(row, 1000),
+      head + R"("rows": [{"time_us": {"samples": [)" + repeated("1,", times),
+      head + R"("rows": [)" + repeated("{},", times),
+      head + R"("x": [)" + repeated("0,", times) + "0",
+      head + R"("x": [)" + repeated("[],", times) + "0",
+      head + R"("x": [)" + repeated("{},", times) + "0",
+      head + R"("x": )" + repeated("[", times),
+      head + R"("x": ")" + repeated("a", times),
+      head + R"("x": {)" + repeated(R"("":0,)", times),
+      head + R"("setting": {"device": ")" + repeated("\\u0041", times) + "\"",
+      head + R"("setting": {"libraries": {)" + repeated(R"("a":"b",)", times),
+      head + "\"" + repeated("k", times),
+      head + R"("complete": )" + repeated("1", times),
+  };
+  for (const std::string& text : texts) {
+    EXPECT_LE(bytes_for(text), small_multiple * text.size() + small_change) << text.substr(0, 80);
+  }
+}
+
+TEST(ResultReaderMemory, IsCounted) {
+  // Else the test above could not fail.
+  const std::string text = to_json(sample_result());
+  EXPECT_GT(bytes_for(text), text.size() / 4);
+}
+
+}  // namespace
+}  // namespace kqbench
