@@ -45,8 +45,8 @@ class DeviceBlock {
     return storage;
   }
   KQ_FUNCTION void* tile_memory() const {
-    extern __shared__ kq::device::Vector16 tile[];
-    return tile;
+    extern __shared__ kq::device::Vector16 dynamic_memory[];
+    return dynamic_memory;
   }
   KQ_FUNCTION void barrier() const { __syncthreads(); }
 

@@ -20,7 +20,6 @@
 ///     auto x = program.share(input, meeting, scratch_vectors);
 ///     const float amax = program.max_magnitude(x);
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdint>
 
