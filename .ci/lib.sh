@@ -55,7 +55,7 @@ copy_tree() {
 
 # device_objects <build folder> <pattern>: the objects whose compile command matches.
 device_objects() {
-  sed -n "/\"command\": .*$2/,/\"output\"/s/.*\"output\": \"\(.*\)\".*/\1/p" "$1/compile_commands.json"
+  sed -n "\|\"command\": .*$2|s/.* -o \([^ \"]*\).*/\1/p" "$1/compile_commands.json"
 }
 
 # --- Debian unstable in a folder of its own ---------------------------------------------------------------------------
