@@ -29,9 +29,8 @@ install(FILES ${CMAKE_BINARY_DIR}/kqConfig.cmake ${CMAKE_BINARY_DIR}/kqConfigVer
               ${CMAKE_CURRENT_LIST_DIR}/KqPlainKokkos.cmake
         DESTINATION ${kq_package_dir})
 
-if(TARGET kqbench)
-  install(TARGETS kqbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
+install(TARGETS kqbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+include(KqManual)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 
 set(CPACK_GENERATOR DEB)

@@ -24,5 +24,6 @@ void add_list(CLI::App& program, Action& chosen);
 void add_compare(CLI::App& program, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
 void add_quantize(CLI::App& program, Action& chosen);
+void add_completion(CLI::App& program, Action& chosen);
 
 }  // namespace kqbench
