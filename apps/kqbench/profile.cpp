@@ -4,6 +4,7 @@
 #include <string>
 
 #include "apps/kqbench/measure/rotating_buffers.hpp"
+#include "apps/kqbench/measure/rotation.hpp"
 #include "apps/kqbench/sweep.hpp"
 
 namespace kqbench {
@@ -44,6 +45,8 @@ std::vector<Row> profile(Device& device, DeviceArena& arena, const Problem& prob
     row.request = request;
     row.impl = implementations[i]->name();
     row.backend = device.info().backend;
+    row.timing = not_timed;
+    row.cache = to_string(Cache::hot);
     row.bytes = traffic.read + traffic.written;
     row.verified = !mismatch;
     if (mismatch) row.failure = mismatch->message();

@@ -382,6 +382,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   void end_row() {
     if (const auto invalid = kq::validate(row.request)) bad(fmt::format("{}: {}", invalid->field, invalid->reason));
     row.request = kq::resolved(row.request);
+    if (row.timing == not_timed) fail(name_, "holds no times; run it again without --profile");
     if (row.verified && !row.time_us) bad("is verified but has no time");
     result.rows.push_back(std::move(row));
   }

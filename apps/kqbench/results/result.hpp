@@ -66,13 +66,16 @@ struct CodesCheck {
   std::uint64_t compared = 0;
 };
 
+/// `timing` of a row of --profile.
+inline constexpr const char* not_timed = "none";
+
 /// One implementation at one request.
 struct Row {
   kq::Request request;  ///< valid and resolved; in the file its fields stand beside the others
   std::string impl;     ///< kokkos, native, reference, or a peer's name: "torch.compile"
   std::string backend;  ///< cuda, hip, host
 
-  std::string timing;                    ///< graph, stream, wall
+  std::string timing;                    ///< graph, stream, wall, or not_timed
   std::string cache;                     ///< cold, warm, hot
   std::int64_t copies = 1;               ///< of the tensors, used in turn
   std::uint64_t bytes_between_uses = 0;  ///< of the same bytes, at the least

@@ -32,7 +32,7 @@ std::string work_text(const kq::Request& request) {
 }
 
 std::string protocol_text(const Row& row) {
-  if (row.timing.empty()) return "not timed";
+  if (row.timing == not_timed) return "not timed";
   return fmt::format("{} timing, {} cache", row.timing, row.cache);
 }
 

@@ -166,6 +166,7 @@ TEST(Program, ProfileTimesNothing) {
   ASSERT_EQ(result["rows"].size(), 2u);
   for (const Json& row : result["rows"]) {
     EXPECT_EQ(row["verified"], true);
+    EXPECT_EQ(row["timing"], "none");
     EXPECT_TRUE(row["time_us"].is_null());
   }
   const std::string table = kqbench(short_run({"--profile"})).out;
