@@ -68,6 +68,7 @@ int parse_and_run(const std::vector<std::string>& all) {
   add_quantize(program, chosen);
   add_compare(program, chosen);
   add_completion(program, chosen);
+  add_report(program, chosen);
 
   std::vector<std::string> arguments = with_subcommand({all.begin() + 1, all.end()});
   require_known_subcommand(program, arguments.front());

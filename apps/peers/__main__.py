@@ -9,6 +9,7 @@ imported) at what a result file of kqbench timed, in the same way, and writes a 
 
 import argparse
 import itertools
+import signal
 import sys
 
 try:
@@ -135,7 +136,12 @@ def run(arguments):
     return 0 if result["complete"] else EXIT_INTERRUPTED
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def main():
+    signal.signal(signal.SIGTERM, interrupt)  # what was measured so far is written
     try:
         return run(parse_arguments())
     except result_file.BadFile as error:

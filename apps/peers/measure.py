@@ -51,6 +51,12 @@ def is_narrow(samples):
     return max(middle - low, high - middle) <= RELATIVE_INTERVAL * middle
 
 
+def synchronize():
+    """Streams other than the default one do not wait for it by themselves."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 # --- one peer at one work -------------------------------------------------------------------------------------------
 
 
@@ -88,11 +94,11 @@ class WallSampler:
         self.launches = rounded_up(max(least, math.ceil(SAMPLE_SECONDS / seconds)), len(contestant.inputs))
 
     def sample(self):
+        synchronize()
         begin = time.perf_counter()
         for launch in range(self.launches):
             self.contestant.launch(launch % len(self.contestant.inputs))
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        synchronize()
         return (time.perf_counter() - begin) * 1e6 / self.launches
 
 
@@ -104,10 +110,11 @@ class GraphSampler:
         self.contestant = contestant
         self.stream = torch.cuda.Stream()
         self.begin, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        synchronize()
         with torch.cuda.stream(self.stream):  # what is compiled or allocated once, before anything is captured
             for _ in range(3):
                 contestant.launch(0)
-        torch.cuda.synchronize()
+        synchronize()
         contestant.outputs[0] = None
         least = math.ceil(limits.min_launches / limits.min_samples)
         self.capture(rounded_up(least, len(contestant.inputs)))
@@ -165,6 +172,7 @@ def poison(contestants):
     for contestant in contestants:
         for codes in contestant.codes():
             codes.fill_(0x5A)
+    synchronize()
 
 
 def count_different(contestant, expected):

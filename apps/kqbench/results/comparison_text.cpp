@@ -90,24 +90,6 @@ std::string summary_name(const SchemeSummary& summary) {
   return summary.series ? label(*summary.series) : "fastest peer";
 }
 
-Grid summary_grid(const Comparison& comparison) {
-  Grid grid({{"scheme", Align::left},
-             {"what", Align::left},
-             {"baseline", Align::left},
-             {"rows", Align::right},
-             {"ratio", Align::right},
-             {"95 % interval", Align::right},
-             {"faster", Align::right},
-             {"slower", Align::right}});
-  grid.begin_section("Geometric mean of the ratios over shapes and input types");
-  for (const SchemeSummary& summary : comparison.summary) {
-    grid.add({summary.scheme, summary_name(summary), label(summary.baseline), fmt::to_string(summary.rows),
-              ratio_text(summary.ratio), interval_text(summary.ratio), fmt::to_string(summary.faster),
-              fmt::to_string(summary.slower)});
-  }
-  return grid;
-}
-
 /// Rows in few words: one line for all the shapes of a series that did the same.
 std::vector<std::string> lone_lines(const std::vector<LoneRow>& rows) {
   std::vector<std::string> lines;
@@ -157,6 +139,24 @@ Json lone_json(const std::vector<LoneRow>& rows) {
 }
 
 }  // namespace
+
+Grid summary_grid(const Comparison& comparison) {
+  Grid grid({{"scheme", Align::left},
+             {"what", Align::left},
+             {"baseline", Align::left},
+             {"rows", Align::right},
+             {"ratio", Align::right},
+             {"95 % interval", Align::right},
+             {"faster", Align::right},
+             {"slower", Align::right}});
+  grid.begin_section("Geometric mean of the ratios over shapes and input types");
+  for (const SchemeSummary& summary : comparison.summary) {
+    grid.add({summary.scheme, summary_name(summary), label(summary.baseline), fmt::to_string(summary.rows),
+              ratio_text(summary.ratio), interval_text(summary.ratio), fmt::to_string(summary.faster),
+              fmt::to_string(summary.slower)});
+  }
+  return grid;
+}
 
 void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison,
                            bool color) {

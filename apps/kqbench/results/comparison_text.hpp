@@ -9,8 +9,12 @@
 #include <vector>
 
 #include "apps/kqbench/results/comparison.hpp"
+#include "apps/kqbench/results/grid.hpp"
 
 namespace kqbench {
+
+/// A line for each scheme and series.
+Grid summary_grid(const Comparison& comparison);
 
 void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison,
                            bool color);

@@ -34,6 +34,17 @@ std::string painted(const std::string& text, const fmt::text_style& style, bool 
   return color && (style.has_foreground() || style.has_emphasis()) ? fmt::format(style, "{}", text) : text;
 }
 
+/// A <td> or <th>.
+std::string html_cell(const char* element, const Cell& cell, Align align) {
+  static constexpr const char* paints[] = {"", "good", "warning", "bad"};
+  std::string classes = align == Align::right ? "number" : "";
+  if (cell.paint != Paint::plain) {
+    classes += fmt::format("{}{}", classes.empty() ? "" : " ", paints[static_cast<int>(cell.paint)]);
+  }
+  return fmt::format("<{0}{1}>{2}</{0}>", element, classes.empty() ? "" : fmt::format(" class=\"{}\"", classes),
+                     html_text(cell.text));
+}
+
 }  // namespace
 
 std::size_t display_width(const std::string& text) {
@@ -46,6 +57,29 @@ std::string markdown_text(const std::string& text) {
   for (const char c : text) {
     if (std::string_view("\\`*_[]<>|#").find(c) != std::string_view::npos) escaped += '\\';
     escaped += c;
+  }
+  return escaped;
+}
+
+std::string html_text(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += c;
+    }
   }
   return escaped;
 }
@@ -124,6 +158,31 @@ void Grid::write_markdown(std::ostream& out) const {
       out << text << '\n';
     }
     out << '\n';
+  }
+}
+
+void Grid::write_html(std::ostream& out) const {
+  const auto write_line = [&](const char* element, const std::vector<Cell>& line) {
+    out << "<tr>";
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      out << html_cell(element, line[i], columns_[i].align);
+    }
+    out << "</tr>\n";
+  };
+  std::vector<Cell> headings;
+  for (const Column& column : columns_) {
+    headings.emplace_back(column.heading);
+  }
+  for (const Section& section : sections_) {
+    out << "<table>\n";
+    if (!section.title.empty()) out << "<caption>" << html_text(section.title) << "</caption>\n";
+    out << "<thead>";
+    write_line("th", headings);
+    out << "</thead>\n<tbody>\n";
+    for (const std::vector<Cell>& line : section.lines) {
+      write_line("td", line);
+    }
+    out << "</tbody>\n</table>\n";
   }
 }
 

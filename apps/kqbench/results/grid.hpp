@@ -46,6 +46,9 @@ class Grid {
   void write_text(std::ostream& out, bool color) const;
   void write_markdown(std::ostream& out) const;
 
+  /// Each section a <table> with its title as caption; paints are classes "good", "warning", "bad".
+  void write_html(std::ostream& out) const;
+
  private:
   struct Section {
     std::string title;
@@ -62,5 +65,8 @@ std::size_t display_width(const std::string& text);
 
 /// Text with what Markdown would take for markup in a table escaped.
 std::string markdown_text(const std::string& text);
+
+/// Text with what HTML would take for markup escaped, in attributes too.
+std::string html_text(const std::string& text);
 
 }  // namespace kqbench

@@ -29,7 +29,9 @@ std::vector<Cell> cells_of(const Row& row) {
   return cells;
 }
 
-Grid grid_of(const ResultFile& result) {
+}  // namespace
+
+Grid results_grid(const ResultFile& result) {
   Grid grid({{"shape", Align::right},
              {"impl", Align::left},
              {"median µs", Align::right},
@@ -48,8 +50,7 @@ Grid grid_of(const ResultFile& result) {
   return grid;
 }
 
-/// What the table cannot say in a cell.
-std::vector<std::string> remarks(const ResultFile& result) {
+std::vector<std::string> result_remarks(const ResultFile& result) {
   std::vector<std::string> lines;
   const auto any = [&](auto condition) { return std::any_of(result.rows.begin(), result.rows.end(), condition); };
   if (any([](const Row& row) { return row.suspect; })) {
@@ -60,18 +61,16 @@ std::vector<std::string> remarks(const ResultFile& result) {
   }
   if (!result.complete) lines.emplace_back("Interrupted: rows are missing.");
   for (const Row& row : result.rows) {
-    if (row.verified || row.failure.empty()) continue;
-    lines.push_back(fmt::format("{}: {}, {}, {}: {}", row.codes_checked ? "differs" : "FAILED", row.impl,
-                                work_text(row.request), shape_text(row.request), row.failure));
+    if (row.verified || row.failure.empty() || row.codes_checked) continue;  // a peer's cell says how many differ
+    lines.push_back(
+        fmt::format("FAILED: {}, {}, {}: {}", row.impl, work_text(row.request), shape_text(row.request), row.failure));
   }
   return lines;
 }
 
-}  // namespace
-
 void write_table(std::ostream& out, const ResultFile& result, bool color) {
-  grid_of(result).write_text(out, color);
-  for (const std::string& remark : remarks(result)) {
+  results_grid(result).write_text(out, color);
+  for (const std::string& remark : result_remarks(result)) {
     out << remark << '\n';
   }
 }
@@ -81,8 +80,8 @@ void write_markdown(std::ostream& out, const ResultFile& result) {
     out << "- " << markdown_text(name) << ": " << markdown_text(value) << '\n';
   }
   out << '\n';
-  grid_of(result).write_markdown(out);
-  for (const std::string& remark : remarks(result)) {
+  results_grid(result).write_markdown(out);
+  for (const std::string& remark : result_remarks(result)) {
     out << "- " << markdown_text(remark) << '\n';
   }
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -258,13 +259,20 @@ void run_after_an_interrupt(const std::string& json) {
 }
 
 TEST(ProgramDeathTest, InterruptedItStillWritesWhatIsThere) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
-  const std::string json = std::filesystem::temp_directory_path() / "kqbench-test-interrupted.json";
-  EXPECT_EXIT(run_after_an_interrupt(json), testing::ExitedWithCode(130), "");
-  const Json result = Json::parse(contents(json));
+  const ScratchFolder folder;
+  EXPECT_EXIT(run_after_an_interrupt(folder / "out.json"), testing::ExitedWithCode(130), "");
+  const Json result = Json::parse(contents(folder / "out.json"));
   EXPECT_EQ(result["complete"], false);
   EXPECT_TRUE(result["rows"].empty());
-  std::filesystem::remove(json);
+}
+
+void print_where_there_is_no_room() {
+  if (std::freopen("/dev/full", "w", stdout) == nullptr) std::exit(0);
+  std::exit(run_program({"kqbench", "--version"}));
+}
+
+TEST(ProgramDeathTest, OutputThatIsLostIsAnError) {
+  EXPECT_EXIT(print_where_there_is_no_room(), testing::ExitedWithCode(3), "standard output cannot be written");
 }
 
 }  // namespace

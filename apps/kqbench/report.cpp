@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// \file
+/// `kqbench report`: result files as one page to read and to pass on.
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/in_quotes.hpp"
+#include "apps/kqbench/results/json_reader.hpp"
+#include "apps/kqbench/results/report_page.hpp"
+#include "apps/kqbench/results/text_output.hpp"
+#include "apps/kqbench/subcommands.hpp"
+
+namespace kqbench {
+namespace {
+
+struct ReportArguments {
+  std::vector<std::string> files;
+  std::string output = "-";
+  std::string format = "html";
+};
+
+int run(const ReportArguments& arguments) {
+  const bool markdown = arguments.format == "md";
+  if (!markdown && arguments.format != "html") {
+    throw UsageError("--format: " + in_quotes(arguments.format) + " is not known; give html or md");
+  }
+  TextOutput output(arguments.output);
+  std::vector<NamedResult> files;
+  for (const std::string& name : arguments.files) {
+    files.push_back({name, read_result_file(name)});
+  }
+  output.write(markdown ? report_markdown(files) : report_html(files));
+  return exit_done;
+}
+
+}  // namespace
+
+void add_report(CLI::App& program, Action& chosen) {
+  CLI::App* command = program.add_subcommand("report", "Make a page of result files: summary, charts, setting, rows");
+  auto arguments = std::make_shared<ReportArguments>();
+  command->add_option("files", arguments->files, "Result files; they are called A, B, C, …")->required();
+  command->add_option("-o,--output", arguments->output, "Where it goes; - is standard output [-]")->type_name("FILE");
+  command->add_option("--format", arguments->format, "html, whose charts gnuplot draws, or md, without charts [html]")
+      ->type_name("FORMAT");
+  command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace kqbench

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// gnuplot as another process.
+
+#include <filesystem>
+#include <string>
+
+namespace kqbench {
+
+/// A new, empty folder that goes with its contents when this does. Throws SystemError.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Runs a script, without the user's own settings, to its end. Throws SystemError if gnuplot is not installed or fails,
+/// with the first line that it wrote to standard error.
+void run_gnuplot(const std::string& script, const TemporaryFolder& folder);
+
+}  // namespace kqbench

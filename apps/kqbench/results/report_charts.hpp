@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What the charts of a report show.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/results/chart.hpp"
+#include "apps/kqbench/results/comparison.hpp"
+
+namespace kqbench {
+
+/// All that is drawn of one scheme, element type and timing.
+struct SchemeCharts {
+  std::string title;     ///< "dynamic token int8 from half"
+  std::string protocol;  ///< "graph timing, cold cache"
+  std::vector<Chart> charts;
+};
+
+/// For each scheme: share of the memory's ceiling and, where both were timed, Kokkos against native, over the bytes
+/// that must move; then, for each hidden size, time over the number of tokens beside the least that the memory's
+/// ceiling allows. What was not measured is not drawn.
+std::vector<SchemeCharts> scheme_charts(const std::vector<NamedResult>& files);
+
+/// Elements quantized a second over elements a byte, for all rows, under the ceilings of the memory: a roofline, of
+/// which only the memory's slope is known. Nothing if no ceiling was measured.
+std::optional<Chart> roofline(const std::vector<NamedResult>& files);
+
+}  // namespace kqbench

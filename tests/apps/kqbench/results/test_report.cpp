@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/results/chart.hpp"
+#include "apps/kqbench/results/gnuplot.hpp"
+#include "apps/kqbench/results/grid.hpp"
+#include "apps/kqbench/results/report_charts.hpp"
+#include "apps/kqbench/results/report_page.hpp"
+#include "tests/apps/kqbench/results/sample_results.hpp"
+
+namespace kqbench {
+namespace {
+
+/// The sample without the row that failed, and Kokkos and native at one more number of tokens.
+ResultFile report_sample() {
+  ResultFile result = sample_result();
+  result.rows.erase(result.rows.begin() + 2);
+  Row kokkos = sample_row("kokkos", token_request(64, 8192), 2.5);
+  kokkos.time_ratio_to_native = 0.9;
+  result.rows.insert(result.rows.end(), {kokkos, sample_row("native", token_request(64, 8192), 2.6)});
+  return result;
+}
+
+bool has_gnuplot() {
+  return std::system("gnuplot --version > /dev/null 2>&1") == 0;
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+    ++found;
+  }
+  return found;
+}
+
+const ChartSeries* find(const Chart& chart, const std::string& name) {
+  for (const ChartSeries& series : chart.series) {
+    if (series.name == name) return &series;
+  }
+  return nullptr;
+}
+
+TEST(ReportCharts, HaveTheFiguresOfTheRows) {
+  const std::vector<SchemeCharts> schemes = scheme_charts({{"a.json", report_sample()}});
+  ASSERT_EQ(schemes.size(), 2u);
+  EXPECT_EQ(schemes[0].title, "dynamic token int8 from half");
+  EXPECT_EQ(schemes[0].protocol, "graph timing, cold cache");
+  ASSERT_EQ(schemes[0].charts.size(), 3u);
+
+  const ChartSeries* const ratio = find(schemes[0].charts[1], "kokkos");
+  ASSERT_NE(ratio, nullptr);
+  ASSERT_EQ(ratio->points.size(), 2u);
+  EXPECT_DOUBLE_EQ(ratio->points[0].y, 0.9);
+  EXPECT_FALSE(ratio->points[0].interval);
+  EXPECT_DOUBLE_EQ(ratio->points[1].interval->high, 1.015);
+
+  const Chart& time = schemes[0].charts[2];
+  EXPECT_EQ(time.title, "Time, hidden size 8192");
+  const ChartSeries* const native = find(time, "native");
+  ASSERT_NE(native, nullptr);
+  ASSERT_EQ(native->points.size(), 2u);
+  EXPECT_DOUBLE_EQ(native->points[0].x, 64.0);
+  EXPECT_NEAR(native->points[1].y, 26.2, 1e-9);
+  const ChartSeries* const limit = find(time, "memory's ceiling");
+  ASSERT_NE(limit, nullptr);
+  EXPECT_NEAR(limit->points[1].y, (3.0 * 4096 * 8192 + 4 * 4096) / 4300e3, 1e-9);
+}
+
+TEST(ReportCharts, SeriesOfSeveralFilesAreTold) {
+  const std::vector<SchemeCharts> schemes = scheme_charts({{"a.json", report_sample()}, {"b.json", report_sample()}});
+  const ChartSeries* const first = find(schemes[0].charts[2], "A kokkos");
+  const ChartSeries* const second = find(schemes[0].charts[2], "B kokkos");
+  ASSERT_TRUE(first != nullptr && second != nullptr);
+  EXPECT_NE(first->style, second->style);
+}
+
+TEST(ReportCharts, ARooflineNeedsACeiling) {
+  ResultFile result = report_sample();
+  const auto roof = roofline({{"a.json", result}});
+  ASSERT_TRUE(roof);
+  EXPECT_EQ(find(*roof, "kokkos")->points.size(), 1u) << "the fastest shape of the only scheme";
+  EXPECT_NEAR(find(*roof, "kokkos")->points[0].y, 4096.0 * 8192.0 / 26.5 * 1e-3, 1e-6);
+  for (Row& row : result.rows) {
+    row.ceiling_gbps.reset();
+    row.ceiling_fraction.reset();
+  }
+  EXPECT_FALSE(roofline({{"a.json", result}}));
+}
+
+TEST(ReportPage, HasEveryChartAndLoadsNothing) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const std::string page = report_html({{"a.json", report_sample()}});
+  EXPECT_EQ(count(page, "<svg"), 1u + 3u + 2u);  // roofline, int8, the peer's fp8
+  EXPECT_EQ(count(page, "<figure"), count(page, "</svg>"));
+  EXPECT_EQ(count(page, "src="), 0u);
+  EXPECT_EQ(count(page, "<script"), 0u);
+  EXPECT_EQ(count(page, "url("), 0u);
+}
+
+TEST(ReportPage, TakesNoMarkupFromFiles) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  ResultFile result = report_sample();
+  result.setting.device = "<b>GPU</b>";
+  for (Row& row : result.rows) {
+    if (row.impl == "torch.compile") row.impl = "<script>'&\"`date`";
+  }
+  const std::string page = report_html({{"<i>.json", result}});
+  EXPECT_EQ(count(page, "<b>"), 0u);
+  EXPECT_EQ(count(page, "<i>"), 0u);
+  EXPECT_EQ(count(page, "<script"), 0u);
+  EXPECT_GT(count(page, "&lt;script&gt;'&amp;"), 0u);
+  EXPECT_GT(count(page, "`date`"), 0u);
+}
+
+TEST(ReportPage, AsMarkdownHasSummaryAndRows) {
+  const std::string page = report_markdown({{"a.json", report_sample()}});
+  EXPECT_GT(count(page, "## Summary"), 0u);
+  EXPECT_GT(count(page, "| dynamic token int8 | A native | A kokkos | 2 |"), 0u);
+  EXPECT_GT(count(page, "| 4096x8192 | kokkos | 26.500 |"), 0u);
+}
+
+TEST(Gnuplot, FailsInOneLine) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const TemporaryFolder folder;
+  try {
+    run_gnuplot("plot nonsense\n", folder);
+    FAIL() << "no error";
+  } catch (const SystemError& error) {
+    EXPECT_NE(std::string(error.what()).find("gnuplot: failed: "), std::string::npos);
+    EXPECT_EQ(count(error.what(), "\n"), 0u);
+  }
+}
+
+TEST(Gnuplot, ThatIsMissingIsSaid) {
+  const TemporaryFolder folder;
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", folder.path().c_str(), 1);
+  try {
+    run_gnuplot("exit\n", folder);
+    ADD_FAILURE() << "no error";
+  } catch (const SystemError& error) {
+    EXPECT_EQ(std::string(error.what()).find("gnuplot: is not installed"), 0u);
+  }
+  ::setenv("PATH", path.c_str(), 1);
+}
+
+TEST(TemporaryFolder, GoesWithItsContents) {
+  std::filesystem::path path;
+  {
+    const TemporaryFolder folder;
+    path = folder.path();
+    std::filesystem::create_directory(path / "more");
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+}  // namespace
+}  // namespace kqbench
