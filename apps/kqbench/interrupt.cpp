@@ -17,10 +17,13 @@ extern "C" void note_signal(int /*signal*/) {
 void catch_interrupts() {
   struct sigaction action = {};
   action.sa_handler = note_signal;
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
+  // A second SIGTERM is nobody's impatience: timeout(1) sends two, to its child and to the group that it is in.
+  action.sa_flags = SA_RESTART;
   sigaction(SIGTERM, &action, nullptr);
+  // A second SIGINT ends the program at once.
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  sigaction(SIGINT, &action, nullptr);
 }
 
 bool interrupted() {

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// SIGINT and SIGTERM: the first asks the program to end in good order, a second one ends it at once.
+/// SIGINT and SIGTERM: they ask the program to end in good order; a second SIGINT ends it at once.
 
 namespace kqbench {
 

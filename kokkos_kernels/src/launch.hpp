@@ -95,12 +95,12 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
                          HostTeam<Kernel, Policy>{kernel, num_programs, per_team});
   } else if constexpr (!Shape::is_team) {
     using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>,
-                                       Kokkos::LaunchBounds<Shape::team_size, Shape::min_teams>>;
+                                       Kokkos::LaunchBounds<Shape::team_size, Shape::min_resident>>;
     constexpr std::int64_t largest_wave = 64;
     const std::int64_t threads = (num_programs * Shape::lanes + largest_wave - 1) / largest_wave * largest_wave;
     Kokkos::parallel_for(name, Policy(space, 0, threads), DeviceLanes<Kernel, Shape>{kernel, num_programs});
   } else {
-    using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, Shape::min_teams>>;
+    using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, Shape::min_resident>>;
     using Team = DeviceTeam<Kernel, Shape, Policy>;
     const int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes + share_bytes;
     Policy policy(space, static_cast<int>(num_programs), Shape::team_size);

@@ -26,9 +26,14 @@ struct Shape {
   static constexpr bool aligned = Aligned;
   static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
   static constexpr bool is_team = Lanes > sub_wave;
-  /// Teams a multiprocessor must be able to hold at once, which bounds a thread's registers: 64 of them for 1024
-  /// resident threads, 128 for the 512 that suit a tile which takes 32 itself.
-  static constexpr int min_teams = Resident / team_size;
+  /// What LaunchBounds takes beside a team's threads, so that a multiprocessor can hold `Resident` threads at once,
+  /// which bounds the registers of each: 64 of them for 1024 threads, 128 for the 512 that suit a tile which takes 32
+  /// itself. CUDA counts teams, HIP waves of 64 on each of a compute unit's four SIMDs.
+#if defined(__HIPCC__)
+  static constexpr int min_resident = (Resident > team_size ? Resident : team_size) / 256;
+#else
+  static constexpr int min_resident = Resident > team_size ? Resident / team_size : 1;
+#endif
 
   /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its edges.
   template <class Element>
