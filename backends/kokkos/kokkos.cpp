@@ -43,10 +43,12 @@ void start(std::string_view backend, const DeviceOptions& options) {
   }
 #if KOKKOS_VERSION >= 30700
   Kokkos::InitializationSettings settings;
+  settings.set_disable_warnings(true);  // of OMP_PROC_BIND, at every start: errors here are one line
   if (device >= 0) settings.set_device_id(device);
   if (options.host_threads > 0) settings.set_num_threads(options.host_threads);
 #else
   Kokkos::InitArguments settings;
+  settings.disable_warnings = true;
   settings.device_id = device;
   if (options.host_threads > 0) settings.num_threads = options.host_threads;
 #endif
