@@ -58,8 +58,9 @@ device_objects() {
   sed -n "\|\"command\": .*$2|s/.* -o \([^ \"]*\).*/\1/p" "$1/compile_commands.json"
 }
 
-# --- Debian unstable in a folder of its own ---------------------------------------------------------------------------
+# --- Debian in folders of their own -------------------------------------------------------------------------------------
 
+# What the unstable one needs.
 unstable=$cache/unstable
 unstable_packages=(g++ cmake ninja-build ccache python3 python3-numpy libkokkos-dev libcli11-dev nlohmann-json3-dev
   libfmt-dev libgtest-dev hipcc)
@@ -73,35 +74,39 @@ mirror() {
   echo "$uri"
 }
 
-# Makes the folder, or makes it anew once it is a week old or lacks a package.
-make_unstable() {
+# make_chroot <suite> <package>...: makes $cache/<suite>, or makes it anew once it is a week old or lacks a package.
+make_chroot() {
+  local suite=$1 folder=$cache/$1 log=$cache/$1.log uri
+  shift
   [ "$(id -u)" -eq 0 ] || fail "a chroot can only be made and entered by root"
-  if [ "$(cat "$unstable/etc/kqbench-packages" 2>/dev/null)" = "${unstable_packages[*]}" ] &&
-    [ -z "$(find "$unstable/etc/kqbench-packages" -mtime +7)" ]; then
+  if [ "$(cat "$folder/etc/kqbench-packages" 2>/dev/null || echo none)" = "$*" ] &&
+    [ -z "$(find "$folder/etc/kqbench-packages" -mtime +7)" ]; then
     return
   fi
   need debootstrap debootstrap
-  local uri
   uri=$(mirror)
-  say "making a Debian unstable chroot in $unstable"
+  say "making a Debian $suite chroot in $folder"
   mkdir -p "$cache"
-  rm -rf --one-file-system "$unstable"
-  debootstrap --variant=minbase --include=ca-certificates unstable "$unstable" "$uri" >"$cache/unstable.log" 2>&1 ||
-    fail "debootstrap failed: $(tail -n 1 "$cache/unstable.log"); all of it is in $cache/unstable.log"
-  apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$unstable/etc/apt/apt.conf.d/50machine" || true
-  cp /etc/ssl/certs/ca-certificates.crt "$unstable/etc/ssl/certs/ca-certificates.crt" 2>/dev/null || true
-  in_unstable "apt-get -q update && apt-get -q -y --no-install-recommends install ${unstable_packages[*]} && apt-get clean" \
-    >>"$cache/unstable.log" 2>&1 ||
-    fail "installing packages failed: $(tail -n 1 "$cache/unstable.log"); all of it is in $cache/unstable.log"
-  echo "${unstable_packages[*]}" >"$unstable/etc/kqbench-packages"
+  rm -rf --one-file-system "$folder"
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$folder" "$uri" >"$log" 2>&1 ||
+    fail "debootstrap failed: $(tail -n 1 "$log"); all of it is in $log"
+  apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$folder/etc/apt/apt.conf.d/50machine" || true
+  cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/ca-certificates.crt" 2>/dev/null || true
+  in_chroot "$folder" "apt-get -q update && apt-get -q -y --no-install-recommends install $* && apt-get clean" \
+    >>"$log" 2>&1 || fail "installing packages failed: $(tail -n 1 "$log"); all of it is in $log"
+  echo "$*" >"$folder/etc/kqbench-packages"
 }
 
-# in_unstable <shell command>: runs it there, with /proc mounted for as long as it takes.
-in_unstable() {
-  cp /etc/resolv.conf "$unstable/etc/resolv.conf" 2>/dev/null || true
+make_unstable() { make_chroot unstable "${unstable_packages[@]}"; }
+
+# in_chroot <folder> <shell command>: runs it there, with /proc mounted for as long as it takes.
+in_chroot() {
+  cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || true
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --propagation private sh -c '
     mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" &&
       exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
-        DEBIAN_FRONTEND=noninteractive sh -ec "$2"' sh "$unstable" "$1"
+        DEBIAN_FRONTEND=noninteractive sh -ec "$2"' sh "$1" "$2"
 }
+
+in_unstable() { in_chroot "$unstable" "$1"; }

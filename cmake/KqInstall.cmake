@@ -44,8 +44,8 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_LIST_DIR}/debian/triggers)
 if(KQ_KOKKOS_SOURCE STREQUAL "plain")
-  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, libtrilinos-kokkos-dev")  # to build against kq::kernels
+  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, make, libtrilinos-kokkos-dev")  # to build against kq::kernels
 else()
-  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake")
+  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, make")
 endif()
 include(CPack)
