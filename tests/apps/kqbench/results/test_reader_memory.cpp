@@ -30,6 +30,12 @@ void* operator new(std::size_t size) {
   return address;
 }
 
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept try {
+  return operator new(size);
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
+
 void operator delete(void* address) noexcept {
   if (address != nullptr) held -= malloc_usable_size(address);
   std::free(address);
