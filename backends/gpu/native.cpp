@@ -6,26 +6,12 @@
 
 #include "backends/gpu/choose.hpp"
 #include "backends/gpu/families.hpp"
+#include "backends/gpu/launcher.hpp"
 #include "backends/gpu/runtime.hpp"
 #include "kq/element.hpp"
 
 namespace kqbench::gpu {
 namespace {
-
-template <class Element>
-void enqueue_element(const Launcher& launcher, const kq::Request& request, const Operands& operands) {
-  if (request.static_scale) return static_scale<Element>(launcher, request, operands);
-  switch (request.granularity) {
-    case kq::Granularity::tensor:
-      return dynamic_tensor<Element>(launcher, request, operands);
-    case kq::Granularity::token:
-      return dynamic_token<Element>(launcher, request, operands);
-    case kq::Granularity::group:
-      return dynamic_group<Element>(launcher, request, operands);
-    case kq::Granularity::channel:
-      return;  // static only: kq::validate refuses it
-  }
-}
 
 class NativeImplementation final : public Implementation {
  public:
@@ -69,16 +55,16 @@ class NativeImplementation final : public Implementation {
   void enqueue(const kq::Request& request, const Operands& operands) override {
     switch (request.element) {
       case kq::Element::half:
-        return enqueue_element<kq::half>(launcher_, request, operands);
+        return quantize<kq::half>(launcher_, request, operands);
       case kq::Element::bfloat16:
-        return enqueue_element<kq::bfloat16>(launcher_, request, operands);
+        return quantize<kq::bfloat16>(launcher_, request, operands);
       case kq::Element::float32:
-        return enqueue_element<float>(launcher_, request, operands);
+        return quantize<float>(launcher_, request, operands);
     }
   }
 
  private:
-  Launcher launcher_;
+  DeviceLauncher launcher_;
 };
 
 }  // namespace

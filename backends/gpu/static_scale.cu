@@ -1,54 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "backends/gpu/choose.hpp"
-#include "backends/gpu/families.hpp"
 #include "backends/gpu/launch.hpp"
-#include "backends/gpu/rules.hpp"
-#include "backends/gpu/static_scale.hpp"
+#include "backends/gpu/static_scale_family.hpp"
 
 namespace kqbench::gpu {
-namespace {
-
-template <class Rule>
-void enqueue(const Launcher& launcher, const kq::Request& r, const Operands& o, const Rule& rule) {
-  using Element = typename Rule::Element;
-  using Code = typename Rule::Code;
-  const auto* const scales = static_cast<const float*>(o.scales);
-  const auto rows = rows_of<Element, Code>(r, o);
-  const std::int64_t vectors_per_row = r.hidden_size / vector_width<Element>;
-  const auto pieces = [](std::int64_t vectors, int capacity) {
-    return std::max<std::int64_t>(1, (vectors + capacity - 1) / capacity);
-  };
-
-  if (r.granularity == kq::Granularity::channel) {
-    using Kernel = StaticColumns<Rule, Shape<128, 128, 8, 512>>;
-    const std::int64_t tiles = pieces(vectors_per_row, Kernel::Shape::lanes);
-    launch(launcher.stream, Kernel{rows, tiles, scales, o.zero_points, rule}, Kernel::blocks(r.num_tokens, tiles));
-  } else if (r.granularity == kq::Granularity::tensor && is_contiguous(r)) {
-    const auto tensor = tensor_of<Element, Code>(r, o);
-    with_static_tensor_shape(tensor.vectors, launcher.multiprocessors, [&](auto shape) {
-      using Kernel = StaticTensor<Rule, decltype(shape)>;
-      launch(launcher.stream, Kernel{tensor, scales, o.zero_points, rule}, pieces(tensor.vectors, shape.capacity));
-    });
-  } else {
-    const std::int64_t scale_step = r.granularity == kq::Granularity::tensor ? 0 : 1;
-    with_static_rows_shape(vectors_per_row, [&](auto shape) {
-      using Kernel = StaticRows<Rule, decltype(shape)>;
-      const std::int64_t slices = pieces(vectors_per_row, shape.capacity);
-      launch(launcher.stream, Kernel{rows, slices, scales, o.zero_points, scale_step, rule},
-             shape.blocks(rows.count * slices));
-    });
-  }
-}
-
-}  // namespace
-
-template <class Element>
-void static_scale(const Launcher& launcher, const kq::Request& r, const Operands& o) {
-  if (r.asymmetric) return enqueue(launcher, r, o, StaticAffine<Element>{r.qmax});
-  if (r.format == kq::Format::int8) return enqueue(launcher, r, o, StaticInt8<Element>{r.qmax});
-  with_fp8(r.format, [&](auto format) { enqueue(launcher, r, o, StaticFp8<Element, decltype(format)>{r.qmax}); });
-}
 
 KQ_INSTANTIATE(static_scale)
 

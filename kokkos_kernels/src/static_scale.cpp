@@ -74,9 +74,10 @@ void enqueue_static(const ExecutionSpace& space, const Request& r, const Buffers
     using Stream = std::decay_t<decltype(stream)>;
     if constexpr (!Stream::is_flat) {
       if (r.granularity == Granularity::channel) {
-        return launch<decltype(shape)>(space, "kq::static_channel",
-                                       StaticChannel<Stream, Format, Asymmetric>{stream, scales, b.zero_points, r.qmax},
-                                       stream.num_slices(), stream.slice_size);
+        return launch<Roomy<decltype(shape)>>(
+            space, "kq::static_channel",
+            StaticChannel<Stream, Format, Asymmetric>{stream, scales, b.zero_points, r.qmax}, stream.num_slices(),
+            stream.slice_size);
       }
     }
     launch<decltype(shape)>(

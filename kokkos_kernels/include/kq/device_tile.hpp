@@ -40,6 +40,10 @@ struct Shape {
   static constexpr std::int64_t capacity = std::int64_t{Lanes} * Vectors* device::width<Element>;
 };
 
+/// The same with 128 registers a thread, for kernels that hold more than a tile.
+template <class S>
+using Roomy = Shape<S::lanes, S::vectors, S::aligned, 512>;
+
 /// A span as vectors: those wholly inside it and aligned to 16 bytes are its body, what is left at both ends its edges.
 /// `Index` counts elements: 32 bits where the span is known to fit in registers.
 template <class Element, class Index, bool Aligned = false>

@@ -29,6 +29,24 @@
 
 #include "kq/config.hpp"
 
+/// Which of the two kinds of fp8 this pass's AMD processor converts to by an instruction: the MI300 series to its own
+/// FNUZ formats, MI350 and RDNA 4 to OCP's. A compiler that knows no such instruction has none.
+#if KQ_DEVICE_HIP && defined(__has_builtin)
+#if __has_builtin(__builtin_amdgcn_cvt_pk_fp8_f32)
+#if defined(__gfx940__) || defined(__gfx941__) || defined(__gfx942__)
+#define KQ_AMD_CONVERTS_TO_FNUZ 1
+#elif defined(__gfx950__) || defined(__gfx1200__) || defined(__gfx1201__)
+#define KQ_AMD_CONVERTS_TO_OCP 1
+#endif
+#endif
+#endif
+#if !defined(KQ_AMD_CONVERTS_TO_FNUZ)
+#define KQ_AMD_CONVERTS_TO_FNUZ 0
+#endif
+#if !defined(KQ_AMD_CONVERTS_TO_OCP)
+#define KQ_AMD_CONVERTS_TO_OCP 0
+#endif
+
 namespace kq {
 
 KQ_FUNCTION constexpr std::uint32_t float_bits(float v) {
@@ -154,6 +172,30 @@ KQ_FUNCTION constexpr std::uint32_t encode4_portable(const float (&v)[4], std::u
   return word;
 }
 
+#if KQ_AMD_CONVERTS_TO_FNUZ || KQ_AMD_CONVERTS_TO_OCP
+/// Four codes by AMD's instructions, whose e4m3 and e5m2 are "fp8" and "bf8". They are given nothing that they might
+/// treat in ways of their own: numbers within the format's range. A NaN among the four sends all four the portable way.
+template <class Format, bool IsE4M3>
+KQ_FUNCTION std::uint32_t encode4_amd(const float (&v)[4], std::uint32_t signs) {
+  if (__builtin_isunordered(v[0], v[1]) || __builtin_isunordered(v[2], v[3])) [[unlikely]] {
+    return encode4_portable<Format>(v, signs);
+  }
+  float in_range[4];
+  for (int i = 0; i < 4; ++i) {
+    in_range[i] = __builtin_amdgcn_fmed3f(v[i], -Format::max, Format::max);
+  }
+  int word = 0;
+  if constexpr (IsE4M3) {
+    word = __builtin_amdgcn_cvt_pk_fp8_f32(in_range[0], in_range[1], word, false);
+    word = __builtin_amdgcn_cvt_pk_fp8_f32(in_range[2], in_range[3], word, true);
+  } else {
+    word = __builtin_amdgcn_cvt_pk_bf8_f32(in_range[0], in_range[1], word, false);
+    word = __builtin_amdgcn_cvt_pk_bf8_f32(in_range[2], in_range[3], word, true);
+  }
+  return static_cast<std::uint32_t>(word);
+}
+#endif
+
 }  // namespace detail
 
 /// OCP E4M3: bias 7, largest 448.
@@ -167,6 +209,8 @@ struct Fp8E4M3Fn : detail::OcpFloat8<3, 7, 0x7eu> {
     asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
     // NaN comes without its sign; every other code has it already.
     return (low | static_cast<std::uint32_t>(high) << 16) | signs;
+#elif KQ_AMD_CONVERTS_TO_OCP
+    return detail::encode4_amd<Fp8E4M3Fn, true>(v, signs);
 #else
     return detail::encode4_portable<Fp8E4M3Fn>(v, signs);
 #endif
@@ -184,6 +228,8 @@ struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
     asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
     // NaN comes without its sign; every other code has it already.
     return (low | static_cast<std::uint32_t>(high) << 16) | signs;
+#elif KQ_AMD_CONVERTS_TO_OCP
+    return detail::encode4_amd<Fp8E5M2, false>(v, signs);
 #else
     return detail::encode4_portable<Fp8E5M2>(v, signs);
 #endif
@@ -194,7 +240,11 @@ struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
 struct Fp8E4M3Fnuz : detail::FnuzFloat8<3, 8> {
   static constexpr std::string_view name = "fp8_e4m3fnuz";
   KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+#if KQ_AMD_CONVERTS_TO_FNUZ
+    return detail::encode4_amd<Fp8E4M3Fnuz, true>(v, signs);
+#else
     return detail::encode4_portable<Fp8E4M3Fnuz>(v, signs);
+#endif
   }
 };
 
@@ -202,7 +252,11 @@ struct Fp8E4M3Fnuz : detail::FnuzFloat8<3, 8> {
 struct Fp8E5M2Fnuz : detail::FnuzFloat8<2, 16> {
   static constexpr std::string_view name = "fp8_e5m2fnuz";
   KQ_FUNCTION static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+#if KQ_AMD_CONVERTS_TO_FNUZ
+    return detail::encode4_amd<Fp8E5M2Fnuz, false>(v, signs);
+#else
     return detail::encode4_portable<Fp8E5M2Fnuz>(v, signs);
+#endif
   }
 };
 

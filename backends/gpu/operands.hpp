@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// From a request and its operands to what kernels take.
+
+#include <cstdint>
+
+#include "backends/backend.hpp"
+#include "backends/gpu/tile.hpp"
+#include "kq/format.hpp"
+#include "kq/request.hpp"
+
+namespace kqbench::gpu {
+
+/// The request's tensors as rows.
+template <class Element, class Code>
+Rows<Element, Code> rows_of(const kq::Request& r, const Operands& o) {
+  return {static_cast<const Element*>(o.input),
+          static_cast<Code*>(o.codes),
+          r.num_tokens,
+          r.hidden_size,
+          r.input_stride,
+          r.codes_stride};
+}
+
+/// Whether input and codes are each one contiguous piece.
+inline bool is_contiguous(const kq::Request& r) {
+  return r.num_tokens == 1 || (r.input_stride == r.hidden_size && r.codes_stride == r.hidden_size);
+}
+
+/// A contiguous tensor as one span, cut.
+template <class Element, class Code>
+Cut<Element, Code, std::int64_t> tensor_of(const kq::Request& r, const Operands& o) {
+  return {static_cast<const Element*>(o.input), static_cast<Code*>(o.codes), r.num_tokens * r.hidden_size};
+}
+
+/// Calls function(Format{}) with the type of an fp8 format.
+template <class Function>
+void with_fp8(kq::Format format, const Function& function) {
+  switch (format) {
+    case kq::Format::int8:
+      return;
+    case kq::Format::fp8_e4m3fn:
+      return function(kq::Fp8E4M3Fn{});
+    case kq::Format::fp8_e5m2:
+      return function(kq::Fp8E5M2{});
+    case kq::Format::fp8_e4m3fnuz:
+      return function(kq::Fp8E4M3Fnuz{});
+    case kq::Format::fp8_e5m2fnuz:
+      return function(kq::Fp8E5M2Fnuz{});
+  }
+}
+
+}  // namespace kqbench::gpu

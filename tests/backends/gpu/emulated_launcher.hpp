@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Launches the native kernels on a host, as kqbench::gpu::DeviceLauncher does on a device.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "backends/gpu/meeting.hpp"
+#include "tests/backends/gpu/emulated_block.hpp"
+
+namespace kqbench::test {
+
+template <class Block>
+struct EmulatedLauncher {
+  Lanes* lanes = nullptr;
+  LaneOrder order = LaneOrder::forward;
+  int multiprocessors = 2;
+  std::size_t shared_bytes = 0;
+  gpu::Meeting meeting{nullptr, 0};
+
+  template <class Kernel>
+  void launch(const Kernel& kernel, std::int64_t blocks) const {
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      const std::int64_t index = order == LaneOrder::forward ? i : blocks - 1 - i;
+      run(kernel, index, 1, static_cast<int>(blocks), 0);
+    }
+  }
+
+  template <class Kernel>
+  void launch_together(const Kernel& kernel, int blocks, std::size_t tile_bytes) const {
+    run(kernel, 0, blocks, blocks, tile_bytes);
+  }
+
+ private:
+  /// Blocks `first` to `first + together - 1` of a grid of `count`, at once.
+  template <class Kernel>
+  void run(const Kernel& kernel, std::int64_t first, int together, int count, std::size_t tile_bytes) const {
+    constexpr int threads = Kernel::Shape::threads;
+    std::vector<EmulatedBlockState> states;
+    for (int i = 0; i < together; ++i) {
+      states.emplace_back(threads, Block::wave_size, tile_bytes);
+    }
+    lanes->run(together * threads, order, [&](int lane) {
+      const int block = lane / threads;
+      kernel(Block(*lanes, states[static_cast<std::size_t>(block)], lane % threads, first + block, count));
+    });
+  }
+};
+
+}  // namespace kqbench::test

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The native GPU kernels as an implementation on the host, in emulated waves.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "backends/backend.hpp"
+#include "tests/backends/gpu/lanes.hpp"
+
+namespace kqbench::test {
+
+/// Waves as GPUs have them.
+enum class Waves : std::uint8_t {
+  of_32_with_max,  ///< NVIDIA's: a wave's greatest key in one instruction
+  of_32,           ///< AMD's RDNA
+  of_64,           ///< AMD's CDNA
+};
+
+/// The native kernels for half and float, choices of shapes included, on a device of two multiprocessors. Where
+/// `meeting_blocks` is not 0, so many blocks can run at once, each with `shared_bytes` of shared memory.
+std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int meeting_blocks,
+                                                     std::size_t shared_bytes);
+
+}  // namespace kqbench::test

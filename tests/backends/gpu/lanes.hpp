@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The lanes of a device's blocks as fibres of one host thread: each runs until it waits for others, then the next one
+/// has its turn. So a kernel's lanes go as far apart from each other as its barriers and exchanges let them, in an
+/// order that is the same each time; run forward and backward, a barrier that is missing shows as a wrong result.
+
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+namespace kqbench::test {
+
+enum class LaneOrder : std::uint8_t { forward, backward };
+
+/// Lanes wait for something that none of them will ever do: one left an exchange or a barrier out.
+class LanesStuck : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+class Lanes {
+ public:
+  /// Runs body(0) to body(count - 1), all of them at once. An exception that leaves a lane comes out here, the other
+  /// lanes are dropped where they stand. Throws LanesStuck.
+  void run(int count, LaneOrder order, const std::function<void(int)>& body);
+
+  // Inside a lane:
+
+  /// Lets the others run.
+  void yield();
+  /// Tells that something happened which another lane may have waited for.
+  void note_progress() { ++progress_; }
+
+ private:
+  struct Lane {
+    ucontext_t context{};
+    std::unique_ptr<std::byte[]> stack;
+    bool ended = false;
+  };
+
+  static void enter(unsigned high, unsigned low);
+  void start(Lane& lane);
+
+  std::vector<Lane> lanes_;  ///< stacks are used again
+  ucontext_t scheduler_{};
+  int current_ = 0;
+  std::uint64_t progress_ = 0;
+  const std::function<void(int)>* body_ = nullptr;
+  std::exception_ptr failure_;
+};
+
+/// Where `count` lanes wait for each other, again and again.
+class LaneBarrier {
+ public:
+  explicit LaneBarrier(int count) : count_(count) {}
+  void wait(Lanes& lanes);
+
+ private:
+  int count_;
+  int arrived_ = 0;
+  std::uint64_t passed_ = 0;
+};
+
+}  // namespace kqbench::test

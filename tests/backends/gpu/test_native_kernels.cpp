@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The native GPU kernels, run on a host in emulated waves of 32 and 64 lanes, against the reference: how lanes divide
+// ragged spans, exchange extremes within and between waves, and meet across blocks. What only a device has (its own
+// conversions, memory order, launches) is tested with the backends on a device.
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <tuple>
+
+#include "tests/backends/gpu/emulated_launcher.hpp"
+#include "tests/backends/gpu/emulated_native.hpp"
+#include "tests/support/implementations.hpp"
+#include "tests/support/requests.hpp"
+#include "tests/support/run.hpp"
+
+namespace kqbench::test {
+namespace {
+
+class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrder>> {
+ protected:
+  static constexpr int blocks_at_once = 3;
+  static constexpr std::size_t shared_bytes =
+      20000;  // two vectors for each of 512 lanes, and what blocks share besides
+
+  std::unique_ptr<Implementation> make_native(int meeting_blocks = 0) const {
+    return make_emulated_native(std::get<0>(GetParam()), std::get<1>(GetParam()), meeting_blocks, shared_bytes);
+  }
+
+  void expect_right(Implementation& implementation, const Problem& problem, const Placement& placement = {}) {
+    const Candidate candidate{"emulated native", device_.get(), &implementation};
+    if (const auto complaint = run(candidate, problem, placement)) ADD_FAILURE() << *complaint;
+  }
+
+ private:
+  std::unique_ptr<Device> device_ = find_backend("host")->open({});
+};
+
+constexpr kq::Element elements[] = {kq::Element::half, kq::Element::float32};
+
+TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
+  const auto native = make_native();
+  const auto meeting = make_native(blocks_at_once);
+  std::uint64_t seed = 1;
+  for (const kq::Scheme& scheme : kq::schemes()) {
+    for (const kq::Element element : elements) {
+      for (const std::int64_t hidden_size : {1, 7, 17, 64, 130, 1025, 5137}) {
+        const std::int64_t num_tokens = hidden_size > 1000 ? 2 : 5;
+        for (const kq::Request& request : requests_of(scheme, element, num_tokens, hidden_size)) {
+          ++seed;
+          const Problem problem = problem_of(request, seed, seed % 2 == 0 ? Fill::normal : Fill::specials);
+          const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
+          expect_right(*native, problem, placement);
+          if (request.granularity == kq::Granularity::tensor) expect_right(*meeting, problem, placement);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(EmulatedWaves, AlignedGroupsAndRowsApart) {
+  const auto native = make_native();
+  std::uint64_t seed = 1000;
+  for (const kq::Scheme& scheme : kq::schemes()) {
+    for (const kq::Element element : elements) {
+      for (kq::Request request : requests_of(scheme, element, 3, 256)) {
+        expect_right(*native, problem_of(request, ++seed));
+        request.input_stride = 264;
+        request.codes_stride = 272;
+        expect_right(*native, problem_of(request, ++seed));
+      }
+    }
+  }
+}
+
+/// Rows that more and more lanes share, up to those that no registers hold.
+TEST_P(EmulatedWaves, LongRows) {
+  const auto native = make_native();
+  std::uint64_t seed = 2000;
+  for (const bool asymmetric : {false, true}) {
+    for (const std::int64_t hidden_size : {2048, 4100, 8200, 16390, 33000, 70001}) {
+      for (const std::int64_t num_tokens : {1, 3}) {
+        kq::Request request;
+        request.format = asymmetric ? kq::Format::int8 : kq::Format::fp8_e4m3fn;
+        request.granularity = kq::Granularity::token;
+        request.asymmetric = asymmetric;
+        request.num_tokens = num_tokens;
+        request.hidden_size = hidden_size;
+        request.qmax = kq::format_max(request.format);
+        expect_right(*native, problem_of(request, ++seed));
+      }
+    }
+  }
+}
+
+/// Tensors in the registers of one block and of all, in their shared memory, and too large for both. The same blocks
+/// meet again in every launch.
+TEST_P(EmulatedWaves, TensorsOfBlocksThatMeet) {
+  const auto native = make_native(blocks_at_once);
+  std::uint64_t seed = 3000;
+  for (const kq::Element element : elements) {
+    for (const bool asymmetric : {false, true}) {
+      for (const std::int64_t size : {500, 4096, 16000, 40001, 90000, 180000, 200003, 260000}) {
+        kq::Request request;
+        request.element = element;
+        request.format = asymmetric ? kq::Format::int8 : kq::Format::fp8_e5m2;
+        request.granularity = kq::Granularity::tensor;
+        request.asymmetric = asymmetric;
+        request.num_tokens = 1;
+        request.hidden_size = size;
+        request.qmax = kq::format_max(request.format);
+        expect_right(*native, problem_of(request, ++seed), {static_cast<int>(seed % 4), 0, 0});
+      }
+    }
+  }
+}
+
+std::string name_of(const ::testing::TestParamInfo<EmulatedWaves::ParamType>& info) {
+  const char* const waves[] = {"Of32WithMax", "Of32", "Of64"};
+  return std::string(waves[static_cast<int>(std::get<0>(info.param))]) +
+         (std::get<1>(info.param) == LaneOrder::forward ? "Forward" : "Backward");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EmulatedWaves,
+                         ::testing::Combine(::testing::Values(Waves::of_32_with_max, Waves::of_32, Waves::of_64),
+                                            ::testing::Values(LaneOrder::forward, LaneOrder::backward)),
+                         name_of);
+
+// --- the emulation itself: it finds what it is there to find
+// -----------------------------------------------------------
+
+using Block = EmulatedBlock<64, false>;
+
+struct OneWave {
+  struct Shape {
+    static constexpr int threads = 64;
+  };
+};
+
+TEST(EmulatedBlock, ExchangesWithinAWave) {
+  struct Kernel : OneWave {
+    std::uint32_t* found;
+    void operator()(const Block& block) const {
+      const auto mine = static_cast<std::uint32_t>(block.thread());
+      found[block.thread()] = block.exchange(mine, 32) * 100 + block.exchange(mine, 1);
+    }
+  };
+  Lanes lanes;
+  EmulatedLauncher<Block> launcher;
+  launcher.lanes = &lanes;
+  std::uint32_t found[64] = {};
+  launcher.launch(Kernel{{}, found}, 1);
+  EXPECT_EQ(found[0], 3201u);
+  EXPECT_EQ(found[40], 841u);
+  EXPECT_EQ(found[63], 3162u);
+}
+
+TEST(EmulatedBlock, FindsALaneThatIsMissingAtAnExchange) {
+  struct Kernel : OneWave {
+    void operator()(const Block& block) const {
+      if (block.thread() != 5) block.exchange(1, 1);
+    }
+  };
+  Lanes lanes;
+  EmulatedLauncher<Block> launcher;
+  launcher.lanes = &lanes;
+  EXPECT_THROW(launcher.launch(Kernel{}, 1), LanesStuck);
+}
+
+TEST(EmulatedBlock, FindsABarrierThatIsMissing) {
+  struct Kernel : OneWave {
+    int* found;
+    bool barrier;
+    void operator()(const Block& block) const {
+      auto& number = block.shared<int>();
+      if (block.thread() == 17) number = 42;
+      if (barrier) block.barrier();
+      found[block.thread()] = number;
+    }
+  };
+  Lanes lanes;
+  EmulatedLauncher<Block> launcher;
+  launcher.lanes = &lanes;
+  int found[64] = {};
+  const auto all_found = [&] { return std::ranges::count(found, 42) == 64; };
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    launcher.order = order;
+    launcher.launch(Kernel{{}, found, true}, 1);
+    EXPECT_TRUE(all_found());
+    launcher.launch(Kernel{{}, found, false}, 1);
+    EXPECT_FALSE(all_found());
+  }
+}
+
+}  // namespace
+}  // namespace kqbench::test
