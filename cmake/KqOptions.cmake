@@ -5,6 +5,8 @@
 #
 #   kq_kokkos_sources(<target> <file>...)   includes Kokkos: compiled for the device that Kokkos was built for
 #   kq_gpu_sources(<target> <file>...)      native device code: compiled as CUDA, or as HIP by the C++ compiler hipcc
+#
+# and a third, kq_unity(<target>): its sources are compiled several at a time.
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
@@ -15,6 +17,11 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(KQBENCH_CUDA AND KQBENCH_HIP)
   message(FATAL_ERROR "KQBENCH_CUDA and KQBENCH_HIP are both ON: one build serves one vendor; configure two builds")
 endif()
+
+option(KQ_UNITY "Compile several sources at once: half the work from nothing, more after a change" ON)
+function(kq_unity target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${KQ_UNITY})
+endfunction()
 
 add_library(kq_options INTERFACE)
 target_compile_features(kq_options INTERFACE cxx_std_20)
