@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
@@ -108,10 +108,14 @@ Space instance_for(void* stream) {
   start(0);
   if (stream == nullptr) return Space();
   // Never destroyed: when the program ends, the caller may have destroyed the streams already.
-  static auto* const instances = new std::map<void*, Space>;
-  const auto found = instances->find(stream);
-  if (found != instances->end()) return found->second;
-  return instances->emplace(stream, make_instance<Space>(stream)).first->second;
+  struct Instance {
+    void* stream;
+    Space space;
+  };
+  static auto* const instances = new std::vector<Instance>;
+  const auto found = std::ranges::find(*instances, stream, &Instance::stream);
+  if (found != instances->end()) return found->space;
+  return instances->emplace_back(Instance{stream, make_instance<Space>(stream)}).space;
 }
 
 // --- from C's structs -----------------------------------------------------------------------------------------------
