@@ -72,6 +72,7 @@ elseif(KQBENCH_HIP)
     string(APPEND kq_offload " --offload-arch=${kq_architecture}")
   endforeach()
   list(APPEND kq_kokkos_options -DKokkos_ENABLE_HIP=ON -DKokkos_ARCH_AMD_${kq_upper}=ON
+                                -DKokkos_ENABLE_ROCTHRUST=OFF  # for sorting, which nothing here does
                                 -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} "-DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}${kq_offload}")
   set(kq_kokkos_environment)
 else()

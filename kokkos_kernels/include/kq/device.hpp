@@ -346,16 +346,24 @@ KQ_FUNCTION std::uint32_t wave_max(std::uint32_t key) {
 }
 #endif
 
+/// This pass's wave, as a tile program exchanges values through it. Tests have others.
+struct Wave {
+  static constexpr int size = wave_size;
+  static constexpr bool has_max = has_wave_max;
+  KQ_FUNCTION float exchange(float value, int mask) const { return device::exchange(value, mask); }
+  KQ_FUNCTION std::uint32_t max(std::uint32_t key) const { return wave_max(key); }
+};
+
 /// The greatest value, none of them NaN, among `Lanes` consecutive lanes (a power of two), in every one of them. Every
 /// lane of the wave calls this.
-template <int Lanes>
-KQ_FUNCTION float max_over_lanes(float value) {
-  static_assert(Lanes <= 64 && (Lanes & (Lanes - 1)) == 0);
-  if constexpr (has_wave_max && Lanes == wave_size) {
-    return ordered_value(wave_max(ordered_key(value)));
+template <int Lanes, class Wave>
+KQ_FUNCTION float max_over_lanes(const Wave& wave, float value) {
+  static_assert(Lanes <= Wave::size && (Lanes & (Lanes - 1)) == 0);
+  if constexpr (Wave::has_max && Lanes == Wave::size) {
+    return ordered_value(wave.max(ordered_key(value)));
   } else {
     for (int mask = Lanes / 2; mask > 0; mask /= 2) {
-      value = max_number(value, exchange(value, mask));
+      value = max_number(value, wave.exchange(value, mask));
     }
     return value;
   }

@@ -37,12 +37,13 @@ namespace kq {
 
 // --- on a device -----------------------------------------------------------------------------------------------------
 
-/// One program on a device.
-template <class Team, class Shape>
+/// One program on a device, seen by one of its lanes.
+template <class Team, class Shape, class Wave = device::Wave>
 class DeviceProgram {
  public:
-  KQ_FUNCTION DeviceProgram(const Team& team, std::int64_t id, std::int64_t count)
+  KQ_FUNCTION DeviceProgram(const Team& team, std::int64_t id, std::int64_t count, const Wave& wave = {})
       : team_(team),
+        wave_(wave),
         id_(id),
         count_(count),
         lane_(static_cast<int>(static_cast<unsigned>(team.team_rank()) % Shape::lanes)) {
@@ -125,17 +126,16 @@ class DeviceProgram {
   /// The greatest of a partial value over the whole program.
   KQ_FUNCTION float max(float partial) const {
     if constexpr (!Shape::is_team) {
-      return device::max_over_lanes<Shape::lanes>(partial);
+      return device::max_over_lanes<Shape::lanes>(wave_, partial);
     } else {
       // The waves of a team meet in scratch memory, where two slots take turns, so that one barrier is enough.
-      constexpr int wave = device::wave_size;
-      constexpr int waves = Shape::lanes / wave;
-      constexpr int lanes_that_compare = device::has_wave_max ? wave : waves;
+      constexpr int waves = Shape::lanes / Wave::size;
+      constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;
       float* const slot = slots_ + (reductions_++ % 2) * (Shape::lanes / 32);
-      const float of_wave = device::max_over_lanes<wave>(partial);
-      if (lane_ % wave == 0) slot[lane_ / wave] = of_wave;
+      const float of_wave = device::max_over_lanes<Wave::size>(wave_, partial);
+      if (lane_ % Wave::size == 0) slot[lane_ / Wave::size] = of_wave;
       team_.team_barrier();
-      return device::max_over_lanes<lanes_that_compare>(slot[lane_ % waves]);
+      return device::max_over_lanes<lanes_that_compare>(wave_, slot[lane_ % waves]);
     }
   }
 
@@ -248,6 +248,7 @@ class DeviceProgram {
   }
 
   const Team& team_;
+  [[no_unique_address]] Wave wave_;
   std::int64_t id_;
   std::int64_t count_;
   int lane_;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "backends/gpu/meeting.hpp"
-#include "tests/backends/gpu/emulated_block.hpp"
+#include "tests/support/emulated_block.hpp"
 
 namespace kqbench::test {
 

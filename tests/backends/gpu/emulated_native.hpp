@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "backends/backend.hpp"
-#include "tests/backends/gpu/lanes.hpp"
+#include "tests/support/lanes.hpp"
 
 namespace kqbench::test {
 

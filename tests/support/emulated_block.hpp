@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "kq/device.hpp"
-#include "tests/backends/gpu/lanes.hpp"
+#include "tests/support/lanes.hpp"
 
 namespace kqbench::test {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/backends/gpu/lanes.hpp"
+#include "tests/support/lanes.hpp"
 
 namespace kqbench::test {
 namespace {

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The tile layer's device programs in emulated waves of 32 and 64 lanes, against plain loops: what lanes exchange
+// within a wave, through a team's scratch memory, and between the programs that share a tensor. What one lane does
+// alone is in test_tile.cpp.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kq/numerics.hpp"
+#include "kq/tile.hpp"
+#include "tests/support/emulated_block.hpp"
+
+namespace kqbench::test {
+namespace {
+
+/// What a program asks of the team that it is, or shares.
+template <class Block>
+class EmulatedTeam {
+ public:
+  EmulatedTeam(const Block& block, std::vector<kq::device::Vector16>& scratch) : block_(block), scratch_(scratch) {}
+
+  int team_rank() const { return block_.thread(); }
+  void team_barrier() const { block_.barrier(); }
+  const EmulatedTeam& team_scratch(int) const { return *this; }
+  void* get_shmem(int bytes) const { return get_shmem_aligned(bytes, 16); }
+  /// Each lane asks for the same pieces in the same order, and gets the same.
+  void* get_shmem_aligned(int bytes, int) const {
+    void* const piece = scratch_.data() + used_;
+    used_ += (static_cast<std::size_t>(bytes) + 15) / 16;
+    EXPECT_LE(used_, scratch_.size());
+    return piece;
+  }
+
+ private:
+  const Block& block_;
+  std::vector<kq::device::Vector16>& scratch_;
+  mutable std::size_t used_ = 0;
+};
+
+template <class Block>
+struct EmulatedExchange {
+  static constexpr int size = Block::wave_size;
+  static constexpr bool has_max = Block::has_wave_max;
+  const Block* block;
+  float exchange(float value, int mask) const { return kq::bits_float(block->exchange(kq::float_bits(value), mask)); }
+  std::uint32_t max(std::uint32_t key) const { return block->wave_max(key); }
+};
+
+/// Runs kernel(program) for every lane of `count` programs, all at once.
+template <class Block, class Shape, class Kernel>
+void run_programs(LaneOrder order, std::int64_t count, std::size_t share_bytes, const Kernel& kernel) {
+  using Team = EmulatedTeam<Block>;
+  using Wave = EmulatedExchange<Block>;
+  using Program = kq::DeviceProgram<Team, Shape, Wave>;
+  constexpr int threads = Shape::is_team ? Shape::lanes : std::max(Shape::lanes, Block::wave_size);
+  constexpr int programs_per_block = threads / Shape::lanes;
+  const auto blocks = static_cast<int>((count + programs_per_block - 1) / programs_per_block);
+  std::vector<EmulatedBlockState> states;
+  std::vector<std::vector<kq::device::Vector16>> scratch;
+  for (int i = 0; i < blocks; ++i) {
+    states.emplace_back(threads, Block::wave_size, 0);
+    scratch.emplace_back((static_cast<std::size_t>(Program::scratch_bytes) + 15) / 16 + share_bytes / 16);
+  }
+  Lanes lanes;
+  lanes.run(blocks * threads, order, [&](int lane) {
+    const auto index = static_cast<std::size_t>(lane / threads);
+    const Block block(lanes, states[index], lane % threads, static_cast<std::int64_t>(index), blocks);
+    const Team team(block, scratch[index]);
+    // Lanes to spare repeat the last program, as launch.hpp has them do.
+    const std::int64_t id = std::int64_t{lane / threads} * programs_per_block + lane % threads / Shape::lanes;
+    kernel(Program(team, std::min(id, count - 1), count, Wave{&block}));
+  });
+}
+
+std::vector<kq::half> random_halves(std::size_t count, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 3.0f);
+  std::vector<kq::half> values(count);
+  for (kq::half& x : values) {
+    x = kq::to_half(random() % 31 == 0 ? std::numeric_limits<float>::quiet_NaN() : normal(random));
+  }
+  return values;
+}
+
+struct Extremes {
+  float amax = 0.0f;
+  float min = std::numeric_limits<float>::infinity();
+  float max = -std::numeric_limits<float>::infinity();
+
+  explicit Extremes(kq::Span<const kq::half> span) {
+    for (std::int64_t i = 0; i < span.size; ++i) {
+      const float x = kq::to_float(span.data[i]);
+      if (std::isnan(x)) continue;
+      amax = std::max(amax, std::fabs(x));
+      min = std::min(min, x);
+      max = std::max(max, x);
+    }
+  }
+};
+
+template <class BlockType, class ShapeType>
+struct Case {
+  using Block = BlockType;
+  using Shape = ShapeType;
+};
+
+using Nvidia = EmulatedBlock<32, true>;
+using Rdna = EmulatedBlock<32, false>;
+using Cdna = EmulatedBlock<64, false>;
+
+// --- programs of their own spans
+// -----------------------------------------------------------------------------------------
+
+template <class TestCase>
+class RowProgram : public testing::Test {};
+
+using RowCases =
+    testing::Types<Case<Nvidia, kq::Shape<4, 4, true>>, Case<Rdna, kq::Shape<4, 4, true>>,
+                   Case<Cdna, kq::Shape<4, 4, true>>, Case<Nvidia, kq::Shape<8, 2>>, Case<Rdna, kq::Shape<8, 2>>,
+                   Case<Cdna, kq::Shape<8, 2>>, Case<Nvidia, kq::Shape<32, 4>>, Case<Rdna, kq::Shape<32, 4>>,
+                   Case<Cdna, kq::Shape<32, 4>>, Case<Nvidia, kq::Shape<64, 4>>, Case<Cdna, kq::Shape<64, 4>>,
+                   Case<Nvidia, kq::Shape<256, 4>>, Case<Rdna, kq::Shape<256, 4>>, Case<Cdna, kq::Shape<256, 4>>,
+                   Case<Nvidia, kq::Shape<1024, 0>>, Case<Rdna, kq::Shape<1024, 0>>, Case<Cdna, kq::Shape<1024, 0>>>;
+TYPED_TEST_SUITE(RowProgram, RowCases);
+
+/// Ragged rows, more than fill the last wave, with three reductions after each other, as kernels never have more.
+TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
+  using Shape = typename TypeParam::Shape;
+  constexpr std::int64_t rows = 5;
+  const std::int64_t full = Shape::in_registers ? Shape::template capacity<kq::half> : 20000;
+  std::vector<std::int64_t> sizes{full, full / 2};
+  if (!Shape::aligned) sizes.insert(sizes.end(), {1, 7, 17, full - 1, full / 2 + 3});
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    for (const std::int64_t size : sizes) {
+      const auto input = random_halves(static_cast<std::size_t>(rows * size), static_cast<std::uint32_t>(size));
+      const auto row = [&](std::int64_t id) { return kq::Span<const kq::half>{input.data() + id * size, size}; };
+      std::vector<Extremes> found(rows, Extremes({nullptr, 0}));
+      run_programs<typename TypeParam::Block, Shape>(order, rows, 0, [&](const auto& program) {
+        const auto tile = program.load(row(program.id()));
+        const float amax = program.max_magnitude(tile);
+        const kq::Range range = program.range(tile);
+        auto& to = found[static_cast<std::size_t>(program.id())];
+        program.store(&to.amax, amax);
+        program.store(&to.min, range.min);
+        program.store(&to.max, range.max);
+      });
+      for (std::int64_t id = 0; id < rows; ++id) {
+        const Extremes expected(row(id));
+        const Extremes& actual = found[static_cast<std::size_t>(id)];
+        EXPECT_EQ(actual.amax, expected.amax) << "row " << id << " of " << size;
+        EXPECT_EQ(actual.min, expected.min) << "row " << id << " of " << size;
+        EXPECT_EQ(actual.max, expected.max) << "row " << id << " of " << size;
+      }
+    }
+  }
+}
+
+// --- programs that share a tensor
+// ------------------------------------------------------------------------------------------
+
+template <class BlockType>
+class SharedTensor : public testing::Test {};
+
+using Devices = testing::Types<Nvidia, Rdna, Cdna>;
+TYPED_TEST_SUITE(SharedTensor, Devices);
+
+/// Every program finds the whole tensor's extremes and quantizes its part, with shares that fit in scratch memory and
+/// shares that do not, in one launch after the other with the same meeting, of different numbers of programs.
+TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
+  using Shape = kq::Shape<256, 0, true>;
+  constexpr int scratch_vectors = 2;
+  constexpr std::size_t share_bytes = std::size_t{scratch_vectors} * Shape::lanes * sizeof(kq::device::Vector16);
+  constexpr std::int64_t capacity = 4;
+  const kq::MultiplyQuantizer<kq::Fp8E4M3Fn> quantizer(3.0f, 448.0f);
+  std::vector<std::uint64_t> slots(kq::Meeting::bytes(capacity) / sizeof(std::uint64_t));
+  const kq::Meeting meeting{slots.data(), capacity};
+  std::uint32_t seed = 1;
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    for (const std::int64_t programs : {3, 1, 4, 2}) {
+      for (const std::int64_t size : {8, 2048, 6152, 40000}) {
+        std::vector<kq::half> memory = random_halves(static_cast<std::size_t>(size) + 8, ++seed);
+        // Vectors lie at multiples of 16 bytes.
+        const auto misaligned = reinterpret_cast<std::uintptr_t>(memory.data()) % 16 / sizeof(kq::half);
+        const kq::Span<const kq::half> input{memory.data() + (8 - misaligned) % 8, size};
+        std::vector<std::uint64_t> words(static_cast<std::size_t>(size) / 8);
+        auto* const codes = reinterpret_cast<std::uint8_t*>(words.data());
+        const Extremes expected(input);
+        std::vector<float> amaxes(static_cast<std::size_t>(programs));
+        run_programs<TypeParam, Shape>(order, programs, share_bytes, [&](const auto& program) {
+          auto share = program.share(input, meeting, scratch_vectors);
+          program.store(&amaxes[static_cast<std::size_t>(program.id())], program.max_magnitude(share));
+          program.store(kq::Span<std::uint8_t>{codes, size}, share, quantizer);
+        });
+        EXPECT_EQ(amaxes, std::vector<float>(amaxes.size(), expected.amax)) << size << " of " << programs;
+        for (std::int64_t i = 0; i < size; ++i) {
+          ASSERT_EQ(codes[i], quantizer.code(kq::to_float(input.data[i]))) << i << " of " << size;
+        }
+
+        std::vector<float> ranges(2 * static_cast<std::size_t>(programs));
+        run_programs<TypeParam, Shape>(order, programs, share_bytes, [&](const auto& program) {
+          auto share = program.share(input, meeting, scratch_vectors);
+          const kq::Range range = program.range(share);
+          float* const to = &ranges[2 * static_cast<std::size_t>(program.id())];
+          program.store(to, range.min);
+          program.store(to + 1, range.max);
+        });
+        for (std::size_t i = 0; i < ranges.size(); i += 2) {
+          EXPECT_EQ(ranges[i], expected.min) << size << " of " << programs;
+          EXPECT_EQ(ranges[i + 1], expected.max) << size << " of " << programs;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kqbench::test
