@@ -53,9 +53,23 @@ copy_tree() {
   tar -C "$top" --exclude=./.git --exclude=./build --exclude='./build-*' -cf - . | tar -C "$1" -xf -
 }
 
-# device_objects <build folder> <pattern>: the objects whose compile command matches.
-device_objects() {
+# objects_of <build folder> <pattern>: the objects whose compile command matches.
+objects_of() {
   sed -n "\|\"command\": .*$2|s/.* -o \([^ \"]*\).*/\1/p" "$1/compile_commands.json"
+}
+
+# product_objects <build folder> <pattern>: these, and all objects beside them that are no tests'.
+product_objects() {
+  { objects_of "$1" "$2" && objects_of "$1" . | grep -E '^(apps|backends|capi|kokkos_kernels)/'; } | sort -u
+}
+
+# compile <build folder> <what> <object>...
+compile() {
+  local folder=$1 what=$2
+  shift 2
+  [ $# -gt 0 ] || fail "no sources for $what in $folder/compile_commands.json"
+  say "${folder##*/}: $# objects of $what"
+  ninja -C "$folder" -k 0 -j "$jobs" "$@"
 }
 
 # --- Debian in folders of their own -------------------------------------------------------------------------------------
