@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input, a line each: what kqbench says of it, and that nothing is lost or left behind.
+
+usage: test_bad_input.py KQBENCH
+
+Every command of the table is run in a folder of files that are broken in one way each. It must end in time, with the
+exit status of the table and exactly one line on stderr, which names the program and holds the words of the table; it must
+print nothing else, and leave every file as it was and no other. Needs Python alone.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+
+SECONDS = 20
+NOBODY = 65534
+
+# --- the files --------------------------------------------------------------------------------------------------------
+
+
+def npy(descr="<f4", shape=(8, 64), order="False", data=bytes(8 * 64 * 4), version=(1, 0)):
+    header = f"{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    return b"\x93NUMPY" + bytes(version) + struct.pack("<H", len(header)) + header.encode() + data
+
+
+def safetensors(header, data=bytes(2048), length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor(dtype="F32", shape=(8, 64), offsets=(0, 2048)):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+def write_files(folder):
+    good = npy()
+    files = {
+        "good.npy": good,
+        "empty.npy": b"",
+        "cut_in_magic.npy": good[:4],
+        "cut_in_version.npy": good[:7],
+        "cut_in_length.npy": good[:9],
+        "cut_in_header.npy": good[:40],
+        "cut_before_data.npy": good[:128],
+        "cut_in_data.npy": good[:-1],
+        "longer.npy": good + b"xx",
+        "version9.npy": npy(version=(9, 0)),
+        "int32.npy": npy("<i4"),
+        "double.npy": npy("<f8", data=bytes(4096)),
+        "uint16.npy": npy("<u2", data=bytes(1024)),
+        "big_endian.npy": npy(">f4"),
+        "fortran.npy": npy(order="True"),
+        "no_rows.npy": npy(shape=(0, 64), data=b""),
+        "negative.npy": npy(shape=(-8, 64)),
+        "huge.npy": npy(shape=(2**62, 2**62)),
+        "many.npy": npy(shape=(2**40, 64)),
+        "text.npy": b"hello\n",
+        "text.txt": b"hello\n",
+        "good.safetensors": safetensors({"x": tensor()}),
+        "two.safetensors": safetensors({"x": tensor(shape=(4, 64), offsets=(0, 1024)), "y": tensor(shape=(4, 64), offsets=(1024, 2048))}),
+        "empty.safetensors": b"",
+        "cut_in_length.safetensors": safetensors({"x": tensor()})[:5],
+        "cut_in_header.safetensors": safetensors({"x": tensor()})[:30],
+        "cut_in_data.safetensors": safetensors({"x": tensor()})[:-1],
+        "long_header.safetensors": safetensors({"x": tensor()}, length=10**15),
+        "short_header.safetensors": safetensors({"x": tensor()}, length=5),
+        "broken_json.safetensors": safetensors(b'{"x":'),
+        "list.safetensors": safetensors(b"[1,2]"),
+        "no_offsets.safetensors": safetensors({"x": {"dtype": "F32", "shape": [8, 64]}}),
+        "backward.safetensors": safetensors({"x": tensor(offsets=(2048, 0))}),
+        "beyond.safetensors": safetensors({"x": tensor(shape=(16, 64), offsets=(0, 4096))}),
+        "other_size.safetensors": safetensors({"x": tensor(shape=(8, 65))}),
+        "huge.safetensors": safetensors({"x": tensor(shape=(2**62, 2**62))}),
+        "double.safetensors": safetensors({"x": tensor("F64", (4, 64))}),
+        "overlap.safetensors": safetensors({"x": tensor(), "y": tensor()}),
+        "empty.json": b"",
+        "cut.json": b'{"schema": "kqbench/1", "comp',
+        "other.json": b'{"a": 1}',
+        "list.json": b"[]",
+        "newer.json": b'{"schema": "kqbench/2", "complete": true, "setting": {}, "rows": []}',
+        "no_setting.json": b'{"schema": "kqbench/1", "complete": true, "setting": {}, "rows": []}',
+        "rows_are_3.json": b'{"schema": "kqbench/1", "complete": true, "setting": {}, "rows": 3}',
+        "deep.json": b"[" * 100000,
+        "binary.json": bytes(range(256)),
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.npy").mkdir()
+    (folder / "unreadable.npy").write_bytes(good)
+    (folder / "unreadable.npy").chmod(0)
+    (folder / "read_only").mkdir()
+    (folder / "read_only").chmod(stat.S_IRUSR | stat.S_IXUSR | stat.S_IROTH | stat.S_IXOTH)
+
+
+# --- the table: status, what stderr says, command line ------------------------------------------------------------------
+
+SMALL = "--num-tokens 4 --hidden-size 8 --max-time 0.01"
+STATIC = "--static-scale"
+TOKEN_FP8 = "--quant-dtype fp8 --granularity token"
+
+TABLE = [
+    # commands and options that are not there, or lack something
+    (2, "'walk' is no subcommand", "walk"),
+    (2, "walk", "run walk"),
+    (2, "--walk", "--walk"),
+    (2, "--walk", "verify --walk"),
+    (2, "--num-tokens", "--num-tokens"),
+    (2, "--dtype", "--dtype"),
+    (2, "--json", "--json"),
+    (2, "--seed", "--seed"),
+    (2, "--scale", f"{STATIC} --scale"),
+    (2, "IN is required", "quantize"),
+    (2, "--output is required", "quantize good.npy"),
+    (2, "files is required", "compare"),
+    (2, "files is required", "report"),
+    (2, "extra", "list extra"),
+    (2, "zsh", "completion zsh"),
+    (2, "--json", "verify --json a.json"),
+    (2, "--static-scale", "--static-scale=maybe"),
+    (2, "--json", "list --json=maybe"),
+    (2, "1", "--asymmetric 1"),
+    # numbers that are none, too small, too large, given twice
+    *((2, option.split()[-1] + ":", f"{option} {value}")
+      for option, values in {
+          "--num-tokens": ["0", "-1", "1.5", "abc", ",", "1,,2", "99999999999999999999", "''"],
+          "--hidden-size": ["0", "-5", "x", "1e3", "99999999999999999999"],
+          "--input-stride": ["0", "-1", "x", "10", "9223372036854775807"],
+          "--seed": ["-1", "18446744073709551616", "1.5", "x", "''", "1 --seed 2"],
+          "--num-warmup-iters": ["0", "-3", "x", "99999999999", "1 --num-warmup-iters 2"],
+          "--num-iters": ["0", "-1", "1.5", "x", "99999999999999999999", "9 --num-iters 9"],
+          "--max-time": ["0", "-1", "nan", "inf", "x", "1e999", "1 --max-time 2"],
+          "--device": ["1", "-1", "x", "1.0", "99999999999", "0 --device 0"],
+          "--host-threads": ["0", "-1", "x", "1000000"],
+          f"{STATIC} --scale": ["0", "-1", "nan", "inf", "x", "1e39", "1e-60", "1 --scale 1"],
+          f"{STATIC} --asymmetric --zero-point": ["1.5", "3000000000", "x", "nan"],
+          f"{TOKEN_FP8} --scale-ub": ["0", "-1", "nan", "x"],
+          "--qmax": ["0", "-1", "128", "1.5", "nan", "x", "1 --qmax 2"],
+          "--quant-dtype fp8 --qmax": ["449", "inf"],
+      }.items() for value in values),
+    # names that are not known
+    *((2, option.split()[-1] + ":", f"{option} {value}")
+      for option, values in {
+          "--dtype": ["double", "half,", "HALF", "''"],
+          "--quant-dtype": ["fp4", "int8,int9", "''"],
+          "--granularity": ["row", "group", "group:", "group:0", "group:8", "group:-16", "group:x", "group:99999999999999999999"],
+          "--backend host --impl": ["vllm", "kokkos,vllm", "''"],
+          "--backend": ["tpu", "host,host", "''"],
+          "--backend host --timing": ["sundial", "graph"],
+          "--cache": ["warm", "''"],
+          "--sweep": ["everything", "''"],
+          "--granularity group:128 --scale-format": ["double"],
+          "--granularity group:128 --scale-layout": ["diagonal"],
+      }.items() for value in values),
+    (2, "--format:", "report other.json --format pdf"),
+    # options that contradict each other
+    (2, "--granularity:", "--granularity channel"),
+    (2, "--granularity:", "--granularity group:128 --static-scale"),
+    (2, "--asymmetric:", "--granularity group:128 --asymmetric"),
+    (2, "--asymmetric:", "--asymmetric --quant-dtype fp8"),
+    (2, "--scale:", "--scale 1"),
+    (2, "--zero-point:", "--zero-point 3"),
+    (2, "--zero-point:", "--zero-point 3 --static-scale"),
+    (2, "--scale-ub:", "--scale-ub 1"),
+    (2, "--scale-ub:", f"{TOKEN_FP8} --scale-ub 1 --static-scale"),
+    (2, "--scale-format:", "--scale-format ue8m0"),
+    (2, "--scale-layout:", "--scale-layout column"),
+    (2, "--scale:", "verify --scale 1"),
+    (2, "--tensor:", "--tensor x"),
+    (2, "--num-tokens:", "--input good.npy --num-tokens 8"),
+    (2, "--hidden-size:", "--input good.npy --hidden-size 64"),
+    (2, "--json and --csv:", f"{SMALL} --json - --csv -"),
+    (2, "--json and --csv:", f"{SMALL} --json a.json --csv a.json"),
+    (2, "--csv and --markdown:", f"{SMALL} --csv a --markdown a"),
+    (2, "--quant-dtype:", "quantize good.npy -o out.npy --quant-dtype int8,fp8"),
+    (2, "--asymmetric:", "quantize good.npy -o out.npy --asymmetric --quant-dtype fp8"),
+    # more than there is
+    (2, "--num-tokens:", "--num-tokens 9223372036854775807 --hidden-size 2"),
+    (2, "--num-tokens:", "--num-tokens 4294967296 --hidden-size 4294967296"),
+    (3, "bytes", "--num-tokens 100000000000 --hidden-size 8192"),
+    (3, "are free", "--num-tokens 1000000000 --hidden-size 8192 --impl native"),
+    (3, "bytes", "verify --num-tokens 1000000000 --hidden-size 8192"),
+    # inputs
+    *((2, f"'{name}':", f"{command} {name}{rest}")
+      for (command, rest), name in itertools.product(
+          [("--input", ""), ("quantize", " -o out.npy")],
+          ["missing.npy", "empty.npy", "cut_in_magic.npy", "cut_in_version.npy", "cut_in_length.npy", "cut_in_header.npy",
+           "cut_before_data.npy", "cut_in_data.npy", "longer.npy", "version9.npy", "int32.npy", "double.npy", "uint16.npy",
+           "big_endian.npy", "fortran.npy", "no_rows.npy", "negative.npy", "huge.npy", "many.npy", "text.npy", "text.txt",
+           "folder.npy", "unreadable.npy", "/dev/zero", "empty.safetensors", "cut_in_length.safetensors",
+           "cut_in_header.safetensors", "cut_in_data.safetensors", "long_header.safetensors", "short_header.safetensors",
+           "broken_json.safetensors", "list.safetensors", "no_offsets.safetensors", "backward.safetensors",
+           "beyond.safetensors", "other_size.safetensors", "huge.safetensors", "double.safetensors",
+           "overlap.safetensors"])),
+    (2, "'':", "--input ''"),
+    (2, "'good.npy':", "--input good.npy --dtype half"),
+    (2, "'good.npy':", "--input good.npy --tensor x"),
+    (2, "'good.safetensors':", "--input good.safetensors --tensor y"),
+    (2, "'two.safetensors':", "--input two.safetensors"),
+    (2, "'missing.npy':", "verify --input missing.npy"),
+    *((2, f"'{name}':", f"{command} {name}")
+      for command, name in itertools.product(
+          ["compare", "compare --json -", "report"],
+          ["missing.json", "empty.json", "cut.json", "other.json", "list.json", "newer.json", "no_setting.json",
+           "rows_are_3.json", "deep.json", "binary.json", "good.npy", "folder.npy", "/dev/zero"])),
+    (2, "--fail-above:", "compare other.json --fail-above x"),
+    (2, "--fail-above:", "compare other.json --fail-above 0"),
+    # outputs
+    *((status, f"'{name}':", f"{SMALL} {option} {name}")
+      for option, (status, name) in itertools.product(
+          ["--json", "--csv", "--markdown"],
+          [(2, "nowhere/out"), (2, "folder.npy"), (2, "read_only/out"), (3, "/dev/full")])),
+    (2, "'out.txt':", "quantize good.npy -o out.txt"),
+    (2, "'nowhere/out.npy':", "quantize good.npy -o nowhere/out.npy"),
+    (2, "'read_only/out.npy':", "quantize good.npy -o read_only/out.npy"),
+    (2, "'good.npy':", "quantize good.npy -o good.npy"),
+    (2, "'./good.npy':", "quantize good.npy -o ./good.npy"),
+    (2, "'good.safetensors':", "quantize good.safetensors -o good.safetensors"),
+    (2, "'two.safetensors'", "quantize two.safetensors -o out.npy --tensor z"),
+    (2, "'nowhere/out.html':", "report other.json -o nowhere/out.html"),
+]  # fmt: skip
+
+# --- the test -----------------------------------------------------------------------------------------------------------
+
+
+def state(folder):
+    """Every file and what is in it; what cannot be read by its size."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        readable = path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0
+        found[str(path)] = path.read_bytes() if readable else path.stat().st_size
+    return found
+
+
+def complaints(done, status, words):
+    if done.returncode != status:
+        yield f"status {done.returncode}, not {status}"
+    if done.stderr.count("\n") != 1 or not done.stderr.startswith("kqbench: ") or words not in done.stderr:
+        yield f"stderr is not one line of kqbench's with {words!r}"
+    if done.stdout:
+        yield "prints something on stdout"
+
+
+def main():
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        program = shutil.copy(sys.argv[1], scratch)
+        folder = scratch / "files"
+        folder.mkdir()
+        write_files(folder)
+        # Nothing is unreadable or read-only for root.
+        user = {}
+        if os.geteuid() == 0:
+            user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            scratch.chmod(0o755)
+            for path in [folder, *folder.rglob("*")]:
+                os.chown(path, NOBODY, NOBODY)
+        before = state(folder)
+        wrong = 0
+        for status, words, command in TABLE:
+            try:
+                done = subprocess.run([program, *shlex.split(command)], cwd=folder, stdin=subprocess.DEVNULL,
+                                      capture_output=True, text=True, timeout=SECONDS, **user)  # fmt: skip
+                found = list(complaints(done, status, words))
+                said = done.stderr
+            except subprocess.TimeoutExpired:
+                found, said = [f"has not ended in {SECONDS} s"], ""
+            after = state(folder)
+            if after != before:
+                found.append(f"changed files: {sorted(set(after.items()) ^ set(before.items()))[:2]}")
+                before = after
+            if found:
+                wrong += 1
+                print(f"kqbench {command}\n  {'; '.join(found)}\n  {said.rstrip()}")
+        print(f"{len(TABLE)} bad inputs, {wrong} treated wrongly")
+        (folder / "read_only").chmod(0o755)
+        return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
