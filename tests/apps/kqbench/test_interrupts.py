@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sweep, interrupted a hundred times, by SIGINT and SIGTERM in turns, at moments chosen at random.
+
+usage: test_interrupts.py KQBENCH [SEED]
+
+Each time kqbench must end in time with status 130 and say that rows are missing; its result file must be absent, or whole, marked
+incomplete, and readable by kqbench. Needs Python alone.
+"""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+TIMES = 100
+LONGEST = 0.2  # seconds into the sweep, which takes several
+SECONDS = 20
+SWEEP = "--backend host --num-tokens 1,2,3,4,5,6,7,8 --hidden-size 64,96,128,1024 --quant-dtype int8,fp8 --dtype half,float"
+
+
+def wait_until_caught(process, signum):
+    """Until the program has a handler for the signal; before that it has nothing to lose."""
+    bit = 1 << (signum - 1)
+    status = pathlib.Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) & bit:
+            return
+        time.sleep(0.001)
+
+
+def complaint(program, folder, signum, moment):
+    """What was wrong with one run, or nothing; and whether it left a file."""
+    file = folder / "out.json"
+    file.unlink(missing_ok=True)
+    command = [program, *SWEEP.split(), "--max-time", "0.02", "--cache", "hot", "--no-ceiling", "--no-progress", "--json", file]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until_caught(process, signum)
+    time.sleep(moment)
+    process.send_signal(signum)
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"had not ended after {SECONDS} s", False
+    if process.returncode != 130:
+        return f"status {process.returncode}, not 130: {err}", False
+    if err or not out.endswith("Interrupted: rows are missing.\n"):
+        return f"says {out[-200:]!r} and {err!r}", False
+    if list(folder.iterdir()) != [file] * file.exists():
+        return f"left {list(folder.iterdir())}", False
+    if not file.exists():
+        return None, False
+    result = json.loads(file.read_text())
+    if result["complete"] is not False or result["schema"] != "kqbench/1":
+        return "the file does not say that it is incomplete", True
+    if result["rows"]:
+        read = subprocess.run([program, "compare", file], capture_output=True, text=True, timeout=SECONDS)
+        if read.returncode != 0:
+            return f"kqbench cannot read the file: {read.stderr}", True
+    return None, True
+
+
+def main():
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
+    print(f"seed {seed}")
+    chosen = random.Random(seed)
+    wrong = files = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for i in range(TIMES):
+            signum = (signal.SIGINT, signal.SIGTERM)[i % 2]
+            moment = chosen.uniform(0, LONGEST)
+            found, left_a_file = complaint(sys.argv[1], pathlib.Path(scratch), signum, moment)
+            files += left_a_file
+            if found:
+                wrong += 1
+                print(f"{signum.name} after {moment:.3f} s: {found}")
+    print(f"{TIMES} interrupts, {files} left a file, {wrong} went wrong")
+    return 1 if wrong or files == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
