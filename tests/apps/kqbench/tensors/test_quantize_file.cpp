@@ -261,16 +261,19 @@ TEST_F(QuantizeFile, ScalesBroadcastAgainstTheirCodes) {
             (Shape{3, 6}));
 }
 
-TEST_F(QuantizeFile, MayReplaceItsInput) {
+TEST_F(QuantizeFile, DoesNotReplaceItsInput) {
   const kq::Request matrix = matrix_of(kq::Element::half);
   write_input(folder_ / "x.npy", matrix, make_input(matrix, 1));
+  write_input(folder_ / "y.scale.npy", matrix, make_input(matrix, 1));
+  std::filesystem::create_hard_link(folder_ / "x.npy", folder_ / "z.npy");
   QuantizeJob job;
-  job.input = folder_ / "x.npy";
-  job.output = folder_ / "x.npy";
-  job.read_back = true;
-  const QuantizeResult result = run(job);
-  EXPECT_EQ(result.tensors[0].error_again->rmse, result.tensors[0].error.rmse);
-  EXPECT_EQ(read_npy(folder_ / "x.npy").dtype, DType::int8);
+  for (const auto& [input, output] : {std::pair{"x.npy", "x.npy"}, {"x.npy", "z.npy"}, {"y.scale.npy", "y.npy"}}) {
+    job.input = folder_ / input;
+    job.output = folder_ / output;
+    EXPECT_NE(message_of(job).find("is the input itself"), std::string::npos) << input << ": " << message_of(job);
+    EXPECT_EQ(read_npy(job.input).dtype, DType::float16);
+  }
+  EXPECT_EQ(files(), 3);
 }
 
 TEST_F(QuantizeFile, NamesWhatStandsInTheWayAndWritesNothing) {
