@@ -18,7 +18,7 @@ if(KQBENCH_CUDA AND KQBENCH_HIP)
   message(FATAL_ERROR "KQBENCH_CUDA and KQBENCH_HIP are both ON: one build serves one vendor; configure two builds")
 endif()
 
-option(KQ_UNITY "Compile several sources at once: half the work from nothing, more after a change" ON)
+option(KQ_UNITY "Compile several sources at once: less work from nothing, more after a change" ON)
 function(kq_unity target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${KQ_UNITY})
 endfunction()
