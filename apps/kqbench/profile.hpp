@@ -4,10 +4,10 @@
 /// \file
 /// `kqbench run --profile`: something for a profiler to look at, and nothing else.
 
-#include <cstdint>
 #include <vector>
 
 #include "apps/kqbench/measure/device_memory.hpp"
+#include "apps/kqbench/measure/measurement.hpp"
 #include "apps/kqbench/measure/problem.hpp"
 #include "apps/kqbench/results/result.hpp"
 #include "backends/backend.hpp"
@@ -15,8 +15,10 @@
 namespace kqbench {
 
 /// Each implementation serves the problem once between profiler start and stop, in a range named after both; what was
-/// to be loaded or set up has been by launches before. Returns a row each, checked but without times.
+/// to be loaded or set up has been by launches before. Those launches also leave the cache as the timed ones of a sweep
+/// find it: cold by a rotation over other copies, or hot. So a profiler should leave it alone (ncu's --cache-control
+/// none). Returns a row each, checked but without times.
 std::vector<Row> profile(Device& device, DeviceArena& arena, const Problem& problem,
-                         const std::vector<Implementation*>& implementations, std::int64_t warmup_launches);
+                         const std::vector<Implementation*>& implementations, const MeasureOptions& options);
 
 }  // namespace kqbench

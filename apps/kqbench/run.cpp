@@ -136,7 +136,7 @@ class Run {
   /// Times or profiles it. A row an implementation.
   std::vector<Row> serve(const Problem& problem, const std::vector<Implementation*>& implementations) {
     if (arguments_.profile) {
-      return profile(*device_, arena_, problem, implementations, plan_.options.warmup_launches);
+      return profile(*device_, arena_, problem, implementations, plan_.options);
     }
     const GroupMeasurement group =
         measure(*device_, arena_, problem, implementations, plan_.options, steady_clock(), interrupted);

@@ -86,7 +86,8 @@ void RunArguments::add_to(CLI::App& command) {
   command.add_flag("--no-ceiling", no_ceiling, "Do not measure what the memory can do")->group(measurement);
   command
       .add_flag("--profile", profile,
-                "One launch of each implementation between profiler start and stop, nothing timed")
+                "One launch of each implementation between profiler start and stop, nothing timed; as cold or hot as "
+                "--cache says")
       ->group(measurement);
 
   const char* const output = "Output";

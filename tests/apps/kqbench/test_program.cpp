@@ -169,10 +169,23 @@ TEST(Program, ProfileTimesNothing) {
     EXPECT_EQ(row["verified"], true);
     EXPECT_EQ(row["timing"], "none");
     EXPECT_TRUE(row["time_us"].is_null());
+    EXPECT_EQ(row["cache"], "hot");
+    EXPECT_EQ(row["copies"], 1);
   }
   const std::string table = kqbench(short_run({"--profile"})).out;
   EXPECT_TRUE(contains(table, "(not timed)")) << table;
   EXPECT_FALSE(contains(table, "Kernel running time")) << table;
+}
+
+TEST(Program, ProfilesAsColdAsItTimes) {
+  const Ended ended = kqbench({"--backend", "host", "--num-tokens", "512", "--hidden-size", "4096", "--num-iters", "1",
+                               "--max-time", "0.01", "--no-ceiling", "--profile", "--json", "-"});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  for (const Json& row : Json::parse(ended.out)["rows"]) {
+    EXPECT_EQ(row["verified"], true);
+    EXPECT_EQ(row["cache"], "cold");
+    EXPECT_GT(row["copies"], 3) << "one for each implementation, and a rotation before them";
+  }
 }
 
 TEST(Program, TakesShapeAndElementFromTheInputFile) {
