@@ -181,7 +181,8 @@ TEST(Program, ProfilesAsColdAsItTimes) {
   const Ended ended = kqbench({"--backend", "host", "--num-tokens", "512", "--hidden-size", "4096", "--num-iters", "1",
                                "--max-time", "0.01", "--no-ceiling", "--profile", "--json", "-"});
   EXPECT_EQ(ended.status, 0) << ended.err;
-  for (const Json& row : Json::parse(ended.out)["rows"]) {
+  const Json result = Json::parse(ended.out);
+  for (const Json& row : result["rows"]) {
     EXPECT_EQ(row["verified"], true);
     EXPECT_EQ(row["cache"], "cold");
     EXPECT_GT(row["copies"], 3) << "one for each implementation, and a rotation before them";
