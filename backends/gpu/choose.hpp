@@ -21,11 +21,25 @@
 
 namespace kqbench::gpu {
 
+/// Whether lanes should have one vector each. Several would leave too few lanes to fill the device; and a launch this
+/// short is little more than the first reading of its instructions, of which several vectors take more.
+inline bool is_small(std::int64_t vectors, int multiprocessors) {
+  return vectors <= std::int64_t{multiprocessors} * 4096;
+}
+
+/// Functions here are called with a shape and whether its kernel takes for granted that spans begin and end at whole
+/// vectors, which saves looking for what is left at their ends.
+using Aligned = std::true_type;
+using Any = std::false_type;
+
 /// One given scale for a contiguous tensor: several loads in flight a lane once every lane has several vectors anyway.
 template <class Function>
-void with_static_tensor_shape(std::int64_t vectors, int multiprocessors, const Function& function) {
-  if (vectors <= std::int64_t{multiprocessors} * 4096) return function(Shape<256, 256, 1>{});
-  function(Shape<256, 256, 4>{});
+void with_static_tensor_shape(std::int64_t vectors, bool aligned, int multiprocessors, const Function& function) {
+  const bool small = is_small(vectors, multiprocessors);
+  if (aligned && small) return function(Shape<256, 256, 1>{}, Aligned());
+  if (aligned) return function(Shape<256, 256, 4>{}, Aligned());
+  if (small) return function(Shape<256, 256, 1>{}, Any());
+  function(Shape<256, 256, 4>{}, Any());
 }
 
 /// Given scales, by rows: rows that a part of a wave's registers holds share blocks, others are cut.
@@ -39,34 +53,51 @@ void with_static_rows_shape(std::int64_t vectors_per_row, const Function& functi
 /// overlap; if there are too few rows for that to fill the device, by more lanes with less each, so that a row takes
 /// less time. From 4096 vectors on (32768 elements of 16 bits) the row does not fit.
 template <class Function>
-void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
-  const bool few = rows <= multiprocessors;
-  if (vectors_per_row <= 32) return function(Shape<256, 32, 1>{});
-  if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{});
-  if (few && vectors_per_row <= 512) return function(Shape<512, 512, 1>{});
-  if (few && vectors_per_row <= 1024) return function(Shape<1024, 1024, 1>{});
-  if (vectors_per_row <= 256) return function(Shape<64, 64, 4>{});
-  if (vectors_per_row <= 512) return function(Shape<128, 128, 4>{});
-  if (vectors_per_row <= 1024) return function(Shape<256, 256, 4>{});
-  if (vectors_per_row <= 2048) return function(Shape<512, 512, 4>{});
-  if (vectors_per_row <= 4096) return function(Shape<512, 512, 8>{});
-  function(Shape<1024, 1024, 0>{});
+void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, bool aligned, int multiprocessors,
+                      const Function& function) {
+  if (aligned) {
+    const bool few = rows <= multiprocessors;
+    if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{}, Aligned());
+    if (few && vectors_per_row <= 512) return function(Shape<512, 512, 1>{}, Aligned());
+    if (few && vectors_per_row <= 1024) return function(Shape<1024, 1024, 1>{}, Aligned());
+    if (vectors_per_row <= 256) return function(Shape<64, 64, 4>{}, Aligned());
+    if (vectors_per_row <= 512) return function(Shape<128, 128, 4>{}, Aligned());
+    if (vectors_per_row <= 1024) return function(Shape<256, 256, 4>{}, Aligned());
+    if (vectors_per_row <= 2048) return function(Shape<512, 512, 4>{}, Aligned());
+  }
+  if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{}, Any());
+  if (vectors_per_row <= 1024) return function(Shape<256, 256, 4>{}, Any());
+  if (vectors_per_row <= 4096) return function(Shape<512, 512, 8>{}, Any());
+  function(Shape<1024, 1024, 0>{}, Any());
 }
 
-/// A group's own scale: four lanes and 32 elements a lane for 128 elements of 16 bits, so that what a lane does once a
-/// group is spread over many elements. Aligned groups of usual sizes have kernels that take that for granted.
+/// A group's own scale. Aligned groups of usual sizes have kernels that take that for granted.
 template <class Function>
 void with_group_shape(std::int64_t vectors_per_group, bool aligned, const Function& function) {
   if (aligned) {
-    if (vectors_per_group <= 4) return function(Shape<256, 4, 1>{}, std::true_type());
-    if (vectors_per_group <= 8) return function(Shape<256, 4, 2>{}, std::true_type());
-    if (vectors_per_group <= 16) return function(Shape<256, 4, 4>{}, std::true_type());
-    if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, std::true_type());
+    if (vectors_per_group <= 4) return function(Shape<256, 4, 1>{}, Aligned());
+    if (vectors_per_group <= 8) return function(Shape<256, 4, 2>{}, Aligned());
+    if (vectors_per_group <= 16) return function(Shape<256, 4, 4>{}, Aligned());
+    if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, Aligned());
   }
-  if (vectors_per_group <= 16) return function(Shape<256, 8, 2>{}, std::false_type());
-  if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, std::false_type());
-  if (vectors_per_group <= 128) return function(Shape<256, 32, 4>{}, std::false_type());
-  function(Shape<256, 32, 0>{}, std::false_type());
+  if (vectors_per_group <= 16) return function(Shape<256, 8, 2>{}, Any());
+  if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, Any());
+  if (vectors_per_group <= 128) return function(Shape<256, 32, 4>{}, Any());
+  function(Shape<256, 32, 0>{}, Any());
+}
+
+/// The same for aligned groups that follow each other in memory; false for sizes that have no kernel for that. Four
+/// lanes and 32 elements a lane for 128 elements of 16 bits, so that what a lane does once a group is spread over many
+/// elements; in a small tensor, 16 lanes.
+template <class Function>
+bool with_flat_group_shape(std::int64_t vectors_per_group, std::int64_t groups, int multiprocessors,
+                           const Function& function) {
+  const auto run = [&](auto shape) { return function(shape), true; };
+  const bool small = is_small(groups * vectors_per_group, multiprocessors);
+  if (vectors_per_group == 8) return run(Shape<256, 4, 2>{});
+  if (vectors_per_group == 16) return small ? run(Shape<256, 16, 1>{}) : run(Shape<256, 4, 4>{});
+  if (vectors_per_group == 32) return small ? run(Shape<256, 32, 1>{}) : run(Shape<256, 8, 4>{});
+  return false;
 }
 
 /// The tensor's own scale in one launch: blocks of 512 lanes, all of which run at once. One block where it can hold the

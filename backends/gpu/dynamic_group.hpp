@@ -16,8 +16,59 @@
 
 namespace kqbench::gpu {
 
+/// Groups that follow each other in memory, as do their scales.
+template <class Element, class Code>
+struct FlatGroups {
+  struct Place {
+    std::int64_t begin;  ///< of input and codes
+    int size;
+    std::int64_t scale;
+  };
+
+  const Element* input;
+  Code* codes;
+  std::int64_t count;
+  int size;
+
+  KQ_FUNCTION Place find(std::int64_t number) const { return {number * size, size, number}; }
+  KQ_FUNCTION const Element* input_at(const Place& place) const { return input + place.begin; }
+  KQ_FUNCTION Code* codes_at(const Place& place) const { return codes + place.begin; }
+};
+
+/// Groups of separate rows, those of a row one after the other.
+template <class Element, class Code>
+struct RowGroups {
+  struct Place {
+    std::int64_t row;
+    std::int64_t begin;  ///< in the row
+    std::int64_t size;
+    std::int64_t scale;
+  };
+
+  Rows<Element, Code> rows;
+  std::int64_t count;
+  std::int64_t size;
+  std::int64_t per_row;
+  std::int64_t row_step;    ///< from a row's first scale to the next row's
+  std::int64_t group_step;  ///< from a group's scale to the next group's
+
+  KQ_FUNCTION Place find(std::int64_t number) const {
+    const std::int64_t row = divide(number, per_row);
+    const std::int64_t group = number - row * per_row;
+    const std::int64_t begin = group * size;
+    const std::int64_t left = rows.size - begin;
+    return {row, begin, left < size ? left : size, row * row_step + group * group_step};
+  }
+  KQ_FUNCTION const Element* input_at(const Place& place) const {
+    return rows.input + place.row * rows.input_stride + place.begin;
+  }
+  KQ_FUNCTION Code* codes_at(const Place& place) const {
+    return rows.codes + place.row * rows.codes_stride + place.begin;
+  }
+};
+
 /// With `Aligned`, every group begins and ends at whole vectors, as it does in most models.
-template <class Rule, class Shape_, bool Aligned>
+template <class Rule, class Shape_, bool Aligned, template <class, class> class Groups>
 struct DynamicGroup {
   using Shape = Shape_;
   using Element = typename Rule::Element;
@@ -26,33 +77,24 @@ struct DynamicGroup {
   static constexpr int lanes = Shape::lanes;
   static constexpr bool in_registers = Shape::vectors > 0;
   using Index = std::conditional_t<in_registers, int, std::int64_t>;
-  using GroupCut = std::conditional_t<Aligned, AlignedCut<Element, Code>, Cut<Element, Code, Index>>;
+  using GroupCut = CutOf<Element, Code, Index, Aligned>;
   using HeldTile = Tile<Element, lanes, in_registers ? Shape::vectors : streamed_vectors>;
 
-  Rows<Element, Code> rows;
-  std::int64_t group_size;
-  std::int64_t groups_per_row;
-  void* scales;             ///< float, or uint8 exponents
-  std::int64_t token_step;  ///< from a token's first scale to the next token's
-  std::int64_t group_step;  ///< from a group's scale to the next group's
-  bool exponents;           ///< scales are stored as UE8M0
+  Groups<Element, Code> groups;
+  void* scales;    ///< float, or uint8 exponents
+  bool exponents;  ///< scales are stored as UE8M0
   Rule rule;
 
   template <class Block>
   KQ_FUNCTION void operator()(const Block& block) const {
     const int lane = Shape::lane(block);
-    const std::int64_t number = Shape::span(block, rows.count * groups_per_row);
-    const std::int64_t row = rows.count == 1 ? 0 : divide(number, groups_per_row);
-    const std::int64_t group = number - row * groups_per_row;
-    const std::int64_t begin = group * group_size;
-    const std::int64_t size = rows.size - begin < group_size ? rows.size - begin : group_size;
-    const GroupCut cut(rows.input + row * rows.input_stride + begin, rows.codes + row * rows.codes_stride + begin,
-                       static_cast<Index>(size));
+    const auto place = groups.find(Shape::span(block, groups.count));
+    const GroupCut cut(groups.input_at(place), groups.codes_at(place), static_cast<Index>(place.size));
 
     HeldTile tile;
     Edges<Element, lanes> edges;
     Extremes extremes;
-    if (cut.edges() > 0) edges.load(cut, lane);
+    if constexpr (!Aligned) edges.load(cut, lane);
     if constexpr (in_registers) {
       tile.load(cut.body, cut.vectors, lane);
       tile.fold(extremes, cut.vectors, lane);
@@ -63,7 +105,7 @@ struct DynamicGroup {
         tile.fold(extremes, slice.count, lane);
       }
     }
-    if (cut.edges() > 0) edges.fold(extremes, cut, lane);
+    if constexpr (!Aligned) edges.fold(extremes, cut, lane);
 
     std::uint32_t key[Extremes::keys];
     extremes.to_keys(key);
@@ -81,13 +123,12 @@ struct DynamicGroup {
         }
       }
     });
-    if (cut.edges() > 0) edges.store(cut, lane, found.quantizer);
+    if constexpr (!Aligned) edges.store(cut, lane, found.quantizer);
     if (lane == 0) {
-      const std::int64_t index = row * token_step + group * group_step;
       if (exponents) {
-        static_cast<std::uint8_t*>(scales)[index] = kq::ue8m0_code(found.scale);
+        static_cast<std::uint8_t*>(scales)[place.scale] = kq::ue8m0_code(found.scale);
       } else {
-        static_cast<float*>(scales)[index] = found.scale;
+        static_cast<float*>(scales)[place.scale] = found.scale;
       }
     }
   }

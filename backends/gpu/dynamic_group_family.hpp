@@ -12,34 +12,35 @@
 
 namespace kqbench::gpu {
 
-/// Whether every group of `size` elements begins and ends at whole vectors, and its codes where one store can put them.
-template <class Element, class Code>
-bool groups_are_aligned(const Rows<Element, Code>& rows, std::int64_t size) {
-  constexpr int width = vector_width<Element>;
-  return reinterpret_cast<std::uintptr_t>(rows.input) % sizeof(Vector16) == 0 &&
-         reinterpret_cast<std::uintptr_t>(rows.codes) % width == 0 && size % width == 0 && rows.size % width == 0 &&
-         (rows.count == 1 || (rows.input_stride % width == 0 && rows.codes_stride % width == 0));
-}
-
 template <class Rule, class Launcher>
 void enqueue_dynamic_group(const Launcher& launcher, const kq::Request& r, const Operands& o, const Rule& rule) {
   using Element = typename Rule::Element;
-  auto rows = rows_of<Element, typename Rule::Code>(r, o);
-  std::int64_t groups = kq::groups_per_row(r);
-  const bool row_major = r.scale_layout == kq::ScaleLayout::row;
-  if (row_major && is_contiguous(r) && r.hidden_size % r.group_size == 0) {
-    // The groups of all rows follow each other as those of one do.
-    groups *= rows.count;
-    rows.size *= rows.count;
-    rows.count = 1;
-  }
+  using Code = typename Rule::Code;
+  const auto rows = rows_of<Element, Code>(r, o);
+  const std::int64_t per_row = kq::groups_per_row(r);
+  const std::int64_t count = rows.count * per_row;
   const std::int64_t size = std::min(r.group_size, r.hidden_size);
+  const std::int64_t vectors = size / vector_width<Element>;
+  const bool row_major = r.scale_layout == kq::ScaleLayout::row;
   const bool exponents = r.scale_format == kq::ScaleFormat::ue8m0;
-  with_group_shape(size / vector_width<Element>, groups_are_aligned(rows, size), [&](auto shape, auto aligned) {
-    launcher.launch(
-        DynamicGroup<Rule, decltype(shape), aligned.value>{rows, r.group_size, groups, o.scales, row_major ? groups : 1,
-                                                           row_major ? 1 : r.num_tokens, exponents, rule},
-        shape.blocks(rows.count * groups));
+  const bool aligned = is_aligned(rows) && size % vector_width<Element> == 0;
+
+  const auto flat = [&](auto shape) {
+    using Kernel = DynamicGroup<Rule, decltype(shape), true, FlatGroups>;
+    launcher.launch(Kernel{{rows.input, rows.codes, count, static_cast<int>(size)}, o.scales, exponents, rule},
+                    shape.blocks(count));
+  };
+  if (aligned && row_major && is_contiguous(r) && r.hidden_size % size == 0 &&
+      with_flat_group_shape(vectors, count, launcher.multiprocessors, flat)) {
+    return;
+  }
+  with_group_shape(vectors, aligned, [&](auto shape, auto is_known_aligned) {
+    using Kernel = DynamicGroup<Rule, decltype(shape), is_known_aligned.value, RowGroups>;
+    launcher.launch(Kernel{{rows, count, size, per_row, row_major ? per_row : 1, row_major ? 1 : r.num_tokens},
+                           o.scales,
+                           exponents,
+                           rule},
+                    shape.blocks(count));
   });
 }
 

@@ -14,7 +14,8 @@
 
 namespace kqbench::gpu {
 
-template <class Rule, class Shape_>
+/// With `Aligned`, every row begins and ends at whole vectors.
+template <class Rule, class Shape_, bool Aligned>
 struct DynamicToken {
   using Shape = Shape_;
   using Element = typename Rule::Element;
@@ -34,12 +35,12 @@ struct DynamicToken {
   KQ_FUNCTION void operator()(const Block& block) const {
     const int lane = Shape::lane(block);
     const std::int64_t row = Shape::span(block, rows.count);
-    const auto cut = cut_row<Index>(rows, row);
+    const auto cut = cut_row<Index, Aligned>(rows, row);
 
     HeldTile tile;
     Edges<Element, lanes> edges;
     Extremes extremes;
-    edges.load(cut, lane);
+    if constexpr (!Aligned) edges.load(cut, lane);
     if constexpr (in_registers) {
       tile.load(cut.body, cut.vectors, lane);
       tile.fold(extremes, cut.vectors, lane);
@@ -50,7 +51,7 @@ struct DynamicToken {
         tile.fold(extremes, slice.count, lane);
       }
     }
-    edges.fold(extremes, cut, lane);
+    if constexpr (!Aligned) edges.fold(extremes, cut, lane);
 
     std::uint32_t key[Extremes::keys];
     extremes.to_keys(key);
@@ -69,7 +70,7 @@ struct DynamicToken {
         }
       }
     });
-    edges.store(cut, lane, found.quantizer);
+    if constexpr (!Aligned) edges.store(cut, lane, found.quantizer);
     if (lane == 0) {
       scales[row] = found.scale;
       if constexpr (Rule::has_zero_point) zero_points[row] = found.zero_point;

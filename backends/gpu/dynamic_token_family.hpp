@@ -16,10 +16,12 @@ template <class Rule, class Launcher>
 void enqueue_dynamic_token(const Launcher& launcher, const kq::Request& r, const Operands& o, const Rule& rule) {
   using Element = typename Rule::Element;
   const auto rows = rows_of<Element, typename Rule::Code>(r, o);
-  with_token_shape(r.hidden_size / vector_width<Element>, r.num_tokens, launcher.multiprocessors, [&](auto shape) {
-    launcher.launch(DynamicToken<Rule, decltype(shape)>{rows, static_cast<float*>(o.scales), o.zero_points, rule},
-                    shape.blocks(rows.count));
-  });
+  with_token_shape(
+      r.hidden_size / vector_width<Element>, r.num_tokens, is_aligned(rows), launcher.multiprocessors,
+      [&](auto shape, auto aligned) {
+        using Kernel = DynamicToken<Rule, decltype(shape), aligned.value>;
+        launcher.launch(Kernel{rows, static_cast<float*>(o.scales), o.zero_points, rule}, shape.blocks(rows.count));
+      });
 }
 
 template <class Element, class Launcher>

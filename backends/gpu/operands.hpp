@@ -29,9 +29,18 @@ inline bool is_contiguous(const kq::Request& r) {
   return r.num_tokens == 1 || (r.input_stride == r.hidden_size && r.codes_stride == r.hidden_size);
 }
 
-/// A contiguous tensor as one span, cut.
+/// Whether every row begins and ends at whole vectors, and its codes where one store can put those of a vector.
 template <class Element, class Code>
-Cut<Element, Code, std::int64_t> tensor_of(const kq::Request& r, const Operands& o) {
+bool is_aligned(const Rows<Element, Code>& rows) {
+  constexpr int width = vector_width<Element>;
+  return reinterpret_cast<std::uintptr_t>(rows.input) % sizeof(Vector16) == 0 &&
+         reinterpret_cast<std::uintptr_t>(rows.codes) % width == 0 && rows.size % width == 0 &&
+         (rows.count == 1 || (rows.input_stride % width == 0 && rows.codes_stride % width == 0));
+}
+
+/// A contiguous tensor as one span, cut.
+template <class Element, class Code, bool Aligned = false>
+CutOf<Element, Code, std::int64_t, Aligned> tensor_of(const kq::Request& r, const Operands& o) {
   return {static_cast<const Element*>(o.input), static_cast<Code*>(o.codes), r.num_tokens * r.hidden_size};
 }
 

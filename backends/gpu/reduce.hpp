@@ -15,8 +15,7 @@
 
 namespace kqbench::gpu {
 
-using kq::device::ordered_key;
-using kq::device::ordered_value;
+using kq::device::OrderedKey;
 
 /// A key for a float that is neither negative nor NaN.
 KQ_FUNCTION std::uint32_t magnitude_key(float magnitude) {

@@ -33,8 +33,8 @@ class Limits : public kq::device::RangeFold<Element> {
  public:
   static constexpr int keys = 2;
   KQ_FUNCTION void to_keys(std::uint32_t (&key)[keys]) const {
-    key[0] = ordered_key(-this->min());
-    key[1] = ordered_key(this->max());
+    key[0] = OrderedKey::of(-this->min());
+    key[1] = OrderedKey::of(this->max());
   }
 };
 
@@ -136,7 +136,7 @@ struct DynamicAffine {
   static constexpr bool has_zero_point = true;
   float qmax;
   KQ_FUNCTION auto find(const std::uint32_t (&key)[2]) const {
-    const kq::Affine affine = kq::affine_scale(-ordered_value(key[0]), ordered_value(key[1]), qmax);
+    const kq::Affine affine = kq::affine_scale(-OrderedKey::value(key[0]), OrderedKey::value(key[1]), qmax);
     using Quantizer = kq::AffineQuantizer;
     return Found<Quantizer>{Quantizer(1.0f / affine.scale, affine.zero_point, qmax), affine.scale, affine.zero_point};
   }

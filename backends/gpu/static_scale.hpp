@@ -14,14 +14,14 @@ namespace kqbench::gpu {
 
 /// One scale for a contiguous tensor. A span is as many consecutive vectors as its lanes hold; the first one takes the
 /// tensor's edges too.
-template <class Rule, class Shape_>
+template <class Rule, class Shape_, bool Aligned>
 struct StaticTensor {
   using Shape = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
   static_assert(Shape::lanes == Shape::threads);
 
-  Cut<Element, Code, std::int64_t> tensor;
+  CutOf<Element, Code, std::int64_t, Aligned> tensor;
   const float* scale;
   const std::int32_t* zero_point;
   Rule rule;
@@ -35,10 +35,12 @@ struct StaticTensor {
     const auto quantizer = rule.quantizer(*scale, zero_point);
     quantizer.with_fastest(
         [&](const auto& fastest) { tile.store(slice.codes, tensor.wide, slice.count, lane, fastest); });
-    if (block.index() == 0 && tensor.edges() > 0) {
-      Edges<Element, Shape::lanes> edges;
-      edges.load(tensor, lane);
-      edges.store(tensor, lane, quantizer);
+    if constexpr (!Aligned) {
+      if (block.index() == 0 && tensor.edges() > 0) {
+        Edges<Element, Shape::lanes> edges;
+        edges.load(tensor, lane);
+        edges.store(tensor, lane, quantizer);
+      }
     }
   }
 };

@@ -28,9 +28,10 @@ void enqueue_static_scale(const Launcher& launcher, const kq::Request& r, const 
     const std::int64_t tiles = pieces(vectors_per_row, Kernel::Shape::lanes);
     launcher.launch(Kernel{rows, tiles, scales, o.zero_points, rule}, Kernel::blocks(r.num_tokens, tiles));
   } else if (r.granularity == kq::Granularity::tensor && is_contiguous(r)) {
-    const auto tensor = tensor_of<Element, Code>(r, o);
-    with_static_tensor_shape(tensor.vectors, launcher.multiprocessors, [&](auto shape) {
-      using Kernel = StaticTensor<Rule, decltype(shape)>;
+    const std::int64_t vectors = r.num_tokens * vectors_per_row;
+    with_static_tensor_shape(vectors, is_aligned(rows), launcher.multiprocessors, [&](auto shape, auto aligned) {
+      using Kernel = StaticTensor<Rule, decltype(shape), aligned.value>;
+      const auto tensor = tensor_of<Element, Code, aligned.value>(r, o);
       launcher.launch(Kernel{tensor, scales, o.zero_points, rule}, pieces(tensor.vectors, shape.capacity));
     });
   } else {

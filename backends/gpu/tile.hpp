@@ -73,25 +73,31 @@ struct Cut {
 };
 
 /// A span whose input and codes are aligned to whole vectors of them, and whose size is a multiple of those.
-template <class Element, class Code>
+template <class Element, class Code, class Index>
 struct AlignedCut {
   static constexpr int width = vector_width<Element>;
   static constexpr bool wide = true;
 
   const Element* body;
   Code* codes;
-  int vectors;
+  Index vectors;
 
-  KQ_FUNCTION AlignedCut(const Element* input, Code* output, int size)
-      : body(input), codes(output), vectors(static_cast<int>(static_cast<unsigned>(size) / unsigned{width})) {}
+  KQ_FUNCTION AlignedCut(const Element* input, Code* output, Index size)
+      : body(input),
+        codes(output),
+        vectors(static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size) / unsigned{width})) {}
 
   KQ_FUNCTION static constexpr int edges() { return 0; }
   KQ_FUNCTION static constexpr int edge(int) { return 0; }
 };
 
+/// The cut for spans that are known to be aligned, or for any.
+template <class Element, class Code, class Index, bool Aligned>
+using CutOf = std::conditional_t<Aligned, AlignedCut<Element, Code, Index>, Cut<Element, Code, Index>>;
+
 /// A row, cut.
-template <class Index, class Element, class Code>
-KQ_FUNCTION Cut<Element, Code, Index> cut_row(const Rows<Element, Code>& rows, std::int64_t row) {
+template <class Index, bool Aligned = false, class Element, class Code>
+KQ_FUNCTION CutOf<Element, Code, Index, Aligned> cut_row(const Rows<Element, Code>& rows, std::int64_t row) {
   return {rows.input + row * rows.input_stride, rows.codes + row * rows.codes_stride, static_cast<Index>(rows.size)};
 }
 
@@ -102,8 +108,8 @@ struct Slice {
   Code* codes;
   int count;
 
-  template <class Index>
-  KQ_FUNCTION Slice(const Cut<Element, Code, Index>& span, Index begin, int capacity)
+  template <class Cut, class Index>
+  KQ_FUNCTION Slice(const Cut& span, Index begin, int capacity)
       : input(span.body + begin * vector_width<Element>), codes(span.codes + begin * vector_width<Element>) {
     const Index left = span.vectors - begin;
     count = left < capacity ? static_cast<int>(left) : capacity;

@@ -6,6 +6,9 @@
 //   fp8   encode(sat(x / scale))
 //   int8  sat(rne(x / scale)); vLLM's kernel truncates here, which makes every code too small in magnitude
 
+#include <algorithm>
+#include <limits>
+
 #include "families.hpp"
 #include "kq/numerics.hpp"
 #include "launch.hpp"
@@ -13,31 +16,55 @@
 namespace kq::detail {
 namespace {
 
-/// program_id: a group, the groups of a token one after the other.
-template <class Element, class Format>
-struct DynamicGroup {
+/// Groups that follow each other in memory, as do their scales.
+template <class Element, class Code>
+struct FlatGroups {
+  const Element* input;
+  Code* codes;
+  int size;
+
+  KQ_FUNCTION Span<const Element> input_group(std::int64_t id) const { return {input + id * size, size}; }
+  KQ_FUNCTION Span<Code> codes_group(std::int64_t id) const { return {codes + id * size, size}; }
+  KQ_FUNCTION static std::int64_t scale_index(std::int64_t id) { return id; }
+};
+
+/// Groups of separate tokens, those of a token one after the other.
+template <class Element, class Code>
+struct TokenGroups {
   Rows<const Element> input;
-  Rows<typename Format::Code> codes;
-  void* scales;  ///< of ScaleFormat's type
-  std::int64_t num_rows;
-  std::int64_t groups_per_row;
-  std::int64_t group_size;
+  Rows<Code> codes;
+  std::int64_t size;
+  std::int64_t per_token;
   std::int64_t token_step;  ///< from a token's scale to the next token's
   std::int64_t group_step;  ///< from a group's scale to the next group's
+
+  KQ_FUNCTION std::int64_t token(std::int64_t id) const { return device::divide(id, per_token); }
+  KQ_FUNCTION std::int64_t group(std::int64_t id) const { return id - token(id) * per_token; }
+  KQ_FUNCTION Span<const Element> input_group(std::int64_t id) const {
+    return input.slice(token(id), group(id) * size, size);
+  }
+  KQ_FUNCTION Span<Code> codes_group(std::int64_t id) const { return codes.slice(token(id), group(id) * size, size); }
+  KQ_FUNCTION std::int64_t scale_index(std::int64_t id) const {
+    return token(id) * token_step + group(id) * group_step;
+  }
+};
+
+/// program_id: a group.
+template <class Element, class Format, template <class, class> class Groups>
+struct DynamicGroup {
+  Groups<Element, typename Format::Code> groups;
+  void* scales;  ///< of ScaleFormat's type
   ScaleFormat scale_format;
   float qmax;
 
   template <class Program>
   KQ_FUNCTION void operator()(const Program& program) const {
-    const auto token = num_rows == 1 ? 0 : device::divide(program.id(), groups_per_row);
-    const auto group = program.id() - token * groups_per_row;
-    const auto x = program.load(input.slice(token, group * group_size, group_size));
+    const auto x = program.load(groups.input_group(program.id()));
     const float amax = program.max_magnitude(x);
     const float exact = group_scale(amax, qmax);
     const float scale = scale_format == ScaleFormat::float32 ? exact : raise_to_power_of_two(exact);
-    program.store(codes.slice(token, group * group_size, group_size), x,
-                  SpanDivideQuantizer<Format, Element>(scale, qmax, amax));
-    const auto index = token * token_step + group * group_step;
+    program.store(groups.codes_group(program.id()), x, SpanDivideQuantizer<Format, Element>(scale, qmax, amax));
+    const auto index = groups.scale_index(program.id());
     if (scale_format == ScaleFormat::ue8m0) {
       program.store(static_cast<std::uint8_t*>(scales) + index, ue8m0_code(scale));
     } else {
@@ -50,26 +77,38 @@ struct DynamicGroup {
 
 template <class Element, class ExecutionSpace>
 void dynamic_group(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+  const auto* const input = static_cast<const Element*>(b.input);
+  const std::int64_t per_token = groups_per_row(r);
+  const std::int64_t count = r.num_tokens * per_token;
+  const std::int64_t size = std::min(r.group_size, r.hidden_size);
   const bool row_major = r.scale_layout == ScaleLayout::row;
-  // Where the groups of all tokens follow each other as those of one do, they are those of one.
-  const bool one_row = row_major && is_flat(r) && r.hidden_size % r.group_size == 0;
-  const std::int64_t rows = one_row ? 1 : r.num_tokens;
-  const std::int64_t size = one_row ? r.num_tokens * r.hidden_size : r.hidden_size;
-  const std::int64_t groups = groups_per_row(r) * (r.num_tokens / rows);
-  const Rows<const Element> input{static_cast<const Element*>(b.input), size, r.input_stride};
-  with_group_shape<ExecutionSpace, Element>(
-      std::min(r.group_size, r.hidden_size), is_aligned<Element>(r, b) && r.group_size % device::width<Element> == 0,
-      [&](auto shape) {
-        with_format(r.format, [&](auto format) {
-          using Code = typename decltype(format)::Code;
-          const Rows<Code> codes{static_cast<Code*>(b.codes), size, r.codes_stride};
-          launch<decltype(shape)>(space, "kq::dynamic_group",
-                                  DynamicGroup<Element, decltype(format)>{
-                                      input, codes, b.scales, rows, groups, r.group_size, row_major ? groups : 1,
-                                      row_major ? 1 : r.num_tokens, r.scale_format, r.qmax},
-                                  rows * groups, r.group_size);
-        });
-      });
+  const bool flat = row_major && is_flat(r) && r.hidden_size % size == 0 && size <= std::numeric_limits<int>::max();
+  const bool aligned = is_aligned<Element>(r, b) && size % device::width<Element> == 0;
+  with_format(r.format, [&](auto format) {
+    using Format = decltype(format);
+    using Code = typename Format::Code;
+    auto* const codes = static_cast<Code*>(b.codes);
+    const auto run = [&](auto shape, const auto& kernel) {
+      launch<decltype(shape)>(space, "kq::dynamic_group", kernel, count, size);
+    };
+    if (flat && with_flat_group_shape<Element>(space, size, count, aligned, [&](auto shape) {
+          run(shape, DynamicGroup<Element, Format, FlatGroups>{
+                         {input, codes, static_cast<int>(size)}, b.scales, r.scale_format, r.qmax});
+        })) {
+      return;
+    }
+    with_group_shape<Element, ExecutionSpace>(size, aligned, [&](auto shape) {
+      run(shape, DynamicGroup<Element, Format, TokenGroups>{{{input, r.hidden_size, r.input_stride},
+                                                             {codes, r.hidden_size, r.codes_stride},
+                                                             size,
+                                                             per_token,
+                                                             row_major ? per_token : 1,
+                                                             row_major ? 1 : r.num_tokens},
+                                                            b.scales,
+                                                            r.scale_format,
+                                                            r.qmax});
+    });
+  });
 }
 
 KQ_INSTANTIATE_FAMILY(dynamic_group)

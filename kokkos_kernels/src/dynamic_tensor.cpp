@@ -147,7 +147,7 @@ struct TensorQuantize {
 template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
 void enqueue_twice(const ExecutionSpace& space, const Request& r, const Buffers& b, const ScaleOut& out) {
   using Code = typename Format::Code;
-  with_stream<Element, Code>(space, r, b, true, true, [&](auto shape, const auto& stream) {
+  with_stream<Element, Code, true>(space, r, b, true, [&](auto shape, const auto& stream) {
     using Stream = std::decay_t<decltype(stream)>;
     const std::int64_t programs = std::min(stream.num_slices(), max_partials(space));
     float* const values = partials_of(space, b.workspace);
@@ -177,7 +177,7 @@ void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers
                                                            out,
                                                            r.qmax};
     launch<decltype(shape)>(space, "kq::dynamic_tensor", kernel, share.programs, size / share.programs,
-                            share.scratch_bytes());
+                            share.scratch_bytes);
   });
 }
 

@@ -34,7 +34,8 @@ struct DeviceTeam {
   std::int64_t num_programs;
 
   KOKKOS_FUNCTION void operator()(const typename Policy::member_type& team) const {
-    kernel(DeviceProgram<typename Policy::member_type, Shape>(team, team.league_rank(), num_programs));
+    kernel(DeviceProgram<typename Policy::member_type, Shape>(team, static_cast<unsigned>(team.league_rank()),
+                                                              num_programs));
   }
 };
 
@@ -48,16 +49,24 @@ class WavePart {
   int rank_;
 };
 
-/// Device threads that run programs of a few lanes each, one after the other. Teams would cost more than they give.
-template <class Kernel, class Shape>
-struct DeviceLanes {
+/// A team of device threads whose waves, or parts of them, run a program each.
+template <class Kernel, class Shape, class Policy>
+struct DeviceWaves {
+  static constexpr unsigned programs_per_team = unsigned{Shape::team_size} / unsigned{Shape::lanes};
+
   Kernel kernel;
   std::int64_t num_programs;
 
-  KOKKOS_FUNCTION void operator()(std::int64_t thread) const {
-    // Threads to spare in the last wave repeat the last program, so that no lane is missing when its lanes exchange
-    // values; they write what the others write.
-    const std::int64_t id = thread / Shape::lanes;
+  static int teams(std::int64_t programs) {
+    return static_cast<int>((programs + programs_per_team - 1) / programs_per_team);
+  }
+
+  KOKKOS_FUNCTION void operator()(const typename Policy::member_type& team) const {
+    // Lanes to spare in the last team repeat the last program, so that none is missing when lanes exchange values; they
+    // write what the others write.
+    const auto thread = static_cast<unsigned>(team.team_rank());
+    const std::int64_t id =
+        std::int64_t{static_cast<unsigned>(team.league_rank())} * programs_per_team + thread / Shape::lanes;
     const WavePart lanes(static_cast<int>(thread % Shape::lanes));
     kernel(DeviceProgram<WavePart, Shape>(lanes, id < num_programs ? id : num_programs - 1, num_programs));
   }
@@ -93,19 +102,21 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
     const std::int64_t league = (num_programs + per_team - 1) / per_team;
     Kokkos::parallel_for(name, Policy(space, static_cast<int>(league), 1),
                          HostTeam<Kernel, Policy>{kernel, num_programs, per_team});
-  } else if constexpr (!Shape::is_team) {
-    using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>,
-                                       Kokkos::LaunchBounds<Shape::team_size, Shape::min_resident>>;
-    constexpr std::int64_t largest_wave = 64;
-    const std::int64_t threads = (num_programs * Shape::lanes + largest_wave - 1) / largest_wave * largest_wave;
-    Kokkos::parallel_for(name, Policy(space, 0, threads), DeviceLanes<Kernel, Shape>{kernel, num_programs});
   } else {
+    // Teams also where a program is less than one: on an H200 they start 0.1 to 0.2 µs sooner than a RangePolicy, which
+    // loops over its range.
     using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, Shape::min_resident>>;
-    using Team = DeviceTeam<Kernel, Shape, Policy>;
-    const int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes + share_bytes;
-    Policy policy(space, static_cast<int>(num_programs), Shape::team_size);
-    policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
-    Kokkos::parallel_for(name, policy, Team{kernel, num_programs});
+    if constexpr (Shape::is_team) {
+      using Team = DeviceTeam<Kernel, Shape, Policy>;
+      const int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes + share_bytes;
+      Policy policy(space, static_cast<int>(num_programs), Shape::team_size);
+      policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
+      Kokkos::parallel_for(name, policy, Team{kernel, num_programs});
+    } else {
+      using Waves = DeviceWaves<Kernel, Shape, Policy>;
+      Kokkos::parallel_for(name, Policy(space, Waves::teams(num_programs), Shape::team_size),
+                           Waves{kernel, num_programs});
+    }
   }
 }
 
@@ -128,7 +139,9 @@ void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused
     const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
     if (aligned) {
       if (vectors <= 128) return function(Shape<32, 4, true>{});
-      if (vectors <= 512 && rows <= multiprocessors(space)) return function(Shape<256, 2, true>{});
+      const bool few = rows <= multiprocessors(space);
+      if (few && vectors <= 512) return function(Shape<512, 1, true>{});
+      if (few && vectors <= 1024) return function(Shape<1024, 1, true>{});
       if (vectors <= 256) return function(Shape<64, 4, true>{});
       if (vectors <= 512) return function(Shape<128, 4, true>{});
       if (vectors <= 1024) return function(Shape<256, 4, true>{});
@@ -141,10 +154,15 @@ void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused
   }
 }
 
-/// The same for groups, many of which share a team. Group 128 of half is 4 lanes of four vectors, so that what a lane
-/// does once a group is spread over many elements. Aligned groups of usual sizes have kernels that take that for
-/// granted.
-template <class ExecutionSpace, class Element, class Function>
+/// Whether programs should have one vector a lane. Several would leave too few lanes to fill the device; and a launch
+/// this short is little more than the first reading of its instructions, of which several vectors take more.
+template <class Element, class ExecutionSpace>
+bool is_small(const ExecutionSpace& space, std::int64_t size) {
+  return size <= 2 * concurrency(space) * device::width<Element>;
+}
+
+/// The same for groups of `size` elements, many of which share a team.
+template <class Element, class ExecutionSpace, class Function>
 void with_group_shape(std::int64_t size, [[maybe_unused]] bool aligned, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{});
@@ -160,6 +178,26 @@ void with_group_shape(std::int64_t size, [[maybe_unused]] bool aligned, const Fu
     if (vectors <= 32) return function(Shape<8, 4>{});
     if (vectors <= 128) return function(Shape<32, 4>{});
     return function(Shape<32, 0>{});
+  }
+}
+
+/// The same for `groups` groups that follow each other in memory; false for sizes that have no kernel for that. Group
+/// 128 of half is 4 lanes of four vectors, so that what a lane does once a group is spread over many elements; in a
+/// small tensor, 16 of one.
+template <class Element, class ExecutionSpace, class Function>
+bool with_flat_group_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
+                           [[maybe_unused]] std::int64_t groups, [[maybe_unused]] bool aligned,
+                           const Function& function) {
+  const auto run = [&](auto shape) { return function(shape), true; };
+  if constexpr (on_host<ExecutionSpace>) {
+    return run(Shape<1, 0>{});
+  } else {
+    const std::int64_t vectors = aligned ? size / device::width<Element> : 0;
+    const bool small = is_small<Element>(space, groups * size);
+    if (vectors == 8) return run(Shape<4, 2, true>{});
+    if (vectors == 16) return small ? run(Shape<16, 1, true>{}) : run(Shape<4, 4, true>{});
+    if (vectors == 32) return small ? run(Shape<32, 1, true>{}) : run(Shape<8, 4, true>{});
+    return false;
   }
 }
 
@@ -191,19 +229,18 @@ struct Stream {
   }
 };
 
-/// The same for one piece of memory.
-template <class Element_, class Code_>
+/// The same for one piece of memory, the size of a slice known to the compiler.
+template <class Element_, class Code_, int SliceSize>
 struct FlatStream {
   using Element = Element_;
   using Code = Code_;
   static constexpr bool is_flat = true;
+  static constexpr std::int64_t slice_size = SliceSize;
 
   Span<const Element> input;
   Span<Code> codes;
-  std::int64_t slices;
-  std::int64_t slice_size;
 
-  KQ_FUNCTION std::int64_t num_slices() const { return slices; }
+  KQ_FUNCTION std::int64_t num_slices() const { return (input.size + slice_size - 1) / slice_size; }
   KQ_FUNCTION static std::int64_t row(std::int64_t) { return 0; }
   KQ_FUNCTION std::int64_t begin(std::int64_t slice) const { return slice * slice_size; }
   KQ_FUNCTION Span<const Element> input_slice(std::int64_t slice) const { return cut(input, slice); }
@@ -239,46 +276,51 @@ bool fits_one_launch(const Request& r, const Buffers& b) {
   return on_host<ExecutionSpace> ? r.num_tokens * r.hidden_size <= host_grain : is_aligned<Element>(r, b);
 }
 
-/// Programs of such a launch that share the tensor: teams of which four run on a multiprocessor at once, each with as
-/// much scratch memory as fits in the 48 KiB that Kokkos gives a team.
+/// Programs of such a launch, and the scratch memory of each for its share of the tensor.
 struct Share {
-  static constexpr int lanes = 256;
-  static constexpr int teams_at_once = 4;
-  static constexpr int max_scratch_vectors = 10;
-
   std::int64_t programs = 1;
-  int scratch_vectors = 0;
+  int scratch_vectors = 0;  ///< of each lane
+  int scratch_bytes = 0;
 
-  int scratch_bytes() const { return scratch_vectors * lanes * int{sizeof(device::Vector16)}; }
+  static constexpr int teams_at_once = 4;  ///< of 256 lanes that a multiprocessor runs, half as many of 512
 };
 
-/// Calls function(Shape{}, share) for a launch of at most `max_programs`. A tensor that one program can hold in
-/// registers needs no other; more programs have four vectors a lane at least, as long as that fills the device.
+/// Calls function(Shape{}, share) for a launch of at most `max_programs` of 256 lanes. A tensor that one program can
+/// hold in registers needs no other; more programs hold one vector a lane, or up to eight where they are as many as run
+/// at once. What the registers of a whole device do not hold goes to scratch memory, of which Kokkos gives a team 48
+/// KiB.
 template <class ExecutionSpace, class Element, class Function>
 void with_share(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{}, Share{});
   } else {
-    using Small = Shape<256, 2, true>;
+    using Small = Shape<512, 1, true>;
     using Middle = Shape<512, 4, true>;
-    if (size <= Small::capacity<Element>) return function(Small{}, Share{});
-    if (size <= Middle::capacity<Element>) return function(Middle{}, Share{});
-    Share share;
-    const std::int64_t rows = (size / device::width<Element> + Share::lanes - 1) / Share::lanes;
-    share.programs = std::min(max_programs, (rows + 3) / 4);
-    const std::int64_t vectors_a_lane = (rows + share.programs - 1) / share.programs;
-    share.scratch_vectors = static_cast<int>(std::min<std::int64_t>(vectors_a_lane, Share::max_scratch_vectors));
-    function(Shape<Share::lanes, 0, true>{}, share);
+    using Big = Shape<512, 8, true, 1024>;
+    using Large = Shape<256, 0, true>;
+    const auto rows = [&](int lanes) { return (size / device::width<Element> + lanes - 1) / lanes; };
+    const std::int64_t held = rows(Small::lanes);
+    const std::int64_t most = std::max<std::int64_t>(1, max_programs / 2);
+    if (held <= 1) return function(Small{}, Share{});
+    if (held <= Middle::vectors) return function(Middle{}, Share{});
+    if (held <= most) return function(Small{}, Share{held});
+    if (held <= most * Middle::vectors) return function(Middle{}, Share{most});
+    if (held <= most * Big::vectors) return function(Big{}, Share{most});
+    constexpr std::int64_t max_scratch_vectors = 10;
+    const std::int64_t programs = std::min(max_programs, rows(Large::lanes));
+    const std::int64_t vectors_a_lane = (rows(Large::lanes) + programs - 1) / programs;
+    const auto scratch_vectors = static_cast<int>(std::min(vectors_a_lane, max_scratch_vectors));
+    function(Large{}, Share{programs, scratch_vectors, scratch_vectors * Large::lanes * int{sizeof(device::Vector16)}});
   }
 }
 
 /// Calls function(Shape{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
 /// the row, a contiguous tensor is one long row. A device program holds four vectors a lane, so that as many loads are
 /// in flight; a small tensor is cut finer, so that every multiprocessor has a part. Programs that each find a value for
-/// many slices (`reduces`) are teams.
-template <class Element, class Code, class ExecutionSpace, class Function>
+/// many slices (`Reduces`) are teams.
+template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
 void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
-                 [[maybe_unused]] bool reduces, const Function& function) {
+                 const Function& function) {
   const bool flat = whole && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
   const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
@@ -290,20 +332,21 @@ void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{}, cut_rows(host_grain));
   } else {
-    const bool small = rows * size <= 2 * concurrency(space) * device::width<Element>;
-    if (reduces) {
+    const bool small = is_small<Element>(space, rows * size);
+    if constexpr (Reduces) {
       if (small) return function(Shape<256, 1>{}, cut_rows(Shape<256, 1>::capacity<Element>));
-      return function(Shape<256, 4>{}, cut_rows(Shape<256, 4>::capacity<Element>));
+      function(Shape<256, 4>{}, cut_rows(Shape<256, 4>::capacity<Element>));
+    } else {
+      if (!flat || !is_aligned<Element>(r, b)) {
+        return function(Shape<32, 4>{}, cut_rows(Shape<32, 4>::capacity<Element>));
+      }
+      const auto cut_flat = [&](auto shape) {
+        constexpr int slice = decltype(shape)::template capacity<Element>;
+        function(shape, FlatStream<Element, Code, slice>{input.row(0), codes.row(0)});
+      };
+      if (small) return cut_flat(Shape<32, 1, true>{});
+      cut_flat(Shape<32, 4, true>{});
     }
-    if (!flat || !is_aligned<Element>(r, b)) {
-      return function(Shape<32, 4>{}, cut_rows(Shape<32, 4>::capacity<Element>));
-    }
-    const auto cut_flat = [&](auto shape) {
-      const std::int64_t slice = shape.template capacity<Element>;
-      function(shape, FlatStream<Element, Code>{input.row(0), codes.row(0), (size + slice - 1) / slice, slice});
-    };
-    if (small) return cut_flat(Shape<32, 1, true>{});
-    cut_flat(Shape<32, 4, true>{});
   }
 }
 

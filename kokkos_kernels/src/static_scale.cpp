@@ -70,7 +70,7 @@ void enqueue_static(const ExecutionSpace& space, const Request& r, const Buffers
   using Code = typename Format::Code;
   const auto* const scales = static_cast<const float*>(b.scales);
   const bool whole = r.granularity == Granularity::tensor;
-  with_stream<Element, Code>(space, r, b, whole, false, [&](auto shape, const auto& stream) {
+  with_stream<Element, Code, false>(space, r, b, whole, [&](auto shape, const auto& stream) {
     using Stream = std::decay_t<decltype(stream)>;
     if constexpr (!Stream::is_flat) {
       if (r.granularity == Granularity::channel) {

@@ -159,6 +159,25 @@ KQ_FUNCTION std::int64_t divide(std::int64_t a, std::int64_t b) {
   return a / b;
 }
 
+// --- keys: floats as integers of the same order, for the greatest of a wave
+
+/// Keys in the order of floats other than NaN: negative ones in reverse below the others, -0 before +0.
+struct OrderedKey {
+  KQ_FUNCTION static std::uint32_t of(float value) {
+    const std::uint32_t bits = float_bits(value);
+    return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+  }
+  KQ_FUNCTION static float value(std::uint32_t key) {
+    return bits_float((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
+  }
+};
+
+/// The same where no value is negative: their own bits.
+struct MagnitudeKey {
+  KQ_FUNCTION static std::uint32_t of(float value) { return float_bits(value); }
+  KQ_FUNCTION static float value(std::uint32_t key) { return bits_float(key); }
+};
+
 // --- folds: running extremes of one lane's elements, NaN left out ---------------------------------------------------
 
 /// max and min as IEEE 754-2019's maximumNumber and minimumNumber: a NaN operand is ignored.
@@ -236,6 +255,8 @@ inline constexpr std::uint32_t infinity2 = std::is_same_v<Element, half> ? 0x7c0
 template <class Element>
 class MagnitudeFold {
  public:
+  using Key = MagnitudeKey;
+
   KQ_FUNCTION void add(Element x) { single_ = max_number(single_, __builtin_fabsf(to_float(x))); }
   KQ_FUNCTION void add(const Vector16& v) {
     if constexpr (folds_pairs<Element>) {
@@ -266,6 +287,8 @@ class MagnitudeFold {
 template <class Element>
 class RangeFold {
  public:
+  using Key = OrderedKey;
+
   KQ_FUNCTION void add(Element element) {
     const float x = to_float(element);
     min_ = min_number(min_, x);
@@ -324,15 +347,6 @@ KQ_FUNCTION float exchange(float value, [[maybe_unused]] int mask) {
 #endif
 }
 
-/// A key for any float but NaN, in the order of the floats: negative ones in reverse below the others, -0 before +0.
-KQ_FUNCTION std::uint32_t ordered_key(float value) {
-  const std::uint32_t bits = float_bits(value);
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
-KQ_FUNCTION float ordered_value(std::uint32_t key) {
-  return bits_float((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
-}
-
 /// Whether a whole wave finds its greatest key in one instruction, and that.
 #if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
 inline constexpr bool has_wave_max = true;
@@ -356,11 +370,11 @@ struct Wave {
 
 /// The greatest value, none of them NaN, among `Lanes` consecutive lanes (a power of two), in every one of them. Every
 /// lane of the wave calls this.
-template <int Lanes, class Wave>
+template <int Lanes, class Key, class Wave>
 KQ_FUNCTION float max_over_lanes(const Wave& wave, float value) {
   static_assert(Lanes <= Wave::size && (Lanes & (Lanes - 1)) == 0);
   if constexpr (Wave::has_max && Lanes == Wave::size) {
-    return ordered_value(wave.max(ordered_key(value)));
+    return Key::value(wave.max(Key::of(value)));
   } else {
     for (int mask = Lanes / 2; mask > 0; mask /= 2) {
       value = max_number(value, wave.exchange(value, mask));

@@ -38,6 +38,7 @@ struct Meeting {
 /// A meeting in a launch.
 class Attendance {
  public:
+  Attendance() = default;
   /// As program `id`, which has not published yet.
   KQ_FUNCTION Attendance(const Meeting& meeting, std::int64_t id)
       : meeting_(meeting), launch_(static_cast<std::uint32_t>(device::read_slot(meeting.slots + id) >> 32) + 1) {}
@@ -83,103 +84,160 @@ class Attendance {
   std::uint32_t launch_;
 };
 
-/// A device program's share of a tensor. Vectors are dealt to the programs in turns, a row of lanes at a time. The
-/// first `scratch_vectors` of each lane's stay in scratch memory.
+/// Of a tensor that is dealt to `count` programs in turns, a row of `Lanes` vectors at a time, what program `id` has.
+template <class Element, int Lanes>
+struct Deal {
+  static constexpr int width = device::width<Element>;
+  static constexpr std::int64_t row_size = std::int64_t{Lanes} * width;
+
+  Span<const Element> span;
+  std::int64_t count;
+
+  /// The first element of a lane's first vector, and elements from one of its vectors to the next.
+  KQ_FUNCTION std::int64_t begin(std::int64_t id, int lane) const { return id * row_size + lane * width; }
+  KQ_FUNCTION std::int64_t step() const { return count * row_size; }
+
+  /// All that a program has, read by one lane.
+  template <class Function>
+  KQ_FUNCTION void read_all_of(std::int64_t id, const Function& on_vector) const {
+    for (std::int64_t row = begin(id, 0); row < span.size; row += step()) {
+      for (std::int64_t i = row; i < row + row_size && i < span.size; i += width) {
+        on_vector(device::load16(span.data + i));
+      }
+    }
+  }
+};
+
+/// A device program's share of a tensor, all of it in registers: the tensor has at most Shape::vectors vectors for each
+/// lane of all programs. A program that has the tensor to itself meets nobody.
+template <class Element, class Shape>
+class HeldShare {
+ public:
+  KQ_FUNCTION HeldShare(Span<const Element> span, std::int64_t id, std::int64_t count, int lane, const Meeting& meeting)
+      : deal_{span, count}, begin_(deal_.begin(id, lane)) {
+    if (count > 1) meeting_ = Attendance(meeting, id);
+    KQ_UNROLL
+    for (int n = 0; n < Shape::vectors; ++n) {
+      if (has(n)) vectors_[n] = device::load16(deal_.span.data + begin_ + n * deal_.step());
+    }
+  }
+
+  KQ_FUNCTION const Deal<Element, Shape::lanes>& deal() const { return deal_; }
+  KQ_FUNCTION std::int64_t begin() const { return begin_; }
+  KQ_FUNCTION const Attendance& meeting() const { return meeting_; }
+
+  template <class Function>
+  KQ_FUNCTION void read(const Function& on_vector) const {
+    KQ_UNROLL
+    for (int n = 0; n < Shape::vectors; ++n) {
+      if (has(n)) on_vector(vectors_[n]);
+    }
+  }
+
+  template <class VectorFunction, class EdgeFunction>
+  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction&) const {
+    KQ_UNROLL
+    for (int n = 0; n < Shape::vectors; ++n) {
+      if (has(n)) on_vector(vectors_[n], n * deal_.step());
+    }
+  }
+
+ private:
+  KQ_FUNCTION bool has(int n) const { return begin_ + n * deal_.step() < deal_.span.size; }
+
+  Deal<Element, Shape::lanes> deal_;
+  std::int64_t begin_;
+  Attendance meeting_;
+  device::Vector16 vectors_[Shape::vectors];
+};
+
+/// The same for a tensor of any size: the first `scratch_vectors` of each lane's vectors stay in scratch memory, the
+/// others are read again.
 template <class Element, class Shape>
 class DeviceShare {
  public:
   /// Of `count` programs' shares the one of program `id`; `scratch` holds `scratch_vectors` for each lane.
   KQ_FUNCTION DeviceShare(Span<const Element> span, std::int64_t id, std::int64_t count, int lane, void* scratch,
                           int scratch_vectors, const Meeting& meeting)
-      : meeting_(meeting, id),
-        span_(span),
-        step_(count * Shape::lanes * width),
+      : deal_{span, count},
+        meeting_(meeting, id),
+        begin_(deal_.begin(id, lane)),
+        step_(deal_.step()),
         scratch_(static_cast<device::Vector16*>(scratch) + lane),
         scratch_vectors_(scratch_vectors) {
-    const std::int64_t vectors = static_cast<std::int64_t>(static_cast<std::uint64_t>(span.size) / unsigned{width});
-    const std::int64_t first = id * Shape::lanes + lane;
-    begin_ = first * width;
-    if (first >= vectors) {
-      count_ = 0;
-    } else {
-      const auto rows = static_cast<std::uint64_t>(vectors - first + Shape::lanes - 1) / unsigned{Shape::lanes};
-      count_ = static_cast<int>(device::divide(static_cast<std::int64_t>(rows) + count - 1, count));
-    }
+    count_ = begin_ < span.size ? static_cast<int>(device::divide(span.size - begin_ + step_ - 1, step_)) : 0;
   }
 
+  KQ_FUNCTION const Deal<Element, Shape::lanes>& deal() const { return deal_; }
+  KQ_FUNCTION std::int64_t begin() const { return begin_; }
   KQ_FUNCTION const Attendance& meeting() const { return meeting_; }
 
   /// The first pass: reads this lane's vectors and keeps what it can.
   template <class Function>
   KQ_FUNCTION void read(const Function& on_vector) {
-    read_batches(0, in_scratch(), [&](int n, const device::Vector16& v) {
-      scratch_[n * Shape::lanes] = v;
-      on_vector(v);
-    });
-    read_batches(scratch_vectors_, count_, [&](int, const device::Vector16& v) { on_vector(v); });
+    for (int base = 0; base < in_scratch(); base += batch) {
+      KQ_UNROLL
+      for (int n = 0; n < batch; ++n) {
+        if (base + n < in_scratch()) held_[n] = load(base + n);
+      }
+      KQ_UNROLL
+      for (int n = 0; n < batch; ++n) {
+        if (base + n < in_scratch()) {
+          scratch_[(base + n) * Shape::lanes] = held_[n];
+          on_vector(held_[n]);
+        }
+      }
+    }
+    for (int base = scratch_vectors_; base < count_; base += batch) {
+      load_batch(base, held_);
+      KQ_UNROLL
+      for (int n = 0; n < batch; ++n) {
+        if (base + n < count_) on_vector(held_[n]);
+      }
+    }
   }
 
-  /// The second: `vector(v, i)` for a vector that begins at element i.
+  /// The second: `vector(v, i)` for a vector that begins i elements behind this lane's first one.
   template <class VectorFunction, class EdgeFunction>
   KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction&) const {
-    for (int last = count_ - 1; last >= scratch_vectors_; last -= batch) {
-      device::Vector16 vectors[batch];
+    device::Vector16 vectors[batch];
+    KQ_UNROLL
+    for (int n = 0; n < batch; ++n) {
+      vectors[n] = held_[n];
+    }
+    const int rest = count_ - scratch_vectors_;
+    for (int base = scratch_vectors_ + (rest - 1) / batch * batch; base >= scratch_vectors_; base -= batch) {
       KQ_UNROLL
       for (int n = 0; n < batch; ++n) {
-        if (last - n >= scratch_vectors_) vectors[n] = load(last - n);
+        if (base + n < count_) on_vector(vectors[n], (base + n) * step_);
       }
-      KQ_UNROLL
-      for (int n = 0; n < batch; ++n) {
-        if (last - n >= scratch_vectors_) on_vector(vectors[n], begin(last - n));
-      }
+      load_batch(base - batch, vectors);
     }
     for (int n = 0; n < in_scratch(); ++n) {
-      on_vector(scratch_[n * Shape::lanes], begin(n));
-    }
-  }
-
-  /// All that program `id` of `count` holds, from memory and by one lane.
-  template <class Function>
-  KQ_FUNCTION void read_all_of(std::int64_t id, std::int64_t count, const Function& on_vector) const {
-    constexpr std::int64_t row_size = std::int64_t{Shape::lanes} * width;
-    for (std::int64_t row = id * row_size; row < span_.size; row += count * row_size) {
-      for (std::int64_t i = row; i < row + row_size && i < span_.size; i += width) {
-        on_vector(device::load16(span_.data + i));
-      }
+      on_vector(scratch_[n * Shape::lanes], n * step_);
     }
   }
 
  private:
-  static constexpr int width = device::width<Element>;
   static constexpr int batch = 4;  ///< vectors that a lane has in flight
 
   KQ_FUNCTION int in_scratch() const { return count_ < scratch_vectors_ ? count_ : scratch_vectors_; }
-  KQ_FUNCTION std::int64_t begin(int n) const { return begin_ + n * step_; }
-  KQ_FUNCTION device::Vector16 load(int n) const { return device::load16(span_.data + begin(n)); }
+  KQ_FUNCTION device::Vector16 load(int n) const { return device::load16(deal_.span.data + begin_ + n * step_); }
 
-  /// function(n, vector) for this lane's vectors [from, to), a batch of them in flight.
-  template <class Function>
-  KQ_FUNCTION void read_batches(int from, int to, const Function& function) const {
-    for (int base = from; base < to; base += batch) {
-      device::Vector16 vectors[batch];
-      KQ_UNROLL
-      for (int n = 0; n < batch; ++n) {
-        if (base + n < to) vectors[n] = load(base + n);
-      }
-      KQ_UNROLL
-      for (int n = 0; n < batch; ++n) {
-        if (base + n < to) function(base + n, vectors[n]);
-      }
+  KQ_FUNCTION void load_batch(int base, device::Vector16 (&vectors)[batch]) const {
+    KQ_UNROLL
+    for (int n = 0; n < batch; ++n) {
+      if (base + n >= scratch_vectors_ && base + n < count_) vectors[n] = load(base + n);
     }
   }
-
+  Deal<Element, Shape::lanes> deal_;
   Attendance meeting_;
-  Span<const Element> span_;
   std::int64_t begin_;  ///< this lane's first element
   std::int64_t step_;   ///< elements from one of its vectors to the next
   int count_;           ///< vectors it has
   device::Vector16* scratch_;
   int scratch_vectors_;
+  device::Vector16 held_[batch];  ///< the last ones read
 };
 
 }  // namespace kq

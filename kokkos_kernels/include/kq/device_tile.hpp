@@ -54,12 +54,15 @@ struct VectorLayout {
 
   KQ_FUNCTION explicit VectorLayout(Span<const Element> span) {
     constexpr Index width = device::width<Element>;
+    using Unsigned = std::make_unsigned_t<Index>;
     const auto size = static_cast<Index>(span.size);
-    const auto begin =
-        Aligned ? 0 : static_cast<Index>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
-    head = begin == 0 ? 0 : width - begin;
-    head = head < size ? head : size;
-    body = static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size - head) / width);
+    head = 0;
+    if constexpr (!Aligned) {
+      const auto begin = static_cast<Index>(reinterpret_cast<std::uintptr_t>(span.data) / sizeof(Element) % width);
+      head = begin == 0 ? 0 : width - begin;
+      head = head < size ? head : size;
+    }
+    body = static_cast<Index>(static_cast<Unsigned>(size - head) / Unsigned{width});
     tail = Aligned ? 0 : size - head - body * width;
   }
 
@@ -71,36 +74,41 @@ struct VectorLayout {
 };
 
 /// A span as a device program sees it. `for_each` hands over this lane's share of it: `vector(v, i)` for a vector of
-/// the body that begins at element i, `edge(x, i)` for a single element at the ends.
+/// the body that begins i elements behind this lane's first one, which begins at begin(); `edge(x, i)` for element i, a
+/// single one at the ends. (What is the same for all vectors of a lane is apart from what the compiler knows, so that
+/// it ends up in an address and in an instruction's offset.)
 template <class Element, class Shape>
 class DeviceTile {
  public:
-  KQ_FUNCTION DeviceTile(Span<const Element> span, int lane) : span_(span), layout_(span), lane_(lane) {
+  KQ_FUNCTION DeviceTile(Span<const Element> span, int lane)
+      : data_(span.data), layout_(span), lane_(lane), mine_(span.data + begin()) {
     if constexpr (Shape::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
-        const int vector = lane_ + n * Shape::lanes;
-        if (vector < layout_.body) vectors_[n] = load(vector);
+        if (lane_ + n * Shape::lanes < layout_.body) vectors_[n] = device::load16(mine_ + n * row_size);
       }
       KQ_UNROLL
       for (int n = 0; n < held_edges; ++n) {
         const int edge = lane_ + n * Shape::lanes;
-        if (edge < layout_.edges()) edges_[n] = span_.data[layout_.edge_index(edge)];
+        if (edge < layout_.edges()) edges_[n] = data_[layout_.edge_index(edge)];
       }
     }
   }
+
+  KQ_FUNCTION auto begin() const { return layout_.vector_begin(lane_); }
 
   template <class VectorFunction, class EdgeFunction>
   KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
     if constexpr (Shape::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
-        const int vector = lane_ + n * Shape::lanes;
-        if (vector < layout_.body) on_vector(vectors_[n], layout_.vector_begin(vector));
+        if (lane_ + n * Shape::lanes < layout_.body) on_vector(vectors_[n], Index{n * row_size});
       }
     } else {
+      Index offset = 0;
       for (Index vector = lane_; vector < layout_.body; vector += Shape::lanes) {
-        on_vector(load(vector), layout_.vector_begin(vector));
+        on_vector(device::load16(mine_ + offset), offset);
+        offset += row_size;
       }
     }
     KQ_UNROLL
@@ -108,24 +116,22 @@ class DeviceTile {
       const int edge = lane_ + n * Shape::lanes;
       if (edge < layout_.edges()) {
         const auto index = layout_.edge_index(edge);
-        on_edge(Shape::in_registers ? edges_[n] : span_.data[index], index);
+        on_edge(Shape::in_registers ? edges_[n] : data_[index], index);
       }
     }
   }
 
  private:
   using Index = std::conditional_t<Shape::in_registers, std::int32_t, std::int64_t>;
+  static constexpr int row_size = Shape::lanes * device::width<Element>;
   static constexpr int held_vectors = Shape::in_registers ? Shape::vectors : 1;
   static constexpr int held_edges =
       Shape::aligned ? 0 : (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
 
-  KQ_FUNCTION device::Vector16 load(Index vector) const {
-    return device::load16(span_.data + layout_.vector_begin(vector));
-  }
-
-  Span<const Element> span_;
+  const Element* data_;
   VectorLayout<Element, Index, Shape::aligned> layout_;
   int lane_;
+  const Element* mine_;  ///< this lane's first vector
   device::Vector16 vectors_[held_vectors];
   Element edges_[Shape::aligned ? 1 : held_edges];
 };

@@ -61,14 +61,12 @@ class DeviceProgram {
     return DeviceTile<Element, Shape>(span, lane_);
   }
 
-  /// This program's share of what all programs hold together; `scratch_vectors` of each lane's may stay in scratch
-  /// memory.
-  /// A shape that holds tiles in registers is for one program alone, whose share is such a tile.
+  /// This program's share of what all programs hold together: in registers, if the shape has some; else
+  /// `scratch_vectors` of each lane's may stay in scratch memory.
   template <class Element>
-  KQ_FUNCTION auto share(Span<const Element> span, [[maybe_unused]] const Meeting& meeting,
-                         [[maybe_unused]] int scratch_vectors) const {
+  KQ_FUNCTION auto share(Span<const Element> span, const Meeting& meeting, [[maybe_unused]] int scratch_vectors) const {
     if constexpr (Shape::in_registers) {
-      return load(span);
+      return HeldShare<Element, Shape>(span, id_, count_, lane_, meeting);
     } else {
       constexpr int vector_row = Shape::lanes * int{sizeof(device::Vector16)};
       void* const scratch = team_.team_scratch(0).get_shmem_aligned(scratch_vectors * vector_row, 16);
@@ -79,7 +77,7 @@ class DeviceProgram {
   /// max |x| over a tile; NaN is left out, 0 where nothing is left.
   template <class Element>
   KQ_FUNCTION float max_magnitude(const DeviceTile<Element, Shape>& tile) const {
-    return max(partial_magnitude(tile));
+    return max_over_program<device::MagnitudeKey>(partial_magnitude(tile));
   }
 
   /// min and max over a tile; NaN is left out, min > max where nothing is left.
@@ -90,14 +88,14 @@ class DeviceProgram {
   }
 
   /// The same over all programs' shares of a tensor.
-  template <class Element>
-  KQ_FUNCTION float max_magnitude(DeviceShare<Element, Shape>& share) const {
+  template <template <class, class> class Share, class Element>
+  KQ_FUNCTION float max_magnitude(Share<Element, Shape>& share) const {
     float value[1];
     find_extremes<device::MagnitudeFold<Element>>(share, value);
     return value[0];
   }
-  template <class Element>
-  KQ_FUNCTION Range range(DeviceShare<Element, Shape>& share) const {
+  template <template <class, class> class Share, class Element>
+  KQ_FUNCTION Range range(Share<Element, Shape>& share) const {
     float value[2];
     find_extremes<device::RangeFold<Element>>(share, value);
     return {-value[0], value[1]};
@@ -124,20 +122,7 @@ class DeviceProgram {
   }
 
   /// The greatest of a partial value over the whole program.
-  KQ_FUNCTION float max(float partial) const {
-    if constexpr (!Shape::is_team) {
-      return device::max_over_lanes<Shape::lanes>(wave_, partial);
-    } else {
-      // The waves of a team meet in scratch memory, where two slots take turns, so that one barrier is enough.
-      constexpr int waves = Shape::lanes / Wave::size;
-      constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;
-      float* const slot = slots_ + (reductions_++ % 2) * (Shape::lanes / 32);
-      const float of_wave = device::max_over_lanes<Wave::size>(wave_, partial);
-      if (lane_ % Wave::size == 0) slot[lane_ / Wave::size] = of_wave;
-      team_.team_barrier();
-      return device::max_over_lanes<lanes_that_compare>(wave_, slot[lane_ % waves]);
-    }
-  }
+  KQ_FUNCTION float max(float partial) const { return max_over_program<device::OrderedKey>(partial); }
 
   /// codes[i] = quantizer.code(x[i]) over a tile.
   template <class Element, class Code, class Quantizer>
@@ -145,8 +130,8 @@ class DeviceProgram {
     quantizer.with_fastest([&](const auto& fastest) { store_by<Element>(codes, tile, fastest); });
   }
   /// The same over a share, whose programs store a tensor's codes together.
-  template <class Element, class Code, class Quantizer>
-  KQ_FUNCTION void store(Span<Code> codes, const DeviceShare<Element, Shape>& share, const Quantizer& quantizer) const {
+  template <template <class, class> class Share, class Element, class Code, class Quantizer>
+  KQ_FUNCTION void store(Span<Code> codes, const Share<Element, Shape>& share, const Quantizer& quantizer) const {
     quantizer.with_fastest([&](const auto& fastest) { store_by<Element>(codes, share, fastest); });
   }
 
@@ -155,19 +140,20 @@ class DeviceProgram {
   KQ_FUNCTION void store_each(Span<Code> codes, const DeviceTile<Element, Shape>& tile,
                               const QuantizerOf& quantizer_of) const {
     constexpr int width = device::width<Element>;
+    const CodeVectors<Element, Code> mine(codes.data + tile.begin());
     tile.for_each(
-        [&](const device::Vector16& v, std::int64_t begin) {
+        [&](const device::Vector16& v, std::int64_t offset) {
           std::uint32_t words[width / 4];
           KQ_UNROLL
           for (int quarter = 0; quarter < width / 4; ++quarter) {
-            const std::int64_t i = begin + 4 * quarter;
+            const std::int64_t i = tile.begin() + offset + 4 * quarter;
             const decltype(quantizer_of(i)) quantizers[4] = {quantizer_of(i), quantizer_of(i + 1), quantizer_of(i + 2),
                                                              quantizer_of(i + 3)};
             float x[4];
             device::unpack4<Element>(v, quarter, x);
             words[quarter] = codes4_each(quantizers, x, device::signs4<Element>(v, quarter));
           }
-          store_vector(codes.data + begin, words);
+          mine.store(offset, words);
         },
         [&](Element x, std::int64_t index) { codes.data[index] = quantizer_of(index).code(to_float(x)); });
   }
@@ -188,6 +174,23 @@ class DeviceProgram {
   }
 
  private:
+  /// The greatest value over the whole program, compared by keys.
+  template <class Key>
+  KQ_FUNCTION float max_over_program(float partial) const {
+    if constexpr (!Shape::is_team) {
+      return device::max_over_lanes<Shape::lanes, Key>(wave_, partial);
+    } else {
+      // The waves of a team meet in scratch memory, where two slots take turns, so that one barrier is enough.
+      constexpr int waves = Shape::lanes / Wave::size;
+      constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;
+      float* const slot = slots_ + (reductions_++ % 2) * (Shape::lanes / 32);
+      const float of_wave = device::max_over_lanes<Wave::size, Key>(wave_, partial);
+      if (lane_ % Wave::size == 0) slot[lane_ / Wave::size] = of_wave;
+      team_.team_barrier();
+      return device::max_over_lanes<lanes_that_compare, Key>(wave_, slot[lane_ % waves]);
+    }
+  }
+
   /// How often a lane asks for a slot before it does an absent program's work itself: some milliseconds.
   static constexpr int patience = 1 << 14;
 
@@ -203,49 +206,60 @@ class DeviceProgram {
   }
 
   /// Reads a share for the first time; `value` are the whole tensor's extremes afterwards.
-  template <class Fold, int Keys, class Element>
-  KQ_FUNCTION void find_extremes(DeviceShare<Element, Shape>& share, float (&value)[Keys]) const {
+  template <class Fold, int Keys, class Share>
+  KQ_FUNCTION void find_extremes(Share& share, float (&value)[Keys]) const {
     Fold fold;
     share.read([&](const device::Vector16& v) { fold.add(v); });
     to_values(fold, value);
-    max_each(value);
+    max_each<Fold>(value);
+    if (Shape::in_registers && count_ == 1) return;
     share.meeting().publish(id_, count_, lane_, Shape::lanes, value);
     for (std::int64_t fellow = lane_; fellow < count_; fellow += Shape::lanes) {
       float other[Keys];
       if (!share.meeting().await(fellow, patience, other)) {
         Fold of_absent;
-        share.read_all_of(fellow, count_, [&](const device::Vector16& v) { of_absent.add(v); });
+        share.deal().read_all_of(fellow, [&](const device::Vector16& v) { of_absent.add(v); });
         to_values(of_absent, other);
       }
       for (int k = 0; k < Keys; ++k) {
         value[k] = device::max_number(value[k], other[k]);
       }
     }
-    max_each(value);
+    max_each<Fold>(value);
   }
 
-  template <int Keys>
+  template <class Fold, int Keys>
   KQ_FUNCTION void max_each(float (&value)[Keys]) const {
     for (int k = 0; k < Keys; ++k) {
-      value[k] = max(value[k]);
+      value[k] = max_over_program<typename Fold::Key>(value[k]);
     }
   }
 
   template <class Element, class Tile, class Code, class Quantizer>
   KQ_FUNCTION void store_by(Span<Code> codes, const Tile& tile, const Quantizer& quantizer) const {
+    const CodeVectors<Element, Code> mine(codes.data + tile.begin());
     tile.for_each(
-        [&](const device::Vector16& v, std::int64_t begin) {
+        [&](const device::Vector16& v, std::int64_t offset) {
           std::uint32_t words[device::width<Element> / 4];
           device::quantize_vector<Element>(v, quantizer, words);
-          store_vector(codes.data + begin, words);
+          mine.store(offset, words);
         },
         [&](Element x, std::int64_t index) { codes.data[index] = quantizer.code(to_float(x)); });
   }
 
-  template <class Code, int Words>
-  KQ_FUNCTION static void store_vector(Code* codes, const std::uint32_t (&words)[Words]) {
-    device::store_codes(codes, Shape::aligned || reinterpret_cast<std::uintptr_t>(codes) % (4 * Words) == 0, words);
-  }
+  /// Where a lane's vectors of codes go, which all are as aligned as the first.
+  template <class Element, class Code>
+  struct CodeVectors {
+    static constexpr int width = device::width<Element>;
+    Code* first;
+    bool wide;
+
+    KQ_FUNCTION explicit CodeVectors(Code* address)
+        : first(address), wide(Shape::aligned || reinterpret_cast<std::uintptr_t>(address) % width == 0) {}
+    KQ_FUNCTION void store(std::int64_t offset, const std::uint32_t (&words)[width / 4]) const {
+      device::store_codes(first + offset, wide, words);
+    }
+  };
 
   const Team& team_;
   [[no_unique_address]] Wave wave_;
