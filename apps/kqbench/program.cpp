@@ -49,7 +49,7 @@ std::string first_line(const std::string& message) {
   return message.substr(0, message.find('\n'));
 }
 
-int parse_and_run(const std::vector<std::string>& all) {
+int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open) {
   CLI::App program(
       "Times activation-quantization kernels: written once in Kokkos, by hand in native code, and against\n"
       "the memory's own limit. Every output that is timed is checked bit for bit.",
@@ -62,10 +62,10 @@ int parse_and_run(const std::vector<std::string>& all) {
       "Exit status: 0 done, 1 wrong output or failed comparison, 2 bad usage or input file,\n"
       "3 device or system error, 130 interrupted.");
   Action chosen;
-  add_run(program, command_line_text(all), chosen);
-  add_verify(program, chosen);
+  add_run(program, command_line_text(all), open, chosen);
+  add_verify(program, open, chosen);
   add_list(program, chosen);
-  add_quantize(program, chosen);
+  add_quantize(program, open, chosen);
   add_compare(program, chosen);
   add_completion(program, chosen);
   add_report(program, chosen);
@@ -98,9 +98,9 @@ int with_output_written(int status) {
 
 }  // namespace
 
-int run_program(const std::vector<std::string>& arguments) {
+int run_program(const std::vector<std::string>& arguments, const DeviceOpener& open) {
   try {
-    return with_output_written(parse_and_run(arguments));
+    return with_output_written(parse_and_run(arguments, open));
   } catch (const UsageError& error) {
     return report(error.what(), exit_usage);
   } catch (const DeviceError& error) {

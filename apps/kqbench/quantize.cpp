@@ -85,10 +85,10 @@ void print(const QuantizeResult& result) {
   }
 }
 
-int run(const QuantizeArguments& arguments) {
+int run(const QuantizeArguments& arguments, const DeviceOpener& open) {
   const QuantizeJob job = understand(arguments);
   const std::unique_ptr<Device> device =
-      open_device(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
+      open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
   const std::vector<Implementation*> implementations =
       choose_implementations(*device, arguments.device.implementations(), {"kokkos", "native"});
   catch_interrupts();
@@ -108,7 +108,7 @@ int run(const QuantizeArguments& arguments) {
 
 }  // namespace
 
-void add_quantize(CLI::App& program, Action& chosen) {
+void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   CLI::App* command = program.add_subcommand("quantize", "Quantize the tensors of a file");
   auto arguments = std::make_shared<QuantizeArguments>();
   command->add_option("IN", arguments->input, "A .npy or .safetensors file")->required()->type_name("");
@@ -128,7 +128,7 @@ void add_quantize(CLI::App& program, Action& chosen) {
                  "Read what was written, dequantize it, and check that its error is the one printed")
       ->group(output);
   command->add_flag("--quiet", arguments->quiet, "Errors only")->group(output);
-  command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
+  command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }
 
 }  // namespace kqbench

@@ -47,10 +47,10 @@ constexpr const char* how_to_read_the_output =
 /// One run, from an open device to the exit status.
 class Run {
  public:
-  Run(const RunArguments& arguments, RunPlan plan)
+  Run(const RunArguments& arguments, RunPlan plan, const DeviceOpener& open)
       : arguments_(arguments),
         plan_(std::move(plan)),
-        device_(open_device(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()})),
+        device_(open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()})),
         implementations_(choose_implementations(*device_, arguments.device.implementations(), {"kokkos", "native"})),
         arena_(*device_) {
     plan_.options.timing = plan_.timing.value_or(has_queue(*device_) ? Timing::graph : Timing::wall);
@@ -201,25 +201,25 @@ class Run {
   ResultFile result_;
 };
 
-int run(const RunArguments& arguments) {
+int run(const RunArguments& arguments, const DeviceOpener& open) {
   RunPlan plan = understand(arguments);
   if (!arguments.quiet) {
     for (const std::string& line : plan.sweep.left_out) {
       notice(line);
     }
   }
-  return Run(arguments, std::move(plan)).execute();
+  return Run(arguments, std::move(plan), open).execute();
 }
 
 }  // namespace
 
-void add_run(CLI::App& program, const std::string& command_line, Action& chosen) {
+void add_run(CLI::App& program, const std::string& command_line, const DeviceOpener& open, Action& chosen) {
   CLI::App* command = program.add_subcommand("run", "Time the implementations side by side (the default)");
   auto arguments = std::make_shared<RunArguments>();
   arguments->command_line = command_line;
   arguments->add_to(*command);
   command->footer(how_to_read_the_output + program.get_footer());
-  command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
+  command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }
 
 }  // namespace kqbench

@@ -8,6 +8,8 @@
 #include <functional>
 #include <string>
 
+#include "apps/kqbench/devices.hpp"
+
 namespace CLI {
 class App;
 }
@@ -18,12 +20,12 @@ namespace kqbench {
 using Action = std::function<int()>;
 
 /// Also what runs without a subcommand. `command_line` is for the result file.
-void add_run(CLI::App& program, const std::string& command_line, Action& chosen);
-void add_verify(CLI::App& program, Action& chosen);
+void add_run(CLI::App& program, const std::string& command_line, const DeviceOpener& open, Action& chosen);
+void add_verify(CLI::App& program, const DeviceOpener& open, Action& chosen);
 void add_list(CLI::App& program, Action& chosen);
 void add_compare(CLI::App& program, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
-void add_quantize(CLI::App& program, Action& chosen);
+void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen);
 void add_completion(CLI::App& program, Action& chosen);
 
 }  // namespace kqbench

@@ -139,13 +139,13 @@ class Verification {
   int shown_ = 0;
 };
 
-int run(const VerifyArguments& arguments) {
+int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   Sweep sweep = arguments.sweep.sweep();
   const InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
   const GivenScale given = arguments.sweep.given_scale(sweep);
   const std::vector<kq::Request> requests = verify_requests(sweep);
   const std::unique_ptr<Device> device =
-      open_device(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
+      open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
   const std::vector<Implementation*> implementations =
       choose_implementations(*device, arguments.device.implementations(), {"kokkos", "native"});
   for (const kq::Request& request : requests) {
@@ -159,7 +159,7 @@ int run(const VerifyArguments& arguments) {
 
 }  // namespace
 
-void add_verify(CLI::App& program, Action& chosen) {
+void add_verify(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   CLI::App* command = program.add_subcommand("verify", "Compare every implementation with the reference, bit for bit");
   auto arguments = std::make_shared<VerifyArguments>();
   arguments->sweep.add_to(*command, Use::verify);
@@ -168,7 +168,7 @@ void add_verify(CLI::App& program, Action& chosen) {
   const char* const output = "Output";
   command->add_flag("--quiet", arguments->quiet, "Results and errors only")->group(output);
   command->add_flag("--no-progress", arguments->no_progress, "No progress bar")->group(output);
-  command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
+  command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }
 
 }  // namespace kqbench

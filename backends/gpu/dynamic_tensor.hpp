@@ -143,22 +143,29 @@ struct TensorLarge {
     auto* const tile = static_cast<Vector16*>(block.tile_memory()) + block.thread();
     Vector16 held[held_vectors];
 
-    const auto load = [&](auto& vectors, int begin, int end) {
+    // Only what is read first and not kept is needed from the cache, which is therefore told not to keep the rest.
+    const auto load_with = [&](auto load16, auto& vectors, int begin, int end) {
       KQ_UNROLL
       for (int n = 0; n < static_cast<int>(std::size(vectors)); ++n) {
-        if (begin + n < end) vectors[n] = kq::device::load16(input + (begin + n) * step);
+        if (begin + n < end) vectors[n] = load16(input + (begin + n) * step);
       }
+    };
+    const auto load = [&](auto& vectors, int begin, int end) {
+      load_with([](const Element* address) { return kq::device::load16(address); }, vectors, begin, end);
+    };
+    const auto load_once = [&](auto& vectors, int begin, int end) {
+      load_with([](const Element* address) { return kq::device::load16_once(address); }, vectors, begin, end);
     };
     const auto store = [&](int n, const Vector16& vector, const auto& quantizer) {
       std::uint32_t words[width / 4];
       quantize_vector<Element>(vector, quantizer, words);
-      store_codes(codes + n * step, tensor.wide, words);
+      store_codes<true>(codes + n * step, tensor.wide, words);
     };
 
     const auto gather = [&](auto& extremes) {
       Vector16 vectors[read_batch];
       for (int begin = 0; begin < in_shared; begin += read_batch) {
-        load(vectors, begin, in_shared);
+        load_once(vectors, begin, in_shared);
         KQ_UNROLL
         for (int n = 0; n < read_batch; ++n) {
           if (begin + n < in_shared) {
@@ -167,7 +174,7 @@ struct TensorLarge {
           }
         }
       }
-      load(held, shared_vectors, count - shared_vectors < held_vectors ? count : rest);
+      load_once(held, shared_vectors, count - shared_vectors < held_vectors ? count : rest);
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
         if (shared_vectors + n < count) extremes.add(held[n]);
@@ -183,7 +190,7 @@ struct TensorLarge {
     const auto quantize = [&](const auto& quantizer) {
       Vector16 vectors[batch];
       for (int begin = rest + (count - 1 - rest) / batch * batch; begin >= rest; begin -= batch) {
-        load(vectors, begin, count);
+        load_once(vectors, begin, count);
         KQ_UNROLL
         for (int n = 0; n < batch; ++n) {
           if (begin + n < count) store(begin + n, vectors[n], quantizer);

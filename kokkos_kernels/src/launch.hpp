@@ -141,7 +141,6 @@ void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused
       if (vectors <= 128) return function(Shape<32, 4, true>{});
       const bool few = rows <= multiprocessors(space);
       if (few && vectors <= 512) return function(Shape<512, 1, true>{});
-      if (few && vectors <= 1024) return function(Shape<1024, 1, true>{});
       if (vectors <= 256) return function(Shape<64, 4, true>{});
       if (vectors <= 512) return function(Shape<128, 4, true>{});
       if (vectors <= 1024) return function(Shape<256, 4, true>{});
@@ -158,7 +157,7 @@ void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused
 /// this short is little more than the first reading of its instructions, of which several vectors take more.
 template <class Element, class ExecutionSpace>
 bool is_small(const ExecutionSpace& space, std::int64_t size) {
-  return size <= 2 * concurrency(space) * device::width<Element>;
+  return size <= concurrency(space) / 2 * device::width<Element>;
 }
 
 /// The same for groups of `size` elements, many of which share a team.
@@ -286,25 +285,27 @@ struct Share {
 };
 
 /// Calls function(Shape{}, share) for a launch of at most `max_programs` of 256 lanes. A tensor that one program can
-/// hold in registers needs no other; more programs hold one vector a lane, or up to eight where they are as many as run
-/// at once. What the registers of a whole device do not hold goes to scratch memory, of which Kokkos gives a team 48
-/// KiB.
+/// hold in registers needs no other. More programs hold one vector a lane; where that would take more than one program
+/// a multiprocessor, up to eight, for few programs meet sooner. What the registers of a whole device do not hold goes
+/// to scratch memory, of which Kokkos gives a team 48 KiB.
 template <class ExecutionSpace, class Element, class Function>
 void with_share(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{}, Share{});
   } else {
-    using Small = Shape<512, 1, true>;
-    using Middle = Shape<512, 4, true>;
+    using Small = Shape<512, 1, true, 1024>;
+    using Middle = Shape<512, 4, true, 1024>;
     using Big = Shape<512, 8, true, 1024>;
     using Large = Shape<256, 0, true>;
     const auto rows = [&](int lanes) { return (size / device::width<Element> + lanes - 1) / lanes; };
     const std::int64_t held = rows(Small::lanes);
+    const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / Share::teams_at_once);
     const std::int64_t most = std::max<std::int64_t>(1, max_programs / 2);
     if (held <= 1) return function(Small{}, Share{});
     if (held <= Middle::vectors) return function(Middle{}, Share{});
-    if (held <= most) return function(Small{}, Share{held});
-    if (held <= most * Middle::vectors) return function(Middle{}, Share{most});
+    if (held <= one_each) return function(Small{}, Share{held});
+    if (held <= one_each * Middle::vectors) return function(Middle{}, Share{one_each});
+    if (held <= one_each * Big::vectors) return function(Big{}, Share{one_each});
     if (held <= most * Big::vectors) return function(Big{}, Share{most});
     constexpr std::int64_t max_scratch_vectors = 10;
     const std::int64_t programs = std::min(max_programs, rows(Large::lanes));
@@ -316,8 +317,7 @@ void with_share(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, c
 
 /// Calls function(Shape{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
 /// the row, a contiguous tensor is one long row. A device program holds four vectors a lane, so that as many loads are
-/// in flight; a small tensor is cut finer, so that every multiprocessor has a part. Programs that each find a value for
-/// many slices (`Reduces`) are teams.
+/// in flight; a small tensor is cut finer, so that every multiprocessor has a part.
 template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
 void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
                  const Function& function) {
@@ -344,8 +344,8 @@ void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b
         constexpr int slice = decltype(shape)::template capacity<Element>;
         function(shape, FlatStream<Element, Code, slice>{input.row(0), codes.row(0)});
       };
-      if (small) return cut_flat(Shape<32, 1, true>{});
-      cut_flat(Shape<32, 4, true>{});
+      if (small) return cut_flat(Shape<256, 1, true>{});
+      cut_flat(Shape<256, 4, true>{});
     }
   }
 }

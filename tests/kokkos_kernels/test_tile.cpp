@@ -97,8 +97,8 @@ TYPED_TEST(DeviceTileTest, CoversEveryElementOnce) {
       for (int lane = 0; lane < Shape::lanes; ++lane) {
         const kq::DeviceTile<Element, Shape> tile(span, lane);
         tile.for_each(
-            [&](const kq::device::Vector16&, std::int64_t offset) {
-              const std::int64_t begin = tile.begin() + offset;
+            [&](const kq::device::Vector16&, std::int64_t behind) {
+              const std::int64_t begin = tile.begin() + behind;
               ASSERT_EQ(reinterpret_cast<std::uintptr_t>(span.data + begin) % 16, 0u);
               for (int i = 0; i < width; ++i) {
                 ++seen.at(static_cast<std::size_t>(begin + i));

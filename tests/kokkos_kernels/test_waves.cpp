@@ -123,7 +123,8 @@ template <class TestCase>
 class RowProgram : public testing::Test {};
 
 using RowCases =
-    testing::Types<Case<Nvidia, kq::Shape<4, 4, true>>, Case<Rdna, kq::Shape<4, 4, true>>,
+    testing::Types<Case<Nvidia, kq::Shape<16, 1, true>>, Case<Cdna, kq::Shape<32, 1, true>>,
+                   Case<Nvidia, kq::Shape<4, 4, true>>, Case<Rdna, kq::Shape<4, 4, true>>,
                    Case<Cdna, kq::Shape<4, 4, true>>, Case<Nvidia, kq::Shape<8, 2>>, Case<Rdna, kq::Shape<8, 2>>,
                    Case<Cdna, kq::Shape<8, 2>>, Case<Nvidia, kq::Shape<32, 4>>, Case<Rdna, kq::Shape<32, 4>>,
                    Case<Cdna, kq::Shape<32, 4>>, Case<Nvidia, kq::Shape<64, 4>>, Case<Cdna, kq::Shape<64, 4>>,
@@ -166,17 +167,21 @@ TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
 // --- programs that share a tensor
 // ------------------------------------------------------------------------------------------
 
-template <class BlockType>
+template <class TestCase>
 class SharedTensor : public testing::Test {};
 
-using Devices = testing::Types<Nvidia, Rdna, Cdna>;
-TYPED_TEST_SUITE(SharedTensor, Devices);
+using SharedCases = testing::Types<Case<Nvidia, kq::Shape<256, 0, true>>, Case<Rdna, kq::Shape<256, 0, true>>,
+                                   Case<Cdna, kq::Shape<256, 0, true>>, Case<Nvidia, kq::Shape<256, 4, true>>,
+                                   Case<Rdna, kq::Shape<256, 4, true>>, Case<Cdna, kq::Shape<256, 4, true>>>;
+TYPED_TEST_SUITE(SharedTensor, SharedCases);
 
-/// Every program finds the whole tensor's extremes and quantizes its part, with shares that fit in scratch memory and
-/// shares that do not, in one launch after the other with the same meeting, of different numbers of programs.
+/// Every program finds the whole tensor's extremes and quantizes its part, with shares in registers, shares that fit in
+/// scratch memory and shares that do not, in one launch after the other with the same meeting, of different numbers of
+/// programs.
 TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
-  using Shape = kq::Shape<256, 0, true>;
-  constexpr int scratch_vectors = 2;
+  using Block = typename TypeParam::Block;
+  using Shape = typename TypeParam::Shape;
+  constexpr int scratch_vectors = Shape::in_registers ? 0 : 2;
   constexpr std::size_t share_bytes = std::size_t{scratch_vectors} * Shape::lanes * sizeof(kq::device::Vector16);
   constexpr std::int64_t capacity = 4;
   const kq::MultiplyQuantizer<kq::Fp8E4M3Fn> quantizer(3.0f, 448.0f);
@@ -185,7 +190,8 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
   std::uint32_t seed = 1;
   for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
     for (const std::int64_t programs : {3, 1, 4, 2}) {
-      for (const std::int64_t size : {8, 2048, 6152, 40000}) {
+      const std::int64_t largest = Shape::in_registers ? programs * Shape::template capacity<kq::half> : 40000;
+      for (const std::int64_t size : {std::int64_t{8}, std::int64_t{2048}, std::int64_t{6152}, largest}) {
         std::vector<kq::half> memory = random_halves(static_cast<std::size_t>(size) + 8, ++seed);
         // Vectors lie at multiples of 16 bytes.
         const auto misaligned = reinterpret_cast<std::uintptr_t>(memory.data()) % 16 / sizeof(kq::half);
@@ -194,7 +200,7 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
         auto* const codes = reinterpret_cast<std::uint8_t*>(words.data());
         const Extremes expected(input);
         std::vector<float> amaxes(static_cast<std::size_t>(programs));
-        run_programs<TypeParam, Shape>(order, programs, share_bytes, [&](const auto& program) {
+        run_programs<Block, Shape>(order, programs, share_bytes, [&](const auto& program) {
           auto share = program.share(input, meeting, scratch_vectors);
           program.store(&amaxes[static_cast<std::size_t>(program.id())], program.max_magnitude(share));
           program.store(kq::Span<std::uint8_t>{codes, size}, share, quantizer);
@@ -205,7 +211,7 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
         }
 
         std::vector<float> ranges(2 * static_cast<std::size_t>(programs));
-        run_programs<TypeParam, Shape>(order, programs, share_bytes, [&](const auto& program) {
+        run_programs<Block, Shape>(order, programs, share_bytes, [&](const auto& program) {
           auto share = program.share(input, meeting, scratch_vectors);
           const kq::Range range = program.range(share);
           float* const to = &ranges[2 * static_cast<std::size_t>(program.id())];

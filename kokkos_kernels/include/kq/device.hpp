@@ -42,6 +42,29 @@ KQ_FUNCTION Vector16 load16(const void* address) {
   return v;
 }
 
+/// For data that is not needed again while the kernel runs, in a kernel that comes back to other data later: a hint to
+/// the last-level cache to give these lines up first.
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+KQ_FUNCTION std::uint64_t once_policy() {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+#endif
+
+/// load16 with that hint.
+KQ_FUNCTION Vector16 load16_once(const void* address) {
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+  Vector16 v;
+  asm volatile("ld.global.nc.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "l"(address), "l"(once_policy()));
+  return v;
+#else
+  return load16(address);
+#endif
+}
+
 /// Writes `count` words, 1 or 2, in one access; the address is aligned to their size.
 template <int Count>
 KQ_FUNCTION void store_words(void* address, const std::uint32_t (&word)[Count]) {
@@ -51,6 +74,27 @@ KQ_FUNCTION void store_words(void* address, const std::uint32_t (&word)[Count]) 
   } else {
     *static_cast<std::uint64_t*>(address) = word[0] | static_cast<std::uint64_t>(word[1]) << 32;
   }
+}
+
+/// store_words with the hint of load16_once.
+template <int Count>
+KQ_FUNCTION void store_words_once(void* address, const std::uint32_t (&word)[Count]) {
+#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
+  static_assert(Count == 1 || Count == 2);
+  if constexpr (Count == 1) {
+    asm volatile("st.global.L2::cache_hint.u32 [%0], %1, %2;"
+                 :
+                 : "l"(address), "r"(word[0]), "l"(once_policy())
+                 : "memory");
+  } else {
+    asm volatile("st.global.L2::cache_hint.v2.u32 [%0], {%1, %2}, %3;"
+                 :
+                 : "l"(address), "r"(word[0]), "r"(word[1]), "l"(once_policy())
+                 : "memory");
+  }
+#else
+  store_words(address, word);
+#endif
 }
 
 /// An element of a 16-byte vector as float. The sign of a NaN may be lost: signs4 has it.
@@ -115,11 +159,16 @@ KQ_FUNCTION void quantize_vector(const Vector16& v, const Quantizer& quantizer,
   }
 }
 
-/// Writes the codes of a vector: at once where the address allows it (`wide`), else one by one.
-template <class Code, int Words>
+/// Writes the codes of a vector: in one access where the address allows it (`wide`), else one by one. `Once` gives the
+/// hint of load16_once.
+template <bool Once = false, class Code, int Words>
 KQ_FUNCTION void store_codes(Code* codes, bool wide, const std::uint32_t (&words)[Words]) {
   if (wide) [[likely]] {
-    store_words(codes, words);
+    if constexpr (Once) {
+      store_words_once(codes, words);
+    } else {
+      store_words(codes, words);
+    }
   } else {
     KQ_UNROLL
     for (int i = 0; i < 4 * Words; ++i) {

@@ -113,6 +113,8 @@ struct Deal {
 template <class Element, class Shape>
 class HeldShare {
  public:
+  static constexpr bool reads_again = false;
+
   KQ_FUNCTION HeldShare(Span<const Element> span, std::int64_t id, std::int64_t count, int lane, const Meeting& meeting)
       : deal_{span, count}, begin_(deal_.begin(id, lane)) {
     if (count > 1) meeting_ = Attendance(meeting, id);
@@ -156,6 +158,9 @@ class HeldShare {
 template <class Element, class Shape>
 class DeviceShare {
  public:
+  static constexpr bool reads_again =
+      !std::is_same_v<Element, half>;  ///< from a cache that had better not be filled with anything else
+
   /// Of `count` programs' shares the one of program `id`; `scratch` holds `scratch_vectors` for each lane.
   KQ_FUNCTION DeviceShare(Span<const Element> span, std::int64_t id, std::int64_t count, int lane, void* scratch,
                           int scratch_vectors, const Meeting& meeting)
@@ -178,7 +183,7 @@ class DeviceShare {
     for (int base = 0; base < in_scratch(); base += batch) {
       KQ_UNROLL
       for (int n = 0; n < batch; ++n) {
-        if (base + n < in_scratch()) held_[n] = load(base + n);
+        if (base + n < in_scratch()) held_[n] = device::load16_once(at(base + n));
       }
       KQ_UNROLL
       for (int n = 0; n < batch; ++n) {
@@ -189,7 +194,7 @@ class DeviceShare {
       }
     }
     for (int base = scratch_vectors_; base < count_; base += batch) {
-      load_batch(base, held_);
+      load_batch<false>(base, held_);
       KQ_UNROLL
       for (int n = 0; n < batch; ++n) {
         if (base + n < count_) on_vector(held_[n]);
@@ -211,7 +216,7 @@ class DeviceShare {
       for (int n = 0; n < batch; ++n) {
         if (base + n < count_) on_vector(vectors[n], (base + n) * step_);
       }
-      load_batch(base - batch, vectors);
+      load_batch<true>(base - batch, vectors);
     }
     for (int n = 0; n < in_scratch(); ++n) {
       on_vector(scratch_[n * Shape::lanes], n * step_);
@@ -222,12 +227,15 @@ class DeviceShare {
   static constexpr int batch = 4;  ///< vectors that a lane has in flight
 
   KQ_FUNCTION int in_scratch() const { return count_ < scratch_vectors_ ? count_ : scratch_vectors_; }
-  KQ_FUNCTION device::Vector16 load(int n) const { return device::load16(deal_.span.data + begin_ + n * step_); }
+  KQ_FUNCTION const Element* at(int n) const { return deal_.span.data + begin_ + n * step_; }
 
+  template <bool Last>
   KQ_FUNCTION void load_batch(int base, device::Vector16 (&vectors)[batch]) const {
     KQ_UNROLL
     for (int n = 0; n < batch; ++n) {
-      if (base + n >= scratch_vectors_ && base + n < count_) vectors[n] = load(base + n);
+      if (base + n >= scratch_vectors_ && base + n < count_) {
+        vectors[n] = Last ? device::load16_once(at(base + n)) : device::load16(at(base + n));
+      }
     }
   }
   Deal<Element, Shape::lanes> deal_;

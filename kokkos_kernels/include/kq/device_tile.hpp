@@ -16,7 +16,10 @@ namespace kq {
 /// How a device program is laid out: `Lanes` threads, each holding `Vectors` 16-byte vectors of a tile, or none where
 /// the tile stays in memory and is read again each time it is used. A program of more lanes than `sub_wave` is a team
 /// of its own; smaller ones share a team. With `Aligned`, spans begin and end at whole vectors, of input and codes.
-template <int Lanes, int Vectors, bool Aligned = false, int Resident = (Vectors >= 8 ? 512 : 1024)>
+template <int Lanes, int Vectors, bool Aligned = false,
+          int Resident = (Vectors >= 8             ? 512
+                          : Aligned && Vectors > 0 ? 1280
+                                                   : 1024)>
 struct Shape {
   static constexpr int sub_wave = 32;
   static constexpr int shared_team = 256;
@@ -27,8 +30,8 @@ struct Shape {
   static constexpr int team_size = Lanes > sub_wave ? Lanes : shared_team;
   static constexpr bool is_team = Lanes > sub_wave;
   /// What LaunchBounds takes beside a team's threads, so that a multiprocessor can hold `Resident` threads at once,
-  /// which bounds the registers of each: 64 of them for 1024 threads, 128 for the 512 that suit a tile which takes 32
-  /// itself. CUDA counts teams, HIP waves of 64 on each of a compute unit's four SIMDs.
+  /// which bounds the registers of each: 48 of them for 1280 threads, 64 for 1024, 128 for the 512 that suit a tile
+  /// which takes 32 itself. CUDA counts teams, HIP waves of 64 on each of a compute unit's four SIMDs.
 #if defined(__HIPCC__)
   static constexpr int min_resident = (Resident > team_size ? Resident : team_size) / 256;
 #else
@@ -80,6 +83,8 @@ struct VectorLayout {
 template <class Element, class Shape>
 class DeviceTile {
  public:
+  static constexpr bool reads_again = false;
+
   KQ_FUNCTION DeviceTile(Span<const Element> span, int lane)
       : data_(span.data), layout_(span), lane_(lane), mine_(span.data + begin()) {
     if constexpr (Shape::in_registers) {

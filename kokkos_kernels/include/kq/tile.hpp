@@ -51,7 +51,7 @@ class DeviceProgram {
   }
 
   /// Team scratch memory that a program needs.
-  static constexpr int scratch_bytes = !Shape::is_team ? 0 : 2 * Shape::lanes / 32 * int{sizeof(float)};
+  static constexpr int scratch_bytes = !Shape::is_team ? 0 : 4 * Shape::lanes / 32 * int{sizeof(float)};
 
   KQ_FUNCTION std::int64_t id() const { return id_; }        ///< which program this is
   KQ_FUNCTION std::int64_t count() const { return count_; }  ///< of how many
@@ -84,7 +84,9 @@ class DeviceProgram {
   template <class Element>
   KQ_FUNCTION Range range(const DeviceTile<Element, Shape>& tile) const {
     const Range partial = partial_range(tile);
-    return {-max(-partial.min), max(partial.max)};
+    float value[2] = {-partial.min, partial.max};
+    max_over_program<device::OrderedKey>(value);
+    return {-value[0], value[1]};
   }
 
   /// The same over all programs' shares of a tensor.
@@ -174,22 +176,39 @@ class DeviceProgram {
   }
 
  private:
-  /// The greatest value over the whole program, compared by keys.
-  template <class Key>
-  KQ_FUNCTION float max_over_program(float partial) const {
-    if constexpr (!Shape::is_team) {
-      return device::max_over_lanes<Shape::lanes, Key>(wave_, partial);
-    } else {
-      // The waves of a team meet in scratch memory, where two slots take turns, so that one barrier is enough.
+  /// The greatest of each value over the whole program, compared by keys.
+  template <class Key, int Count>
+  KQ_FUNCTION void max_over_program(float (&value)[Count]) const {
+    constexpr int in_wave = Shape::is_team ? Wave::size : Shape::lanes;
+    for (int k = 0; k < Count; ++k) {
+      value[k] = device::max_over_lanes<in_wave, Key>(wave_, value[k]);
+    }
+    if constexpr (Shape::is_team) {
+      // The waves of a team meet in scratch memory, where two sets of slots take turns, so that one barrier is enough.
+      static_assert(Count <= max_values);
       constexpr int waves = Shape::lanes / Wave::size;
       constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;
-      float* const slot = slots_ + (reductions_++ % 2) * (Shape::lanes / 32);
-      const float of_wave = device::max_over_lanes<Wave::size, Key>(wave_, partial);
-      if (lane_ % Wave::size == 0) slot[lane_ / Wave::size] = of_wave;
+      float* const slots = slots_ + (reductions_++ % 2) * max_values * slots_per_value;
+      for (int k = 0; k < Count; ++k) {
+        if (lane_ % Wave::size == 0) slots[k * slots_per_value + lane_ / Wave::size] = value[k];
+      }
       team_.team_barrier();
-      return device::max_over_lanes<lanes_that_compare, Key>(wave_, slot[lane_ % waves]);
+      for (int k = 0; k < Count; ++k) {
+        const float other = slots[k * slots_per_value + lane_ % waves];
+        value[k] = device::max_over_lanes<lanes_that_compare, Key>(wave_, other);
+      }
     }
   }
+
+  template <class Key>
+  KQ_FUNCTION float max_over_program(float partial) const {
+    float value[1] = {partial};
+    max_over_program<Key>(value);
+    return value[0];
+  }
+
+  static constexpr int max_values = 2;                       ///< that are reduced at once
+  static constexpr int slots_per_value = Shape::lanes / 32;  ///< one a wave
 
   /// How often a lane asks for a slot before it does an absent program's work itself: some milliseconds.
   static constexpr int patience = 1 << 14;
@@ -211,7 +230,7 @@ class DeviceProgram {
     Fold fold;
     share.read([&](const device::Vector16& v) { fold.add(v); });
     to_values(fold, value);
-    max_each<Fold>(value);
+    max_over_program<typename Fold::Key>(value);
     if (Shape::in_registers && count_ == 1) return;
     share.meeting().publish(id_, count_, lane_, Shape::lanes, value);
     for (std::int64_t fellow = lane_; fellow < count_; fellow += Shape::lanes) {
@@ -225,19 +244,12 @@ class DeviceProgram {
         value[k] = device::max_number(value[k], other[k]);
       }
     }
-    max_each<Fold>(value);
-  }
-
-  template <class Fold, int Keys>
-  KQ_FUNCTION void max_each(float (&value)[Keys]) const {
-    for (int k = 0; k < Keys; ++k) {
-      value[k] = max_over_program<typename Fold::Key>(value[k]);
-    }
+    max_over_program<typename Fold::Key>(value);
   }
 
   template <class Element, class Tile, class Code, class Quantizer>
   KQ_FUNCTION void store_by(Span<Code> codes, const Tile& tile, const Quantizer& quantizer) const {
-    const CodeVectors<Element, Code> mine(codes.data + tile.begin());
+    const CodeVectors<Element, Code, Tile::reads_again> mine(codes.data + tile.begin());
     tile.for_each(
         [&](const device::Vector16& v, std::int64_t offset) {
           std::uint32_t words[device::width<Element> / 4];
@@ -248,7 +260,7 @@ class DeviceProgram {
   }
 
   /// Where a lane's vectors of codes go, which all are as aligned as the first.
-  template <class Element, class Code>
+  template <class Element, class Code, bool Once = false>
   struct CodeVectors {
     static constexpr int width = device::width<Element>;
     Code* first;
@@ -257,7 +269,7 @@ class DeviceProgram {
     KQ_FUNCTION explicit CodeVectors(Code* address)
         : first(address), wide(Shape::aligned || reinterpret_cast<std::uintptr_t>(address) % width == 0) {}
     KQ_FUNCTION void store(std::int64_t offset, const std::uint32_t (&words)[width / 4]) const {
-      device::store_codes(first + offset, wide, words);
+      device::store_codes<Once>(first + offset, wide, words);
     }
   };
 

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A device that fails when a test wants it to, in front of a real one.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backends/backend.hpp"
+
+namespace kqbench::test {
+
+/// Which call fails.
+enum class Fault { allocation, launch, synchronization, copy };
+
+/// When one does, and what became of it. It outlives the device.
+struct FaultPlan {
+  Fault fault = Fault::launch;
+  int calls_before = 0;   ///< of this kind that succeed
+  bool is_final = false;  ///< every call of any kind fails from then on, as after the loss of a device
+
+  int failures = 0;
+  int launches_after = 0;  ///< attempted since the first failure
+  int live_allocations = 0;
+
+  /// Throws if this call is to fail.
+  void pass(Fault call, const char* message) {
+    if (failures > 0 && call == Fault::launch) ++launches_after;
+    const bool fails = failures > 0 ? is_final : call == fault && calls_before-- == 0;
+    if (!fails) return;
+    ++failures;
+    throw DeviceError(message);
+  }
+};
+
+class FaultyImplementation : public Implementation {
+ public:
+  FaultyImplementation(Implementation& real, FaultPlan& plan) : real_(real), plan_(plan) {}
+  std::string_view name() const override { return real_.name(); }
+  std::string description() const override { return real_.description(); }
+  std::optional<std::string> refusal(const kq::Request& request) const override { return real_.refusal(request); }
+  std::size_t workspace_bytes(const kq::Request& request) const override { return real_.workspace_bytes(request); }
+  void enqueue(const kq::Request& request, const Operands& operands) override {
+    plan_.pass(Fault::launch, "launching a kernel failed: an unspecified launch failure");
+    real_.enqueue(request, operands);
+  }
+
+ private:
+  Implementation& real_;
+  FaultPlan& plan_;
+};
+
+class FaultyDevice : public Device {
+ public:
+  FaultyDevice(std::unique_ptr<Device> real, FaultPlan& plan) : real_(std::move(real)), plan_(plan) {
+    for (const auto& implementation : real_->implementations()) {
+      implementations_.push_back(std::make_unique<FaultyImplementation>(*implementation, plan));
+    }
+  }
+
+  const DeviceInfo& info() const override { return real_->info(); }
+  const std::vector<std::unique_ptr<Implementation>>& implementations() const override { return implementations_; }
+  std::optional<std::string> why_missing(std::string_view name) const override { return real_->why_missing(name); }
+
+  void* allocate(std::size_t bytes) override {
+    plan_.pass(Fault::allocation, "out of device memory: 1024 bytes wanted, 0 there");
+    void* const address = real_->allocate(bytes);
+    ++plan_.live_allocations;
+    return address;
+  }
+  void release(void* address) noexcept override {
+    if (address != nullptr) --plan_.live_allocations;
+    real_->release(address);
+  }
+  std::uint64_t free_memory_bytes() const override { return real_->free_memory_bytes(); }
+
+  void copy_to_device(void* to, const void* from, std::size_t bytes) override {
+    pass_copy();
+    real_->copy_to_device(to, from, bytes);
+  }
+  void copy_to_host(void* to, const void* from, std::size_t bytes) override {
+    pass_copy();
+    real_->copy_to_host(to, from, bytes);
+  }
+  void copy_on_device(void* to, const void* from, std::size_t bytes) override {
+    pass_copy();
+    real_->copy_on_device(to, from, bytes);
+  }
+  void fill(void* to, unsigned char value, std::size_t bytes) override {
+    pass_copy();
+    real_->fill(to, value, bytes);
+  }
+  void synchronize() override {
+    plan_.pass(Fault::synchronization, "the device was lost");
+    real_->synchronize();
+  }
+
+  bool has_graphs() const override { return real_->has_graphs(); }
+  std::unique_ptr<Graph> record(const std::function<void()>& work) override { return real_->record(work); }
+  bool has_events() const override { return real_->has_events(); }
+  std::unique_ptr<Event> make_event() override { return real_->make_event(); }
+  int stream_variants() const override { return real_->stream_variants(); }
+  void enqueue_stream(StreamMix mix, int variant, const void* read, void* write, std::size_t bytes) override {
+    plan_.pass(Fault::launch, "launching a kernel failed: an unspecified launch failure");
+    real_->enqueue_stream(mix, variant, read, write, bytes);
+  }
+  ClockReading read_clocks() const override { return real_->read_clocks(); }
+  void profiler_start() override { real_->profiler_start(); }
+  void profiler_stop() override { real_->profiler_stop(); }
+  void push_range(const char* name) override { real_->push_range(name); }
+  void pop_range() override { real_->pop_range(); }
+
+ private:
+  void pass_copy() { plan_.pass(Fault::copy, "copying failed: an illegal memory access was encountered"); }
+
+  std::unique_ptr<Device> real_;
+  FaultPlan& plan_;
+  std::vector<std::unique_ptr<Implementation>> implementations_;
+};
+
+}  // namespace kqbench::test
