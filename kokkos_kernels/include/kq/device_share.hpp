@@ -158,8 +158,7 @@ class HeldShare {
 template <class Element, class Shape>
 class DeviceShare {
  public:
-  static constexpr bool reads_again =
-      !std::is_same_v<Element, half>;  ///< from a cache that had better not be filled with anything else
+  static constexpr bool reads_again = true;  ///< from a cache that had better not be filled with anything else
 
   /// Of `count` programs' shares the one of program `id`; `scratch` holds `scratch_vectors` for each lane.
   KQ_FUNCTION DeviceShare(Span<const Element> span, std::int64_t id, std::int64_t count, int lane, void* scratch,

@@ -35,7 +35,7 @@ struct Shape {
 #if defined(__HIPCC__)
   static constexpr int min_resident = (Resident > team_size ? Resident : team_size) / 256;
 #else
-  static constexpr int min_resident = Resident > team_size ? Resident / team_size : 1;
+  static constexpr int min_resident = (Resident + team_size - 1) / team_size;
 #endif
 
   /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its edges.
