@@ -46,6 +46,21 @@ use_ccache() {
   launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 }
 
+# run_tests <build folder> <ctest option>...: the output of what fails, then one line for each name.
+run_tests() {
+  local folder=$1 log=$1/ctest.log failed=$1/Testing/Temporary/LastTestsFailed.log
+  shift
+  rm -f "$failed"
+  if ctest --test-dir "$folder" --output-on-failure "$@" >"$log" 2>&1; then
+    sed -n -e 's/^.*Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/ci: skipped: \1/p' -e '/tests passed/p' "$log"
+  else
+    grep -v -e ' Passed  ' -e '^ *Start ' "$log" | tail -n 200
+    grep -h -o -e '^\[  FAILED  \] [^ ,]*' "$log" | sort -u | sed 's/^.* /ci: failed: /' || true
+    [ ! -f "$failed" ] || sed 's/^[0-9]*:/ci: failed: /' "$failed"
+    fail "tests failed; all of the output is in $log"
+  fi
+}
+
 # copy_tree <folder>: this tree without its history and builds, times kept, what has gone removed.
 copy_tree() {
   rm -rf "$1"

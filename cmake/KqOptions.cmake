@@ -6,7 +6,8 @@
 #   kq_kokkos_sources(<target> <file>...)   includes Kokkos: compiled for the device that Kokkos was built for
 #   kq_gpu_sources(<target> <file>...)      native device code: compiled as CUDA, or as HIP by the C++ compiler hipcc
 #
-# and a third, kq_unity(<target>): its sources are compiled several at a time.
+# and two more: kq_unity(<target>): its sources are compiled several at a time;
+# kq_quick(<target>): in a Debug build its sources are not optimized, whatever that build's own options say.
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
@@ -21,6 +22,10 @@ endif()
 option(KQ_UNITY "Compile several sources at once: less work from nothing, more after a change" ON)
 function(kq_unity target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${KQ_UNITY})
+endfunction()
+
+function(kq_quick target)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Debug>,$<COMPILE_LANGUAGE:CXX>>:-O0>)
 endfunction()
 
 add_library(kq_options INTERFACE)

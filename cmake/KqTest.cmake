@@ -2,11 +2,13 @@
 #
 # kq_add_test(<name> SOURCES <file>... [KOKKOS_SOURCES <file>...] LIBRARIES <target>... [TIMEOUT <seconds>])
 #
-# A GoogleTest program test_<name>, and a ctest entry <name>.<suite>.<test> for each of its tests, labelled <name>.
+# A GoogleTest program test_<name>, and a ctest entry <name>.<suite>.<test> for each of its tests, labelled <name>. Where
+# KQ_TESTS_TOGETHER is ON, one entry <name> that runs them all: sanitized programs are slow to start.
 # KOKKOS_SOURCES are those that include Kokkos. Tests are found when ctest runs, since a program for a device may not
 # even start on the machine that builds it. KQ_GOLDEN_DIR is a string in every source: the folder of the recorded files.
 
 include(GoogleTest)
+option(KQ_TESTS_TOGETHER "One ctest entry for each test program, not for each test" OFF)
 
 function(kq_add_test name)
   cmake_parse_arguments(PARSE_ARGV 1 test "" "TIMEOUT" "SOURCES;KOKKOS_SOURCES;LIBRARIES")
@@ -17,12 +19,18 @@ function(kq_add_test name)
     set(test_TIMEOUT 120)
   endif()
   add_executable(test_${name} ${test_SOURCES})
+  kq_quick(test_${name})
   if(test_KOKKOS_SOURCES)
     kq_kokkos_sources(test_${name} ${test_KOKKOS_SOURCES})
   endif()
   target_link_libraries(test_${name} PRIVATE kq_options ${test_LIBRARIES} GTest::gtest GTest::gtest_main)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(test_${name} PRIVATE KQ_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  if(KQ_TESTS_TOGETHER)
+    add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS ${name})
+    return()
+  endif()
   gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT ${test_TIMEOUT} LABELS ${name})
 endfunction()

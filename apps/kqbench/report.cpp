@@ -45,7 +45,7 @@ void add_report(CLI::App& program, Action& chosen) {
   auto arguments = std::make_shared<ReportArguments>();
   command->add_option("files", arguments->files, "Result files; they are called A, B, C, …")->required();
   command->add_option("-o,--output", arguments->output, "Where it goes; - is standard output [-]")->type_name("FILE");
-  command->add_option("--format", arguments->format, "html, whose charts gnuplot draws, or md, without charts [html]")
+  command->add_option("--format", arguments->format, "html (charts by gnuplot), md (no charts) [html]")
       ->type_name("FORMAT");
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }

@@ -107,14 +107,14 @@ std::uint64_t memory_available_bytes(const fs::path& root) {
 }
 
 void* allocate_host_memory(std::size_t bytes) {
-  const std::uint64_t available = memory_available_bytes();
   const auto fail = [&]() {
-    throw DeviceError("host memory: " + std::to_string(bytes) + " bytes wanted, " + std::to_string(available) +
-                      " available; take a smaller shape");
+    throw DeviceError("host memory: " + std::to_string(bytes) + " bytes wanted, " +
+                      std::to_string(memory_available_bytes()) + " available; take a smaller shape");
   };
   constexpr std::size_t huge_page = std::size_t{1} << 21;
-  const std::size_t alignment = bytes >= 2 * huge_page ? huge_page : 256;
-  if (bytes > available) fail();
+  const bool large = bytes >= 2 * huge_page;
+  const std::size_t alignment = large ? huge_page : 256;
+  if (large && bytes > memory_available_bytes()) fail();  // to find that out takes longer than a small allocation
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
   void* const address = std::aligned_alloc(alignment, rounded);
   if (address == nullptr) fail();

@@ -6,7 +6,7 @@
 set -euo pipefail
 script=$("$1" completion)
 eval "$script"
-compopt() { COMPREPLY=(-files-); } # bash has it only while it completes
+compopt() { [ "$2" != default ] || COMPREPLY=(-files-); } # bash has it only while it completes
 
 failed=0
 expect() { # <command line> <what is offered>
@@ -29,4 +29,42 @@ expect "kqbench verify --hid" "--hidden-size"
 expect "kqbench --hidden-size " ""
 expect "kqbench --json " "-files-"
 expect "kqbench list --js" "--json"
+
+# Values, as the help lists them.
+expect "kqbench run --quant-dtype " "int8 fp8 fp8_e4m3fn fp8_e5m2 fp8_e4m3fnuz fp8_e5m2fnuz"
+expect "kqbench --dtype " "half bfloat16 float"
+expect "kqbench --impl " "kokkos native reference"
+expect "kqbench verify --backend " "cuda hip host"
+expect "kqbench --timing " "graph stream wall"
+expect "kqbench --cache " "cold hot"
+expect "kqbench --granularity " "tensor token channel group:"
+expect "kqbench quantize --scale-format " "float ue8m0_float ue8m0"
+expect "kqbench verify --scale-layout " "row column"
+expect "kqbench --sweep " "llm quick"
+expect "kqbench report --format " "html md"
+expect "kqbench --cache h" "hot"
+expect "kqbench --cache = h" "hot"
+expect "kqbench --cache =" "cold hot"
+expect "kqbench --impl kokkos,na" "kokkos,native"
+expect "kqbench --impl kokkos,native," "kokkos,native,kokkos kokkos,native,native kokkos,native,reference"
+expect "kqbench --cache cold,h" ""
+expect "kqbench --granularity gr" "group:"
+expect "kqbench --granularity group : 6" ""
+expect "kqbench --tensor " ""
+expect "kqbench --num-tokens " ""
+expect "kqbench compare --baseline " ""
+expect "kqbench " "run verify list quantize compare completion report"
+
+# The program knows each of them.
+while read -r option; do
+  COMP_WORDS=(kqbench run "$option" "") COMP_CWORD=3
+  _kqbench
+  for value in "${COMPREPLY[@]}"; do
+    said=$("$1" run --num-tokens 1 --hidden-size 64 --max-time 0.001 --no-ceiling "$option" "${value/%:/:64}" 2>&1) || true
+    if [[ $said == *"not known"* ]]; then
+      echo "$option $value is offered, and refused: $said"
+      failed=1
+    fi
+  done
+done < <(sed -n 's/^ *\(--[a-z-]*\)) values=.*/\1/p' <<<"$script" | sort -u)
 exit $failed

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/backends/gpu/emulated_native.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "backends/gpu/dynamic_group_family.hpp"
@@ -27,16 +28,18 @@ class EmulatedNative final : public Implementation {
   std::string_view name() const override { return "emulated native"; }
   std::string description() const override { return "native kernels in emulated waves"; }
   std::optional<std::string> refusal(const kq::Request& request) const override {
-    if (request.element != kq::Element::bfloat16) return std::nullopt;
-    return "goes the way that half goes";
+    if (std::ranges::count(emulated_elements(), request.element) > 0) return std::nullopt;
+    return "not emulated";
   }
   std::size_t workspace_bytes(const kq::Request&) const override {
     return sizeof(std::uint32_t) * gpu::max_keys *
            static_cast<std::size_t>(gpu::max_slice_blocks(launcher_.multiprocessors));
   }
   void enqueue(const kq::Request& request, const Operands& operands) override {
-    if (request.element == kq::Element::half) return gpu::quantize<kq::half>(launcher_, request, operands);
-    gpu::quantize<float>(launcher_, request, operands);
+    if constexpr (emulates_all) {
+      if (request.element == kq::Element::float32) return gpu::quantize<float>(launcher_, request, operands);
+    }
+    gpu::quantize<kq::half>(launcher_, request, operands);
   }
 
  private:
@@ -45,17 +48,26 @@ class EmulatedNative final : public Implementation {
   EmulatedLauncher<Block> launcher_;
 };
 
+template <int lanes, bool has_max, bool wanted = true>
+std::unique_ptr<Implementation> make(LaneOrder order, int meeting_blocks, std::size_t shared_bytes) {
+  if constexpr (wanted) {
+    return std::make_unique<EmulatedNative<EmulatedBlock<lanes, has_max>>>(order, meeting_blocks, shared_bytes);
+  } else {
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int meeting_blocks,
                                                      std::size_t shared_bytes) {
   switch (waves) {
     case Waves::of_32_with_max:
-      return std::make_unique<EmulatedNative<EmulatedBlock<32, true>>>(order, meeting_blocks, shared_bytes);
+      return make<32, true>(order, meeting_blocks, shared_bytes);
     case Waves::of_32:
-      return std::make_unique<EmulatedNative<EmulatedBlock<32, false>>>(order, meeting_blocks, shared_bytes);
+      return make<32, false, emulates_all>(order, meeting_blocks, shared_bytes);
     case Waves::of_64:
-      return std::make_unique<EmulatedNative<EmulatedBlock<64, false>>>(order, meeting_blocks, shared_bytes);
+      return make<64, false>(order, meeting_blocks, shared_bytes);
   }
   return nullptr;
 }

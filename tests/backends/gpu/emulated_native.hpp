@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/backend.hpp"
 #include "tests/support/lanes.hpp"
@@ -20,6 +21,25 @@ enum class Waves : std::uint8_t {
   of_32,           ///< AMD's RDNA
   of_64,           ///< AMD's CDNA
 };
+
+/// Whether all of it is compiled. Under a sanitizer that takes minutes; there one kind of waves of each size does, with
+/// half, and the rest is left to plain builds.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool emulates_all = false;
+#else
+inline constexpr bool emulates_all = true;
+#endif
+
+inline std::vector<Waves> emulated_waves() {
+  if constexpr (emulates_all) return {Waves::of_32_with_max, Waves::of_32, Waves::of_64};
+  return {Waves::of_32_with_max, Waves::of_64};
+}
+
+/// Bfloat16 goes the way that half goes.
+inline std::vector<kq::Element> emulated_elements() {
+  if constexpr (emulates_all) return {kq::Element::half, kq::Element::float32};
+  return {kq::Element::half};
+}
 
 /// The native kernels for half and float, choices of shapes included, on a device of two multiprocessors. Where
 /// `meeting_blocks` is not 0, so many blocks can run at once, each with `shared_bytes` of shared memory.

@@ -37,14 +37,12 @@ class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrde
   std::unique_ptr<Device> device_ = find_backend("host")->open({});
 };
 
-constexpr kq::Element elements[] = {kq::Element::half, kq::Element::float32};
-
 TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
   const auto native = make_native();
   const auto meeting = make_native(blocks_at_once);
   std::uint64_t seed = 1;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const kq::Element element : elements) {
+    for (const kq::Element element : emulated_elements()) {
       for (const std::int64_t hidden_size : {1, 7, 17, 64, 130, 1025, 5137}) {
         const std::int64_t num_tokens = hidden_size > 1000 ? 2 : 5;
         for (const kq::Request& request : requests_of(scheme, element, num_tokens, hidden_size)) {
@@ -63,7 +61,7 @@ TEST_P(EmulatedWaves, AlignedGroupsAndRowsApart) {
   const auto native = make_native();
   std::uint64_t seed = 1000;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const kq::Element element : elements) {
+    for (const kq::Element element : emulated_elements()) {
       for (kq::Request request : requests_of(scheme, element, 3, 256)) {
         expect_right(*native, problem_of(request, ++seed));
         request.input_stride = 264;
@@ -99,7 +97,7 @@ TEST_P(EmulatedWaves, LongRows) {
 TEST_P(EmulatedWaves, TensorsOfBlocksThatMeet) {
   const auto native = make_native(blocks_at_once);
   std::uint64_t seed = 3000;
-  for (const kq::Element element : elements) {
+  for (const kq::Element element : emulated_elements()) {
     for (const bool asymmetric : {false, true}) {
       for (const std::int64_t size : {500, 4096, 16000, 40001, 90000, 180000, 200003, 260000}) {
         kq::Request request;
@@ -123,7 +121,7 @@ std::string name_of(const ::testing::TestParamInfo<EmulatedWaves::ParamType>& in
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EmulatedWaves,
-                         ::testing::Combine(::testing::Values(Waves::of_32_with_max, Waves::of_32, Waves::of_64),
+                         ::testing::Combine(::testing::ValuesIn(emulated_waves()),
                                             ::testing::Values(LaneOrder::forward, LaneOrder::backward)),
                          name_of);
 
