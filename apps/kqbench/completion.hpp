@@ -12,8 +12,8 @@ class App;
 
 namespace kqbench {
 
-/// A script for bash: subcommands, their options, the values that an option's help lists, and file names where an option
-/// wants one.
+/// A script for bash: subcommands, their options, the values that an option's help lists, and file names where an
+/// option wants one.
 std::string bash_completion(const CLI::App& program);
 
 }  // namespace kqbench
