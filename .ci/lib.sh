@@ -117,7 +117,7 @@ make_chroot() {
   say "making a Debian $suite chroot in $folder"
   mkdir -p "$cache"
   rm -rf --one-file-system "$folder"
-  debootstrap --variant=minbase --include=ca-certificates "$suite" "$folder" "$uri" >"$log" 2>&1 ||
+  unshare --mount --propagation private debootstrap --variant=minbase --include=ca-certificates "$suite" "$folder" "$uri" >"$log" 2>&1 ||
     fail "debootstrap failed: $(tail -n 1 "$log"); all of it is in $log"
   apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$folder/etc/apt/apt.conf.d/50machine" || true
   cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/ca-certificates.crt" 2>/dev/null || true
