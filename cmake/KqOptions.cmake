@@ -7,7 +7,8 @@
 #   kq_gpu_sources(<target> <file>...)      native device code: compiled as CUDA, or as HIP by the C++ compiler hipcc
 #
 # and two more: kq_unity(<target>): its sources are compiled several at a time;
-# kq_quick(<target>): in a Debug build its sources are not optimized, whatever that build's own options say.
+# kq_quick(<target>): in a Debug build, or where KQ_QUICK is ON, its sources are not optimized, whatever else that build's
+# options say.
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
@@ -24,8 +25,10 @@ function(kq_unity target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${KQ_UNITY})
 endfunction()
 
+option(KQ_QUICK "Do not optimize what is around the kernels: quicker to build, slower to run" OFF)
 function(kq_quick target)
-  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Debug>,$<COMPILE_LANGUAGE:CXX>>:-O0>)
+  target_compile_options(
+    ${target} PRIVATE $<$<AND:$<OR:$<CONFIG:Debug>,$<BOOL:${KQ_QUICK}>>,$<COMPILE_LANGUAGE:CXX>>:-O0>)
 endfunction()
 
 add_library(kq_options INTERFACE)

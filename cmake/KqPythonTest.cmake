@@ -3,7 +3,8 @@
 # kq_add_python_test(<name> <script> <argument>...)
 #
 # A ctest entry that runs a Python script. The script ends with status 77 where a package it needs is missing, and ctest
-# shows it as skipped. KQ_PYTHON says which interpreter has the packages of tests/python/requirements.txt.
+# shows it as skipped; with KQ_PYTHON_COMPLETE=1 in the environment it fails. KQ_PYTHON says which interpreter has the
+# packages of tests/python/requirements.txt.
 
 find_package(Python3 QUIET COMPONENTS Interpreter)
 set(KQ_PYTHON "${Python3_EXECUTABLE}" CACHE FILEPATH "Python interpreter that the tests use")
