@@ -105,8 +105,7 @@ unrun_hip=(-DCMAKE_BUILD_TYPE=Unrun -DCMAKE_CXX_FLAGS_UNRUN='-O3 -DNDEBUG -Xarch
 
 # What the unstable one needs.
 unstable=$cache/unstable
-unstable_packages=(g++ cmake ninja-build ccache python3 python3-numpy
-  python3-ml-dtypes python3-safetensors python3-torch libkokkos-dev libcli11-dev nlohmann-json3-dev
+unstable_packages=(g++ cmake ninja-build ccache python3 python3-numpy libkokkos-dev libcli11-dev nlohmann-json3-dev
   libfmt-dev libgtest-dev hipcc)
 
 # The Debian mirror that this machine's apt uses.
