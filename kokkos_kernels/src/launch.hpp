@@ -286,16 +286,16 @@ struct Share {
 
 /// Calls function(Shape{}, share) for a launch of at most `max_programs` of 256 lanes. A tensor that one program can
 /// hold in registers needs no other. More programs hold one vector a lane; where that would take more than one program
-/// a multiprocessor, up to eight, for few programs meet sooner. What the registers of a whole device do not hold goes
-/// to scratch memory, of which Kokkos gives a team 48 KiB.
-template <class ExecutionSpace, class Element, class Function>
+/// a multiprocessor, up to `MostVectors`, for few programs meet sooner. What the registers of a whole device do not
+/// hold goes to scratch memory, of which Kokkos gives a team 48 KiB.
+template <class ExecutionSpace, class Element, int MostVectors, class Function>
 void with_share(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{}, Share{});
   } else {
     using Small = Shape<512, 1, true, 1024>;
     using Middle = Shape<512, 4, true, 1024>;
-    using Big = Shape<512, 8, true, 1024>;
+    using Big = Shape<512, MostVectors, true, 1024>;
     using Large = Shape<256, 0, true>;
     const auto rows = [&](int lanes) { return (size / device::width<Element> + lanes - 1) / lanes; };
     const std::int64_t held = rows(Small::lanes);
