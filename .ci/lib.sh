@@ -87,20 +87,6 @@ compile() {
   ninja -C "$folder" -k 0 -j "$jobs" "$@"
 }
 
-# check <build folder> <what> <pattern> <sed script>: runs the compile commands that match, as the script changes them.
-check() {
-  local folder=$1 what=$2 pattern=$3 script=$4 commands
-  commands=$(sed -n "\|\"command\": .*$pattern|{s/^ *\"command\": \"\(.*\)\",\$/\1/;s/\\\\\(.\)/\1/g;$script;p}" \
-    "$folder/compile_commands.json")
-  [ -n "$commands" ] || fail "no sources for $what in $folder/compile_commands.json"
-  say "${folder##*/}: $(wc -l <<<"$commands") sources, $what"
-  (cd "$folder" && xargs -d '\n' -n 1 -P "$jobs" sh -ec <<<"$commands")
-}
-
-# A release build without line numbers, in which no code for the host is optimized: gates that run nothing use it.
-unrun=(-DCMAKE_BUILD_TYPE=Unrun -DCMAKE_CXX_FLAGS_UNRUN='-O0 -DNDEBUG' -DCMAKE_CUDA_FLAGS_UNRUN='-DNDEBUG')
-unrun_hip=(-DCMAKE_BUILD_TYPE=Unrun -DCMAKE_CXX_FLAGS_UNRUN='-O3 -DNDEBUG -Xarch_host -O0')
-
 # --- Debian in folders of their own -------------------------------------------------------------------------------------
 
 # What the unstable one needs.
