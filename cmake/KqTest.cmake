@@ -31,6 +31,6 @@ function(kq_add_test name)
     set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS ${name})
     return()
   endif()
-  gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(test_${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT ${test_TIMEOUT} LABELS ${name})
 endfunction()

@@ -20,9 +20,12 @@ enum class Fault { allocation, launch, synchronization, copy };
 /// When one does, and what became of it. It outlives the device.
 struct FaultPlan {
   Fault fault = Fault::launch;
-  int calls_before = 0;   ///< of this kind that succeed
+  int moment = 0;         ///< the first call of that kind after so many allocations and copies fails
   bool is_final = false;  ///< every call of any kind fails from then on, as after the loss of a device
 
+  /// Allocations and copies so far. Unlike launches, whose number is a matter of the machine's speed, they are the same
+  /// in every run of a command line.
+  int progress = 0;
   int failures = 0;
   int launches_after = 0;  ///< attempted since the first failure
   int live_allocations = 0;
@@ -30,7 +33,8 @@ struct FaultPlan {
   /// Throws if this call is to fail.
   void pass(Fault call, const char* message) {
     if (failures > 0 && call == Fault::launch) ++launches_after;
-    const bool fails = failures > 0 ? is_final : call == fault && calls_before-- == 0;
+    const bool fails = failures > 0 ? is_final : call == fault && progress >= moment;
+    if (call == Fault::allocation || call == Fault::copy) ++progress;
     if (!fails) return;
     ++failures;
     throw DeviceError(message);
