@@ -76,11 +76,6 @@ int length_of_sweep(const std::filesystem::path& result) {
   return plan.progress;
 }
 
-std::string_view name(Fault fault) {
-  constexpr std::array<std::string_view, 4> names{"Allocation", "Launch", "Synchronization", "Copy"};
-  return names.at(static_cast<std::size_t>(fault));
-}
-
 class DeviceFaults : public testing::TestWithParam<std::tuple<Fault, bool>> {};
 
 /// From the first call on, in each quarter of the sweep of four rows.
@@ -126,13 +121,16 @@ TEST_P(DeviceFaults, EndARunWithWhatItHasMeasured) {
 
 constexpr std::array all_faults{Fault::allocation, Fault::launch, Fault::synchronization, Fault::copy};
 
-INSTANTIATE_TEST_SUITE_P(All, DeviceFaults, testing::Combine(testing::ValuesIn(all_faults), testing::Bool()),
-                         [](const auto& test) {
-                           const auto [fault, is_final] = test.param;
-                           return fmt::format("{}{}", name(fault), is_final ? "ForGood" : "Once");
-                         });
+std::string test_name(const testing::TestParamInfo<std::tuple<Fault, bool>>& test) {
+  constexpr std::array<std::string_view, 4> names{"Allocation", "Launch", "Synchronization", "Copy"};
+  const auto [fault, is_final] = test.param;
+  return fmt::format("{}{}", names.at(static_cast<std::size_t>(fault)), is_final ? "ForGood" : "Once");
+}
 
-TEST(DeviceFaults, EndVerifyToo) {
+INSTANTIATE_TEST_SUITE_P(All, DeviceFaults, testing::Combine(testing::ValuesIn(all_faults), testing::Bool()),
+                         test_name);
+
+TEST(DeviceFault, EndsVerifyToo) {
   for (const Fault fault : all_faults) {
     FaultPlan plan{.fault = fault, .moment = 1, .is_final = true};
     const Ended ended = kqbench({"verify", "--num-tokens", "3", "--hidden-size", "64", "--quiet"}, plan);
