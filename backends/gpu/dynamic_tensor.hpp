@@ -37,8 +37,7 @@ struct TensorScale {
   }
 };
 
-// --- one launch
-// --------------------------------------------------------------------------------------------------------
+// --- one launch ------------------------------------------------------------------------------------------------------
 
 /// A contiguous tensor's quantization by blocks that meet.
 template <class Rule>
@@ -208,8 +207,7 @@ struct TensorLarge {
   }
 };
 
-// --- two launches
-// ------------------------------------------------------------------------------------------------------
+// --- two launches ----------------------------------------------------------------------------------------------------
 
 /// A tensor's rows, cut into slices of Shape::capacity vectors, which blocks take in turns.
 template <class Element, class Code, class Shape>

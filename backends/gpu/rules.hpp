@@ -16,8 +16,7 @@
 
 namespace kqbench::gpu {
 
-// --- extremes of a span, NaN left out: what a lane gathers, and the keys that lanes compare
-// ---------------------------
+// --- extremes of a span, NaN left out: what a lane gathers, and the keys that lanes compare --------------------------
 
 /// max |x|.
 template <class Element>
@@ -38,8 +37,7 @@ class Limits : public kq::device::RangeFold<Element> {
   }
 };
 
-// --- static rules
-// ------------------------------------------------------------------------------------------------------
+// --- static rules ----------------------------------------------------------------------------------------------------
 
 template <class Element_, class Format>
 struct StaticFp8 {
@@ -71,8 +69,7 @@ struct StaticAffine {
   }
 };
 
-// --- dynamic rules
-// -----------------------------------------------------------------------------------------------------
+// --- dynamic rules ---------------------------------------------------------------------------------------------------
 
 /// What a dynamic rule finds for a span.
 template <class Quantizer>

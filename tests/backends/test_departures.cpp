@@ -78,8 +78,7 @@ class Departures : public ::testing::TestWithParam<kq::Element> {
   }
 };
 
-// --- NaN
-// ----------------------------------------------------------------------------------------------------------------
+// --- NaN -------------------------------------------------------------------------------------------------------------
 
 /// vLLM limits with fminf and fmaxf, which drop a NaN for the other operand: a NaN becomes the largest number, and what
 /// went wrong upstream is hidden. Here it stays what it is, with its sign where the format has one.
@@ -122,8 +121,7 @@ TEST_P(Departures, NanIsAtTheZeroPoint) {
   expect(asymmetric(Granularity::token), 4, {nan, -100.0f, 155.0f, 0.0f}, {{-28, -128, 127, -28}, {1.0f}, {-28}});
 }
 
-// --- all zero
-// -----------------------------------------------------------------------------------------------------------
+// --- all zero --------------------------------------------------------------------------------------------------------
 
 /// vLLM's scale is amax / qmax = 0 here, its codes are 0 * inf = NaN. A tensor of zeros is no error: it happens to
 /// every padded batch, and must come back as zeros.
@@ -141,8 +139,7 @@ TEST_P(Departures, ATensorOfZerosStaysZero) {
   expect(groups(Format::int8), 2, values, {{0, 0, 0, 0}, {1e-10f / 127.0f, 1e-10f / 127.0f}});
 }
 
-// --- a constant row
-// ---------------------------------------------------------------------------------------------------
+// --- a constant row --------------------------------------------------------------------------------------------------
 
 /// vLLM divides by max - min = 0 here. A constant row is widened to hold 0, which gives it a scale and the least error
 /// int8 has to offer; with no number but 0 there is nothing to scale.
@@ -153,8 +150,7 @@ TEST_P(Departures, AConstantRowIsWidenedToHoldZero) {
   expect(asymmetric(Granularity::tensor), 1, {-5.0f}, {{-128}, {5.0f / 255.0f}, {127}});
 }
 
-// --- groups of int8
-// -----------------------------------------------------------------------------------------------------
+// --- groups of int8 --------------------------------------------------------------------------------------------------
 
 /// vLLM's group kernel converts to int8 by truncation, which makes every code too small by half a step on average and
 /// loses what is below one step. Every other scheme rounds to nearest, and so do groups here.
@@ -163,8 +159,7 @@ TEST_P(Departures, GroupsOfInt8RoundToNearest) {
          {{127, 1, -1, 2, 2, -2, -2, 0}, {1.0f}});
 }
 
-// --- infinities
-// ---------------------------------------------------------------------------------------------------------
+// --- infinities ------------------------------------------------------------------------------------------------------
 
 TEST_P(Departures, InfinitiesSaturateUnderAGivenScale) {
   const std::vector<float> values = {infinity, -infinity, 1.0f, 0.0f};

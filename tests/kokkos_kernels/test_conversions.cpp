@@ -31,8 +31,7 @@ constexpr std::uint32_t infinity_bits = 0x7f800000u;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
-// --- constant expressions
-// ---------------------------------------------------------------------------------------------
+// --- constant expressions --------------------------------------------------------------------------------------------
 
 static_assert(to_float(half{0x3c00}) == 1.0f && to_float(half{0x0001}) == 0x1p-24f && to_float(half{0xfbff}) == -65504);
 static_assert(to_float(bfloat16{0xc000}) == -2.0f && to_float(1.5f) == 1.5f);
@@ -45,8 +44,7 @@ static_assert(Fp8E5M2Fnuz::encode(0x1p-17f, 1.0f) == 0x01 && Fp8E5M2Fnuz::decode
 static_assert(Int8::encode(2.5f, 1.0f) == 2 && Int8::encode(-3.5f, 1.0f) == -4 && Int8::decode(-128) == -128.0f);
 static_assert(round_to_int32(-2.5f) == -2 && round_to_int32(nan) == 0 && round_to_int32(1e30f) == INT32_MAX);
 
-// --- against the recorded conversions
-// ---------------------------------------------------------------------------------
+// --- against the recorded conversions --------------------------------------------------------------------------------
 
 template <class Format>
 class RecordedFormat : public ::testing::Test {
@@ -105,8 +103,7 @@ TYPED_TEST(RecordedFormat, EveryCodeHasItsValue) {
   }
 }
 
-// --- rounding by its definition
-// ---------------------------------------------------------------------------------------
+// --- rounding by its definition --------------------------------------------------------------------------------------
 
 /// What every float magnitude from bits `first` to bits `last` must become.
 struct Interval {
@@ -279,8 +276,7 @@ TEST(Clamp, LimitsAndKeepsNan) {
   EXPECT_TRUE(std::isnan(clamp(nan, -3.0f, 2.0f)));
 }
 
-// --- elements
-// -----------------------------------------------------------------------------------------------------------
+// --- elements --------------------------------------------------------------------------------------------------------
 
 /// The value of an IEEE pattern with 1 sign bit, by its definition.
 double defined_value(std::uint16_t bits, int exponent_bits, int mantissa_bits) {

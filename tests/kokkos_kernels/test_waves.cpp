@@ -116,8 +116,7 @@ using Nvidia = EmulatedBlock<32, true>;
 using Rdna = EmulatedBlock<32, false>;
 using Cdna = EmulatedBlock<64, false>;
 
-// --- programs of their own spans
-// -----------------------------------------------------------------------------------------
+// --- programs of their own spans -------------------------------------------------------------------------------------
 
 template <class TestCase>
 class RowProgram : public testing::Test {};
@@ -164,8 +163,7 @@ TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
   }
 }
 
-// --- programs that share a tensor
-// ------------------------------------------------------------------------------------------
+// --- programs that share a tensor ------------------------------------------------------------------------------------
 
 template <class TestCase>
 class SharedTensor : public testing::Test {};

@@ -177,8 +177,7 @@ KQ_FUNCTION void store_codes(Code* codes, bool wide, const std::uint32_t (&words
   }
 }
 
-// --- memory that programs of one launch tell each other things in
-// ------------------------------------------------------
+// --- memory that programs of one launch tell each other things in ----------------------------------------------------
 
 /// 64 bits that other programs write meanwhile, whole; unordered with everything else.
 KQ_FUNCTION std::uint64_t read_slot(const std::uint64_t* slot) {

@@ -125,8 +125,7 @@ INSTANTIATE_TEST_SUITE_P(All, EmulatedWaves,
                                             ::testing::Values(LaneOrder::forward, LaneOrder::backward)),
                          name_of);
 
-// --- the emulation itself: it finds what it is there to find
-// -----------------------------------------------------------
+// --- the emulation itself: it finds what it is there to find ---------------------------------------------------------
 
 using Block = EmulatedBlock<64, false>;
 
