@@ -130,15 +130,16 @@ TEST(Program, AComparisonThatFailsSaysOfWhat) {
   const ScratchFolder folder;
   const std::string slow = folder / "slow.json";
   ASSERT_EQ(kqbench(short_run({"--json", folder / "a.json", "--quiet"})).status, 0);
-  Json result = Json::parse(contents(folder / "a.json"));
-  for (Json& row : result["rows"]) {
+  using Ordered = nlohmann::ordered_json;  // a result file begins with its schema
+  Ordered result = Ordered::parse(contents(folder / "a.json"));
+  for (Ordered& row : result["rows"]) {
     if (row["impl"] != "native") continue;
-    for (Json& sample : row["time_us"]["samples"])
+    for (Ordered& sample : row["time_us"]["samples"])
       sample = 3.0 * sample.get<double>();
     for (const char* member : {"median", "min", "max"}) {
       row["time_us"][member] = 3.0 * row["time_us"][member].get<double>();
     }
-    for (Json& end : row["time_us"]["ci95"])
+    for (Ordered& end : row["time_us"]["ci95"])
       end = 3.0 * end.get<double>();
   }
   std::ofstream(slow) << result;
@@ -150,7 +151,7 @@ TEST(Program, AComparisonThatFailsSaysOfWhat) {
   EXPECT_EQ(ended.err,
             "kqbench: --fail-above: 1 of 2 ratios above 1.5, the worst 3.000: B native, dynamic token int8 from half, "
             "6x64\n");
-  for (Json& row : result["rows"]) {
+  for (Ordered& row : result["rows"]) {
     row["verified"] = false;
     row["time_us"] = nullptr;
     row["failure"] = "codes[0] is 1 and must be 2";
