@@ -14,11 +14,15 @@ file(MAKE_DIRECTORY ${FOLDER}/man1)
 
 function(write_page name description help_option)
   file(CREATE_LINK ${KQBENCH} ${FOLDER}/${name} SYMBOLIC)  # help2man's name for the page is the program's
-  execute_process(COMMAND ${HELP2MAN} --no-info --name=${description} --version-string=${VERSION}
+  execute_process(COMMAND ${HELP2MAN} --no-info --locale=C.UTF-8 --name=${description} --version-string=${VERSION}
                           --help-option=${help_option} --output=${FOLDER}/man1/${name}.1 ${FOLDER}/${name}
                   RESULT_VARIABLE failed)
   if(failed)
     message(FATAL_ERROR "help2man failed for ${name}")
+  endif()
+  file(READ ${FOLDER}/man1/${name}.1 page)
+  if(page MATCHES "[?][?]")  # what help2man makes of "±" in a locale of one byte
+    message(FATAL_ERROR "${name}.1 has lost characters; help2man needs the locale C.UTF-8")
   endif()
 endfunction()
 

@@ -7,18 +7,19 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/notice.hpp"
 #include "apps/kqbench/numbers.hpp"
 #include "apps/kqbench/results/comparison.hpp"
 #include "apps/kqbench/results/comparison_text.hpp"
 #include "apps/kqbench/results/json_reader.hpp"
 #include "apps/kqbench/results/outputs.hpp"
+#include "apps/kqbench/results/row_text.hpp"
 #include "apps/kqbench/subcommands.hpp"
 
 namespace kqbench {
@@ -32,10 +33,28 @@ struct CompareArguments {
   OutputArguments outputs;
 };
 
-/// Failed rows count: code that gives wrong output is no faster.
-bool is_worse(const Comparison& comparison, double limit) {
-  return !comparison.failed.empty() || std::any_of(comparison.rows.begin(), comparison.rows.end(),
-                                                   [&](const ComparedRow& row) { return row.ratio.value > limit; });
+/// Why the limit is not kept, in one line; empty if it is. Failed rows count: code that gives wrong output is no
+/// faster.
+std::string why_worse(const Comparison& comparison, double limit) {
+  std::size_t above = 0;
+  const ComparedRow* worst = nullptr;
+  for (const ComparedRow& row : comparison.rows) {
+    if (!(row.ratio.value > limit)) continue;
+    ++above;
+    if (worst == nullptr || row.ratio.value > worst->ratio.value) worst = &row;
+  }
+  std::string text;
+  if (worst != nullptr) {
+    text = fmt::format("{} of {} ratios above {:g}, the worst {:.3f}: {}, {}, {}", above, comparison.rows.size(), limit,
+                       worst->ratio.value, label(worst->series), work_text(worst->row->request),
+                       shape_text(worst->row->request));
+  }
+  if (!comparison.failed.empty()) {
+    text +=
+        fmt::format("{}{} without a time, because the output was wrong", text.empty() ? "" : "; ",
+                    comparison.failed.size() == 1 ? "1 row is" : fmt::format("{} rows are", comparison.failed.size()));
+  }
+  return text;
 }
 
 int run(const CompareArguments& arguments) {
@@ -66,7 +85,10 @@ int run(const CompareArguments& arguments) {
                   write_comparison_markdown(text, files, comparison);
                   return text.str();
                 });
-  return limit && is_worse(comparison, *limit) ? exit_wrong : exit_done;
+  const std::string worse = limit ? why_worse(comparison, *limit) : "";
+  if (worse.empty()) return exit_done;
+  notice("--fail-above: " + worse);
+  return exit_wrong;
 }
 
 }  // namespace
@@ -84,7 +106,7 @@ void add_compare(CLI::App& program, Action& chosen) {
   command->add_flag("--ignore-timing", arguments->ignore_timing, "Compare rows even if their timing or cache differ");
   command
       ->add_option("--fail-above", arguments->fail_above,
-                   "Exit with 1 if a ratio of medians is above this, or a row failed")
+                   "Exit with 1 if a row's ratio is above this, or a row failed; 1.05 allows 5 % more time")
       ->type_name("RATIO");
   arguments->outputs.add_to(*command);
   command->add_flag("--no-color", arguments->no_color, "No colours")->group("Output");

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <string_view>
 
 #include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/in_quotes.hpp"
@@ -49,6 +50,38 @@ std::string first_line(const std::string& message) {
   return message.substr(0, message.find('\n'));
 }
 
+/// The option of `command` whose name begins most like `name`, if more than dashes and a letter or two are the same.
+std::string similar_option(const CLI::App& command, const std::string& name) {
+  std::string best;
+  std::size_t longest = std::string_view("--xx").size();
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string known = option->get_name();
+    const auto end = std::mismatch(name.begin(), name.end(), known.begin(), known.end()).first;
+    const auto same = static_cast<std::size_t>(end - name.begin());
+    if (same > longest) {
+      longest = same;
+      best = known;
+    }
+  }
+  return best;
+}
+
+/// What is wrong with the command line of `command`, and where to look.
+std::string usage_text(const CLI::App& program, const CLI::App& command, const CLI::ParseError& error) {
+  const bool is_subcommand = command.get_parent() != nullptr;
+  const std::string help = fmt::format("see `kqbench {}--help`", is_subcommand ? command.get_name() + ' ' : "");
+  const std::vector<std::string> extras = program.remaining(true);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || extras.empty()) {
+    return fmt::format("{}; {}", first_line(error.what()), help);
+  }
+  const std::string& first = extras.front();
+  const std::string name = is_subcommand ? command.get_name() : "kqbench";
+  if (!first.starts_with('-')) return fmt::format("{}: is not expected by {}; {}", in_quotes(first), name, help);
+  const std::string similar = similar_option(command, first);
+  return fmt::format("{}: is no option of {}; {}{}", in_quotes(first), name,
+                     similar.empty() ? "" : "try " + similar + ", or ", help);
+}
+
 int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open) {
   CLI::App program(
       "Times activation-quantization kernels: written once in Kokkos, by hand in native code, and against\n"
@@ -67,18 +100,20 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   add_list(program, chosen);
   add_quantize(program, open, chosen);
   add_compare(program, chosen);
-  add_completion(program, chosen);
   add_report(program, chosen);
+  add_completion(program, chosen);
 
   std::vector<std::string> arguments = with_subcommand({all.begin() + 1, all.end()});
   require_known_subcommand(program, arguments.front());
+  const CLI::App* const command =
+      arguments.front().starts_with('-') ? &program : program.get_subcommand(arguments.front());
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
     program.parse(arguments);
   } catch (const CLI::Success& help_or_version) {
     return program.exit(help_or_version);
   } catch (const CLI::ParseError& error) {
-    throw UsageError(first_line(error.what()) + "; see `kqbench --help`");
+    throw UsageError(usage_text(program, *command, error));
   }
   return chosen();
 }

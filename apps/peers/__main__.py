@@ -49,7 +49,7 @@ def parse_arguments():
     parser.add_argument("--hidden-size", type=numbers, metavar="N,...", help="only these of the file's [all]")
     parser.add_argument("--compile-mode", default="default", metavar="MODE",
                         help="of torch.compile: default, max-autotune-no-cudagraphs [%(default)s]")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="[%(default)s]")
+    parser.add_argument("--device", choices=("cuda", "cpu"), help="[cpu for files of the host backend, else cuda]")
     parser.add_argument("--num-warmup-iters", type=int, default=5, metavar="N", help="launches [%(default)s]")
     parser.add_argument("--num-iters", type=int, default=100, metavar="N", help="launches, at least [%(default)s]")
     parser.add_argument("--max-time", type=float, default=1.0, metavar="SECONDS", help="a peer and row [%(default)s]")
@@ -81,8 +81,11 @@ def chosen_rows(sweeps, arguments):
 
 def check_device(sweeps, arguments):
     """The files' ceilings and copies are those of their device, so it must be the one at hand."""
+    if arguments.device is None:
+        arguments.device = "cpu" if sweeps[0]["setting"].get("backend") == "host" else "cuda"
     if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise result_file.BadFile("--device cuda: PyTorch finds no GPU; use --device cpu for files of the host backend")
+        raise result_file.BadFile("--device cuda: PyTorch finds no GPU; files of a GPU need it, those of the host backend "
+                                 "--device cpu")
     here = torch.cuda.get_device_name() if arguments.device == "cuda" else sweeps[0]["setting"]["device"]
     for name, sweep in zip(arguments.sweeps, sweeps):
         there = sweep["setting"]["device"]

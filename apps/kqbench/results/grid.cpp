@@ -162,8 +162,8 @@ void Grid::write_markdown(std::ostream& out) const {
 }
 
 void Grid::write_html(std::ostream& out) const {
-  const auto write_line = [&](const char* element, const std::vector<Cell>& line) {
-    out << "<tr>";
+  const auto write_line = [&](const char* element, const std::vector<Cell>& line, bool more) {
+    out << (more ? "<tr class=\"more\">" : "<tr>");
     for (std::size_t i = 0; i < line.size(); ++i) {
       out << html_cell(element, line[i], columns_[i].align);
     }
@@ -177,10 +177,14 @@ void Grid::write_html(std::ostream& out) const {
     out << "<table>\n";
     if (!section.title.empty()) out << "<caption>" << html_text(section.title) << "</caption>\n";
     out << "<thead>";
-    write_line("th", headings);
+    write_line("th", headings, false);
     out << "</thead>\n<tbody>\n";
-    for (const std::vector<Cell>& line : section.lines) {
-      write_line("td", line);
+    std::string above;
+    for (std::vector<Cell> line : section.lines) {
+      const std::string first = line[0].text;
+      if (first == above) line[0].text.clear();
+      write_line("td", line, first == above);
+      above = first;
     }
     out << "</tbody>\n</table>\n";
   }

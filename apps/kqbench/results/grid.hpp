@@ -37,7 +37,8 @@ class Grid {
   /// Lines added from now on stand under this title.
   void begin_section(std::string title) { sections_.push_back({std::move(title), {}}); }
 
-  /// As many cells as there are columns. A first cell equal to the one above is left out of the text, not of Markdown.
+  /// As many cells as there are columns. A first cell equal to the one above is left out of text and HTML, not of
+  /// Markdown.
   void add(std::vector<Cell> line);
 
   bool empty() const { return sections_.empty(); }
@@ -46,7 +47,8 @@ class Grid {
   void write_text(std::ostream& out, bool color) const;
   void write_markdown(std::ostream& out) const;
 
-  /// Each section a <table> with its title as caption; paints are classes "good", "warning", "bad".
+  /// Each section a <table> with its title as caption; paints are classes "good", "warning", "bad"; a line whose
+  /// first cell is that of the one above is of class "more".
   void write_html(std::ostream& out) const;
 
  private:

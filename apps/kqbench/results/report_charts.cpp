@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -125,6 +127,14 @@ Chart time_chart(const std::vector<TimedRow>& rows, std::int64_t hidden_size, co
   for (const auto& [tokens, microseconds] : limit) {
     least.points.push_back({tokens, microseconds, {}});
   }
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const ChartSeries& series : chart.series) {
+    for (const ChartPoint& point : series.points) {
+      lowest = std::min(lowest, point.interval ? point.interval->low : point.y);
+    }
+  }
+  // The decade below what was measured: the ceiling's line goes on down to where nothing else is.
+  if (lowest > 0.0 && std::isfinite(lowest)) chart.y_low = std::pow(10.0, std::floor(std::log10(lowest)));
   if (least.points.size() > 1) chart.series.push_back(std::move(least));
   return chart;
 }
@@ -214,6 +224,45 @@ std::vector<SchemeCharts> scheme_charts(const std::vector<NamedResult>& files) {
     all.push_back(charts_of(title, rows, names));
   }
   return all;
+}
+
+std::optional<Chart> summary_chart(const std::vector<NamedResult>& files, const Comparison& comparison) {
+  SeriesNames names(files.size() > 1);
+  timed_rows(files, names);  // so that a series looks as in the other charts
+  Chart chart;
+  chart.title = "Time as a multiple of the baseline's: the geometric mean of each scheme's shapes";
+  chart.x_label = "times the baseline's time (left is faster)";
+  chart.prefixes = false;
+  chart.log_y = false;
+  std::set<std::string> baselines;
+  std::map<std::size_t, ChartSeries> all;
+  for (const SchemeSummary& summary : comparison.summary) {
+    if (!summary.series) continue;  // the fastest peer is one of the others
+    baselines.insert(names.name(names.position(summary.baseline)));
+    if (chart.categories.empty() || chart.categories.back() != summary.scheme) {
+      chart.categories.push_back(summary.scheme);
+    }
+    const std::size_t position = names.position(*summary.series);
+    ChartSeries& series = all[position];
+    series.name = names.name(position);
+    series.style = static_cast<int>(position);
+    series.points.push_back(
+        {summary.ratio.value, static_cast<double>(chart.categories.size()) - 1.0, summary.ratio.interval});
+  }
+  if (all.empty()) return std::nullopt;
+  double offset = 0.15 * (static_cast<double>(all.size()) - 1.0) / -2.0;  // so that none hides another
+  for (auto& [position, series] : all) {
+    for (ChartPoint& point : series.points) {
+      point.y += offset;
+    }
+    offset += 0.15;
+    chart.series.push_back(std::move(series));
+  }
+  chart.series.push_back({baselines.size() == 1 ? *baselines.begin() + ", the baseline" : "its baseline",
+                          0,
+                          Mark::limit,
+                          {{1.0, -0.5, {}}, {1.0, static_cast<double>(chart.categories.size()) - 0.5, {}}}});
+  return chart;
 }
 
 std::optional<Chart> roofline(const std::vector<NamedResult>& files) {

@@ -25,8 +25,12 @@ struct SchemeCharts {
 /// ceiling allows. What was not measured is not drawn.
 std::vector<SchemeCharts> scheme_charts(const std::vector<NamedResult>& files);
 
-/// Elements quantized a second over elements a byte, for all rows, under the ceilings of the memory: a roofline, of
-/// which only the memory's slope is known. Nothing if no ceiling was measured.
+/// The summary of a comparison: for each scheme, the geometric mean of each series' time as a multiple of the
+/// baseline's. Nothing if that is empty.
+std::optional<Chart> summary_chart(const std::vector<NamedResult>& files, const Comparison& comparison);
+
+/// Elements quantized a second over elements a byte, for each scheme's fastest shape, under the memory's ceiling: a
+/// roofline, of which only the memory's slope is known. Nothing if no ceiling was measured.
 std::optional<Chart> roofline(const std::vector<NamedResult>& files);
 
 }  // namespace kqbench

@@ -53,7 +53,7 @@ expect "kqbench --granularity group : 6" ""
 expect "kqbench --tensor " ""
 expect "kqbench --num-tokens " ""
 expect "kqbench compare --baseline " ""
-expect "kqbench " "run verify list quantize compare completion report"
+expect "kqbench " "run verify list quantize compare report completion"
 
 # The program knows each of them.
 while read -r option; do

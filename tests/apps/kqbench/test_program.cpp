@@ -116,6 +116,52 @@ TEST(Program, BadUsageIsOneLineThatNamesTheOption) {
   expect_refused(short_run({"--json", "/nowhere/at/all.json"}), "'/nowhere/at/all.json':");
 }
 
+TEST(Program, AnUnknownOptionIsNamedWithOneLikeIt) {
+  expect_refused({"--num-token", "5"},
+                 "'--num-token': is no option of run; try --num-tokens, or see `kqbench run --help`");
+  expect_refused({"compare", "a.json", "--fail-over", "1"},
+                 "'--fail-over': is no option of compare; try --fail-above, or see `kqbench compare --help`");
+  expect_refused({"verify", "--walk"}, "'--walk': is no option of verify; see `kqbench verify --help`");
+  expect_refused({"list", "extra"}, "'extra': is not expected by list; see `kqbench list --help`");
+  expect_refused({"report"}, "files is required; see `kqbench report --help`");
+}
+
+TEST(Program, AComparisonThatFailsSaysOfWhat) {
+  const ScratchFolder folder;
+  const std::string slow = folder / "slow.json";
+  ASSERT_EQ(kqbench(short_run({"--json", folder / "a.json", "--quiet"})).status, 0);
+  using Ordered = nlohmann::ordered_json;  // a result file begins with its schema
+  Ordered result = Ordered::parse(contents(folder / "a.json"));
+  for (Ordered& row : result["rows"]) {
+    if (row["impl"] != "native") continue;
+    for (Ordered& sample : row["time_us"]["samples"])
+      sample = 3.0 * sample.get<double>();
+    for (const char* member : {"median", "min", "max"}) {
+      row["time_us"][member] = 3.0 * row["time_us"][member].get<double>();
+    }
+    for (Ordered& end : row["time_us"]["ci95"])
+      end = 3.0 * end.get<double>();
+  }
+  std::ofstream(slow) << result;
+  const Arguments both = {"compare", folder / "a.json", slow, "--fail-above"};
+  EXPECT_EQ(kqbench(joined(both, {"4"})).status, 0);
+  EXPECT_EQ(kqbench(joined(both, {"4"})).err, "");
+  const Ended ended = kqbench(joined(both, {"1.5"}));
+  EXPECT_EQ(ended.status, 1);
+  EXPECT_EQ(ended.err,
+            "kqbench: --fail-above: 1 of 2 ratios above 1.5, the worst 3.000: B native, dynamic token int8 from half, "
+            "6x64\n");
+  for (Ordered& row : result["rows"]) {
+    row["verified"] = false;
+    row["time_us"] = nullptr;
+    row["failure"] = "codes[0] is 1 and must be 2";
+  }
+  std::ofstream(slow) << result;
+  const Ended wrong = kqbench(joined(both, {"1.5"}));
+  EXPECT_EQ(wrong.status, 1);
+  EXPECT_EQ(wrong.err, "kqbench: --fail-above: 2 rows are without a time, because the output was wrong\n");
+}
+
 TEST(Program, AHostHasNoGraphsToTime) {
   expect_refused(short_run({"--timing", "graph"}), "--timing: the host backend has no graphs; use --timing wall");
   EXPECT_TRUE(contains(kqbench(short_run({"--timing", "stream"})).out, "stream timing"));

@@ -101,8 +101,8 @@ class Program(unittest.TestCase):
         subprocess.run([KQBENCH, "--backend", "host", "--num-tokens", "8", "--hidden-size", "512", "--dtype", "bfloat16",
                         "--quant-dtype", "fp8,int8", "--cache", "hot", "--no-ceiling", "--max-time", "0.01", "--quiet",
                         "--json", ours], check=True, stdout=subprocess.DEVNULL)
-        done = self.run_peers(ours, "--device", "cpu", "--peers", "torch.eager,vllm", "--libkq", LIBKQ, "--max-time",
-                              "0.01", "--json", theirs)
+        done = self.run_peers(ours, "--peers", "torch.eager,vllm", "--libkq", LIBKQ, "--max-time", "0.01", "--json",
+                              theirs)
         self.assertEqual(done.returncode, 0, done.stderr)
         rows = json.loads(theirs.read_text())["rows"]
         self.assertEqual({(row["impl"], row["quant_dtype"]) for row in rows if row["impl"] == "torch.eager"},

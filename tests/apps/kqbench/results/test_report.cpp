@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,46 @@ TEST(ReportCharts, SeriesOfSeveralFilesAreTold) {
   EXPECT_NE(first->style, second->style);
 }
 
+TEST(ReportCharts, ASummaryIsADotForEachSchemeAndSeries) {
+  const std::vector<NamedResult> files = {{"a.json", report_sample()}};
+  const Comparison comparison = compare(files, {});
+  const auto chart = summary_chart(files, comparison);
+  ASSERT_TRUE(chart);
+  EXPECT_EQ(chart->categories, std::vector<std::string>{"dynamic token int8"});
+  const ChartSeries* const native = find(*chart, "native");
+  ASSERT_NE(native, nullptr);
+  EXPECT_EQ(native->style, 1) << "as in the charts of a scheme";
+  ASSERT_EQ(native->points.size(), 1u);
+  EXPECT_DOUBLE_EQ(native->points[0].x, comparison.summary[0].ratio.value);
+  EXPECT_NE(find(*chart, "kokkos, the baseline"), nullptr);
+  EXPECT_FALSE(summary_chart(files, {}));
+}
+
+TEST(ReportCharts, TheCeilingDoesNotStretchTheAxisOfTime) {
+  const Chart time = scheme_charts({{"a.json", report_sample()}})[0].charts[2];
+  const ChartSeries* const limit = find(time, "memory's ceiling");
+  ASSERT_NE(limit, nullptr);
+  EXPECT_LT(limit->points[0].y, 1.0);
+  EXPECT_EQ(time.y_low, 1.0) << "the decade below 2.5";
+}
+
+TEST(ReportCharts, LineUpSideBySide) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  Chart small{"small", "x", "y", true, true,
+              true,    {},  {},  {},   {{"a", 0, Mark::points, {{1.0, 2.0, {}}, {9.0, 3.0, {}}}}}};
+  Chart large = small;
+  large.series.push_back({"one with a very long name", 1, Mark::points, {{1.0, 2e9, {}}}});
+  large.series.push_back({"another with a very long name", 2, Mark::points, {{1.0, 2e9, {}}}});
+  const auto frame = [](const std::string& svg) {  // the box around the axes is the first closed path
+    std::smatch found;
+    const std::regex box("M[0-9.]+,[0-9.]+( L[0-9.]+,[0-9.]+){4} Z");
+    return std::regex_search(svg, found, box) ? found.str() : "";
+  };
+  const std::vector<std::string> drawn = draw_svg({small, large});
+  EXPECT_NE(frame(drawn[0]), "") << drawn[0];
+  EXPECT_EQ(frame(drawn[0]), frame(drawn[1]));
+}
+
 TEST(ReportCharts, ARooflineNeedsACeiling) {
   ResultFile result = report_sample();
   const auto roof = roofline({{"a.json", result}});
@@ -96,11 +137,25 @@ TEST(ReportCharts, ARooflineNeedsACeiling) {
 TEST(ReportPage, HasEveryChartAndLoadsNothing) {
   if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
   const std::string page = report_html({{"a.json", report_sample()}});
-  EXPECT_EQ(count(page, "<svg"), 1u + 3u + 2u);  // roofline, int8, the peer's fp8
+  EXPECT_EQ(count(page, "<svg"), 1u + 1u + 3u + 2u);  // summary, roofline, int8, the peer's fp8
   EXPECT_EQ(count(page, "<figure"), count(page, "</svg>"));
   EXPECT_EQ(count(page, "src="), 0u);
   EXPECT_EQ(count(page, "<script"), 0u);
   EXPECT_EQ(count(page, "url("), 0u);
+}
+
+TEST(ReportPage, BeginsWithWhatItIsAbout) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  ResultFile result = report_sample();
+  const std::string page = report_html({{"a.json", result}});
+  EXPECT_EQ(count(page, "<dt>A</dt><dd>a.json: Some GPU, CUDA 13.0,"), 1u);
+  EXPECT_EQ(count(page, "<dt>A kokkos</dt><dd>Kokkos 5.0.2, Cuda</dd>"), 1u);
+  EXPECT_EQ(count(page, "4 of 4 rows of kqbench's own had every timed output byte right"), 1u);
+  EXPECT_EQ(count(page, "codes were compared in 1 of 1 row, and equal to kqbench's in 0."), 1u);
+  for (const char* part : {"summary", "roofline", "schemes", "setting", "rows"}) {
+    EXPECT_EQ(count(page, std::string("href=\"#") + part + '"'), 1u) << part;
+    EXPECT_EQ(count(page, std::string("id=\"") + part + '"'), 1u) << part;
+  }
 }
 
 TEST(ReportPage, TakesNoMarkupFromFiles) {

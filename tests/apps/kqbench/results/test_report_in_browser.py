@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 
+PAGES = 5  # of the recorded file, printed
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -47,6 +48,9 @@ def main():
 
         _, console = browse(page, f"--print-to-pdf={printed}")
         assert not console and printed.stat().st_size > 10000
+        # On paper, charts are in pairs: the recorded file's seven and its rows filled eight pages one by one.
+        pages = len(re.findall(rb"/Type */Page\b(?!s)", printed.read_bytes()))
+        assert 1 <= pages <= PAGES, pages
         _, console = browse(page, "--window-size=1400,1800", f"--screenshot={shot}")
         assert not console and shot.stat().st_size > 20000
 
