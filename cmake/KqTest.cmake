@@ -10,6 +10,20 @@
 include(GoogleTest)
 option(KQ_TESTS_TOGETHER "One ctest entry for each test program, not for each test" OFF)
 
+# ThreadSanitizer learns from this library of clang's what OpenMP's threads wait for, and does not look at those libraries
+# that were not compiled for it, OpenMP's own and Kokkos's.
+set(KQ_TEST_ENVIRONMENT)
+if(KQ_SANITIZE MATCHES "thread")
+  get_filename_component(kq_clang ${CMAKE_CXX_COMPILER} REALPATH)
+  get_filename_component(kq_archer ${kq_clang}/../../lib/libarcher.so ABSOLUTE)
+  if(NOT EXISTS ${kq_archer})
+    message(FATAL_ERROR "ThreadSanitizer needs clang and its OpenMP: 'apt-get install clang libomp-dev', then "
+                        "-DCMAKE_CXX_COMPILER=clang++")
+  endif()
+  set(KQ_TEST_ENVIRONMENT "OMP_TOOL_LIBRARIES=${kq_archer}" "OMP_NUM_THREADS=3"
+                          "TSAN_OPTIONS=ignore_noninstrumented_modules=1")
+endif()
+
 function(kq_add_test name)
   cmake_parse_arguments(PARSE_ARGV 1 test "" "TIMEOUT" "SOURCES;KOKKOS_SOURCES;LIBRARIES")
   if(test_UNPARSED_ARGUMENTS)
@@ -28,9 +42,9 @@ function(kq_add_test name)
   target_compile_definitions(test_${name} PRIVATE KQ_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
   if(KQ_TESTS_TOGETHER)
     add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS ${name} ENVIRONMENT "${KQ_TEST_ENVIRONMENT}")
     return()
   endif()
   gtest_discover_tests(test_${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-                       PROPERTIES TIMEOUT ${test_TIMEOUT} LABELS ${name})
+                       PROPERTIES TIMEOUT ${test_TIMEOUT} LABELS ${name} ENVIRONMENT "${KQ_TEST_ENVIRONMENT}")
 endfunction()

@@ -35,6 +35,7 @@ InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {
   fixed_by_file(!sweep.hidden_sizes.empty(), "--hidden-size");
   fixed_by_file(sweep.input_stride != 0, "--input-stride");
 
+  if (tensor_ && tensor_->empty()) throw UsageError("--tensor: '' names no tensor; give a name, or leave it out");
   InputTensor tensor = load_input(*input_, tensor_.value_or(""), single_element(sweep));
   sweep.elements = {tensor.element};
   sweep.num_tokens = {tensor.num_tokens};

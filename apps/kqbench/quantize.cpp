@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "apps/kqbench/arguments.hpp"
 #include "apps/kqbench/devices.hpp"
@@ -25,7 +26,7 @@ namespace {
 struct QuantizeArguments {
   std::string input;
   std::string output;
-  std::string tensor;
+  std::optional<std::string> tensor;
   SchemeArguments scheme;
   DeviceArguments device;
   bool dequantize = false;
@@ -37,7 +38,10 @@ QuantizeJob understand(const QuantizeArguments& arguments) {
   QuantizeJob job;
   job.input = arguments.input;
   job.output = arguments.output;
-  job.tensor = arguments.tensor;
+  if (arguments.tensor && arguments.tensor->empty()) {
+    throw UsageError("--tensor: '' names no tensor; give a name, or leave it out");
+  }
+  job.tensor = arguments.tensor.value_or("");
   job.element = single_element(sweep);
   job.scheme = single_scheme(sweep);
   job.given = arguments.scheme.given_scale(sweep);

@@ -120,23 +120,29 @@ std::int64_t stride_or_size(std::int64_t stride, std::int64_t hidden_size) {
   return stride == 0 ? hidden_size : stride;
 }
 
-/// Bytes from the first element of the first row to the last of the last; nothing where no address reaches that far.
-std::optional<std::uint64_t> spanned_bytes(std::int64_t rows, std::int64_t stride, std::int64_t row_size,
-                                           std::size_t size) {
-  constexpr std::uint64_t most = PTRDIFF_MAX;
-  std::uint64_t elements = 0;
-  std::uint64_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<std::uint64_t>(rows - 1), static_cast<std::uint64_t>(stride), &elements) ||
-      __builtin_add_overflow(elements, static_cast<std::uint64_t>(row_size), &elements) ||
-      __builtin_mul_overflow(elements, size, &bytes) || bytes > most) {
-    return std::nullopt;
-  }
-  return bytes;
+/// A number of bytes that may be larger than memory: two sizes multiplied, times the size of an element.
+__extension__ using Bytes = unsigned __int128;
+
+/// The most that an address counts.
+constexpr Bytes most_bytes = PTRDIFF_MAX;
+
+std::string decimal(Bytes bytes) {
+  std::string digits;
+  do {
+    digits.insert(digits.begin(), static_cast<char>('0' + static_cast<int>(bytes % 10)));
+    bytes /= 10;
+  } while (bytes != 0);
+  return digits;
+}
+
+/// Bytes from the first element of the first row to the last of the last.
+Bytes spanned_bytes(std::int64_t rows, std::int64_t stride, std::int64_t row_size, std::size_t size) {
+  return (static_cast<Bytes>(rows - 1) * static_cast<Bytes>(stride) + static_cast<Bytes>(row_size)) * size;
 }
 
 std::size_t strided_bytes(const Request& r, std::int64_t stride, std::size_t size) {
-  return static_cast<std::size_t>(
-      spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size).value_or(0));
+  const Bytes bytes = spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size);
+  return bytes > most_bytes ? 0 : static_cast<std::size_t>(bytes);
 }
 
 /// A number as a person would write it: "448", "0.5", "-inf".
@@ -220,27 +226,29 @@ Verdict check_shape(const Request& r) {
   if (too_short(r.input_stride)) return InvalidField{"input_stride", stride_reason(r.input_stride)};
   if (too_short(r.codes_stride)) return InvalidField{"codes_stride", stride_reason(r.codes_stride)};
 
-  const auto fits = [&](std::int64_t stride, std::size_t size) {
-    return spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size).has_value();
-  };
-  const auto too_large = [&](const char* field, const char* what, std::int64_t stride) {
+  const auto too_large = [&](const char* field, const char* what, std::int64_t stride, Bytes bytes) {
     return InvalidField{field, std::to_string(r.num_tokens) + " rows of " +
-                                   std::to_string(stride_or_size(stride, r.hidden_size)) + " " + what +
-                                   " are more bytes than an address can count; take fewer or shorter rows"};
+                                   std::to_string(stride_or_size(stride, r.hidden_size)) + " " + what + " are " +
+                                   decimal(bytes) + " bytes, more than an address can count (" + decimal(most_bytes) +
+                                   "); take fewer or shorter rows"};
   };
-  if (!fits(r.input_stride, element_size(r.element))) {
-    return too_large(r.input_stride == 0 ? "num_tokens" : "input_stride", "elements", r.input_stride);
+  const auto bytes_of = [&](std::int64_t stride, std::size_t size) {
+    return spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size);
+  };
+  if (const Bytes bytes = bytes_of(r.input_stride, element_size(r.element)); bytes > most_bytes) {
+    return too_large(r.input_stride == 0 ? "num_tokens" : "input_stride", "elements", r.input_stride, bytes);
   }
-  if (!fits(r.codes_stride, 1)) {
-    return too_large(r.codes_stride == 0 ? "num_tokens" : "codes_stride", "codes", r.codes_stride);
+  if (const Bytes bytes = bytes_of(r.codes_stride, 1); bytes > most_bytes) {
+    return too_large(r.codes_stride == 0 ? "num_tokens" : "codes_stride", "codes", r.codes_stride, bytes);
   }
   // There are never more scales than elements, but a scale and its zero point may be larger than an element.
   const std::int64_t scales_per_row = r.granularity == Granularity::group ? groups_per_row(r) : 1;
-  if (!spanned_bytes(r.num_tokens, scales_per_row, scales_per_row, sizeof(float))) {
-    return too_large("num_tokens", "elements with their scales", r.input_stride);
+  if (const Bytes bytes = spanned_bytes(r.num_tokens, scales_per_row, scales_per_row, sizeof(float));
+      bytes > most_bytes) {
+    return too_large("num_tokens", "elements with their scales", r.input_stride, bytes);
   }
-  if (!spanned_bytes(1, r.hidden_size, r.hidden_size, sizeof(float))) {
-    return too_large("hidden_size", "elements with their scales", r.input_stride);
+  if (const Bytes bytes = spanned_bytes(1, r.hidden_size, r.hidden_size, sizeof(float)); bytes > most_bytes) {
+    return too_large("hidden_size", "elements with their scales", r.input_stride, bytes);
   }
   return std::nullopt;
 }

@@ -69,8 +69,10 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"code rows overlap", st, [](Request& r) { r.codes_stride = 1; }, "codes_stride", "not 1"},
       {"negative stride", st, [](Request& r) { r.input_stride = -100; }, "input_stride", "not -100"},
 
-      {"2^63 elements", st, [](Request& r) { r.num_tokens = r.hidden_size = int64_max; }, "num_tokens", "address"},
-      {"2^62 halves", st, [](Request& r) { r.num_tokens = std::int64_t{1} << 62; }, "num_tokens", "address"},
+      {"2^63 elements", st, [](Request& r) { r.num_tokens = r.hidden_size = int64_max; }, "num_tokens",
+       "170141183460469231694793815568465002498 bytes"},
+      {"2^62 halves", st, [](Request& r) { r.num_tokens = std::int64_t{1} << 62; }, "num_tokens",
+       "922337203685477580800 bytes, more than an address can count (9223372036854775807)"},
       {"a row of 2^63", st, [](Request& r) { r.num_tokens = 1, r.hidden_size = int64_max; }, "num_tokens", "address"},
       {"2^40 halves", st, [](Request& r) { r.num_tokens = r.hidden_size = 1 << 20; }, nullptr, ""},
       {"2^63 - 2 bytes", st, [](Request& r) { r.num_tokens = 1, r.hidden_size = (std::int64_t{1} << 62) - 1; },

@@ -12,8 +12,11 @@ import itertools
 import json
 import os
 import pathlib
+import re
+import resource
 import shlex
 import shutil
+import signal
 import stat
 import struct
 import subprocess
@@ -22,6 +25,7 @@ import tempfile
 
 SECONDS = 20
 NOBODY = 65534
+RESULT = (pathlib.Path(__file__).parent / "results/kqbench-1.json").read_bytes()
 
 # --- the files --------------------------------------------------------------------------------------------------------
 
@@ -88,6 +92,12 @@ def write_files(folder):
         "list.json": b"[]",
         "newer.json": b'{"schema": "kqbench/2", "complete": true, "setting": {}, "rows": []}',
         "no_setting.json": b'{"schema": "kqbench/1", "complete": true, "setting": {}, "rows": []}',
+        "good.json": RESULT,
+        "no_end.json": RESULT[:-2],
+        "cut_in_text.json": RESULT[: RESULT.index(b"kqbench/1") + 3],
+        "cut_in_number.json": RESULT[: RESULT.index(b"samples") + 15],
+        "cut_in_row.json": RESULT[: RESULT.rindex(b'"impl"')],
+        "twice.json": RESULT * 2,
         "rows_are_3.json": b'{"schema": "kqbench/1", "complete": true, "setting": {}, "rows": 3}',
         "deep.json": b"[" * 100000,
         "binary.json": bytes(range(256)),
@@ -95,6 +105,7 @@ def write_files(folder):
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "folder.npy").mkdir()
+    os.mkfifo(folder / "pipe.npy")  # that nobody writes into
     (folder / "unreadable.npy").write_bytes(good)
     (folder / "unreadable.npy").chmod(0)
     (folder / "read_only").mkdir()
@@ -106,6 +117,13 @@ def write_files(folder):
 SMALL = "--num-tokens 4 --hidden-size 8 --max-time 0.01"
 STATIC = "--static-scale"
 TOKEN_FP8 = "--quant-dtype fp8 --granularity token"
+
+TOO_LARGE = re.compile(r"\b\d+ bytes \(\d+\.\d GiB\) are needed, \d+ bytes \(\d+\.\d GiB\) are free")
+
+
+def OVERFLOW(option, needed):
+    return re.compile(rf"{option}: .* are {needed} bytes, more than an address can count \({2**63 - 1}\)")
+
 
 TABLE = [
     # commands and options that are not there, or lack something
@@ -128,37 +146,37 @@ TABLE = [
     (2, "--static-scale", "--static-scale=maybe"),
     (2, "--json", "list --json=maybe"),
     (2, "1", "--asymmetric 1"),
-    # numbers that are none, too small, too large, given twice
+    # numbers that are none, too small, too large, empty, given twice
     *((2, option.split()[-1] + ":", f"{option} {value}")
       for option, values in {
           "--num-tokens": ["0", "-1", "1.5", "abc", ",", "1,,2", "99999999999999999999", "''"],
-          "--hidden-size": ["0", "-5", "x", "1e3", "99999999999999999999"],
-          "--input-stride": ["0", "-1", "x", "10", "9223372036854775807"],
+          "--hidden-size": ["0", "-5", "x", "1e3", "99999999999999999999", "''"],
+          "--input-stride": ["0", "-1", "x", "10", "9223372036854775807", "99999999999999999999", "''", "8192 --input-stride 8192"],
           "--seed": ["-1", "18446744073709551616", "1.5", "x", "''", "1 --seed 2"],
-          "--num-warmup-iters": ["0", "-3", "x", "99999999999", "1 --num-warmup-iters 2"],
-          "--num-iters": ["0", "-1", "1.5", "x", "99999999999999999999", "9 --num-iters 9"],
-          "--max-time": ["0", "-1", "nan", "inf", "x", "1e999", "1 --max-time 2"],
-          "--device": ["1", "-1", "x", "1.0", "99999999999", "0 --device 0"],
-          "--host-threads": ["0", "-1", "x", "1000000"],
-          f"{STATIC} --scale": ["0", "-1", "nan", "inf", "x", "1e39", "1e-60", "1 --scale 1"],
-          f"{STATIC} --asymmetric --zero-point": ["1.5", "3000000000", "x", "nan"],
-          f"{TOKEN_FP8} --scale-ub": ["0", "-1", "nan", "x"],
-          "--qmax": ["0", "-1", "128", "1.5", "nan", "x", "1 --qmax 2"],
+          "--num-warmup-iters": ["0", "-3", "x", "99999999999", "''", "1 --num-warmup-iters 2"],
+          "--num-iters": ["0", "-1", "1.5", "x", "99999999999999999999", "''", "9 --num-iters 9"],
+          "--max-time": ["0", "-1", "nan", "inf", "x", "1e999", "''", "1 --max-time 2"],
+          "--device": ["99", "-1", "x", "1.0", "99999999999", "''", "0 --device 0"],
+          "--host-threads": ["0", "-1", "x", "1000000", "99999999999999999999", "''", "1 --host-threads 1"],
+          f"{STATIC} --scale": ["0", "-1", "nan", "inf", "x", "1e39", "1e-60", "''", "1 --scale 1"],
+          f"{STATIC} --asymmetric --zero-point": ["1.5", "3000000000", "99999999999999999999", "x", "nan", "''", "1 --zero-point 1"],
+          f"{TOKEN_FP8} --scale-ub": ["0", "-1", "nan", "inf", "1e39", "x", "''", "1 --scale-ub 1"],
+          "--qmax": ["0", "-1", "128", "1.5", "nan", "1e39", "x", "''", "1 --qmax 2"],
           "--quant-dtype fp8 --qmax": ["449", "inf"],
       }.items() for value in values),
     # names that are not known
     *((2, option.split()[-1] + ":", f"{option} {value}")
       for option, values in {
-          "--dtype": ["double", "half,", "HALF", "''"],
-          "--quant-dtype": ["fp4", "int8,int9", "''"],
-          "--granularity": ["row", "group", "group:", "group:0", "group:8", "group:-16", "group:x", "group:99999999999999999999"],
+          "--dtype": ["double", "half,", "HALF", "0", "''"],
+          "--quant-dtype": ["fp4", "int8,int9", "8", "''"],
+          "--granularity": ["row", "group", "group:", "group:0", "group:8", "group:-16", "group:x", "group:99999999999999999999", "''"],
           "--backend host --impl": ["vllm", "kokkos,vllm", "''"],
-          "--backend": ["tpu", "host,host", "''"],
-          "--backend host --timing": ["sundial", "graph"],
-          "--cache": ["warm", "''"],
-          "--sweep": ["everything", "''"],
-          "--granularity group:128 --scale-format": ["double"],
-          "--granularity group:128 --scale-layout": ["diagonal"],
+          "--backend": ["tpu", "host,host", "0", "''", "host --backend host"],
+          "--backend host --timing": ["sundial", "graph", "''", "wall --timing wall"],
+          "--cache": ["warm", "''", "hot --cache hot"],
+          "--sweep": ["everything", "''", "quick --sweep quick"],
+          "--granularity group:128 --scale-format": ["double", "''", "ue8m0 --scale-format ue8m0"],
+          "--granularity group:128 --scale-layout": ["diagonal", "''", "row --scale-layout row"],
       }.items() for value in values),
     (2, "--format:", "report other.json --format pdf"),
     # options that contradict each other
@@ -175,19 +193,38 @@ TABLE = [
     (2, "--scale-layout:", "--scale-layout column"),
     (2, "--scale:", "verify --scale 1"),
     (2, "--tensor:", "--tensor x"),
+    (2, "--tensor:", "--input good.safetensors --tensor ''"),
+    (2, "--tensor:", "quantize good.safetensors -o out.npy --tensor ''"),
+    (2, "--input-stride:", "--input good.npy --input-stride 64"),
     (2, "--num-tokens:", "--input good.npy --num-tokens 8"),
     (2, "--hidden-size:", "--input good.npy --hidden-size 64"),
     (2, "--json and --csv:", f"{SMALL} --json - --csv -"),
     (2, "--json and --csv:", f"{SMALL} --json a.json --csv a.json"),
     (2, "--csv and --markdown:", f"{SMALL} --csv a --markdown a"),
+    (2, "--json and --csv:", "compare other.json --json - --csv -"),
+    *((2, f"{option}:", f"{command} {option} {value} {option} {value}")
+      for command, option, value in [
+          ("run", "--input", "good.npy"), ("run --input good.safetensors", "--tensor", "x"), ("run", "--json", "a.json"),
+          ("run", "--csv", "a.csv"), ("run", "--markdown", "a.md"), ("quantize good.npy", "--output", "out.npy"),
+          ("quantize good.safetensors -o out.npy", "--tensor", "x"), ("compare other.json", "--baseline", "native"),
+          ("compare other.json", "--fail-above", "2"), ("report other.json", "--output", "a.html"),
+          ("report other.json", "--format", "md")]),
+    (2, "--impl:", "quantize good.npy -o out.npy --impl kokkos,native"),
+    (2, "--granularity:", "quantize good.npy -o out.npy --granularity token,tensor"),
+    (2, "--dtype:", "quantize good.npy -o out.npy --dtype float,half"),
     (2, "--quant-dtype:", "quantize good.npy -o out.npy --quant-dtype int8,fp8"),
     (2, "--asymmetric:", "quantize good.npy -o out.npy --asymmetric --quant-dtype fp8"),
     # more than there is
-    (2, "--num-tokens:", "--num-tokens 9223372036854775807 --hidden-size 2"),
-    (2, "--num-tokens:", "--num-tokens 4294967296 --hidden-size 4294967296"),
-    (3, "bytes", "--num-tokens 100000000000 --hidden-size 8192"),
-    (3, "are free", "--num-tokens 1000000000 --hidden-size 8192 --impl native"),
-    (3, "bytes", "verify --num-tokens 1000000000 --hidden-size 8192"),
+    (2, OVERFLOW("--num-tokens", 2 * 2 * (2**63 - 1)), "--num-tokens 9223372036854775807 --hidden-size 2"),
+    (2, OVERFLOW("--num-tokens", 2 * 2**64), "--num-tokens 4294967296 --hidden-size 4294967296"),
+    (2, OVERFLOW("--num-tokens", 4 * 2**62), "verify --num-tokens 2147483648 --hidden-size 2147483648 --dtype float"),
+    (2, OVERFLOW("--input-stride", 2 * (3 * 2**62 + 8)), "--num-tokens 4 --hidden-size 8 --input-stride 4611686018427387904"),
+    (3, TOO_LARGE, "--num-tokens 100000000000 --hidden-size 8192"),
+    (3, TOO_LARGE, "--num-tokens 1000000000 --hidden-size 8192 --impl native"),
+    (3, TOO_LARGE, "--num-tokens 1000000000 --hidden-size 8192 --profile"),
+    (3, TOO_LARGE, "--num-tokens 4,1000000000 --hidden-size 8192"),
+    (3, TOO_LARGE, "--num-tokens 2 --hidden-size 8 --input-stride 1000000000000000000"),
+    (3, TOO_LARGE, "verify --num-tokens 1000000000 --hidden-size 8192"),
     # inputs
     *((2, f"'{name}':", f"{command} {name}{rest}")
       for (command, rest), name in itertools.product(
@@ -195,7 +232,7 @@ TABLE = [
           ["missing.npy", "empty.npy", "cut_in_magic.npy", "cut_in_version.npy", "cut_in_length.npy", "cut_in_header.npy",
            "cut_before_data.npy", "cut_in_data.npy", "longer.npy", "version9.npy", "int32.npy", "double.npy", "uint16.npy",
            "big_endian.npy", "fortran.npy", "no_rows.npy", "negative.npy", "huge.npy", "many.npy", "text.npy", "text.txt",
-           "folder.npy", "unreadable.npy", "/dev/zero", "empty.safetensors", "cut_in_length.safetensors",
+           "folder.npy", "unreadable.npy", "pipe.npy", "/dev/zero", "/dev/null", "empty.safetensors", "cut_in_length.safetensors",
            "cut_in_header.safetensors", "cut_in_data.safetensors", "long_header.safetensors", "short_header.safetensors",
            "broken_json.safetensors", "list.safetensors", "no_offsets.safetensors", "backward.safetensors",
            "beyond.safetensors", "other_size.safetensors", "huge.safetensors", "double.safetensors",
@@ -210,9 +247,14 @@ TABLE = [
       for command, name in itertools.product(
           ["compare", "compare --json -", "report"],
           ["missing.json", "empty.json", "cut.json", "other.json", "list.json", "newer.json", "no_setting.json",
-           "rows_are_3.json", "deep.json", "binary.json", "good.npy", "folder.npy", "/dev/zero"])),
+           "no_end.json", "cut_in_text.json", "cut_in_number.json", "cut_in_row.json", "twice.json", "rows_are_3.json",
+           "deep.json", "binary.json", "good.npy", "folder.npy", "pipe.npy", "/dev/zero"])),
     (2, "--fail-above:", "compare other.json --fail-above x"),
     (2, "--fail-above:", "compare other.json --fail-above 0"),
+    (2, "--fail-above:", "compare other.json --fail-above -1"),
+    (2, "--fail-above:", "compare other.json --fail-above nan"),
+    (2, "--fail-above:", "compare other.json --fail-above ''"),
+    (2, "--format:", "report other.json --format ''"),
     # outputs
     *((status, f"'{name}':", f"{SMALL} {option} {name}")
       for option, (status, name) in itertools.product(
@@ -226,6 +268,22 @@ TABLE = [
     (2, "'good.safetensors':", "quantize good.safetensors -o good.safetensors"),
     (2, "'two.safetensors'", "quantize two.safetensors -o out.npy --tensor z"),
     (2, "'nowhere/out.html':", "report other.json -o nowhere/out.html"),
+    (2, "'folder.npy':", "report other.json -o folder.npy"),
+    (2, "'read_only/out.html':", "report other.json -o read_only/out.html"),
+    (2, "'pipe.npy':", "quantize good.npy -o pipe.npy"),
+    (2, "'/dev/full':", "quantize good.npy -o /dev/full"),
+]  # fmt: skip
+
+# As on a full disk: no file may become larger than ROOM bytes.
+ROOM = 100
+WITHOUT_ROOM = [
+    *((3, f"'{name}': cannot be written", command + name)
+      for command, name in [
+          (f"{SMALL} --json ", "out.json"), (f"{SMALL} --csv ", "out.csv"), (f"{SMALL} --markdown ", "out.md"),
+          (f"{SMALL} --csv out.csv --json ", "out.json"), ("quantize good.npy -o ", "out.npy"),
+          ("quantize good.safetensors -o ", "out.safetensors"), ("quantize two.safetensors -o ", "out.safetensors"),
+          ("report good.json --format md -o ", "out.md"), ("compare good.json --csv - --json ", "out.json")]),
+    (3, "cannot be written", "report good.json -o out.html"),  # first where its charts are drawn
 ]  # fmt: skip
 
 # --- the test -----------------------------------------------------------------------------------------------------------
@@ -240,13 +298,28 @@ def state(folder):
     return found
 
 
+def holds(words, text):
+    return words.search(text) if isinstance(words, re.Pattern) else words in text
+
+
 def complaints(done, status, words):
     if done.returncode != status:
         yield f"status {done.returncode}, not {status}"
-    if done.stderr.count("\n") != 1 or not done.stderr.startswith("kqbench: ") or words not in done.stderr:
+    if done.stderr.count("\n") != 1 or not done.stderr.startswith("kqbench: ") or not holds(words, done.stderr):
         yield f"stderr is not one line of kqbench's with {words!r}"
     if done.stdout:
         yield "prints something on stdout"
+
+
+def leave_no_room():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
+
+
+def not_built(program):
+    """Backends that this program was built without: a build serves one vendor, so there are some."""
+    listed = json.loads(subprocess.run([program, "list", "--json"], capture_output=True, check=True).stdout)
+    return [backend["name"] for backend in listed["backends"] if not backend["built"]]
 
 
 def main():
@@ -264,11 +337,16 @@ def main():
             for path in [folder, *folder.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY)
         before = state(folder)
+        cases = [(*case, None) for case in TABLE] + [(*case, leave_no_room) for case in WITHOUT_ROOM]
+        cases += [
+            (3, f"--backend {name}: not built", f"{command} --backend {name}", None)
+            for command, name in itertools.product(["run", "verify", "quantize good.npy -o out.npy"], not_built(program))
+        ]
         wrong = 0
-        for status, words, command in TABLE:
+        for status, words, command, prepare in cases:
             try:
                 done = subprocess.run([program, *shlex.split(command)], cwd=folder, stdin=subprocess.DEVNULL,
-                                      capture_output=True, text=True, timeout=SECONDS, **user)  # fmt: skip
+                                      capture_output=True, text=True, timeout=SECONDS, preexec_fn=prepare, **user)  # fmt: skip
                 found = list(complaints(done, status, words))
                 said = done.stderr
             except subprocess.TimeoutExpired:
@@ -280,7 +358,7 @@ def main():
             if found:
                 wrong += 1
                 print(f"kqbench {command}\n  {'; '.join(found)}\n  {said.rstrip()}")
-        print(f"{len(TABLE)} bad inputs, {wrong} treated wrongly")
+        print(f"{len(cases)} bad inputs, {wrong} treated wrongly")
         (folder / "read_only").chmod(0o755)
         return 1 if wrong else 0
 

@@ -185,7 +185,7 @@ TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
       {"negative tokens", with("/rows/0/num_tokens", -4), "rows[0].num_tokens: must be an integer"},
       {"no tokens", with("/rows/0/num_tokens", 0), "rows[0]: num_tokens: must be 1 or more"},
       {"too many tokens", with("/rows/0/num_tokens", std::uint64_t{1} << 63), "must be an integer from"},
-      {"a shape past 64 bits", with("/rows/0/num_tokens", std::uint64_t{1} << 61), "more bytes than an address"},
+      {"a shape past 64 bits", with("/rows/0/num_tokens", std::uint64_t{1} << 61), "bytes, more than an address"},
       {"an unknown dtype", with("/rows/0/dtype", "fp4"), "'fp4' is not known to this version"},
       {"an unknown format", with("/rows/0/quant_dtype", "int4"), "'int4' is not known to this version"},
       {"a group without size", with("/rows/0/granularity", "group:"), "is not tensor, token, channel or group:G"},
