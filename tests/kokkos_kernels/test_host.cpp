@@ -145,17 +145,17 @@ TYPED_TEST(HostQuantize, SpansOfFloatEndWhereTheyEnd) {
 /// By scale 1: the codes change at floats of few digits, whose neighbours are looked at, and others in between.
 TYPED_TEST(HostQuantize, EveryFloatBecomesItsCode) {
   constexpr std::uint32_t block = 1 << 16;
-  std::vector<float> in(block);
+  const std::uint32_t size = exhaustive() ? block : 1024;
+  std::vector<float> in(size);
   std::mt19937 random(3);
   for (std::uint64_t begin = 0; begin < std::uint64_t{1} << 32; begin += block) {
     const bool first_of_many = begin % (1 << 19) == 0;  // mantissas of 4 bits
     if (!exhaustive() && !first_of_many) continue;
-    for (std::uint32_t i = 0; i < block; ++i) {
+    for (std::uint32_t i = 0; i < size; ++i) {
       const auto bits = static_cast<std::uint32_t>(begin) + i;
       const std::uint32_t near = static_cast<std::uint32_t>(begin) + i / 2 % 256 - 128;
       in[i] = bits_float(exhaustive() ? bits : (i % 2 == 0 ? near : static_cast<std::uint32_t>(random())));
     }
-    const std::int64_t size = exhaustive() ? block : 1024;
     expect_each_code(in.data(), size, MultiplyQuantizer<TypeParam>(1.0f, TypeParam::max));
     expect_each_code(in.data(), size, DivideQuantizer<TypeParam, float>(1.7f, TypeParam::max));
     if (this->HasFailure()) break;

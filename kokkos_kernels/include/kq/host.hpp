@@ -67,7 +67,7 @@ KQ_FUNCTION void map(const Element* in, Code* __restrict out, std::int64_t size,
 /// How far from the element that is being quantized the next ones are asked for, in elements: what is quantized has
 /// mostly been read before, and then what follows it comes next.
 template <class Element>
-constexpr std::int64_t distance_after(std::int64_t size) {
+KQ_FUNCTION constexpr std::int64_t distance_after(std::int64_t size) {
   constexpr std::int64_t least = 2048 / sizeof(Element);
   constexpr std::int64_t most = (1 << 18) / sizeof(Element);
   return size > most ? 2 * least : (size > least ? size : least);
