@@ -87,9 +87,7 @@ struct Tensors {
 /// out[i] = quantizer.code(in[i])
 template <class Element, class Quantizer>
 void quantize(const Element* in, typename Quantizer::Code* out, std::int64_t size, const Quantizer& quantizer) {
-  quantizer.with_fastest([&](const auto& fastest) {
-    kq::host::map(in, out, size, [fastest](float x, std::int64_t) { return fastest.code(x); });
-  });
+  kq::host::quantize(in, out, size, quantizer, kq::host::distance_after<Element>(size));
 }
 
 /// out[i] = quantizer_of(i).code(in[i])

@@ -121,6 +121,9 @@ template <int MantissaBits, int Bias, std::uint32_t MaxCode>
 struct OcpFloat8 {
   using Code = std::uint8_t;
   static constexpr bool is_integer = false;
+  static constexpr int mantissa_bits = MantissaBits;
+  static constexpr int bias = Bias;
+  static constexpr bool has_negative_zero = true;
   static constexpr float max = finite_value<MantissaBits, Bias>(MaxCode);
 
   KQ_FUNCTION static constexpr Code encode(float v, float x, float bound = max) {
@@ -144,6 +147,9 @@ template <int MantissaBits, int Bias>
 struct FnuzFloat8 {
   using Code = std::uint8_t;
   static constexpr bool is_integer = false;
+  static constexpr int mantissa_bits = MantissaBits;
+  static constexpr int bias = Bias;
+  static constexpr bool has_negative_zero = false;
   static constexpr float max = finite_value<MantissaBits, Bias>(0x7fu);
 
   KQ_FUNCTION static constexpr Code encode(float v, float x, float bound = max) {

@@ -20,6 +20,7 @@
 
 #include "kq/config.hpp"
 #include "kq/element.hpp"
+#include "kq/host_avx2.hpp"
 
 namespace kq::host {
 
@@ -63,6 +64,31 @@ KQ_FUNCTION void map(const Element* in, Code* __restrict out, std::int64_t size,
   }
 }
 
+/// How far from the element that is being quantized the next ones are asked for, in elements: what is quantized has
+/// mostly been read before, and then what follows it comes next.
+template <class Element>
+KQ_FUNCTION constexpr std::int64_t distance_after(std::int64_t size) {
+  constexpr std::int64_t least = 2048 / sizeof(Element);
+  constexpr std::int64_t most = (1 << 18) / sizeof(Element);
+  return size > most ? 2 * least : (size > least ? size : least);
+}
+
+/// out[i] = quantizer.code(in[i]). Meanwhile memory is asked for what is read next, `distance` elements after these.
+template <class Element, class Quantizer>
+KQ_FUNCTION void quantize(const Element* in, typename Quantizer::Code* out, std::int64_t size,
+                          const Quantizer& quantizer, [[maybe_unused]] std::int64_t distance) {
+  quantizer.with_fastest([&](const auto& fastest) {
+#if KQ_HOST_AVX2
+    if constexpr (avx2::has_codes<std::decay_t<decltype(fastest)>>) {
+      if (size >= avx2::step) {
+        return avx2::quantize(in, out, size, fastest, distance * std::int64_t{sizeof(Element)});
+      }
+    }
+#endif
+    map(in, out, size, [fastest](float x, std::int64_t) { return fastest.code(x); });
+  });
+}
+
 /// An element's bits, their type with and without sign, and where its infinity lies.
 template <class Element>
 struct Pattern {
@@ -88,14 +114,14 @@ KQ_FUNCTION float max_magnitude(const Element* x, std::int64_t size) {
   using Unsigned = typename P::Unsigned;
   using Signed = typename P::Signed;
   constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
-  constexpr Signed infinity = static_cast<Signed>(P::infinity);
-  Signed max = 0;
+  constexpr Unsigned to_top = magnitude_mask - P::infinity;  // infinity becomes the largest number, NaN a negative one
+  Signed max = static_cast<Signed>(to_top);
   for (std::int64_t i = 0; i < size; ++i) {
-    const Signed magnitude = static_cast<Signed>(P::bits(x[i]) & magnitude_mask);
-    const Signed number = magnitude <= infinity ? magnitude : Signed{0};
-    max = number > max ? number : max;
+    const auto magnitude = static_cast<Unsigned>(P::bits(x[i]) & magnitude_mask);
+    const auto key = static_cast<Signed>(static_cast<Unsigned>(magnitude + to_top));
+    max = key > max ? key : max;
   }
-  return to_float(P::element(static_cast<Unsigned>(max)));
+  return to_float(P::element(static_cast<Unsigned>(static_cast<Unsigned>(max) - to_top)));
 }
 
 /// min and max; NaN is left out, +inf and -inf where nothing is left. A negative number's magnitude bits are flipped,

@@ -131,9 +131,15 @@ class MultiplyQuantizer {
   using Code = typename Format::Code;
   KQ_FUNCTION constexpr MultiplyQuantizer(float factor, float qmax) : factor_(factor), bounds_(qmax) {}
 
+  KQ_FUNCTION constexpr float bound() const { return bounds_.high; }
+  template <class Value>
+  KQ_FUNCTION constexpr Value scaled(Value x) const {
+    return x * factor_;
+  }
+
   /// What is encoded: scaled and limited.
-  KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(x * factor_); }
-  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(x * factor_, x, bounds_.high); }
+  KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(scaled(x)); }
+  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(scaled(x), x, bounds_.high); }
 
   KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
@@ -232,7 +238,10 @@ class PlainDivisor {
   KQ_FUNCTION static constexpr bool serves(float /*divisor*/, float /*largest*/) { return true; }
 
   KQ_FUNCTION constexpr explicit PlainDivisor(float divisor) : divisor_(divisor) {}
-  KQ_FUNCTION constexpr float operator()(float x) const { return x / divisor_; }
+  template <class Value>
+  KQ_FUNCTION constexpr Value operator()(Value x) const {
+    return x / divisor_;
+  }
 
  private:
   float divisor_;
@@ -256,9 +265,15 @@ class DivideQuantizer {
   using Code = typename Format::Code;
   KQ_FUNCTION constexpr DivideQuantizer(float scale, float qmax) : divide_(scale), bounds_(qmax) {}
 
+  KQ_FUNCTION constexpr float bound() const { return bounds_.high; }
+  template <class Value>
+  KQ_FUNCTION constexpr Value scaled(Value x) const {
+    return divide_(x);
+  }
+
   /// What is encoded: scaled and limited.
-  KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(divide_(x)); }
-  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(divide_(x), x, bounds_.high); }
+  KQ_FUNCTION constexpr float value(float x) const { return bounds_.limit(scaled(x)); }
+  KQ_FUNCTION constexpr Code code(float x) const { return Format::encode(scaled(x), x, bounds_.high); }
 
   KQ_FUNCTION constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
@@ -326,8 +341,16 @@ class SmallAffineQuantizer {
         low_(static_cast<float>(static_cast<std::int32_t>(-qmax - 1.0f) - zero_point)),
         high_(static_cast<float>(static_cast<std::int32_t>(qmax) - zero_point)) {}
 
+  KQ_FUNCTION constexpr float low() const { return low_; }
+  KQ_FUNCTION constexpr float high() const { return high_; }
+  KQ_FUNCTION constexpr std::int32_t zero_point() const { return zero_point_; }
+  template <class Value>
+  KQ_FUNCTION constexpr Value scaled(Value x) const {
+    return x * factor_;
+  }
+
   KQ_FUNCTION constexpr std::int32_t value(float x) const {
-    const float product = x * factor_;
+    const float product = scaled(x);
     return Int8::round_small(clamp(is_nan(product) ? 0.0f : product, low_, high_)) + zero_point_;
   }
   KQ_FUNCTION constexpr Code code(float x) const { return static_cast<Code>(value(x)); }

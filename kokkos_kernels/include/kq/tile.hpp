@@ -333,10 +333,8 @@ class HostProgram {
 
   template <class Element, class Code, class Quantizer>
   KQ_FUNCTION void store(Span<Code> codes, const HostTile<Element>& tile, const Quantizer& quantizer) const {
-    quantizer.with_fastest([&](const auto& fastest) {
-      host::map(tile.span.data, codes.data, tile.span.size,
-                [fastest](float x, std::int64_t) { return fastest.code(x); });
-    });
+    host::quantize(tile.span.data, codes.data, tile.span.size, quantizer,
+                   host::distance_after<Element>(tile.span.size));
   }
 
   template <class Element, class Code, class QuantizerOf>
