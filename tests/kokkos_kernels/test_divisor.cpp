@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Division as devices do it, without a division instruction, held against `/`.
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+#include "kq/numerics.hpp"
+#include "tests/support/exhaustive.hpp"
+
+namespace kq {
+namespace {
+
+using kqbench::test::exhaustive;
+
+/// Quotients that no format tells from zero, and those that make every format saturate, need not be exact.
+constexpr float too_small = 0x1p-20f;
+constexpr float too_large = 0x1p17f;
+
+/// The same code, sign and NaN included, by either quotient.
+template <class Format>
+bool same_code(float ours, float exact, float x) {
+  return Format::encode(ours, x) == Format::encode(exact, x);
+}
+
+template <class Divide>
+testing::AssertionResult divides_well(const Divide& divide, float x, float divisor) {
+  const float ours = divide(x);
+  const float exact = x / divisor;
+  const bool same = std::bit_cast<std::uint32_t>(ours) == std::bit_cast<std::uint32_t>(exact);
+  const float magnitude = std::fabs(exact);
+  const bool may_differ = !(magnitude >= too_small && magnitude <= too_large);
+  const bool same_codes = same_code<Fp8E4M3Fn>(ours, exact, x) && same_code<Fp8E5M2>(ours, exact, x) &&
+                          same_code<Fp8E4M3Fnuz>(ours, exact, x) && same_code<Fp8E5M2Fnuz>(ours, exact, x) &&
+                          same_code<Int8>(ours, exact, x);
+  if (same || (may_differ && same_codes)) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << std::hexfloat << x << " / " << divisor << " is " << exact << ", not " << ours;
+}
+
+/// A half has 11 bits of significand, a bfloat16 eight of the same; a power of two changes nothing in either operand.
+/// So these are all quotients that 16-bit elements have.
+TEST(Divisor, IsExactForEverySignificandOf16BitElements) {
+  const std::uint32_t step = exhaustive() ? 1 : 509;
+  for (std::uint32_t mantissa = 0; mantissa < 1u << 23; mantissa += step) {
+    const float divisor = bits_float(0x3f800000u | mantissa);
+    const Divisor<half> divide(divisor);
+    const ShortDivisor<half> divide_short(divisor);
+    std::uint32_t wrong = 0;
+    for (std::uint32_t i = 0; i < 1024; ++i) {
+      const float x = bits_float(0x3f800000u | i << 13);
+      const std::uint32_t exact = float_bits(x / divisor);
+      wrong += (float_bits(divide(x)) != exact ? 1u : 0u) + (float_bits(divide_short(x)) != exact ? 1u : 0u);
+    }
+    ASSERT_EQ(wrong, 0u) << "of all 11-bit significands, divided by " << std::hexfloat << divisor;
+  }
+}
+
+/// Every half and bfloat16, special ones too, by divisors of every exponent.
+TEST(Divisor, ServesEvery16BitElementAndEveryExponent) {
+  std::mt19937 random(1);
+  for (std::uint32_t exponent = 0; exponent < 255; exponent += exhaustive() ? 1 : 7) {
+    const float divisor =
+        bits_float(exponent << 23 | (static_cast<std::uint32_t>(random()) & 0x7fffffu) | (exponent == 0 ? 1u : 0u));
+    const Divisor<half> by_half(divisor);
+    const Divisor<bfloat16> by_bfloat16(divisor);
+    for (std::uint32_t bits = 0; bits < 1u << 16; ++bits) {
+      ASSERT_TRUE(divides_well(by_half, to_float(half{static_cast<std::uint16_t>(bits)}), divisor));
+      ASSERT_TRUE(divides_well(by_bfloat16, to_float(bfloat16{static_cast<std::uint16_t>(bits)}), divisor));
+    }
+  }
+}
+
+/// Floats of any bits by positive divisors of any bits; the step that leaves exceptions out where it says it serves.
+TEST(Divisor, ServesRandomFloats) {
+  std::mt19937 random(2);
+  const int divisors = exhaustive() ? 100'000 : 1'000;
+  for (int i = 0; i < divisors; ++i) {
+    const float divisor = bits_float(1 + static_cast<std::uint32_t>(random()) % 0x7f7fffffu);
+    const Divisor<float> divide(divisor);
+    const ShortDivisor<float> divide_short(divisor);
+    for (int k = 0; k < 200; ++k) {
+      // Half of the dividends are within the range of quotients that matters.
+      const float any = bits_float(static_cast<std::uint32_t>(random()));
+      const float near = std::ldexp(any, std::ilogb(divisor) - std::ilogb(any) + static_cast<int>(random() % 40) - 22);
+      const float x = k % 2 == 0 || !std::isfinite(near) ? any : near;
+      ASSERT_TRUE(divides_well(divide, x, divisor));
+      if (ShortDivisor<float>::serves(divisor, std::fabs(x))) {
+        ASSERT_TRUE(divides_well(divide_short, x, divisor));
+      }
+    }
+  }
+}
+
+/// An infinite scale, as an infinite amax makes it: finite elements give 0, infinite ones NaN.
+TEST(Divisor, ServesAnInfiniteDivisor) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const Divisor<half> divide(infinity);
+  for (const float x : {0.0f, -0.0f, 1.0f, -65504.0f, infinity, -infinity}) {
+    EXPECT_TRUE(divides_well(divide, x, infinity));
+  }
+}
+
+}  // namespace
+}  // namespace kq
