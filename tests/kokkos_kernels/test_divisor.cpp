@@ -88,8 +88,8 @@ TEST(Divisor, ServesRandomFloats) {
     for (int k = 0; k < 200; ++k) {
       // Half of the dividends are within the range of quotients that matters.
       const float any = bits_float(static_cast<std::uint32_t>(random()));
-      const float near = std::ldexp(any, std::ilogb(divisor) - std::ilogb(any) + static_cast<int>(random() % 40) - 22);
-      const float x = k % 2 == 0 || !std::isfinite(near) ? any : near;
+      const int exponent = std::isnormal(any) ? std::ilogb(divisor) + static_cast<int>(random() % 40) - 22 : 0;
+      const float x = k % 2 == 0 || !std::isnormal(any) ? any : std::ldexp(any, exponent - std::ilogb(any));
       ASSERT_TRUE(divides_well(divide, x, divisor));
       if (ShortDivisor<float>::serves(divisor, std::fabs(x))) {
         ASSERT_TRUE(divides_well(divide_short, x, divisor));

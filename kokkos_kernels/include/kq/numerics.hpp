@@ -212,7 +212,7 @@ class ShortDivisor {
  public:
   /// Whether it serves dividends of at most `largest` in magnitude (and NaN).
   KQ_FUNCTION static constexpr bool serves(float divisor, float largest) {
-    return divisor >= 0x1p-85f && divisor <= 0x1p126f && largest <= divisor * 0x1p20f;
+    return divisor >= 0x1p-85f && divisor <= 0x1p126f && largest * 0x1p-20f <= divisor;
   }
 
   KQ_FUNCTION constexpr explicit ShortDivisor(float divisor) : divisor_(divisor), reciprocal_(1.0f / divisor) {}
