@@ -22,7 +22,8 @@ endif()
 
 option(KQ_UNITY "Compile several sources at once: less work from nothing, more after a change" ON)
 function(kq_unity target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${KQ_UNITY})
+  # What costs most is what the sources share, the templates of the libraries above all.
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${KQ_UNITY} UNITY_BUILD_BATCH_SIZE 20)
 endfunction()
 
 option(KQ_QUICK "Do not optimize what is around the kernels: quicker to build, slower to run" OFF)

@@ -42,8 +42,8 @@ std::vector<std::int64_t> parse_sizes(const char* option, const std::vector<std:
 }
 
 /// An option that is given as a list: "a,b", or by repeating the option.
-CLI::Option* add_list(CLI::App& command, const char* name, std::vector<std::string>& values, const std::string& help,
-                      const char* type) {
+CLI::Option* add_list_option(CLI::App& command, const char* name, std::vector<std::string>& values,
+                             const std::string& help, const char* type) {
   return command.add_option(name, values, help)->type_name(type)->allow_extra_args(false);
 }
 
@@ -60,22 +60,22 @@ void SchemeArguments::add_to(CLI::App& command, Use use) {
   const bool all = use == Use::verify;
   const auto standard = [all](const char* usual) { return fmt::format(" [{}]", all ? "all" : usual); };
   const char* const names = use == Use::quantize ? "NAME" : "LIST";
-  add_list(command, "--dtype", dtype_,
-           "Input elements: half, bfloat16, float" +
-               (use == Use::quantize ? " [the file's; bfloat16 also where it has uint16]" : standard("half")),
-           names)
+  add_list_option(command, "--dtype", dtype_,
+                  "Input elements: half, bfloat16, float" +
+                      (use == Use::quantize ? " [the file's; bfloat16 also where it has uint16]" : standard("half")),
+                  names)
       ->group(what);
-  add_list(
+  add_list_option(
       command, "--quant-dtype", quant_dtype_,
       "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz" + standard("int8"),
       names)
       ->group(what);
 
   const char* const how = "How";
-  add_list(command, "--granularity", granularity_,
-           "What shares a scale: tensor, token, channel, group:G (G elements of a row)" +
-               standard("token for dynamic int8, else tensor"),
-           names)
+  add_list_option(command, "--granularity", granularity_,
+                  "What shares a scale: tensor, token, channel, group:G (G elements of a row)" +
+                      standard("token for dynamic int8, else tensor"),
+                  names)
       ->group(how);
   command
       .add_flag("--static-scale", static_scale_,
@@ -139,8 +139,8 @@ void SweepArguments::add_to(CLI::App& command, Use use) {
   const auto standard = [use](const char* usual) {
     return fmt::format(" [{}]", use == Use::verify ? "ragged sizes" : usual);
   };
-  add_list(command, "--num-tokens", num_tokens_, "Rows" + standard("4096"), "LIST")->group(what);
-  add_list(command, "--hidden-size", hidden_size_, "Columns" + standard("8192"), "LIST")->group(what);
+  add_list_option(command, "--num-tokens", num_tokens_, "Rows" + standard("4096"), "LIST")->group(what);
+  add_list_option(command, "--hidden-size", hidden_size_, "Columns" + standard("8192"), "LIST")->group(what);
   scheme_.add_to(command, use);
   add_value(command, "--seed", seed_, "Of the random input [0]", "N")->group(what);
   add_value(command, "--input-stride", input_stride_, "Elements from one input row to the next [the hidden size]", "N")
@@ -161,8 +161,8 @@ std::uint64_t SweepArguments::seed() const {
 
 void DeviceArguments::add_to(CLI::App& command, const std::string& default_implementations) {
   const char* const where = "Where, and by whom";
-  add_list(command, "--impl", impl_,
-           fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations), "LIST")
+  add_list_option(command, "--impl", impl_,
+                  fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations), "LIST")
       ->group(where);
   add_value(command, "--backend", backend_, "Kind of device: cuda, hip, host [the best that is there]", "NAME")
       ->group(where);

@@ -18,7 +18,7 @@ namespace kq {
 namespace {
 
 constexpr float inf = std::numeric_limits<float>::infinity();
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr std::int64_t int64_max = std::numeric_limits<std::int64_t>::max();
 
 Request static_tensor() {
@@ -110,7 +110,7 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"qmax 12.5", st, [](Request& r) { r.qmax = 12.5f; }, "qmax", "integer from 1 to 127"},
       {"qmax 0.5", st, [](Request& r) { r.qmax = 0.5f; }, "qmax", "integer"},
       {"qmax -1", st, [](Request& r) { r.qmax = -1.0f; }, "qmax", "above 0"},
-      {"qmax NaN", st, [](Request& r) { r.qmax = nan; }, "qmax", "above 0"},
+      {"qmax NaN", st, [](Request& r) { r.qmax = not_a_number; }, "qmax", "above 0"},
       {"qmax inf", dt, [](Request& r) { r.qmax = inf; }, "qmax", "at most 448"},
       {"fp8 qmax 12.5", dt, [](Request& r) { r.qmax = 12.5f; }, nullptr, ""},
       {"fp8 qmax 448", dt, [](Request& r) { r.qmax = 448.0f; }, nullptr, ""},
@@ -122,7 +122,7 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"no bound", dt, [](Request& r) { r.scale_ub = inf; }, nullptr, ""},
       {"a bound of 0", dt, [](Request& r) { r.scale_ub = 0.0f; }, "scale_ub", "above 0"},
       {"a negative bound", dt, [](Request& r) { r.scale_ub = -1.0f; }, "scale_ub", "not -1"},
-      {"a bound of NaN", dt, [](Request& r) { r.scale_ub = nan; }, "scale_ub", "above 0"},
+      {"a bound of NaN", dt, [](Request& r) { r.scale_ub = not_a_number; }, "scale_ub", "above 0"},
       {"a bound for int8", dt, [](Request& r) { r.format = Format::int8, r.scale_ub = 1.0f; }, "scale_ub", "fp8"},
       {"a bound for static", dt, [](Request& r) { r.static_scale = true, r.scale_ub = 1.0f; }, "scale_ub", "dynamic"},
       {"a bound for a tensor", dt, [](Request& r) { r.granularity = Granularity::tensor, r.scale_ub = 1.0f; },

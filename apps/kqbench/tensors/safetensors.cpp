@@ -19,30 +19,32 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t max_dimensions = 64;
+constexpr std::size_t max_safetensors_dimensions = 64;
 
-struct TypeName {
+struct SafetensorsType {
   DType dtype;
   std::string_view name;
 };
-constexpr std::array<TypeName, 9> type_names{{{DType::float16, "F16"},
-                                              {DType::bfloat16, "BF16"},
-                                              {DType::float32, "F32"},
-                                              {DType::fp8_e4m3fn, "F8_E4M3"},
-                                              {DType::fp8_e5m2, "F8_E5M2"},
-                                              {DType::int8, "I8"},
-                                              {DType::uint8, "U8"},
-                                              {DType::uint16, "U16"},
-                                              {DType::int32, "I32"}}};
+constexpr std::array<SafetensorsType, 9> safetensors_types{{{DType::float16, "F16"},
+                                                            {DType::bfloat16, "BF16"},
+                                                            {DType::float32, "F32"},
+                                                            {DType::fp8_e4m3fn, "F8_E4M3"},
+                                                            {DType::fp8_e5m2, "F8_E5M2"},
+                                                            {DType::int8, "I8"},
+                                                            {DType::uint8, "U8"},
+                                                            {DType::uint16, "U16"},
+                                                            {DType::int32, "I32"}}};
 
 DType type_of(std::string_view name) {
-  const auto type =
-      std::find_if(type_names.begin(), type_names.end(), [&](const TypeName& t) { return t.name == name; });
-  return type == type_names.end() ? DType::other : type->dtype;
+  const auto type = std::find_if(safetensors_types.begin(), safetensors_types.end(),
+                                 [&](const SafetensorsType& t) { return t.name == name; });
+  return type == safetensors_types.end() ? DType::other : type->dtype;
 }
 
 std::string_view type_name(DType dtype) {
-  return std::find_if(type_names.begin(), type_names.end(), [&](const TypeName& t) { return t.dtype == dtype; })->name;
+  return std::find_if(safetensors_types.begin(), safetensors_types.end(),
+                      [&](const SafetensorsType& t) { return t.dtype == dtype; })
+      ->name;
 }
 
 [[noreturn]] void refuse(const std::string& file, const std::string& what) {
@@ -75,12 +77,12 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       name_ = text;
       return go(Place::value_of_name);
     }
-    constexpr std::array<std::pair<std::string_view, Place>, 3> fields{
+    constexpr std::array<std::pair<std::string_view, Place>, 3> entry_fields{
         {{"dtype", Place::dtype}, {"shape", Place::before_shape}, {"data_offsets", Place::before_offsets}}};
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-      if (text == fields[i].first && (seen_ & (1u << i)) == 0) {
+    for (std::size_t i = 0; i < entry_fields.size(); ++i) {
+      if (text == entry_fields[i].first && (seen_ & (1u << i)) == 0) {
         seen_ |= 1u << i;
-        return go(fields[i].second);
+        return go(entry_fields[i].second);
       }
     }
     refuse(file_, fmt::format("{} has an unexpected or repeated key {}", in_quotes(name_), in_quotes(text)));
@@ -103,8 +105,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool number_unsigned(std::uint64_t value) override {
     if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) unexpected("a number over 2^63");
     if (place_ == Place::shape) {
-      if (tensor_.shape.size() == max_dimensions) {
-        refuse(file_, fmt::format("{} has more than {} dimensions", in_quotes(name_), max_dimensions));
+      if (tensor_.shape.size() == max_safetensors_dimensions) {
+        refuse(file_, fmt::format("{} has more than {} dimensions", in_quotes(name_), max_safetensors_dimensions));
       }
       tensor_.shape.push_back(static_cast<std::int64_t>(value));
       return true;

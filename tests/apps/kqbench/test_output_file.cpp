@@ -12,18 +12,13 @@
 #include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/output_file.hpp"
 #include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace kqbench {
 namespace {
 
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text));
-}
-
-std::string contents(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+using test::bytes_of;
+using test::contents;
 
 std::ptrdiff_t files_in(const ScratchFolder& folder) {
   return std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator());

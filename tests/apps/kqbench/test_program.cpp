@@ -21,9 +21,12 @@
 #include "apps/kqbench/tensors/npy.hpp"
 #include "apps/kqbench/tensors/random.hpp"
 #include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace kqbench {
 namespace {
+
+using test::contents;
 
 using Json = nlohmann::json;
 using Arguments = std::vector<std::string>;
@@ -59,11 +62,6 @@ std::string last_line(const std::string& text) {
   if (text.empty() || text.back() != '\n') return text;
   const std::size_t before = text.rfind('\n', text.size() - 2);
   return text.substr(before + 1, text.size() - before - 2);
-}
-
-std::string contents(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 bool contains(const std::string& text, const std::string& part) {

@@ -12,14 +12,12 @@
 #include "apps/kqbench/results/outputs.hpp"
 #include "apps/kqbench/results/text_output.hpp"
 #include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace kqbench {
 namespace {
 
-std::string contents(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+using test::contents;
 
 TEST(TextOutput, AFileAppearsWhole) {
   const ScratchFolder folder;

@@ -10,13 +10,12 @@
 #include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/tensors/npy.hpp"
 #include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace kqbench {
 namespace {
 
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text));
-}
+using test::bytes_of;
 
 /// A file of format version 1.0 with that dict and that many bytes of data.
 std::string npy(const std::string& dict, std::size_t data_bytes, char major = 1) {

@@ -11,13 +11,12 @@
 #include "apps/kqbench/tensors/safetensors.hpp"
 #include "apps/kqbench/tensors/tensor_file.hpp"
 #include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace kqbench {
 namespace {
 
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text));
-}
+using test::bytes_of;
 
 std::string safetensors(const std::string& header, std::size_t data_bytes) {
   const std::uint64_t length = header.size();
@@ -31,7 +30,7 @@ std::vector<StoredTensor> parse(const std::string& header, std::size_t data_byte
 }
 
 /// The message with which a whole file is refused; empty if it is not.
-std::string refusal(const std::string& file) {
+std::string refusal_of_file(const std::string& file) {
   try {
     const auto all = bytes_of(file);
     const std::uint64_t length =
@@ -70,20 +69,20 @@ TEST(Safetensors, TakesEmptyTensorsAndScalars) {
 
 TEST(Safetensors, RefusesAFileCutAnywhere) {
   const std::string whole = safetensors(two_tensors, 20);
-  ASSERT_EQ(refusal(whole), "");
+  ASSERT_EQ(refusal_of_file(whole), "");
   for (std::size_t length = 0; length < whole.size(); ++length) {
-    const std::string message = refusal(whole.substr(0, length));
+    const std::string message = refusal_of_file(whole.substr(0, length));
     EXPECT_TRUE(message.starts_with("'in.safetensors': ")) << length << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
-  EXPECT_NE(refusal(whole + "x"), "");
+  EXPECT_NE(refusal_of_file(whole + "x"), "");
 }
 
 TEST(Safetensors, BelievesNoHeaderLength) {
   for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{1} << 40, ~std::uint64_t{0}}) {
     std::string file = safetensors("{}", 0);
     std::memcpy(file.data(), &length, sizeof length);
-    EXPECT_NE(refusal(file).find("2 are there"), std::string::npos) << refusal(file);
+    EXPECT_NE(refusal_of_file(file).find("2 are there"), std::string::npos) << refusal_of_file(file);
   }
   const std::uint64_t length = max_safetensors_header + 1;
   std::string head(8, '\0');
@@ -91,13 +90,13 @@ TEST(Safetensors, BelievesNoHeaderLength) {
   EXPECT_THROW(safetensors_header_length(bytes_of(head), 8 + length, "x"), UsageError);
 }
 
-struct BadHeader {
+struct BadJsonHeader {
   const char* json;
   std::size_t data_bytes;
   const char* says;
 };
 
-const BadHeader bad_headers[] = {
+const BadJsonHeader bad_json_headers[] = {
     {"", 4, "does not begin with {"},
     {" {}", 0, "does not begin with {"},
     {"[]", 0, "does not begin with {"},
@@ -146,8 +145,8 @@ const BadHeader bad_headers[] = {
 };
 
 TEST(Safetensors, RefusesABadHeaderInOneLine) {
-  for (const BadHeader& bad : bad_headers) {
-    const std::string message = refusal(safetensors(bad.json, bad.data_bytes));
+  for (const BadJsonHeader& bad : bad_json_headers) {
+    const std::string message = refusal_of_file(safetensors(bad.json, bad.data_bytes));
     EXPECT_NE(message.find(bad.says), std::string::npos) << bad.json << "\n" << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
@@ -155,7 +154,7 @@ TEST(Safetensors, RefusesABadHeaderInOneLine) {
 
 TEST(Safetensors, StopsAtTheFirstLevelTooDeep) {
   const std::string deep = R"({"a":)" + std::string(1'000'000, '[');
-  EXPECT_NE(refusal(safetensors(deep, 0)).find("an array where none belongs"), std::string::npos);
+  EXPECT_NE(refusal_of_file(safetensors(deep, 0)).find("an array where none belongs"), std::string::npos);
 }
 
 TEST(Safetensors, WritesWhatItReads) {
