@@ -10,7 +10,11 @@ set(kq_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kq)
 
 set_target_properties(kq_core PROPERTIES EXPORT_NAME core)
 set_target_properties(kq_kernels PROPERTIES EXPORT_NAME kernels)
-install(TARGETS kq_core kq_kernels kq_c EXPORT kq
+set(kq_libraries kq_core kq_kernels)
+if(TARGET kq_c)
+  list(APPEND kq_libraries kq_c)
+endif()
+install(TARGETS ${kq_libraries} EXPORT kq
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

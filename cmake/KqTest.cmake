@@ -4,8 +4,9 @@
 #
 # A GoogleTest program test_<name>, and a ctest entry <name>.<suite>.<test> for each of its tests, labelled <name>. Where
 # KQ_TESTS_TOGETHER is ON, one entry <name> that runs them all: sanitized programs are slow to start.
-# KOKKOS_SOURCES are those that include Kokkos. Tests are found when ctest runs, since a program for a device may not
-# even start on the machine that builds it. KQ_GOLDEN_DIR is a string in every source: the folder of the recorded files.
+# KOKKOS_SOURCES are those that include Kokkos. Tests are not optimized, which halves what they take to compile; the
+# libraries that they try are. They are found when ctest runs, since a program for a device may not even start on the
+# machine that builds it. KQ_GOLDEN_DIR is a string in every source: the folder of the recorded files.
 
 include(GoogleTest)
 option(KQ_TESTS_TOGETHER "One ctest entry for each test program, not for each test" OFF)
@@ -34,7 +35,9 @@ function(kq_add_test name)
   endif()
   add_executable(test_${name} ${test_SOURCES})
   kq_unity(test_${name})
-  kq_quick(test_${name})
+  if(NOT test_KOKKOS_SOURCES) # whose device code a test runs
+    target_compile_options(test_${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
+  endif()
   if(test_KOKKOS_SOURCES)
     kq_kokkos_sources(test_${name} ${test_KOKKOS_SOURCES})
   endif()

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Whether to try everything that can be tried, or the slice of it that fits into everyday runs.
+/// How much to try: everything that can be tried, the slice of it that fits into everyday runs, or less.
 
 #include <cstdlib>
 
@@ -13,5 +13,12 @@ inline bool exhaustive() {
   const char* const value = std::getenv("KQ_EXHAUSTIVE");
   return value != nullptr && value[0] == '1';
 }
+
+/// Whether the host's code is watched by a sanitizer and takes ten times as long as it does otherwise.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
 
 }  // namespace kqbench::test

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/backends/gpu/emulated_native.hpp"
 
-#include <algorithm>
 #include <vector>
 
 #include "backends/gpu/dynamic_group_family.hpp"
@@ -14,7 +13,7 @@
 namespace kqbench::test {
 namespace {
 
-template <class Block>
+template <class Block, bool has_floats>
 class EmulatedNative final : public Implementation {
  public:
   EmulatedNative(LaneOrder order, int meeting_blocks, std::size_t shared_bytes)
@@ -28,7 +27,8 @@ class EmulatedNative final : public Implementation {
   std::string_view name() const override { return "emulated native"; }
   std::string description() const override { return "native kernels in emulated waves"; }
   std::optional<std::string> refusal(const kq::Request& request) const override {
-    if (std::ranges::count(emulated_elements(), request.element) > 0) return std::nullopt;
+    if (request.element == kq::Element::half) return std::nullopt;
+    if (has_floats && request.element == kq::Element::float32) return std::nullopt;
     return "not emulated";
   }
   std::size_t workspace_bytes(const kq::Request&) const override {
@@ -36,7 +36,7 @@ class EmulatedNative final : public Implementation {
            static_cast<std::size_t>(gpu::max_slice_blocks(launcher_.multiprocessors));
   }
   void enqueue(const kq::Request& request, const Operands& operands) override {
-    if constexpr (emulates_all) {
+    if constexpr (has_floats) {
       if (request.element == kq::Element::float32) return gpu::quantize<float>(launcher_, request, operands);
     }
     gpu::quantize<kq::half>(launcher_, request, operands);
@@ -48,10 +48,11 @@ class EmulatedNative final : public Implementation {
   EmulatedLauncher<Block> launcher_;
 };
 
-template <int lanes, bool has_max, bool wanted = true>
+template <Waves waves, int lanes, bool has_max, bool wanted = true>
 std::unique_ptr<Implementation> make(LaneOrder order, int meeting_blocks, std::size_t shared_bytes) {
   if constexpr (wanted) {
-    return std::make_unique<EmulatedNative<EmulatedBlock<lanes, has_max>>>(order, meeting_blocks, shared_bytes);
+    return std::make_unique<EmulatedNative<EmulatedBlock<lanes, has_max>, emulates_floats(waves)>>(
+        order, meeting_blocks, shared_bytes);
   } else {
     return nullptr;
   }
@@ -63,11 +64,11 @@ std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder orde
                                                      std::size_t shared_bytes) {
   switch (waves) {
     case Waves::of_32_with_max:
-      return make<32, true>(order, meeting_blocks, shared_bytes);
+      return make<Waves::of_32_with_max, 32, true>(order, meeting_blocks, shared_bytes);
     case Waves::of_32:
-      return make<32, false, emulates_all>(order, meeting_blocks, shared_bytes);
+      return make<Waves::of_32, 32, false, emulates_all>(order, meeting_blocks, shared_bytes);
     case Waves::of_64:
-      return make<64, false>(order, meeting_blocks, shared_bytes);
+      return make<Waves::of_64, 64, false>(order, meeting_blocks, shared_bytes);
   }
   return nullptr;
 }

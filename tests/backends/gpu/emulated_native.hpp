@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backends/backend.hpp"
+#include "tests/support/exhaustive.hpp"
 #include "tests/support/lanes.hpp"
 
 namespace kqbench::test {
@@ -24,24 +25,23 @@ enum class Waves : std::uint8_t {
 
 /// Whether all of it is compiled. Under a sanitizer that takes minutes; there one kind of waves of each size does, with
 /// half, and the rest is left to plain builds.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool emulates_all = false;
-#else
-inline constexpr bool emulates_all = true;
-#endif
+inline constexpr bool emulates_all = !sanitized;
 
 inline std::vector<Waves> emulated_waves() {
   if constexpr (emulates_all) return {Waves::of_32_with_max, Waves::of_32, Waves::of_64};
   return {Waves::of_32_with_max, Waves::of_64};
 }
 
-/// Bfloat16 goes the way that half goes.
-inline std::vector<kq::Element> emulated_elements() {
-  if constexpr (emulates_all) return {kq::Element::half, kq::Element::float32};
+/// Floats are tried where no device has run them. Bfloat16 goes the way that half goes.
+constexpr bool emulates_floats(Waves waves) {
+  return emulates_all && waves == Waves::of_64;
+}
+inline std::vector<kq::Element> emulated_elements(Waves waves) {
+  if (emulates_floats(waves)) return {kq::Element::half, kq::Element::float32};
   return {kq::Element::half};
 }
 
-/// The native kernels for half and float, choices of shapes included, on a device of two multiprocessors. Where
+/// The native kernels for these elements, choices of shapes included, on a device of two multiprocessors. Where
 /// `meeting_blocks` is not 0, so many blocks can run at once, each with `shared_bytes` of shared memory.
 std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int meeting_blocks,
                                                      std::size_t shared_bytes);

@@ -21,8 +21,8 @@ namespace {
 class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrder>> {
  protected:
   static constexpr int blocks_at_once = 3;
-  static constexpr std::size_t shared_bytes =
-      20000;  // two vectors for each of 512 lanes, and what blocks share besides
+  /// Two vectors for each of 512 lanes, and what blocks share besides.
+  static constexpr std::size_t shared_bytes = 20000;
 
   std::unique_ptr<Implementation> make_native(int meeting_blocks = 0) const {
     return make_emulated_native(std::get<0>(GetParam()), std::get<1>(GetParam()), meeting_blocks, shared_bytes);
@@ -42,7 +42,7 @@ TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
   const auto meeting = make_native(blocks_at_once);
   std::uint64_t seed = 1;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const kq::Element element : emulated_elements()) {
+    for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
       for (const std::int64_t hidden_size : {1, 7, 17, 64, 130, 1025, 5137}) {
         const std::int64_t num_tokens = hidden_size > 1000 ? 2 : 5;
         for (const kq::Request& request : requests_of(scheme, element, num_tokens, hidden_size)) {
@@ -61,7 +61,7 @@ TEST_P(EmulatedWaves, AlignedGroupsAndRowsApart) {
   const auto native = make_native();
   std::uint64_t seed = 1000;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const kq::Element element : emulated_elements()) {
+    for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
       for (kq::Request request : requests_of(scheme, element, 3, 256)) {
         expect_right(*native, problem_of(request, ++seed));
         request.input_stride = 264;
@@ -97,7 +97,7 @@ TEST_P(EmulatedWaves, LongRows) {
 TEST_P(EmulatedWaves, TensorsOfBlocksThatMeet) {
   const auto native = make_native(blocks_at_once);
   std::uint64_t seed = 3000;
-  for (const kq::Element element : emulated_elements()) {
+  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
     for (const bool asymmetric : {false, true}) {
       for (const std::int64_t size : {500, 4096, 16000, 40001, 90000, 180000, 200003, 260000}) {
         kq::Request request;
