@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What the program is built from: Kokkos, found or fetched (KqKokkos.cmake), and four libraries that every distribution
-# packages.
+# What the program is built from: Kokkos, found or fetched (KqKokkos.cmake), OpenMP where the compiler has it, and four
+# libraries that every distribution packages.
 
 include(KqKokkos)
+find_package(OpenMP COMPONENTS CXX)
 
 # kq_require(<CMake package> <Debian package> <target>): finds the package or ends with one line that says what to do.
 macro(kq_require package debian_package target)

@@ -8,13 +8,13 @@
 
 namespace kqbench::test {
 
-/// True where the environment has KQ_EXHAUSTIVE=1: "KQ_EXHAUSTIVE=1 ctest -L kokkos_kernels" takes minutes.
+/// True where the environment has KQ_EXHAUSTIVE=1: "KQ_EXHAUSTIVE=1 ctest -L core" takes minutes.
 inline bool exhaustive() {
   const char* const value = std::getenv("KQ_EXHAUSTIVE");
   return value != nullptr && value[0] == '1';
 }
 
-/// Whether the host's code is watched by a sanitizer and takes ten times as long as it does otherwise.
+/// Whether g++ compiled this for a sanitizer that makes it take ten times as long as it does otherwise.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr bool sanitized = true;
 #else

@@ -210,7 +210,8 @@ class Divisor {
 template <class Element>
 class ShortDivisor {
  public:
-  /// Whether it serves dividends of at most `largest` in magnitude (and NaN).
+  /// Whether it serves dividends of at most `largest` in magnitude (and NaN). Of the two, `largest` is the one to
+  /// scale: it may be infinite, and the divisor must not become so.
   KQ_FUNCTION static constexpr bool serves(float divisor, float largest) {
     return divisor >= 0x1p-85f && divisor <= 0x1p126f && largest * 0x1p-20f <= divisor;
   }
