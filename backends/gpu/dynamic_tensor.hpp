@@ -16,7 +16,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 
 #include "backends/gpu/meeting.hpp"
 #include "backends/gpu/reduce.hpp"
@@ -117,8 +116,7 @@ struct TensorLarge {
   static constexpr int lanes = Shape::lanes;
   static constexpr int held_vectors = Shape::vectors;
   static constexpr int width = vector_width<Element>;
-  static constexpr int read_batch = 8;  ///< vectors a lane has in flight while it only reads
-  static constexpr int batch = 4;       ///< and while it writes codes, which takes more registers
+  static constexpr int in_flight = 8;  ///< vectors that a lane has on their way while it reads
 
   TensorTask<Rule> task;
   int shared_vectors;
@@ -141,58 +139,55 @@ struct TensorLarge {
     const std::int64_t step = vectors_apart * width;
     auto* const tile = static_cast<Vector16*>(block.tile_memory()) + block.thread();
     Vector16 held[held_vectors];
+    Vector16 ring[in_flight];  // of vectors that are not kept, number n in ring[(n - rest) % in_flight]
 
     // Only what is read first and not kept is needed from the cache, which is therefore told not to keep the rest.
-    const auto load_with = [&](auto load16, auto& vectors, int begin, int end) {
-      KQ_UNROLL
-      for (int n = 0; n < static_cast<int>(std::size(vectors)); ++n) {
-        if (begin + n < end) vectors[n] = load16(input + (begin + n) * step);
-      }
-    };
-    const auto load = [&](auto& vectors, int begin, int end) {
-      load_with([](const Element* address) { return kq::device::load16(address); }, vectors, begin, end);
-    };
-    const auto load_once = [&](auto& vectors, int begin, int end) {
-      load_with([](const Element* address) { return kq::device::load16_once(address); }, vectors, begin, end);
-    };
+    const auto load_once = [&](int n) { return kq::device::load16_once(input + n * step); };
+    const auto load = [&](int n) { return kq::device::load16(input + n * step); };
     const auto store = [&](int n, const Vector16& vector, const auto& quantizer) {
       std::uint32_t words[width / 4];
       quantize_vector<Element>(vector, quantizer, words);
       store_codes<true>(codes + n * step, tensor.wide, words);
     };
-
-    const auto gather = [&](auto& extremes) {
-      Vector16 vectors[read_batch];
-      for (int begin = 0; begin < in_shared; begin += read_batch) {
-        load_once(vectors, begin, in_shared);
+    // All that a lane reads goes through the ring, each vector's place taken by one to come as soon as it is done with.
+    const auto read = [&](int begin, int end, auto load_number, auto&& done_with) {
+      KQ_UNROLL
+      for (int n = 0; n < in_flight; ++n) {
+        if (begin + n < end) ring[n] = load_number(begin + n);
+      }
+      for (; begin < end; begin += in_flight) {
         KQ_UNROLL
-        for (int n = 0; n < read_batch; ++n) {
-          if (begin + n < in_shared) {
-            extremes.add(vectors[n]);
-            tile[(begin + n) * lanes] = vectors[n];
-          }
+        for (int n = 0; n < in_flight; ++n) {
+          if (begin + n < end) done_with(begin + n, ring[n]);
+          if (begin + in_flight + n < end) ring[n] = load_number(begin + in_flight + n);
         }
       }
-      load_once(held, shared_vectors, count - shared_vectors < held_vectors ? count : rest);
+    };
+
+    const auto gather = [&](auto& extremes) {
+      read(0, in_shared, load_once, [&](int n, const Vector16& vector) {
+        extremes.add(vector);
+        tile[n * lanes] = vector;
+      });
+      KQ_UNROLL
+      for (int n = 0; n < held_vectors; ++n) {
+        if (shared_vectors + n < count) held[n] = load_once(shared_vectors + n);
+      }
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
         if (shared_vectors + n < count) extremes.add(held[n]);
       }
-      for (int begin = rest; begin < count; begin += read_batch) {
-        load(vectors, begin, count);
-        KQ_UNROLL
-        for (int n = 0; n < read_batch; ++n) {
-          if (begin + n < count) extremes.add(vectors[n]);
-        }
-      }
+      read(rest, count, load, [&](int, const Vector16& vector) { extremes.add(vector); });
     };
     const auto quantize = [&](const auto& quantizer) {
-      Vector16 vectors[batch];
-      for (int begin = rest + (count - 1 - rest) / batch * batch; begin >= rest; begin -= batch) {
-        load_once(vectors, begin, count);
+      // The ring still has what was read last; what was before that is on its way from then on.
+      for (int begin = rest + (count - 1 - rest) / in_flight * in_flight; begin >= rest; begin -= in_flight) {
         KQ_UNROLL
-        for (int n = 0; n < batch; ++n) {
-          if (begin + n < count) store(begin + n, vectors[n], quantizer);
+        for (int n = in_flight - 1; n >= 0; --n) {
+          if (begin + n < count) {
+            store(begin + n, ring[n], quantizer);
+            if (begin > rest) ring[n] = load_once(begin - in_flight + n);
+          }
         }
       }
       KQ_UNROLL

@@ -170,7 +170,7 @@ void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers
   const std::int64_t size = r.num_tokens * r.hidden_size;
   const Meeting meeting = meeting_of(space, b.workspace);
   constexpr int most_vectors = Asymmetric ? 6 : 8;  // that leave enough of 64 registers
-  with_share<ExecutionSpace, Element, most_vectors>(size, meeting.capacity, [&](auto shape, const Share& share) {
+  with_share<Element, most_vectors>(space, size, meeting.capacity, [&](auto shape, const Share& share) {
     const SharedTensor<Element, Format, Asymmetric> kernel{{static_cast<const Element*>(b.input), size},
                                                            {static_cast<Code*>(b.codes), size},
                                                            meeting,

@@ -281,22 +281,46 @@ struct Share {
   int scratch_vectors = 0;  ///< of each lane
   int scratch_bytes = 0;
 
-  static constexpr int teams_at_once = 4;  ///< of 256 lanes that a multiprocessor runs, half as many of 512
+  static constexpr int teams_at_once = 4;  ///< of 128 lanes that a multiprocessor runs, or two of 512
 };
 
-/// Calls function(Shape{}, share) for a launch of at most `max_programs` of 256 lanes. A tensor that one program can
-/// hold in registers needs no other. More programs hold one vector a lane; where that would take more than one program
-/// a multiprocessor, up to `MostVectors`, for few programs meet sooner. What the registers of a whole device do not
-/// hold goes to scratch memory, of which Kokkos gives a team 48 KiB.
-template <class ExecutionSpace, class Element, int MostVectors, class Function>
-void with_share(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, const Function& function) {
+/// Scratch memory of a multiprocessor (compute unit) in bytes, which Kokkos has no name for.
+template <class ExecutionSpace>
+std::int64_t scratch_of_multiprocessor([[maybe_unused]] const ExecutionSpace& space) {
+#if defined(KOKKOS_ENABLE_CUDA)
+  return static_cast<std::int64_t>(space.cuda_device_prop().sharedMemPerMultiprocessor);
+#elif defined(KOKKOS_ENABLE_HIP)
+  return static_cast<std::int64_t>(space.hip_device_prop().maxSharedMemoryPerMultiProcessor);
+#else
+  return std::int64_t{64} << 10;
+#endif
+}
+
+/// Scratch memory in bytes for the share of each program, so that `teams_at_once` of them run on a multiprocessor. A
+/// team can have 48 KiB with Kokkos.
+template <class ExecutionSpace>
+std::int64_t scratch_for_share(const ExecutionSpace& space) {
+  constexpr std::int64_t most_of_team = std::int64_t{48} << 10;
+  constexpr std::int64_t taken = std::int64_t{3} << 9;                // by Kokkos and the program
+  constexpr std::int64_t reserved_by_device = std::int64_t{1} << 10;  // beside that
+  const std::int64_t of_team = scratch_of_multiprocessor(space) / Share::teams_at_once - reserved_by_device;
+  return std::max<std::int64_t>(0, std::min(most_of_team, of_team) - taken);
+}
+
+/// Calls function(Shape{}, share) for a launch of at most `max_programs`. A tensor that one program can hold in
+/// registers needs no other. More programs hold one vector a lane; where that would take more than one program a
+/// multiprocessor, up to `MostVectors`, for few programs meet sooner. Of a larger tensor scratch memory and registers
+/// hold a part: with 128 lanes a program and 128 registers a lane, 49 MB of it on an H200.
+template <class Element, int MostVectors, class ExecutionSpace, class Function>
+void with_share([[maybe_unused]] const ExecutionSpace& space, std::int64_t size,
+                [[maybe_unused]] std::int64_t max_programs, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(Shape<1, 0>{}, Share{});
   } else {
     using Small = Shape<512, 1, true, 1024>;
     using Middle = Shape<512, 4, true, 1024>;
     using Big = Shape<512, MostVectors, true, 1024>;
-    using Large = Shape<256, 0, true>;
+    using Large = Shape<128, 0, true, 512>;
     const auto rows = [&](int lanes) { return (size / device::width<Element> + lanes - 1) / lanes; };
     const std::int64_t held = rows(Small::lanes);
     const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / Share::teams_at_once);
@@ -307,11 +331,11 @@ void with_share(std::int64_t size, [[maybe_unused]] std::int64_t max_programs, c
     if (held <= one_each * Middle::vectors) return function(Middle{}, Share{one_each});
     if (held <= one_each * Big::vectors) return function(Big{}, Share{one_each});
     if (held <= most * Big::vectors) return function(Big{}, Share{most});
-    constexpr std::int64_t max_scratch_vectors = 10;
+    constexpr int vector_row = Large::lanes * int{sizeof(device::Vector16)};
     const std::int64_t programs = std::min(max_programs, rows(Large::lanes));
     const std::int64_t vectors_a_lane = (rows(Large::lanes) + programs - 1) / programs;
-    const auto scratch_vectors = static_cast<int>(std::min(vectors_a_lane, max_scratch_vectors));
-    function(Large{}, Share{programs, scratch_vectors, scratch_vectors * Large::lanes * int{sizeof(device::Vector16)}});
+    const auto scratch_vectors = static_cast<int>(std::min(vectors_a_lane, scratch_for_share(space) / vector_row));
+    function(Large{}, Share{programs, scratch_vectors, scratch_vectors * vector_row});
   }
 }
 

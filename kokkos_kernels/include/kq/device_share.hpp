@@ -153,8 +153,8 @@ class HeldShare {
   device::Vector16 vectors_[Shape::vectors];
 };
 
-/// The same for a tensor of any size: the first `scratch_vectors` of each lane's vectors stay in scratch memory, the
-/// others are read again.
+/// The same for a tensor of any size: of each lane's vectors the first `scratch_vectors` stay in scratch memory, the
+/// next in registers, and the others are read again.
 template <class Element, class Shape>
 class DeviceShare {
  public:
@@ -168,7 +168,8 @@ class DeviceShare {
         begin_(deal_.begin(id, lane)),
         step_(deal_.step()),
         scratch_(static_cast<device::Vector16*>(scratch) + lane),
-        scratch_vectors_(scratch_vectors) {
+        scratch_vectors_(scratch_vectors),
+        rest_(scratch_vectors + held_vectors) {
     count_ = begin_ < span.size ? static_cast<int>(device::divide(span.size - begin_ + step_ - 1, step_)) : 0;
   }
 
@@ -179,43 +180,37 @@ class DeviceShare {
   /// The first pass: reads this lane's vectors and keeps what it can.
   template <class Function>
   KQ_FUNCTION void read(const Function& on_vector) {
-    for (int base = 0; base < in_scratch(); base += batch) {
+    read_through_ring<true>(0, in_scratch(), [&](int n, const device::Vector16& vector) {
+      scratch_[n * Shape::lanes] = vector;
+      on_vector(vector);
+    });
+    KQ_UNROLL
+    for (int n = 0; n < held_vectors; ++n) {
+      if (scratch_vectors_ + n < count_) held_[n] = device::load16_once(at(scratch_vectors_ + n));
+    }
+    KQ_UNROLL
+    for (int n = 0; n < held_vectors; ++n) {
+      if (scratch_vectors_ + n < count_) on_vector(held_[n]);
+    }
+    read_through_ring<false>(rest_, count_, [&](int, const device::Vector16& vector) { on_vector(vector); });
+  }
+
+  /// The second: `vector(v, i)` for a vector that begins i elements behind this lane's first one. It begins with what
+  /// the ring still has of the first.
+  template <class VectorFunction, class EdgeFunction>
+  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction&) {
+    for (int base = rest_ + (count_ - 1 - rest_) / in_flight * in_flight; base >= rest_; base -= in_flight) {
       KQ_UNROLL
-      for (int n = 0; n < batch; ++n) {
-        if (base + n < in_scratch()) held_[n] = device::load16_once(at(base + n));
-      }
-      KQ_UNROLL
-      for (int n = 0; n < batch; ++n) {
-        if (base + n < in_scratch()) {
-          scratch_[(base + n) * Shape::lanes] = held_[n];
-          on_vector(held_[n]);
+      for (int n = in_flight - 1; n >= 0; --n) {
+        if (base + n < count_) {
+          on_vector(ring_[n], (base + n) * step_);
+          if (base > rest_) ring_[n] = device::load16_once(at(base - in_flight + n));
         }
       }
     }
-    for (int base = scratch_vectors_; base < count_; base += batch) {
-      load_batch<false>(base, held_);
-      KQ_UNROLL
-      for (int n = 0; n < batch; ++n) {
-        if (base + n < count_) on_vector(held_[n]);
-      }
-    }
-  }
-
-  /// The second: `vector(v, i)` for a vector that begins i elements behind this lane's first one.
-  template <class VectorFunction, class EdgeFunction>
-  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction&) const {
-    device::Vector16 vectors[batch];
     KQ_UNROLL
-    for (int n = 0; n < batch; ++n) {
-      vectors[n] = held_[n];
-    }
-    const int rest = count_ - scratch_vectors_;
-    for (int base = scratch_vectors_ + (rest - 1) / batch * batch; base >= scratch_vectors_; base -= batch) {
-      KQ_UNROLL
-      for (int n = 0; n < batch; ++n) {
-        if (base + n < count_) on_vector(vectors[n], (base + n) * step_);
-      }
-      load_batch<true>(base - batch, vectors);
+    for (int n = 0; n < held_vectors; ++n) {
+      if (scratch_vectors_ + n < count_) on_vector(held_[n], (scratch_vectors_ + n) * step_);
     }
     for (int n = 0; n < in_scratch(); ++n) {
       on_vector(scratch_[n * Shape::lanes], n * step_);
@@ -223,20 +218,30 @@ class DeviceShare {
   }
 
  private:
-  static constexpr int batch = 4;  ///< vectors that a lane has in flight
+  // Together three quarters of the 128 registers that a lane has.
+  static constexpr int held_vectors = 12;
+  static constexpr int in_flight = 8;  ///< vectors that a lane has on their way
 
   KQ_FUNCTION int in_scratch() const { return count_ < scratch_vectors_ ? count_ : scratch_vectors_; }
   KQ_FUNCTION const Element* at(int n) const { return deal_.span.data + begin_ + n * step_; }
 
-  template <bool Last>
-  KQ_FUNCTION void load_batch(int base, device::Vector16 (&vectors)[batch]) const {
+  /// Hands over vectors `begin` to `end`, each of whose places is taken by one to come as soon as it is done with.
+  template <bool Once, class Function>
+  KQ_FUNCTION void read_through_ring(int begin, int end, const Function& on_vector) {
+    const auto load = [&](int n) { return Once ? device::load16_once(at(n)) : device::load16(at(n)); };
     KQ_UNROLL
-    for (int n = 0; n < batch; ++n) {
-      if (base + n >= scratch_vectors_ && base + n < count_) {
-        vectors[n] = Last ? device::load16_once(at(base + n)) : device::load16(at(base + n));
+    for (int n = 0; n < in_flight; ++n) {
+      if (begin + n < end) ring_[n] = load(begin + n);
+    }
+    for (; begin < end; begin += in_flight) {
+      KQ_UNROLL
+      for (int n = 0; n < in_flight; ++n) {
+        if (begin + n < end) on_vector(begin + n, ring_[n]);
+        if (begin + in_flight + n < end) ring_[n] = load(begin + in_flight + n);
       }
     }
   }
+
   Deal<Element, Shape::lanes> deal_;
   Attendance meeting_;
   std::int64_t begin_;  ///< this lane's first element
@@ -244,7 +249,9 @@ class DeviceShare {
   int count_;           ///< vectors it has
   device::Vector16* scratch_;
   int scratch_vectors_;
-  device::Vector16 held_[batch];  ///< the last ones read
+  int rest_;  ///< the first that is not kept
+  device::Vector16 held_[held_vectors];
+  device::Vector16 ring_[in_flight];  ///< number n in ring_[(n - rest_) % in_flight]
 };
 
 }  // namespace kq

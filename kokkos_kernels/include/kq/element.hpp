@@ -67,7 +67,7 @@ KQ_FUNCTION constexpr float to_float(half x) {
 }
 
 /// The nearest half, ties to even; overflow gives infinity, NaN stays NaN. Host-side data preparation.
-constexpr half to_half(float value) {
+KQ_FUNCTION constexpr half to_half(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   const std::uint16_t sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   const std::uint32_t magnitude = bits & 0x7fffffffu;
@@ -82,7 +82,7 @@ constexpr half to_half(float value) {
 }
 
 /// The nearest bfloat16, ties to even; NaN stays NaN. Host-side data preparation.
-constexpr bfloat16 to_bfloat16(float value) {
+KQ_FUNCTION constexpr bfloat16 to_bfloat16(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>((bits >> 16) | 0x0040u)};
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};

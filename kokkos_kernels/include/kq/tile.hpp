@@ -133,7 +133,7 @@ class DeviceProgram {
   }
   /// The same over a share, whose programs store a tensor's codes together.
   template <template <class, class> class Share, class Element, class Code, class Quantizer>
-  KQ_FUNCTION void store(Span<Code> codes, const Share<Element, Shape>& share, const Quantizer& quantizer) const {
+  KQ_FUNCTION void store(Span<Code> codes, Share<Element, Shape>& share, const Quantizer& quantizer) const {
     quantizer.with_fastest([&](const auto& fastest) { store_by<Element>(codes, share, fastest); });
   }
 
@@ -248,7 +248,7 @@ class DeviceProgram {
   }
 
   template <class Element, class Tile, class Code, class Quantizer>
-  KQ_FUNCTION void store_by(Span<Code> codes, const Tile& tile, const Quantizer& quantizer) const {
+  KQ_FUNCTION void store_by(Span<Code> codes, Tile& tile, const Quantizer& quantizer) const {
     const CodeVectors<Element, Code, Tile::reads_again> mine(codes.data + tile.begin());
     tile.for_each(
         [&](const device::Vector16& v, std::int64_t offset) {
