@@ -3,31 +3,12 @@
 # Builds the official Kokkos release into ${CMAKE_BINARY_DIR}/kokkos while this project is configured, and sets
 # Kokkos_ROOT to it. A build of its own, so that neither project's flags touch the other's; done once.
 
-include(FetchContent)
-if(POLICY CMP0135)
-  cmake_policy(SET CMP0135 NEW)
-endif()
-
-set(kq_kokkos_url https://github.com/kokkos/kokkos/releases/download/${KQ_KOKKOS_RELEASE}/kokkos-${KQ_KOKKOS_RELEASE}.tar.gz)
-set(kq_kokkos_archive ${CMAKE_BINARY_DIR}/kokkos-${KQ_KOKKOS_RELEASE}.tar.gz)
-if(FETCHCONTENT_SOURCE_DIR_KOKKOS)
-  message(STATUS "No installed Kokkos serves this build: taking the sources in ${FETCHCONTENT_SOURCE_DIR_KOKKOS}")
-elseif(NOT EXISTS ${kq_kokkos_archive})
-  # Not left to FetchContent, which reports a failure in a page.
-  message(STATUS "No installed Kokkos serves this build: fetching ${kq_kokkos_url}")
-  file(DOWNLOAD ${kq_kokkos_url} ${kq_kokkos_archive}.part INACTIVITY_TIMEOUT 30 STATUS kq_status)
-  list(GET kq_status 0 kq_failed)
-  if(kq_failed)
-    list(GET kq_status 1 kq_reason)
-    message(FATAL_ERROR "Kokkos cannot be fetched (${kq_reason}). Give the place of one that is installed for this device "
-                        "with -DKokkos_ROOT=…, or of its sources with -DFETCHCONTENT_SOURCE_DIR_KOKKOS=…")
-  endif()
-  file(RENAME ${kq_kokkos_archive}.part ${kq_kokkos_archive})
-endif()
+include(KqFetch)
 
 # A SOURCE_SUBDIR that does not exist: the sources are only put in place, not added to this project.
-FetchContent_Declare(kokkos URL ${kq_kokkos_archive} URL_HASH SHA256=${KQ_KOKKOS_SHA256} SOURCE_SUBDIR not-added)
-FetchContent_MakeAvailable(kokkos)
+kq_fetch(kokkos https://github.com/kokkos/kokkos/releases/download/${KQ_KOKKOS_RELEASE}/kokkos-${KQ_KOKKOS_RELEASE}.tar.gz
+         ${KQ_KOKKOS_SHA256} "No installed Kokkos serves this build"
+         "Give the place of one that is installed for this device with -DKokkos_ROOT=…" SOURCE_SUBDIR not-added)
 
 set(kq_kokkos_options -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_STANDARD=20 -DBUILD_SHARED_LIBS=OFF
                       -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DCMAKE_INSTALL_LIBDIR=lib
