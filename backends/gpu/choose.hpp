@@ -101,10 +101,13 @@ bool with_flat_group_shape(std::int64_t vectors_per_group, std::int64_t groups, 
 }
 
 /// The tensor's own scale in one launch: blocks of 512 lanes, all of which run at once. One block where it can hold the
-/// tensor in four vectors a lane, so that no blocks need to meet, otherwise as many as there is work for.
+/// tensor in four vectors a lane, so that no blocks need to meet, otherwise as many as there is work for. What more
+/// blocks hold in sixteen vectors a lane needs no second reading (1024x4096 and 2048x4096, half to fp8 on an H200: 7.0
+/// and 10.4 µs, against 7.4 and 10.9 with the kernel for larger ones).
 inline constexpr int tensor_lanes = 512;
 using TensorSmallShape = Shape<tensor_lanes, tensor_lanes, 1, tensor_lanes>;
 using TensorMiddleShape = Shape<tensor_lanes, tensor_lanes, 4, tensor_lanes>;
+using TensorBigShape = Shape<tensor_lanes, tensor_lanes, 16, tensor_lanes>;
 using TensorLargeShape = Shape<tensor_lanes, tensor_lanes, 14, tensor_lanes>;
 
 /// Blocks of that launch; `max_blocks`, at least 1, can run at once.

@@ -24,6 +24,7 @@ void enqueue_in_one_launch(const Launcher& launcher, const TensorTask<Rule>& tas
   };
   if (per_block <= TensorSmallShape::capacity) return held(TensorSmallShape{});
   if (per_block <= TensorMiddleShape::capacity) return held(TensorMiddleShape{});
+  if (per_block <= TensorBigShape::capacity) return held(TensorBigShape{});
 
   using Kernel = TensorLarge<Rule, TensorLargeShape>;
   const std::int64_t too_many =
