@@ -161,8 +161,14 @@ class GpuDevice final : public Device {
 
   void profiler_start() override { gpu::profiler_start(); }
   void profiler_stop() override { gpu::profiler_stop(); }
-  void push_range(const char* name) override { gpu::push_range(name); }
-  void pop_range() override { gpu::pop_range(); }
+  void push_range(const char* name) override {
+    gpu::push_range(name);
+    push_kokkos_region(name);
+  }
+  void pop_range() override {
+    pop_kokkos_region();
+    gpu::pop_range();
+  }
 
  private:
   DeviceInfo info_;

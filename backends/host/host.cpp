@@ -122,8 +122,8 @@ class HostDevice final : public Device {
 
   void profiler_start() override {}
   void profiler_stop() override {}
-  void push_range(const char*) override {}
-  void pop_range() override {}
+  void push_range(const char* name) override { push_kokkos_region(name); }
+  void pop_range() override { pop_kokkos_region(); }
 
  private:
   /// work(begin, size) for a part of `bytes` bytes a thread, whole pages each.

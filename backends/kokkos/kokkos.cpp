@@ -126,4 +126,12 @@ std::unique_ptr<Implementation> make_kokkos_implementation(std::string_view back
   return std::make_unique<KokkosImplementation<HostSpace>>(HostSpace(), kokkos_description(backend));
 }
 
+void push_kokkos_region(const char* name) {
+  if (Kokkos::is_initialized()) Kokkos::Profiling::pushRegion(name);
+}
+
+void pop_kokkos_region() {
+  if (Kokkos::is_initialized()) Kokkos::Profiling::popRegion();
+}
+
 }  // namespace kqbench

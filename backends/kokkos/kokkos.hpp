@@ -28,4 +28,9 @@ int kokkos_host_concurrency(const DeviceOptions& options);
 std::unique_ptr<Implementation> make_kokkos_implementation(std::string_view backend, const DeviceOptions& options,
                                                            void* native_stream);
 
+// Regions with a name, which nest, for Kokkos Tools to see. Without a tool, or before Kokkos is started, they do
+// nothing.
+void push_kokkos_region(const char* name);
+void pop_kokkos_region();
+
 }  // namespace kqbench
