@@ -71,7 +71,9 @@ class Run {
         if (!arguments_.no_ceiling) measure_ceiling();
       }
       serve_sweep();
-    } catch (const DeviceError&) {  // what was measured so far is not lost
+    } catch (const UsageError&) {
+      throw;
+    } catch (const std::exception&) {  // of the device, of memory, of the system: what was measured so far is not lost
       failure = std::current_exception();
       result_.complete = false;
     }
@@ -114,7 +116,8 @@ class Run {
     Progress progress(plan_.sweep.requests.size(), !arguments_.quiet && !arguments_.no_progress);
     std::set<std::string> refusals;
     for (const kq::Request& request : plan_.sweep.requests) {
-      if (interrupted()) break;
+      cut_short_ = cut_short_ || interrupted();
+      if (cut_short_) break;
       progress.step(describe(request));
       const std::vector<Implementation*> serving = willing(request, refusals);
       if (serving.empty()) continue;
@@ -124,7 +127,7 @@ class Run {
       }
     }
     progress.clear();
-    result_.complete = !interrupted();
+    result_.complete = !cut_short_;  // a signal that came after the last row cost nothing
     if (result_.rows.empty() && result_.complete) throw UsageError(*refusals.begin());
     if (!arguments_.quiet) {
       for (const std::string& refusal : refusals) {
@@ -140,6 +143,7 @@ class Run {
     }
     const GroupMeasurement group =
         measure(*device_, arena_, problem, implementations, plan_.options, steady_clock(), interrupted);
+    cut_short_ = group.stop == StopReason::interrupted;
     return rows_of(group, problem.request, device_->info().backend, plan_.options.timing, ceilings_);
   }
 
@@ -198,6 +202,7 @@ class Run {
   std::vector<Implementation*> implementations_;
   DeviceArena arena_;
   Ceilings ceilings_;
+  bool cut_short_ = false;  ///< by a signal: rows or samples are missing
   ResultFile result_;
 };
 

@@ -4,8 +4,11 @@
 /// \file
 /// A device that fails when a test wants it to, in front of a real one.
 
+#include <csignal>
 #include <memory>
+#include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,9 +20,13 @@ namespace kqbench::test {
 /// Which call fails.
 enum class Fault { allocation, launch, synchronization, copy };
 
+/// What it throws; or nothing, but a signal comes.
+enum class Thrown { device_error, runtime_error, bad_alloc, signal };
+
 /// When one does, and what became of it. It outlives the device.
 struct FaultPlan {
   Fault fault = Fault::launch;
+  Thrown thrown = Thrown::device_error;
   int moment = 0;         ///< the first call of that kind after so many allocations and copies fails
   bool is_final = false;  ///< every call of any kind fails from then on, as after the loss of a device
 
@@ -37,7 +44,16 @@ struct FaultPlan {
     if (call == Fault::allocation || call == Fault::copy) ++progress;
     if (!fails) return;
     ++failures;
-    throw DeviceError(message);
+    switch (thrown) {
+      case Thrown::device_error:
+        throw DeviceError(message);
+      case Thrown::runtime_error:
+        throw std::runtime_error(message);
+      case Thrown::bad_alloc:
+        throw std::bad_alloc();
+      case Thrown::signal:
+        std::raise(SIGTERM);
+    }
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -129,6 +130,47 @@ std::string test_name(const testing::TestParamInfo<std::tuple<Fault, bool>>& tes
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceFaults, testing::Combine(testing::ValuesIn(all_faults), testing::Bool()),
                          test_name);
+
+/// Half-way through the sweep's four rows.
+TEST(DeviceFault, OfMemoryOrSystemKeepsWhatItHasMeasuredToo) {
+  for (const Thrown thrown : {Thrown::bad_alloc, Thrown::runtime_error}) {
+    const ScratchFolder folder;
+    const auto result = folder.path() / "result.json";
+    FaultPlan plan{.fault = Fault::copy, .thrown = thrown, .moment = length_of_sweep(result) / 2};
+    std::filesystem::remove(result);
+    const Ended ended = kqbench(sweep(result), plan);
+    EXPECT_EQ(ended.status, 3) << ended.err;
+    EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+    ASSERT_TRUE(std::filesystem::exists(result));
+    std::ifstream file(result);
+    const Json read = Json::parse(file);
+    EXPECT_FALSE(read.at("complete"));
+    EXPECT_GE(read.at("rows").size(), 1u);
+    EXPECT_LT(read.at("rows").size(), 4u);
+  }
+}
+
+/// In a process of its own, as a signal that came stays noted.
+void run_with_a_signal(const std::filesystem::path& result, int moment) {
+  FaultPlan plan{.fault = Fault::copy, .thrown = Thrown::signal, .moment = moment};
+  const Ended ended = kqbench(sweep(result), plan);
+  std::exit(plan.failures == 1 ? ended.status : -1);
+}
+
+TEST(DeviceFaultDeathTest, ASignalAfterTheLastSampleCostsNothing) {
+  const ScratchFolder folder;
+  const auto result = folder.path() / "result.json";
+  const int length = length_of_sweep(result);
+  const auto complete = [&result] {
+    std::ifstream file(result);
+    return Json::parse(file).at("complete").get<bool>();
+  };
+  // The last copy fetches the last row's outputs.
+  EXPECT_EXIT(run_with_a_signal(result, length - 1), testing::ExitedWithCode(0), "");
+  EXPECT_TRUE(complete());
+  EXPECT_EXIT(run_with_a_signal(result, length / 2), testing::ExitedWithCode(130), "");
+  EXPECT_FALSE(complete());
+}
 
 TEST(DeviceFault, EndsVerifyToo) {
   for (const Fault fault : all_faults) {
