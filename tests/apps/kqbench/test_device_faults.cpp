@@ -33,15 +33,18 @@ struct Ended {
   std::string err;
 };
 
-/// Runs a command line on the host, behind a device that fails as planned.
-Ended kqbench(std::vector<std::string> arguments, FaultPlan& plan) {
+/// Runs a command line on the host, behind a device that fails as planned. Returns the status.
+int run_on_faulty_device(std::vector<std::string> arguments, FaultPlan& plan) {
   arguments.insert(arguments.begin(), "kqbench");
-  const DeviceOpener open = [&plan](const std::optional<std::string>&, const DeviceOptions& options) {
+  return run_program(arguments, [&plan](const std::optional<std::string>&, const DeviceOptions& options) {
     return std::make_unique<FaultyDevice>(find_backend("host")->open(options), plan);
-  };
+  });
+}
+
+Ended kqbench(const std::vector<std::string>& arguments, FaultPlan& plan) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  const int status = run_program(arguments, open);
+  const int status = run_on_faulty_device(arguments, plan);
   testing::internal::GetCapturedStdout();
   return {status, testing::internal::GetCapturedStderr()};
 }
@@ -153,8 +156,8 @@ TEST(DeviceFault, OfMemoryOrSystemKeepsWhatItHasMeasuredToo) {
 /// In a process of its own, as a signal that came stays noted.
 void run_with_a_signal(const std::filesystem::path& result, int moment) {
   FaultPlan plan{.fault = Fault::copy, .thrown = Thrown::signal, .moment = moment};
-  const Ended ended = kqbench(sweep(result), plan);
-  std::exit(plan.failures == 1 ? ended.status : -1);
+  const int status = run_on_faulty_device(sweep(result), plan);
+  std::exit(plan.failures == 1 ? status : -1);
 }
 
 TEST(DeviceFaultDeathTest, ASignalAfterTheLastSampleCostsNothing) {
