@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Run with -P at every build: writes ${HEADER}, what a result's setting says of the program, if it would change.
-# Takes SOURCE_DIR, HEADER, VERSION, BUILD_TYPE, COMPILER.
+# Takes SOURCE_DIR, HEADER, VERSION, BUILD_TYPE, COMPILER, DEVICE_COMPILER, DEVICE_ARCHITECTURES, HOST_ARCHITECTURE.
 
 set(commit unknown)
 find_program(GIT git)
@@ -27,5 +27,8 @@ inline constexpr char version[] = "@VERSION@";
 inline constexpr char commit[] = "@commit@";
 inline constexpr char build_type[] = "@BUILD_TYPE@";
 inline constexpr char compiler[] = "@COMPILER@";
+inline constexpr char device_compiler[] = "@DEVICE_COMPILER@";
+inline constexpr char device_architectures[] = "@DEVICE_ARCHITECTURES@";
+inline constexpr char host_architecture[] = "@HOST_ARCHITECTURE@";
 }  // namespace kqbench::build
 ]] @ONLY)

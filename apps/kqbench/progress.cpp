@@ -19,7 +19,8 @@ std::size_t terminal_width() {
 
 }  // namespace
 
-Progress::Progress(std::size_t steps, bool wanted) : steps_(steps), active_(wanted && isatty(STDERR_FILENO) == 1) {}
+Progress::Progress(std::size_t steps, bool wanted)
+    : steps_(steps), active_(wanted && steps > 1 && isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
   clear();

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// One line on stderr that says how far a sweep is, on a terminal only. (Debian packages no C++ progress-bar library,
-/// and one line that is written over is not worth fetching one.)
+/// One line on stderr that says how far a sweep is, on a terminal only. (Drawn here, not by a library: Debian packages
+/// no C++ progress-bar library, and one line that is written over is not worth fetching one.)
 
 #include <cstddef>
 #include <string>
@@ -12,7 +12,7 @@ namespace kqbench {
 
 class Progress {
  public:
-  /// Silent if not `wanted`, or if stderr is no terminal.
+  /// Silent if not `wanted`, if there is but one step, or if stderr is no terminal.
   Progress(std::size_t steps, bool wanted);
   ~Progress();
   Progress(const Progress&) = delete;

@@ -41,8 +41,10 @@ void add_times(Row& row, const Measurement& measurement, const kq::Traffic& traf
   if (row.ceiling_gbps) row.ceiling_fraction = row.gbps / *row.ceiling_gbps;
   if (measurement.ratio_to_native) {
     row.time_ratio_to_native = measurement.ratio_to_native->median;
-    row.time_ratio_ci95_low = measurement.ratio_to_native->interval.low;
-    row.time_ratio_ci95_high = measurement.ratio_to_native->interval.high;
+    if (measurement.samples.size() >= least_samples) {
+      row.time_ratio_ci95_low = measurement.ratio_to_native->interval.low;
+      row.time_ratio_ci95_high = measurement.ratio_to_native->interval.high;
+    }
   }
   row.suspect = row.cache == to_string(Cache::cold) && row.ceiling_fraction.value_or(0.0) > suspect_fraction;
   row.drifted = measurement.drifted;

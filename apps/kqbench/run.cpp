@@ -77,6 +77,7 @@ class Run {
       failure = std::current_exception();
       result_.complete = false;
     }
+    finish_setting(*device_, result_);
     write(outputs);
     if (failure) std::rethrow_exception(failure);
     return exit_status();

@@ -79,7 +79,8 @@ void RunArguments::add_to(CLI::App& command) {
   const char* const measurement = "Measurement";
   add(measurement, "--num-warmup-iters", num_warmup_iters, "Launches before timing, at least [5]", "N");
   add(measurement, "--num-iters", num_iters, "Launches timed, at least [100]", "N");
-  add(measurement, "--max-time", max_time, "A row ends when its interval is within 1 %, or after this [1]", "SECONDS");
+  add(measurement, "--max-time", max_time,
+      "Sampling ends when every interval is within 1 %, or after this for each implementation [1]", "SECONDS");
   add(measurement, "--timing", timing,
       "graph (device time), stream (with launch overhead), wall (host clock) [graph on a GPU, else wall]", "NAME");
   add(measurement, "--cache", cache, "cold (copies in turn), hot (one copy) [cold]", "NAME");

@@ -25,7 +25,7 @@ struct RotationLimits {
   std::uint64_t cache_bytes = 0;        ///< of the last level; 0: not known
   std::uint64_t memory_per_copy = 0;    ///< that one copy takes, with the outputs of every implementation
   std::uint64_t memory_for_copies = 0;  ///< that all copies may take
-  std::int64_t most_copies = 1 << 14;   ///< beyond, capturing and checking take longer than measuring
+  std::int64_t most_copies = 1 << 15;   ///< beyond, capturing and checking take longer than measuring
 };
 
 /// Where a device does not tell the size of its last-level cache: larger than any known to the author.

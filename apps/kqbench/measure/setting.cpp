@@ -13,6 +13,7 @@
 #include <string_view>
 #include <thread>
 
+#include "apps/kqbench/measure/timer.hpp"
 #include "kqbench_build.hpp"
 
 namespace kqbench {
@@ -48,6 +49,9 @@ Setting build_setting() {
   setting.commit = build::commit;
   setting.build_type = build::build_type;
   setting.compiler = build::compiler;
+  setting.device_compiler = build::device_compiler;
+  setting.device_architectures = build::device_architectures;
+  setting.host_architecture = build::host_architecture;
   setting.libraries["CLI11"] = CLI11_VERSION;
   setting.libraries["fmt"] = fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
   setting.libraries["nlohmann-json"] =
@@ -66,16 +70,31 @@ Setting read_setting(const Device& device, const std::string& command_line) {
   setting.memory_bytes = info.memory_bytes;
   setting.cache_bytes = info.cache_bytes;
   setting.compute_units = info.compute_units;
-  setting.power_cap_watts = device.read_clocks().power_cap_watts;
+  const ClockReading clocks = device.read_clocks();
+  setting.power_cap_watts = clocks.power_cap_watts;
+  setting.clocks.core_mhz_before = clocks.core_mhz;
+  setting.clocks.memory_mhz_before = clocks.memory_mhz;
   for (const auto& implementation : device.implementations()) {
     setting.implementations[std::string(implementation->name())] = implementation->description();
   }
   setting.host_cpu = host_cpu();
   setting.host_threads = static_cast<int>(std::thread::hardware_concurrency());
+  setting.host_threads_used = has_queue(device) ? 1 : info.compute_units;
   setting.operating_system = operating_system();
   setting.time = now_utc();
   setting.command_line = command_line;
   return setting;
+}
+
+void finish_setting(const Device& device, ResultFile& result) {
+  const ClockReading reading = device.read_clocks();
+  RowClocks& clocks = result.setting.clocks;
+  clocks.core_mhz_after = reading.core_mhz;
+  clocks.memory_mhz_after = reading.memory_mhz;
+  clocks.power_watts = reading.power_watts;
+  clocks.temperature_celsius = reading.temperature_celsius;
+  clocks.dropped =
+      std::any_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return row.clocks.dropped; });
 }
 
 std::string command_line_text(const std::vector<std::string>& arguments) {

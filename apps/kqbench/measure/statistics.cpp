@@ -44,6 +44,14 @@ OrderRanks median_ranks(std::size_t n, double confidence) {
   return {low, n - 1 - low};
 }
 
+double interval_confidence(std::size_t n) {
+  double below = 0.0;
+  for (std::size_t k = 0; k <= median_ranks(n).low; ++k) {
+    below += binomial_half(n, k);
+  }
+  return std::max(0.0, 1.0 - 2.0 * below);
+}
+
 Interval median_interval(std::span<const double> samples, double confidence) {
   const std::vector<double> values = sorted(samples);
   const OrderRanks ranks = median_ranks(values.size(), confidence);

@@ -32,6 +32,13 @@ struct OrderRanks {
 /// smallest and the largest.
 OrderRanks median_ranks(std::size_t n, double confidence = 0.95);
 
+/// The confidence that the interval of so many samples has: 0.95 or a little more, as ranks are whole numbers, but of
+/// fewer than `least_samples` no more than 1 - 2^(1-n), which is that of the smallest and the largest.
+double interval_confidence(std::size_t n);
+
+/// Fewer samples give no interval of 95 %.
+inline constexpr std::size_t least_samples = 6;
+
 /// Confidence interval of the median, see median_ranks. `samples` must not be empty.
 Interval median_interval(std::span<const double> samples, double confidence = 0.95);
 

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "apps/kqbench/measure/statistics.hpp"
+
 namespace kqbench {
 namespace {
 
@@ -57,6 +59,12 @@ constexpr std::array fields = {
     Field{"median_us", [](const Row& r) { return text_of(&TimeStatistics::median, r); }},
     Field{"ci95_low_us", [](const Row& r) { return text_of(&TimeStatistics::ci95_low, r); }},
     Field{"ci95_high_us", [](const Row& r) { return text_of(&TimeStatistics::ci95_high, r); }},
+    Field{"ci95_confidence",
+          [](const Row& r) {
+            return r.time_us && !r.time_us->samples.empty()
+                       ? fmt::to_string(interval_confidence(r.time_us->samples.size()))
+                       : "";
+          }},
     Field{"min_us", [](const Row& r) { return text_of(&TimeStatistics::min, r); }},
     Field{"max_us", [](const Row& r) { return text_of(&TimeStatistics::max, r); }},
     Field{"num_samples", [](const Row& r) { return fmt::to_string(r.time_us ? r.time_us->samples.size() : 0); }},

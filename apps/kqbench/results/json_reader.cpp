@@ -45,6 +45,7 @@ enum class Place : std::uint8_t {
   samples,
   ratio_ci95,
   clocks,
+  run_clocks,
   unknown,
 };
 
@@ -249,6 +250,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   ResultFile result;
   Row row;
   TimeStatistics time;
+  RowClocks clocks;
   std::vector<double> pair;  ///< the interval being read
 
   bool finished() const { return finished_; }
@@ -341,6 +343,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     }
     pair.clear();
     if (place == Place::time) time = TimeStatistics();
+    if (place == Place::clocks || place == Place::run_clocks) clocks = RowClocks();
     if (place == Place::codes_checked) row.codes_checked.emplace();
     levels_.push_back({place, nullptr, {}, 0, 0});
     return true;
@@ -352,6 +355,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     if (place == Place::root) finished_ = true;
     if (place == Place::time_ci95 || place == Place::ratio_ci95) end_interval(place);
     if (place == Place::time) end_time();
+    if (place == Place::clocks) row.clocks = clocks;
+    if (place == Place::run_clocks) result.setting.clocks = clocks;
     if (place == Place::row) end_row();
     if (place == Place::codes_checked && row.codes_checked->differ > row.codes_checked->compared) {
       bad("more codes differ than were compared");
@@ -413,6 +418,9 @@ constexpr Member setting_members[] = {
     {"commit", false, set_text<&Setting::commit>},
     {"build_type", false, set_text<&Setting::build_type>},
     {"compiler", false, set_text<&Setting::compiler>},
+    {"device_compiler", false, set_text<&Setting::device_compiler>},
+    {"device_architectures", false, set_text<&Setting::device_architectures>},
+    {"host_architecture", false, set_text<&Setting::host_architecture>},
     {"libraries", false, nullptr, Place::libraries},
     {"implementations", false, nullptr, Place::implementations},
     {"backend", true, set_text<&Setting::backend>},
@@ -426,10 +434,13 @@ constexpr Member setting_members[] = {
      [](Reader& r, const Scalar& v) { r.result.setting.compute_units = static_cast<int>(r.count(v, 1 << 30)); }},
     {"power_cap_watts", false,
      [](Reader& r, const Scalar& v) { r.result.setting.power_cap_watts = r.number_or_null(v, 0.0, 1e6); }},
+    {"clocks", false, nullptr, Place::run_clocks},
     {"ceilings_gbps", false, nullptr, Place::ceilings},
     {"host_cpu", false, set_text<&Setting::host_cpu>},
     {"host_threads", false,
      [](Reader& r, const Scalar& v) { r.result.setting.host_threads = static_cast<int>(r.count(v, 1 << 30)); }},
+    {"host_threads_used", false,
+     [](Reader& r, const Scalar& v) { r.result.setting.host_threads_used = static_cast<int>(r.count(v, 1 << 30)); }},
     {"operating_system", false, set_text<&Setting::operating_system>},
     {"time", false, set_text<&Setting::time>},
     {"command_line", false, set_text<&Setting::command_line>},
@@ -502,7 +513,7 @@ constexpr Member time_members[] = {
 
 template <std::optional<double> RowClocks::*member>
 void set_reading(Reader& r, const Scalar& v) {
-  r.row.clocks.*member = r.number_or_null(v, -1e6, 1e6);
+  r.clocks.*member = r.number_or_null(v, -1e6, 1e6);
 }
 
 constexpr Member clocks_members[] = {
@@ -512,7 +523,7 @@ constexpr Member clocks_members[] = {
     {"memory_mhz_after", false, set_reading<&RowClocks::memory_mhz_after>},
     {"power_watts", false, set_reading<&RowClocks::power_watts>},
     {"temperature_celsius", false, set_reading<&RowClocks::temperature_celsius>},
-    {"dropped", false, [](Reader& r, const Scalar& v) { r.row.clocks.dropped = r.truth(v); }},
+    {"dropped", false, [](Reader& r, const Scalar& v) { r.clocks.dropped = r.truth(v); }},
 };
 
 std::span<const Member> members_of(Place place) {
@@ -528,6 +539,7 @@ std::span<const Member> members_of(Place place) {
     case Place::time:
       return time_members;
     case Place::clocks:
+    case Place::run_clocks:
       return clocks_members;
     default:
       return {};

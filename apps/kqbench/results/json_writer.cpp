@@ -6,6 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/kqbench/measure/statistics.hpp"
+
 namespace kqbench {
 namespace {
 
@@ -25,12 +27,25 @@ Json interval(const std::optional<double>& low, const std::optional<double>& hig
   return low && high ? Json({*low, *high}) : Json(nullptr);
 }
 
+Json clocks_json(const RowClocks& clocks) {
+  return {{"core_mhz_before", or_null(clocks.core_mhz_before)},
+          {"core_mhz_after", or_null(clocks.core_mhz_after)},
+          {"memory_mhz_before", or_null(clocks.memory_mhz_before)},
+          {"memory_mhz_after", or_null(clocks.memory_mhz_after)},
+          {"power_watts", or_null(clocks.power_watts)},
+          {"temperature_celsius", or_null(clocks.temperature_celsius)},
+          {"dropped", clocks.dropped}};
+}
+
 Json setting_json(const Setting& setting) {
   return {{"program", setting.program},
           {"version", setting.version},
           {"commit", setting.commit},
           {"build_type", setting.build_type},
           {"compiler", setting.compiler},
+          {"device_compiler", setting.device_compiler},
+          {"device_architectures", setting.device_architectures},
+          {"host_architecture", setting.host_architecture},
           {"libraries", setting.libraries},
           {"implementations", setting.implementations},
           {"backend", setting.backend},
@@ -42,9 +57,11 @@ Json setting_json(const Setting& setting) {
           {"cache_bytes", setting.cache_bytes},
           {"compute_units", setting.compute_units},
           {"power_cap_watts", or_null(setting.power_cap_watts)},
+          {"clocks", clocks_json(setting.clocks)},
           {"ceilings_gbps", setting.ceilings_gbps},
           {"host_cpu", setting.host_cpu},
           {"host_threads", setting.host_threads},
+          {"host_threads_used", setting.host_threads_used},
           {"operating_system", setting.operating_system},
           {"time", setting.time},
           {"command_line", setting.command_line}};
@@ -70,19 +87,10 @@ void add_request(Json& row, const kq::Request& request) {
 Json time_json(const TimeStatistics& time) {
   return {{"median", time.median},
           {"ci95", interval(time.ci95_low, time.ci95_high)},
+          {"ci95_confidence", time.samples.empty() ? Json(nullptr) : Json(interval_confidence(time.samples.size()))},
           {"min", time.min},
           {"max", time.max},
           {"samples", time.samples}};
-}
-
-Json clocks_json(const RowClocks& clocks) {
-  return {{"core_mhz_before", or_null(clocks.core_mhz_before)},
-          {"core_mhz_after", or_null(clocks.core_mhz_after)},
-          {"memory_mhz_before", or_null(clocks.memory_mhz_before)},
-          {"memory_mhz_after", or_null(clocks.memory_mhz_after)},
-          {"power_watts", or_null(clocks.power_watts)},
-          {"temperature_celsius", or_null(clocks.temperature_celsius)},
-          {"dropped", clocks.dropped}};
 }
 
 Json row_json(const Row& row) {

@@ -20,9 +20,6 @@ struct Ratio {
   bool significant() const { return interval && (interval->low > 1.0 || interval->high < 1.0); }
 };
 
-/// Fewer samples give no interval of 95 %, see median_ranks.
-inline constexpr std::size_t least_samples = 6;
-
 /// Median of the ratios of samples that were taken in turns (paired_ratio): what slows both alike cancels. As many of
 /// each, at least one.
 Ratio ratio_of_pairs(const TimeStatistics& time, const TimeStatistics& baseline);

@@ -16,6 +16,14 @@
 
 namespace kqbench {
 
+/// Readings before and after a row, or a run.
+struct RowClocks {
+  std::optional<double> core_mhz_before, core_mhz_after;
+  std::optional<double> memory_mhz_before, memory_mhz_after;
+  std::optional<double> power_watts, temperature_celsius;  ///< after
+  bool dropped = false;  ///< a clock fell by more than 5 % while the row, or a row of the run, was measured
+};
+
 /// Under what circumstances a run was made.
 struct Setting {
   std::string program = "kqbench";                     ///< that measured; the peers' program writes the same files
@@ -23,6 +31,9 @@ struct Setting {
   std::string commit;                                  ///< of its source, "unknown" where it was built outside git
   std::string build_type;                              ///< "Release"
   std::string compiler;                                ///< of the host code: "g++ 12.2.0"
+  std::string device_compiler;                         ///< "nvcc 13.0.48"; empty where nothing was built for a device
+  std::string device_architectures;                    ///< that it compiled for: "sm_90"
+  std::string host_architecture;                       ///< that the host code was compiled for: "x86-64-v3"
   std::map<std::string, std::string> libraries;        ///< name to version
   std::map<std::string, std::string> implementations;  ///< name to description
   std::string backend;                                 ///< cuda, hip, host
@@ -34,9 +45,11 @@ struct Setting {
   std::uint64_t cache_bytes = 0;  ///< last level
   int compute_units = 0;
   std::optional<double> power_cap_watts;
+  RowClocks clocks;                             ///< before the first row and after the last
   std::map<std::string, double> ceilings_gbps;  ///< by mix: read, write, copy, 2:1, 4:1
   std::string host_cpu;
-  int host_threads = 0;  ///< that the host offers
+  int host_threads = 0;       ///< that the host offers
+  int host_threads_used = 0;  ///< that worked: one where a device does the work
   std::string operating_system;
   std::string time;  ///< of the start, UTC, ISO 8601
   std::string command_line;
@@ -50,14 +63,6 @@ struct TimeStatistics {
   double min = 0.0;
   double max = 0.0;
   std::vector<double> samples;  ///< in the order taken
-};
-
-/// Readings before and after a row.
-struct RowClocks {
-  std::optional<double> core_mhz_before, core_mhz_after;
-  std::optional<double> memory_mhz_before, memory_mhz_after;
-  std::optional<double> power_watts, temperature_celsius;  ///< after
-  bool dropped = false;                                    ///< a clock fell by more than 5 % while the row was measured
 };
 
 /// Codes of another project's implementation, held against kqbench's own for the same input.

@@ -8,6 +8,16 @@
 #include "apps/kqbench/measure/statistics.hpp"
 
 namespace kqbench {
+namespace {
+
+/// The limit of the stopping rule.
+constexpr double narrow = 0.01;
+
+double half_width(const TimeStatistics& time) {
+  return relative_half_width({time.ci95_low, time.ci95_high}, time.median);
+}
+
+}  // namespace
 
 std::string shape_text(const kq::Request& request) {
   return fmt::format("{}x{}", request.num_tokens, request.hidden_size);
@@ -40,8 +50,11 @@ std::string microseconds_text(double microseconds) {
   return fmt::format("{:.3f}", microseconds);
 }
 
-std::string half_width_text(const TimeStatistics& time) {
-  return fmt::format("{:.1f}%", 100.0 * relative_half_width({time.ci95_low, time.ci95_high}, time.median));
+Cell half_width_cell(const Row& row) {
+  if (has_few_samples(row)) return {fmt::format("n={}", row.time_us->samples.size()), Paint::warning};
+  const bool unsettled = is_unsettled(row);
+  return {fmt::format("{:.1f}%{}", 100.0 * half_width(*row.time_us), unsettled ? "*" : ""),
+          unsettled ? Paint::warning : Paint::plain};
 }
 
 std::string percent_text(const std::optional<double>& fraction) {
@@ -58,10 +71,23 @@ Cell verdict_cell(const Row& row) {
                                               static_cast<double>(row.codes_checked->compared)),
             Paint::warning};
   }
+  if (is_unchecked(row)) return {"unchecked", Paint::warning};
   if (!row.verified) return {"FAILED", Paint::bad};
   if (row.suspect) return {"ok?", Paint::warning};
   if (row.clocks.dropped || row.drifted) return {"ok~", Paint::warning};
   return {"ok", Paint::good};
+}
+
+bool is_unsettled(const Row& row) {
+  return row.time_us && row.stop != "interval" && half_width(*row.time_us) > narrow;
+}
+
+bool has_few_samples(const Row& row) {
+  return row.time_us && row.time_us->samples.size() < least_samples;
+}
+
+bool is_unchecked(const Row& row) {
+  return !row.verified && row.time_us && !row.codes_checked && row.failure.empty();
 }
 
 }  // namespace kqbench

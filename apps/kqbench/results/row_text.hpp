@@ -22,9 +22,18 @@ std::string work_text(const kq::Request& request);
 std::string protocol_text(const Row& row);
 
 std::string microseconds_text(double microseconds);                         ///< "26.540"
-std::string half_width_text(const TimeStatistics& time);                    ///< of the interval: "0.2%"
+Cell half_width_cell(const Row& row);                                       ///< of a timed row's interval: "0.2%"
 std::string percent_text(const std::optional<double>& fraction);            ///< "89.1%", or "-"
 std::string number_text(const std::optional<double>& value, int decimals);  ///< "1.012", or "-"
-Cell verdict_cell(const Row& row);                                          ///< "ok", "FAILED", "12 codes differ", …
+Cell verdict_cell(const Row& row);                                          ///< "ok", "FAILED", "12% differ", …
+
+/// True if sampling ended before the interval was as narrow as was asked for; then half_width_cell has an asterisk.
+bool is_unsettled(const Row& row);
+
+/// True if a timed row has too few samples for an interval; then half_width_cell has their number, "n=3".
+bool has_few_samples(const Row& row);
+
+/// True of a row of another project whose codes were not compared with kqbench's.
+bool is_unchecked(const Row& row);
 
 }  // namespace kqbench

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/kqbench/measure/statistics.hpp"
 #include "apps/kqbench/results/grid.hpp"
 #include "apps/kqbench/results/row_text.hpp"
 #include "apps/kqbench/results/setting_text.hpp"
@@ -19,9 +20,9 @@ std::vector<Cell> cells_of(const Row& row) {
   std::vector<Cell> cells = {shape_text(row.request), row.impl};
   if (row.time_us) {
     const Paint ceiling = row.suspect ? Paint::warning : Paint::plain;
-    cells.insert(cells.end(), {microseconds_text(row.time_us->median), half_width_text(*row.time_us),
-                               fmt::format("{:.1f}", row.gbps), Cell(percent_text(row.ceiling_fraction), ceiling),
-                               number_text(row.time_ratio_to_native, 3)});
+    cells.insert(cells.end(),
+                 {microseconds_text(row.time_us->median), half_width_cell(row), fmt::format("{:.1f}", row.gbps),
+                  Cell(percent_text(row.ceiling_fraction), ceiling), number_text(row.time_ratio_to_native, 3)});
   } else {
     cells.insert(cells.end(), {"-", "-", "-", "-", "-"});
   }
@@ -58,6 +59,17 @@ std::vector<std::string> result_remarks(const ResultFile& result) {
   }
   if (any([](const Row& row) { return row.verified && !row.suspect && (row.clocks.dropped || row.drifted); })) {
     lines.emplace_back("ok~  unsteady: a clock dropped or times drifted while it was measured");
+  }
+  if (any(is_unchecked))
+    lines.emplace_back("unchecked  not compared with kqbench's codes; the peers' --libkq does that");
+  if (any([](const Row& row) { return is_unsettled(row) && !has_few_samples(row); })) {
+    lines.emplace_back("*  sampling ended, by --max-time or by a signal, before the interval was within 1 %");
+  }
+  if (any(has_few_samples)) {
+    lines.push_back(fmt::format("n=  so few samples, less than {}, give no interval of 95 %", least_samples));
+  }
+  if (any([](const Row& row) { return row.cache == "warm"; })) {
+    lines.emplace_back("warm cache: a cold one takes more memory, or more copies, than kqbench uses");
   }
   if (!result.complete) lines.emplace_back("Interrupted: rows are missing.");
   for (const Row& row : result.rows) {

@@ -111,8 +111,8 @@ class FakeDevice : public Device {
   std::function<ClockReading()> clocks = [] { return ClockReading{}; };
   std::vector<double> stream_microseconds = {100.0};  ///< of a pass, by variant
   std::array<int, 5> stream_passes{};
-  std::vector<std::string> journal;
-  std::vector<const void*> inputs;  ///< of every launch on the device, in order
+  std::vector<std::string> journal;  ///< launches and what profilers see, in order
+  std::vector<const void*> inputs;   ///< of every launch on the device, in order
   int allocations = 0;
 
  private:
@@ -155,6 +155,7 @@ class FakeImplementation : public Implementation {
   std::size_t workspace_bytes(const kq::Request&) const override { return 64; }
   void enqueue(const kq::Request& request, const Operands& operands) override {
     device_.enqueue([this, request, operands] {
+      device_.journal.push_back("launch " + name_);
       body_(request, operands, launches_);
       device_.time.microseconds += microseconds(launches_);
       device_.inputs.push_back(operands.input);

@@ -24,6 +24,7 @@ TEST(Setting, HasWhatTheBuildAndTheDeviceTell) {
   fake::FakeDevice device;
   device.clocks = [] {
     ClockReading reading;
+    reading.core_mhz = 345.0;
     reading.power_cap_watts = 700.0;
     return reading;
   };
@@ -37,8 +38,43 @@ TEST(Setting, HasWhatTheBuildAndTheDeviceTell) {
   EXPECT_EQ(setting.cache_bytes, 4096u);
   EXPECT_EQ(setting.power_cap_watts, 700.0);
   EXPECT_EQ(setting.command_line, "kqbench run");
+  EXPECT_EQ(setting.clocks.core_mhz_before, 345.0);
+  EXPECT_FALSE(setting.clocks.core_mhz_after);
+  EXPECT_FALSE(setting.host_architecture.empty());
+  EXPECT_EQ(setting.device_compiler.empty(), setting.device_architectures.empty());
   EXPECT_GE(setting.host_threads, 1);
+  EXPECT_EQ(setting.host_threads_used, 1) << "a device does the work";
   EXPECT_TRUE(std::regex_match(setting.time, std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"))) << setting.time;
+}
+
+TEST(Setting, SaysHowManyThreadsOfAHostWorked) {
+  for (const int threads : {1, 2}) {
+    const auto host = find_backend("host");
+    DeviceOptions options;
+    options.host_threads = threads;
+    try {
+      EXPECT_EQ(read_setting(*host->open(options), "kqbench").host_threads_used, threads);
+    } catch (const DeviceError& error) {
+      ASSERT_EQ(threads, 2) << error.what();  // without OpenMP there is one
+    }
+  }
+}
+
+TEST(Setting, HasTheClocksAfterTheRunAndWhetherOneDropped) {
+  fake::FakeDevice device;
+  ResultFile result;
+  result.setting = read_setting(device, "kqbench run");
+  result.rows.resize(2);
+  device.clocks = [] { return ClockReading{1980.0, 3201.0, 512.0, 700.0, 61.0}; };
+  finish_setting(device, result);
+  EXPECT_EQ(result.setting.clocks.core_mhz_after, 1980.0);
+  EXPECT_EQ(result.setting.clocks.memory_mhz_after, 3201.0);
+  EXPECT_EQ(result.setting.clocks.power_watts, 512.0);
+  EXPECT_EQ(result.setting.clocks.temperature_celsius, 61.0);
+  EXPECT_FALSE(result.setting.clocks.dropped);
+  result.rows[1].clocks.dropped = true;
+  finish_setting(device, result);
+  EXPECT_TRUE(result.setting.clocks.dropped);
 }
 
 }  // namespace

@@ -42,6 +42,18 @@ TEST(MedianRanks, TooFewSamplesGiveAllThereIs) {
   }
 }
 
+// Of 20 samples, from the tables: 1 - 2 * 0.0207. Of few, 1 - 2^(1-n): the chance that not all are on one side.
+TEST(IntervalConfidence, IsWhatTheRanksGiveAndNoMore) {
+  EXPECT_NEAR(interval_confidence(20), 0.9586, 1e-4);
+  EXPECT_NEAR(interval_confidence(6), 0.96875, 1e-12);
+  EXPECT_NEAR(interval_confidence(5), 0.9375, 1e-12);
+  EXPECT_NEAR(interval_confidence(3), 0.75, 1e-12);
+  EXPECT_NEAR(interval_confidence(1), 0.0, 1e-12);
+  for (std::size_t n = 1; n < 200; ++n) {
+    EXPECT_EQ(interval_confidence(n) >= 0.95, n >= least_samples) << n;
+  }
+}
+
 TEST(MedianRanks, ManySamplesGiveTheNormalApproximation) {
   const std::size_t n = 100000;
   const double expected = 0.5 * static_cast<double>(n) - 1.96 * 0.5 * std::sqrt(static_cast<double>(n));

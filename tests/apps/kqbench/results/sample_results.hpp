@@ -67,6 +67,9 @@ inline ResultFile sample_result() {
   result.setting.commit = "0123456789ab";
   result.setting.build_type = "Release";
   result.setting.compiler = "g++ 12.2.0";
+  result.setting.device_compiler = "nvcc 13.0.48";
+  result.setting.device_architectures = "sm_90";
+  result.setting.host_architecture = "x86-64-v3";
   result.setting.libraries = {{"Kokkos", "5.0.2"}, {"fmt", "9.1.0"}};
   result.setting.implementations = {{"kokkos", "Kokkos 5.0.2, Cuda"}, {"native", "CUDA"}};
   result.setting.backend = "cuda";
@@ -81,6 +84,8 @@ inline ResultFile sample_result() {
   result.setting.ceilings_gbps = {{"2:1", 4300.0}, {"copy", 4250.5}};
   result.setting.host_cpu = "Some processor";
   result.setting.host_threads = 16;
+  result.setting.host_threads_used = 1;
+  result.setting.clocks = {345.0, 1980.0, 3201.0, 3201.0, 512.0, 61.0, true};
   result.setting.operating_system = "Linux 6.1 x86_64";
   result.setting.time = "2026-01-02T03:04:05Z";
   result.setting.command_line = "kqbench --json 'a \"b\".json'";

@@ -38,6 +38,12 @@ TEST(ResultJson, ComesBackAsItWas) {
   EXPECT_EQ(back.rows[0].time_us->samples, result.rows[0].time_us->samples);
   EXPECT_EQ(back.setting.libraries, result.setting.libraries);
   EXPECT_EQ(back.rows[3].codes_checked->differ, 3u);
+  EXPECT_EQ(back.setting.device_compiler, "nvcc 13.0.48");
+  EXPECT_EQ(back.setting.host_threads_used, 1);
+  EXPECT_EQ(back.setting.clocks.core_mhz_before, 345.0);
+  EXPECT_TRUE(back.setting.clocks.dropped);
+  EXPECT_EQ(back.rows[0].clocks.core_mhz_before, 1980.0);
+  EXPECT_FALSE(back.rows[1].clocks.dropped) << "each row has its own";
 }
 
 TEST(ResultJson, SaysWhatEveryReaderExpects) {
@@ -80,6 +86,14 @@ TEST(ResultJson, SaysWhatEveryReaderExpects) {
   EXPECT_TRUE(json["rows"][2]["time_us"].is_null());
 }
 
+TEST(ResultJson, SaysHowSureAnIntervalOfFewSamplesIs) {
+  ResultFile result = sample_result();
+  result.rows[1].time_us = statistics_of({1.0, 2.0, 3.0});
+  const Json json = Json::parse(to_json(result));
+  EXPECT_GE(json["rows"][0]["time_us"]["ci95_confidence"], 0.95);
+  EXPECT_EQ(json["rows"][1]["time_us"]["ci95_confidence"], 0.75);
+}
+
 TEST(ResultJson, EachRowIsALine) {
   const std::string text = to_json(sample_result());
   std::size_t rows = 0;
@@ -106,6 +120,9 @@ TEST(ResultJson, AFileOfTheFirstVersionStaysReadable) {
   ASSERT_EQ(result.rows.size(), 4u);
   EXPECT_EQ(result.rows[0].request, token_request(4096, 8192));
   EXPECT_DOUBLE_EQ(result.rows[0].time_us->median, 26.5);
+  EXPECT_EQ(result.setting.device_compiler, "");  // later members
+  EXPECT_EQ(result.setting.host_threads_used, 0);
+  EXPECT_FALSE(result.setting.clocks.core_mhz_before);
   EXPECT_EQ(result.rows[2].request.qmax, 224.0f);
 }
 
@@ -176,6 +193,9 @@ TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
       {"libraries as list", with("/setting/libraries", Json::array()), "setting.libraries: must be an object"},
       {"a library's version as object", with("/setting/libraries/fmt", Json::object()), "must not be an object"},
       {"negative memory", with("/setting/memory_bytes", -1), "must be an integer from 0"},
+      {"clocks of the run as list", with("/setting/clocks", Json::array()), "setting.clocks: must be an object"},
+      {"a clock of the run as text", with("/setting/clocks/core_mhz_after", "x"), "must be a number from"},
+      {"threads used as text", with("/setting/host_threads_used", "x"), "must be an integer from"},
       {"endless power", with("/setting/power_cap_watts", 1e300), "must be a number from"},
       {"no impl", without("/rows/0", "impl"), "rows[0]: impl is missing"},
       {"empty impl", with("/rows/0/impl", ""), "rows[0].impl: must have 1 to 64 characters"},

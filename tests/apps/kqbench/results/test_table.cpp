@@ -58,6 +58,52 @@ TEST(Table, MarksAndExplainsWhatIsNotOk) {
   EXPECT_TRUE(has(table(steady), "Interrupted"));
 }
 
+TEST(Table, MarksAnIntervalThatIsWiderThanAskedFor) {
+  ResultFile result = sample_result();
+  result.rows = {result.rows[1]};
+  Row& row = result.rows[0];
+  row.time_us = statistics_of(samples_around(10.0));
+  const std::string remark = "*  sampling ended";
+  row.stop = "max_time";  // of the other implementation's sake: this one's interval is narrow
+  EXPECT_FALSE(has(table(result), remark)) << table(result);
+  row.time_us->ci95_high = 10.5;
+  EXPECT_TRUE(has(table(result), " 5.0%* ")) << table(result);
+  EXPECT_TRUE(has(table(result), remark));
+  row.stop = "interrupted";
+  EXPECT_TRUE(has(table(result), remark));
+  row.stop = "interval";
+  EXPECT_FALSE(has(table(result), "*")) << table(result);
+}
+
+TEST(Table, FewSamplesHaveNoInterval) {
+  ResultFile result = sample_result();
+  result.rows = {result.rows[1]};
+  result.rows[0].time_us = statistics_of({10.0, 10.0, 10.1, 10.2, 10.3});
+  result.rows[0].stop = "interrupted";
+  EXPECT_TRUE(has(table(result), " n=5 ")) << table(result);
+  EXPECT_TRUE(has(table(result), "no interval of 95 %"));
+  EXPECT_FALSE(has(table(result), "*"));
+  result.rows[0].time_us = statistics_of({10.0, 10.0, 10.0, 10.01, 10.02, 10.03});
+  EXPECT_FALSE(has(table(result), "n=")) << table(result);
+}
+
+TEST(Table, SaysWhatAWarmCacheIs) {
+  ResultFile result = sample_result();
+  EXPECT_FALSE(has(table(result), "warm cache"));
+  result.rows[0].cache = "warm";
+  EXPECT_TRUE(has(table(result), "warm cache: a cold one takes")) << table(result);
+}
+
+TEST(Table, APeerThatWasNotComparedIsUncheckedAndHasNotFailed) {
+  ResultFile result = sample_result();
+  result.rows = {result.rows[3]};
+  result.rows[0].codes_checked.reset();
+  const std::string text = table(result);
+  EXPECT_TRUE(has(text, " unchecked")) << text;
+  EXPECT_TRUE(has(text, "--libkq")) << text;
+  EXPECT_FALSE(has(text, "FAILED")) << text;
+}
+
 TEST(Table, AWrongRowPrintsNoTime) {
   ResultFile result = sample_result();
   result.rows = {result.rows[2]};
@@ -118,6 +164,10 @@ TEST(Table, MarkdownHasTheSettingAndEscapesIt) {
   write_markdown(out, result);
   const std::string text = out.str();
   EXPECT_TRUE(has(text, "- Device: a\\|b\\*c (sm\\_90), 139.0 GiB, 50 MiB last-level cache")) << text;
+  EXPECT_TRUE(has(text, "- Clocks, before to after: core 345 to 1980 MHz, memory 3201 MHz, 512 W, 61 °C, dropped"))
+      << text;
+  EXPECT_TRUE(has(text, "- Host: Some processor, 16 threads, 1 used, Linux")) << text;
+  EXPECT_TRUE(has(text, "g++ 12.2.0 for x86-64-v3, nvcc 13.0.48 for sm\\_90")) << text;
   EXPECT_TRUE(has(text, "| 4096x8192 | native |"));
   EXPECT_TRUE(has(text, "| ---: | --- |"));
 }
