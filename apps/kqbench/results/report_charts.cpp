@@ -267,15 +267,21 @@ std::optional<Chart> summary_chart(const std::vector<NamedResult>& files, const 
 
 std::optional<Chart> roofline(const std::vector<NamedResult>& files) {
   SeriesNames names(files.size() > 1);
-  std::optional<double> roof;
+  std::map<std::string, double> roofs;  // by device
+  for (const NamedResult& file : files) {
+    for (const Row& row : file.result.rows) {
+      if (!row.time_us || !row.ceiling_gbps) continue;
+      double& roof = roofs[file.result.setting.device];
+      roof = std::max(roof, *row.ceiling_gbps);
+    }
+  }
+  if (roofs.empty()) return std::nullopt;
   std::map<std::pair<std::size_t, std::string>, TimedRow> fastest;
   for (const TimedRow& timed : timed_rows(files, names)) {
     const Row& row = *timed.row;
-    if (row.ceiling_gbps) roof = std::max(roof.value_or(0.0), *row.ceiling_gbps);
     const auto [known, is_new] = fastest.emplace(std::pair(timed.series, work_text(row.request)), timed);
     if (!is_new && elements_a_microsecond(row) > elements_a_microsecond(*known->second.row)) known->second = timed;
   }
-  if (!roof) return std::nullopt;
   std::vector<TimedRow> rows;
   for (const auto& [work, timed] : fastest) {
     rows.push_back(timed);
@@ -288,11 +294,13 @@ std::optional<Chart> roofline(const std::vector<NamedResult>& files) {
   add_series(chart, rows, names, Mark::points, [](const Row& row) -> std::optional<ChartPoint> {
     return ChartPoint{elements_of(row) / bytes_of(row), elements_a_microsecond(row) * 1e-3, {}};
   });
-  ChartSeries limit{fmt::format("ceiling, {:.0f} GB/s", *roof), 0, Mark::limit, {}};
-  for (const double intensity : {0.1, 1.0}) {  // float and half to codes are 0.2 and 0.33
-    limit.points.push_back({intensity, intensity * *roof, {}});
+  for (const auto& [device, roof] : roofs) {
+    ChartSeries limit{fmt::format("{}, {:.0f} GB/s", roofs.size() == 1 ? "ceiling" : device, roof), 0, Mark::limit, {}};
+    for (const double intensity : {0.1, 1.0}) {  // float and half to codes are 0.2 and 0.33
+      limit.points.push_back({intensity, intensity * roof, {}});
+    }
+    chart.series.push_back(std::move(limit));
   }
-  chart.series.push_back(std::move(limit));
   return chart;
 }
 

@@ -29,8 +29,8 @@ std::vector<SchemeCharts> scheme_charts(const std::vector<NamedResult>& files);
 /// baseline's. Nothing if that is empty.
 std::optional<Chart> summary_chart(const std::vector<NamedResult>& files, const Comparison& comparison);
 
-/// Elements quantized a second over elements a byte, for each scheme's fastest shape, under the memory's ceiling: a
-/// roofline, of which only the memory's slope is known. Nothing if no ceiling was measured.
+/// Elements quantized a second over elements a byte, for each scheme's fastest shape, under each device's memory
+/// ceiling: a roofline, of which only the memory's slope is known. Nothing if no ceiling was measured.
 std::optional<Chart> roofline(const std::vector<NamedResult>& files);
 
 }  // namespace kqbench

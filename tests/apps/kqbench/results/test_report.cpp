@@ -134,6 +134,23 @@ TEST(ReportCharts, ARooflineNeedsACeiling) {
   EXPECT_FALSE(roofline({{"a.json", result}}));
 }
 
+TEST(ReportCharts, ARooflineHasARoofForEachDevice) {
+  ResultFile other = report_sample();
+  other.setting.device = "Other GPU";
+  for (Row& row : other.rows) {
+    row.ceiling_gbps = 800.0;
+  }
+  const auto same = roofline({{"a.json", report_sample()}, {"b.json", report_sample()}});
+  ASSERT_NE(find(*same, "ceiling, 4300 GB/s"), nullptr);
+  const auto roof = roofline({{"a.json", report_sample()}, {"b.json", other}});
+  EXPECT_EQ(find(*roof, "ceiling, 4300 GB/s"), nullptr);
+  const ChartSeries* const first = find(*roof, "Some GPU, 4300 GB/s");
+  const ChartSeries* const second = find(*roof, "Other GPU, 800 GB/s");
+  ASSERT_TRUE(first != nullptr && second != nullptr);
+  EXPECT_DOUBLE_EQ(first->points[1].y, 4300.0);
+  EXPECT_DOUBLE_EQ(second->points[1].y, 800.0);
+}
+
 TEST(ReportPage, HasEveryChartAndLoadsNothing) {
   if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
   const std::string page = report_html({{"a.json", report_sample()}});
