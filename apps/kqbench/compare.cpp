@@ -4,6 +4,7 @@
 /// `kqbench compare`: result files held against each other.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "apps/kqbench/errors.hpp"
+#include "apps/kqbench/in_quotes.hpp"
 #include "apps/kqbench/notice.hpp"
 #include "apps/kqbench/numbers.hpp"
 #include "apps/kqbench/results/comparison.hpp"
@@ -33,9 +35,15 @@ struct CompareArguments {
   OutputArguments outputs;
 };
 
-/// Why the limit is not kept, in one line; empty if it is. Failed rows count: code that gives wrong output is no
-/// faster.
-std::string why_worse(const Comparison& comparison, double limit) {
+/// "1 row is", "3 rows are".
+std::string rows_are(std::size_t count) {
+  return count == 1 ? "1 row is" : fmt::format("{} rows are", count);
+}
+
+/// Why the limit is not kept, in one line; empty if it is. Rows that failed or are missing count: code that gives wrong
+/// output is no faster, and what was not measured may be as slow as it likes.
+std::string why_worse(const std::vector<NamedResult>& files, const Comparison& comparison, double limit) {
+  std::vector<std::string> reasons;
   std::size_t above = 0;
   const ComparedRow* worst = nullptr;
   for (const ComparedRow& row : comparison.rows) {
@@ -43,18 +51,26 @@ std::string why_worse(const Comparison& comparison, double limit) {
     ++above;
     if (worst == nullptr || row.ratio.value > worst->ratio.value) worst = &row;
   }
-  std::string text;
   if (worst != nullptr) {
-    text = fmt::format("{} of {} ratios above {:g}, the worst {:.3f}: {}, {}, {}", above, comparison.rows.size(), limit,
-                       worst->ratio.value, label(worst->series), work_text(worst->row->request),
-                       shape_text(worst->row->request));
+    reasons.push_back(fmt::format("{} of {} ratios above {:g}, the worst {:.3f}: {}, {}, {}", above,
+                                  comparison.rows.size(), limit, worst->ratio.value, label(worst->series),
+                                  work_text(worst->row->request), shape_text(worst->row->request)));
   }
   if (!comparison.failed.empty()) {
-    text +=
-        fmt::format("{}{} without a time, because the output was wrong", text.empty() ? "" : "; ",
-                    comparison.failed.size() == 1 ? "1 row is" : fmt::format("{} rows are", comparison.failed.size()));
+    reasons.push_back(rows_are(comparison.failed.size()) + " without a time, because the output was wrong");
   }
-  return text;
+  if (!comparison.missing.empty()) {
+    const MissingRow& first = comparison.missing.front();
+    const kq::Request& request = first.there.row->request;
+    reasons.push_back(fmt::format("{} missing, the first: {} has {}, {}, and {} not",
+                                  rows_are(comparison.missing.size()), label(first.there.series), work_text(request),
+                                  shape_text(request),
+                                  first.lacking ? label(*first.lacking) + " has" : "the others have"));
+  }
+  for (const NamedResult& file : files) {
+    if (!file.result.complete) reasons.push_back(in_quotes(file.name) + " is incomplete");
+  }
+  return fmt::format("{}", fmt::join(reasons, "; "));
 }
 
 int run(const CompareArguments& arguments) {
@@ -85,7 +101,7 @@ int run(const CompareArguments& arguments) {
                   write_comparison_markdown(text, files, comparison);
                   return text.str();
                 });
-  const std::string worse = limit ? why_worse(comparison, *limit) : "";
+  const std::string worse = limit ? why_worse(files, comparison, *limit) : "";
   if (worse.empty()) return exit_done;
   notice("--fail-above: " + worse);
   return exit_wrong;
@@ -106,7 +122,8 @@ void add_compare(CLI::App& program, Action& chosen) {
   command->add_flag("--ignore-timing", arguments->ignore_timing, "Compare rows even if their timing or cache differ");
   command
       ->add_option("--fail-above", arguments->fail_above,
-                   "Exit with 1 if a row's ratio is above this, or a row failed; 1.05 allows 5 % more time")
+                   "Exit with 1 if a row's ratio is above this, a row failed or is missing, or a file is incomplete; "
+                   "1.05 allows 5 % more time")
       ->type_name("RATIO");
   arguments->outputs.add_to(*command);
   command->add_flag("--no-color", arguments->no_color, "No colours")->group("Output");

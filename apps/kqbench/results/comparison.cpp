@@ -139,18 +139,43 @@ bool is_chosen(const std::string& impl, const std::vector<std::string>& impls) {
   return impls.empty() || std::find(impls.begin(), impls.end(), impl) != impls.end();
 }
 
-/// The ratios of one line of the summary.
+/// What one line of the summary may be made of.
 struct Collected {
   SchemeSummary summary;
-  std::vector<Ratio> ratios;
+  std::vector<const ComparedRow*> rows;
 };
 
-void take(Collected& collected, const ComparedRow& compared) {
-  ++collected.summary.rows;
-  if (compared.ratio.significant()) {
-    ++(compared.ratio.value > 1.0 ? collected.summary.slower : collected.summary.faster);
+using BaselineRows = std::set<const Row*>;
+
+/// Makes the line of those of its rows whose baseline row is among `common`, or of all where there is none.
+SchemeSummary finished(const Collected& collected, const BaselineRows& common) {
+  SchemeSummary summary = collected.summary;
+  std::vector<Ratio> ratios;
+  for (const ComparedRow* compared : collected.rows) {
+    if (!common.empty() && !common.contains(compared->baseline_row)) continue;
+    ratios.push_back(compared->ratio);
+    if (compared->ratio.significant()) ++(compared->ratio.value > 1.0 ? summary.slower : summary.faster);
   }
-  collected.ratios.push_back(compared.ratio);
+  summary.rows = ratios.size();
+  summary.all_rows = collected.rows.size();
+  summary.in_common = !common.empty();
+  summary.ratio = geometric_mean(ratios);
+  return summary;
+}
+
+/// The baseline rows that every series of a scheme and baseline is held against.
+BaselineRows common_rows(const std::vector<Collected>& lines, const SchemeSummary& like) {
+  std::optional<BaselineRows> common;
+  for (const Collected& line : lines) {
+    const SchemeSummary& s = line.summary;
+    if (!s.series || s.scheme != like.scheme || s.baseline != like.baseline) continue;
+    BaselineRows shared;
+    for (const ComparedRow* compared : line.rows) {
+      if (!common || common->contains(compared->baseline_row)) shared.insert(compared->baseline_row);
+    }
+    common = std::move(shared);
+  }
+  return common.value_or(BaselineRows());
 }
 
 /// Of the rows of one work and baseline, the fastest of a peer.
@@ -175,11 +200,12 @@ std::vector<SchemeSummary> summarize(const std::vector<ComparedRow>& rows) {
     summary.scheme = scheme;
     summary.series = series;
     summary.baseline = compared.baseline;
+    summary.first = compared.row;
     return lines.emplace_back(Collected{std::move(summary), {}});
   };
   std::set<std::pair<std::size_t, std::string>> peers;
   for (const ComparedRow& compared : rows) {
-    take(line(compared, compared.series), compared);
+    line(compared, compared.series).rows.push_back(&compared);
     if (is_peer(compared.series.impl)) peers.insert({compared.series.file, compared.series.impl});
   }
   // Rows of the same baseline row stand together.
@@ -189,17 +215,24 @@ std::vector<SchemeSummary> summarize(const std::vector<ComparedRow>& rows) {
     while (last < rows.size() && rows[last].baseline_row == rows[first].baseline_row) {
       together.push_back(&rows[last++]);
     }
-    if (const ComparedRow* best = best_peer(together)) take(line(*best, std::nullopt), *best);
+    if (const ComparedRow* best = best_peer(together)) line(*best, std::nullopt).rows.push_back(best);
     first = last;
   }
   std::stable_sort(lines.begin(), lines.end(),
                    [](const Collected& a, const Collected& b) { return a.summary.scheme < b.summary.scheme; });
   std::vector<SchemeSummary> summaries;
-  for (Collected& collected : lines) {
-    collected.summary.ratio = geometric_mean(collected.ratios);
-    summaries.push_back(std::move(collected.summary));
+  for (const Collected& collected : lines) {
+    summaries.push_back(finished(collected, common_rows(lines, collected.summary)));
   }
   return summaries;
+}
+
+/// True if a later file than a series's has an implementation that the series's file has, too: then they are of one
+/// kind, and what the later one lacks has gone. (A file of peers has none in common with kqbench's own.)
+bool has_successor(const std::vector<SeriesRows>& all, const Series& series) {
+  return std::any_of(all.begin(), all.end(), [&](const SeriesRows& later) {
+    return later.series.file > series.file && find(all, Series{series.file, later.series.impl}) != nullptr;
+  });
 }
 
 }  // namespace
@@ -224,10 +257,17 @@ Comparison compare(const std::vector<NamedResult>& files, const ComparisonOption
 
   Comparison comparison;
   std::set<const Row*> taken;
+  std::vector<Series> held_against;
+  std::vector<MissingRow> missing;
   std::vector<std::vector<ComparedRow>> by_work(works.size());
   for (const SeriesRows& series : all) {
     const SeriesRows* const baseline = baselines.of(series.series);
     if (baseline->series == series.series || !is_chosen(series.series.impl, options.impls)) continue;
+    held_against.push_back(baseline->series);
+    for (const auto& [work, row] : baseline->rows) {
+      if (row->time_us && !series.rows.contains(work))
+        missing.push_back({series.series, {baseline->series, row}, false});
+    }
     for (const auto& [work, row] : series.rows) {
       const auto match = baseline->rows.find(work);
       if (match == baseline->rows.end()) continue;
@@ -246,11 +286,20 @@ Comparison compare(const std::vector<NamedResult>& files, const ComparisonOption
   }
   for (const SeriesRows& series : all) {
     const bool wanted = is_chosen(series.series.impl, options.impls);
+    // A baseline that nothing is held against, though a later file could have had something.
+    const bool given_up = wanted && baselines.of(series.series)->series == series.series &&
+                          std::find(held_against.begin(), held_against.end(), series.series) == held_against.end() &&
+                          has_successor(all, series.series);
     for (const auto& [work, row] : series.rows) {
+      if (given_up && row->time_us) missing.push_back({std::nullopt, {series.series, row}, false});
       if (!row->time_us && (wanted || taken.contains(row))) comparison.failed.push_back({series.series, row});
       if (wanted && row->time_us && !taken.contains(row)) comparison.unmatched.push_back({series.series, row});
     }
   }
+  for (MissingRow& row : missing) {
+    row.elsewhere = taken.contains(row.there.row);
+  }
+  comparison.missing = std::move(missing);
   if (comparison.rows.empty() && comparison.failed.empty()) {
     throw UsageError(
         "compare: no two rows did the same work; give files of the same sweep, timing and cache, name a --baseline, or "

@@ -50,12 +50,16 @@ struct ComparedRow {
   Ratio ratio;  ///< row's time / baseline_row's time: above 1 is slower than the baseline
 };
 
-/// The geometric mean over all shapes and input types of a scheme.
+/// The geometric mean over those shapes and input types of a scheme that everything held against the same baseline was
+/// timed at, so that the lines of a scheme are about the same rows.
 struct SchemeSummary {
   std::string scheme;            ///< "dynamic token int8"
   std::optional<Series> series;  ///< nothing: whichever peer is fastest at each shape
   Series baseline;
-  std::size_t rows = 0;
+  std::size_t rows = 0;      ///< that went into it
+  std::size_t all_rows = 0;  ///< of this series
+  bool in_common = true;     ///< false where the series have no row in common: then each has its own
+  const Row* first = nullptr;
   std::size_t faster = 0;  ///< significantly
   std::size_t slower = 0;
   Ratio ratio;
@@ -67,12 +71,20 @@ struct LoneRow {
   const Row* row = nullptr;
 };
 
+/// A row of a baseline that another series lacks.
+struct MissingRow {
+  std::optional<Series> lacking;  ///< nothing: no later file has this implementation at all
+  LoneRow there;
+  bool elsewhere = false;  ///< a third series has it: it is not among `unmatched`
+};
+
 /// Points into the files it was made of.
 struct Comparison {
   std::vector<ComparedRow> rows;  ///< in the order of the files' rows; the same work, and then baseline, together
   std::vector<SchemeSummary> summary;
   std::vector<LoneRow> unmatched;  ///< no other row did the same
   std::vector<LoneRow> failed;     ///< without a time
+  std::vector<MissingRow> missing;
 };
 
 /// Throws UsageError if there is nothing to compare: no row in common, an implementation that no file has, or a file

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string_view>
@@ -45,6 +46,7 @@ std::string caveat(const Row& row) {
   if (row.codes_checked && row.codes_checked->differ != 0) return verdict_cell(row).text;
   if (row.suspect) return "suspect";
   if (row.clocks.dropped || row.drifted) return "unsteady";
+  if (is_unchecked(row)) return "unchecked";
   return row.verified ? "" : "not verified";
 }
 
@@ -103,6 +105,35 @@ std::vector<std::string> lone_lines(const std::vector<LoneRow>& rows) {
   return lines;
 }
 
+/// "80", or "20 of 80" where the others have fewer in common with it.
+std::string rows_text(const SchemeSummary& summary) {
+  return summary.rows == summary.all_rows ? fmt::to_string(summary.rows)
+                                          : fmt::format("{} of {}", summary.rows, summary.all_rows);
+}
+
+/// What the lines of the summary are about, where that is not all rows; or nothing.
+std::string summary_remark(const Comparison& comparison) {
+  const auto any = [&](auto condition) {
+    return std::any_of(comparison.summary.begin(), comparison.summary.end(), condition);
+  };
+  if (any([](const SchemeSummary& s) { return !s.in_common; })) {
+    return "Some schemes have no row that all were timed at: their lines are about different rows.";
+  }
+  if (any([](const SchemeSummary& s) { return s.rows != s.all_rows; })) {
+    return "Of each scheme, only rows that all were timed at are summarized.";
+  }
+  return "";
+}
+
+/// Rows that some series lack and others have.
+std::vector<LoneRow> lacking_rows(const Comparison& comparison) {
+  std::vector<LoneRow> rows;
+  for (const MissingRow& missing : comparison.missing) {
+    if (missing.elsewhere && missing.lacking) rows.push_back({*missing.lacking, missing.there.row});
+  }
+  return rows;
+}
+
 std::string significance_remark(const Comparison& comparison) {
   std::size_t significant = 0;
   for (const ComparedRow& row : comparison.rows) {
@@ -110,6 +141,29 @@ std::string significance_remark(const Comparison& comparison) {
   }
   return fmt::format("{} of {} ratios differ significantly from 1; about {:.0f} would by chance alone.", significant,
                      comparison.rows.size(), 0.05 * static_cast<double>(comparison.rows.size()));
+}
+
+/// Fields of a CSV line: what was done.
+std::vector<std::string> work_fields(const Row& row) {
+  const kq::Request& request = row.request;
+  return {kq::operation_name(request),
+          std::string(kq::to_string(request.element)),
+          std::string(kq::to_string(request.format)),
+          fmt::to_string(request.num_tokens),
+          fmt::to_string(request.hidden_size),
+          row.timing,
+          row.cache};
+}
+
+/// Of a ratio: itself, its interval, and whether it is significant.
+std::vector<std::string> ratio_fields(const Ratio& ratio) {
+  if (!ratio.interval) return {fmt::to_string(ratio.value), "", "", ""};
+  return {fmt::to_string(ratio.value), fmt::to_string(ratio.interval->low), fmt::to_string(ratio.interval->high),
+          fmt::to_string(ratio.significant())};
+}
+
+void append(std::vector<std::string>& line, const std::vector<std::string>& fields) {
+  line.insert(line.end(), fields.begin(), fields.end());
 }
 
 Json interval_json(const Ratio& ratio) {
@@ -151,7 +205,7 @@ Grid summary_grid(const Comparison& comparison) {
              {"slower", Align::right}});
   grid.begin_section("Geometric mean of the ratios over shapes and input types");
   for (const SchemeSummary& summary : comparison.summary) {
-    grid.add({summary.scheme, summary_name(summary), label(summary.baseline), fmt::to_string(summary.rows),
+    grid.add({summary.scheme, summary_name(summary), label(summary.baseline), rows_text(summary),
               ratio_text(summary.ratio), interval_text(summary.ratio), fmt::to_string(summary.faster),
               fmt::to_string(summary.slower)});
   }
@@ -170,7 +224,9 @@ void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& fi
     rows_grid(comparison).write_text(out, color);
     out << '\n';
     summary_grid(comparison).write_text(out, color);
-    out << '\n' << significance_remark(comparison) << '\n';
+    out << '\n';
+    if (const std::string remark = summary_remark(comparison); !remark.empty()) out << remark << '\n';
+    out << significance_remark(comparison) << '\n';
   }
   const auto write_lone = [&](const char* heading, const std::vector<LoneRow>& rows) {
     if (!rows.empty()) out << '\n' << heading << '\n';
@@ -179,6 +235,7 @@ void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& fi
     }
   };
   write_lone("No counterpart:", comparison.unmatched);
+  write_lone("Missing, though others have them:", lacking_rows(comparison));
   write_lone("Failed, so without a time:", comparison.failed);
 }
 
@@ -191,6 +248,7 @@ void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>
   out << '\n' << explanation << "\n\n";
   if (!comparison.rows.empty()) {
     summary_grid(comparison).write_markdown(out);
+    if (const std::string remark = summary_remark(comparison); !remark.empty()) out << remark << "\n\n";
     rows_grid(comparison).write_markdown(out);
     out << significance_remark(comparison) << '\n';
   }
@@ -201,24 +259,62 @@ void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>
     }
   };
   write_lone("No counterpart", comparison.unmatched);
+  write_lone("Missing, though others have them", lacking_rows(comparison));
   write_lone("Failed, so without a time", comparison.failed);
 }
 
 std::string comparison_csv(const std::vector<NamedResult>& files, const Comparison& comparison) {
-  std::string csv = csv_line({"operation", "dtype", "quant_dtype", "num_tokens", "hidden_size", "timing", "cache",
-                              "file", "impl", "median_us", "baseline_file", "baseline_impl", "baseline_median_us",
-                              "ratio", "ci95_low", "ci95_high", "significant"});
+  std::string csv = csv_line({"operation",
+                              "dtype",
+                              "quant_dtype",
+                              "num_tokens",
+                              "hidden_size",
+                              "timing",
+                              "cache",
+                              "file",
+                              "impl",
+                              "median_us",
+                              "baseline_file",
+                              "baseline_impl",
+                              "baseline_median_us",
+                              "ratio",
+                              "ci95_low",
+                              "ci95_high",
+                              "significant",
+                              "status",
+                              "rows",
+                              "failure"});
   for (const ComparedRow& compared : comparison.rows) {
-    const Row& row = *compared.row;
-    const Ratio& ratio = compared.ratio;
-    csv += csv_line({kq::operation_name(row.request), std::string(kq::to_string(row.request.element)),
-                     std::string(kq::to_string(row.request.format)), fmt::to_string(row.request.num_tokens),
-                     fmt::to_string(row.request.hidden_size), row.timing, row.cache, files[compared.series.file].name,
-                     compared.series.impl, fmt::to_string(row.time_us->median), files[compared.baseline.file].name,
-                     compared.baseline.impl, fmt::to_string(compared.baseline_row->time_us->median),
-                     fmt::to_string(ratio.value), ratio.interval ? fmt::to_string(ratio.interval->low) : "",
-                     ratio.interval ? fmt::to_string(ratio.interval->high) : "",
-                     ratio.interval ? fmt::to_string(ratio.significant()) : ""});
+    std::vector<std::string> line = work_fields(*compared.row);
+    append(line, {files[compared.series.file].name, compared.series.impl, fmt::to_string(compared.row->time_us->median),
+                  files[compared.baseline.file].name, compared.baseline.impl,
+                  fmt::to_string(compared.baseline_row->time_us->median)});
+    append(line, ratio_fields(compared.ratio));
+    append(line, {"compared", "1", ""});
+    csv += csv_line(line);
+  }
+  const auto add_lone = [&](const char* status, const std::vector<LoneRow>& rows) {
+    for (const LoneRow& lone : rows) {
+      const bool timed = lone.row->time_us && std::string_view(status) != "missing";
+      std::vector<std::string> line = work_fields(*lone.row);
+      append(line,
+             {files[lone.series.file].name, lone.series.impl, timed ? fmt::to_string(lone.row->time_us->median) : ""});
+      append(line, {"", "", "", "", "", "", "", status, "1", lone.row->failure});
+      csv += csv_line(line);
+    }
+  };
+  add_lone("unmatched", comparison.unmatched);
+  add_lone("missing", lacking_rows(comparison));
+  add_lone("failed", comparison.failed);
+  for (const SchemeSummary& summary : comparison.summary) {
+    const kq::Request& request = summary.first->request;
+    std::vector<std::string> line = {kq::operation_name(request), "", std::string(kq::to_string(request.format))};
+    append(line, {"", "", "", "", summary.series ? files[summary.series->file].name : "",
+                  summary.series ? summary.series->impl : summary_name(summary), "", files[summary.baseline.file].name,
+                  summary.baseline.impl, ""});
+    append(line, ratio_fields(summary.ratio));
+    append(line, {"summary", fmt::to_string(summary.rows), ""});
+    csv += csv_line(line);
   }
   return csv;
 }
@@ -254,12 +350,15 @@ std::string comparison_json(const std::vector<NamedResult>& files, const Compari
                                {"what", summary_name(summary)},
                                {"baseline", label(summary.baseline)},
                                {"rows", summary.rows},
+                               {"all_rows", summary.all_rows},
+                               {"in_common", summary.in_common},
                                {"ratio", summary.ratio.value},
                                {"ci95", interval_json(summary.ratio)},
                                {"faster", summary.faster},
                                {"slower", summary.slower}});
   }
   json["unmatched"] = lone_json(comparison.unmatched);
+  json["missing"] = lone_json(lacking_rows(comparison));
   json["failed"] = lone_json(comparison.failed);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }

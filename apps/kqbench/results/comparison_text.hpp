@@ -20,10 +20,11 @@ void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& fi
                            bool color);
 void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison);
 
-/// A line for each compared row.
+/// A line for each compared row, then for each that could not be, then for each line of the summary: `status` tells
+/// them apart.
 std::string comparison_csv(const std::vector<NamedResult>& files, const Comparison& comparison);
 
-/// Schema "kqbench-comparison/1": files, rows, summary, unmatched and failed rows.
+/// Schema "kqbench-comparison/1": files, rows, summary, unmatched, missing and failed rows.
 std::string comparison_json(const std::vector<NamedResult>& files, const Comparison& comparison);
 
 }  // namespace kqbench

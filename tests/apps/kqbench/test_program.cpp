@@ -159,6 +159,34 @@ TEST(Program, AComparisonThatFailsSaysOfWhat) {
   EXPECT_EQ(wrong.err, "kqbench: --fail-above: 2 rows are without a time, because the output was wrong\n");
 }
 
+TEST(Program, AComparisonFailsOfWhatIsNotThere) {
+  const ScratchFolder folder;
+  const std::string first = folder / "a.json", second = folder / "b.json";
+  Arguments arguments = short_run({"--json", first, "--quiet"});
+  arguments[4] = "6,7";
+  ASSERT_EQ(kqbench(arguments).status, 0);
+  using Ordered = nlohmann::ordered_json;
+  Ordered result = Ordered::parse(contents(first));
+  ASSERT_EQ(result["rows"].size(), 4u);
+  result["rows"].erase(3);
+  std::ofstream(second) << result;
+  const Ended shrunk = kqbench({"compare", first, second, "--fail-above", "1e9"});
+  EXPECT_EQ(shrunk.status, 1);
+  EXPECT_EQ(
+      shrunk.err,
+      "kqbench: --fail-above: 1 row is missing, the first: A native has dynamic token int8 from half, 7x64, and B "
+      "native has not\n");
+  EXPECT_EQ(kqbench({"compare", second, first, "--fail-above", "1e9"}).status, 0);
+  EXPECT_EQ(kqbench({"compare", first, second}).status, 0) << "without the limit it is for the reader to judge";
+
+  result = Ordered::parse(contents(first));
+  result["complete"] = false;
+  std::ofstream(second) << result;
+  const Ended cut = kqbench({"compare", first, second, "--fail-above", "1e9"});
+  EXPECT_EQ(cut.status, 1);
+  EXPECT_EQ(cut.err, "kqbench: --fail-above: '" + second + "' is incomplete\n");
+}
+
 TEST(Program, AHostHasNoGraphsToTime) {
   expect_refused(short_run({"--timing", "graph"}), "--timing: the host backend has no graphs; use --timing wall");
   EXPECT_TRUE(contains(kqbench(short_run({"--timing", "stream"})).out, "stream timing"));

@@ -133,6 +133,78 @@ TEST(Comparison, PutsPeersBesideKokkosAndNative) {
   EXPECT_EQ(fastest->slower, 3u);
 }
 
+/// The lines of a summary whose series is so called, "fastest peer" for none.
+const SchemeSummary* line_of(const Comparison& comparison, const std::string& name) {
+  for (const SchemeSummary& summary : comparison.summary) {
+    if ((summary.series ? label(*summary.series) : "fastest peer") == name) return &summary;
+  }
+  return nullptr;
+}
+
+TEST(Comparison, SummarizesTheRowsThatAllHave) {
+  std::vector<Row> native = sweep("native", 1.0);
+  native[0] = sample_row("native", native[0].request, 2.0 * 4.0);  // the shape that one peer lacks
+  std::vector<Row> few = sweep("vllm", 1.5);
+  few.erase(few.begin());
+  std::vector<NamedResult> files = {file("ours", together(sweep("kokkos", 1.0), native)),
+                                    file("peers", together(few, sweep("torch.compile", 1.2)))};
+  const Comparison comparison = compare(files, {});
+  for (const char* const name : {"A native", "B vllm", "B torch.compile", "fastest peer"}) {
+    const SchemeSummary* const line = line_of(comparison, name);
+    ASSERT_NE(line, nullptr) << name;
+    EXPECT_EQ(line->rows, 2u) << name;
+    EXPECT_EQ(line->all_rows, std::string(name) == "B vllm" ? 2u : 3u) << name;
+    EXPECT_TRUE(line->in_common) << name;
+  }
+  EXPECT_NEAR(line_of(comparison, "A native")->ratio.value, 1.0, 1e-9);
+  EXPECT_EQ(line_of(comparison, "A native")->slower, 0u);
+  const std::string text = text_of(files, comparison);
+  EXPECT_NE(text.find("2 of 3"), std::string::npos) << text;
+  EXPECT_NE(text.find("only rows that all were timed at"), std::string::npos) << text;
+
+  few.pop_back();
+  few.pop_back();
+  few.push_back(sample_row("vllm", sweep("kokkos", 1.0)[0].request, 3.0));
+  std::vector<Row> others = sweep("torch.compile", 1.2);
+  others.erase(others.begin());
+  files[1] = file("peers", together(few, others));
+  const Comparison apart = compare(files, {});
+  EXPECT_FALSE(line_of(apart, "B vllm")->in_common);
+  EXPECT_EQ(line_of(apart, "B vllm")->rows, 1u);
+  EXPECT_EQ(line_of(apart, "A native")->rows, 3u);
+  EXPECT_NE(text_of(files, apart).find("lines are about different rows"), std::string::npos);
+}
+
+TEST(Comparison, KnowsWhatASeriesLacks) {
+  std::vector<Row> fewer = sweep("kokkos", 1.0);
+  fewer.pop_back();
+  const auto missing = [](const std::vector<NamedResult>& files, const ComparisonOptions& options = {}) {
+    std::vector<std::string> lines;
+    for (const MissingRow& row : compare(files, options).missing) {
+      lines.push_back((row.lacking ? label(*row.lacking) : "none") + " lacks " + label(row.there.series) + " " +
+                      std::to_string(row.there.row->request.num_tokens));
+    }
+    return lines;
+  };
+  using Lines = std::vector<std::string>;
+  const NamedResult whole = file("a", sweep("kokkos", 1.0));
+  EXPECT_EQ(missing({whole, whole}), Lines{});
+  EXPECT_EQ(missing({whole, file("b", fewer)}), Lines{"B kokkos lacks A kokkos 4096"});
+  EXPECT_EQ(missing({file("b", fewer), whole}), Lines{}) << "more than before is nothing missing";
+  EXPECT_EQ(missing({whole, whole, file("c", fewer)}), Lines{"C kokkos lacks A kokkos 4096"});
+
+  const NamedResult both = file("a", together(sweep("kokkos", 1.0), sweep("native", 1.0)));
+  EXPECT_EQ(missing({both, whole}),
+            (Lines{"none lacks A native 16", "none lacks A native 1024", "none lacks A native 4096"}));
+  ComparisonOptions options;
+  options.impls = {"kokkos"};
+  EXPECT_EQ(missing({both, whole}, options), Lines{}) << "not asked for";
+  EXPECT_EQ(missing({whole, both}), Lines{});
+  const NamedResult peers = file("peers", sweep("vllm", 1.0));
+  EXPECT_EQ(missing({both, both, peers}), Lines{}) << "no peer takes native's place";
+  EXPECT_EQ(missing({peers, both, both}), Lines{}) << "nor the other way round";
+}
+
 TEST(Comparison, TakesTheBaselineThatWasNamed) {
   const std::vector<NamedResult> files = {
       file("a", together(sweep("kokkos", 1.0), sweep("native", 2.0))),
@@ -219,7 +291,8 @@ TEST(Comparison, IsWrittenInFourWays) {
   EXPECT_NE(markdown.str().find("| 16x4096 | B vllm | 3.000 | 1.500 |"), std::string::npos) << markdown.str();
 
   const std::string csv = comparison_csv(files, comparison);
-  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7);
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 6 + 2);
+  EXPECT_NE(csv.find("\ndynamic token,,int8,,,,,peers,vllm,,our file,kokkos,,1.5"), std::string::npos) << csv;
 
   const auto json = nlohmann::json::parse(comparison_json(files, comparison));
   EXPECT_EQ(json["schema"], "kqbench-comparison/1");
@@ -228,6 +301,32 @@ TEST(Comparison, IsWrittenInFourWays) {
   EXPECT_NEAR(json["rows"][1]["ratio"].get<double>(), 1.5, 1e-9);
   EXPECT_EQ(json["rows"][1]["significant"], true);
   EXPECT_EQ(json["summary"].size(), 2u);
+}
+
+TEST(Comparison, CsvHasEveryRowAndTheSummary) {
+  std::vector<Row> first = sweep("kokkos", 1.0);
+  first.push_back(sample_row("kokkos", token_request(7, 77), 1.0));
+  std::vector<Row> second = sweep("kokkos", 1.0);
+  second[1].verified = false;
+  second[1].failure = "wrong";
+  second[1].time_us.reset();
+  std::vector<Row> third = sweep("kokkos", 1.0);
+  third.pop_back();
+  const std::vector<NamedResult> files = {file("a", first), file("b", second), file("c", third)};
+  const std::string csv = comparison_csv(files, compare(files, {}));
+  std::istringstream lines(csv);
+  std::string heading;
+  std::getline(lines, heading);
+  std::vector<std::string> ends;  // from `status` on
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(heading.begin(), heading.end(), ',')) << line;
+    const std::size_t last = line.rfind(',');
+    ends.push_back(line.substr(line.rfind(',', line.rfind(',', last - 1) - 1) + 1));
+  }
+  EXPECT_EQ(ends, (std::vector<std::string>{"compared,1,", "compared,1,", "compared,1,", "compared,1,", "unmatched,1,",
+                                            "missing,1,", "failed,1,wrong", "summary,1,", "summary,1,"}))
+      << csv;
+  EXPECT_NE(csv.find("4096,4096,graph,cold,c,kokkos,,"), std::string::npos) << csv;
 }
 
 }  // namespace
