@@ -86,7 +86,7 @@ def check_device(sweeps, arguments):
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise result_file.BadFile("--device cuda: PyTorch finds no GPU; files of a GPU need it, those of the host backend "
                                  "--device cpu")
-    here = torch.cuda.get_device_name() if arguments.device == "cuda" else sweeps[0]["setting"]["device"]
+    here = result_file.device_name(arguments.device) or sweeps[0]["setting"]["device"]
     for name, sweep in zip(arguments.sweeps, sweeps):
         there = sweep["setting"]["device"]
         if here != there:
@@ -113,6 +113,40 @@ class Runner:
         return [result_file.row(like, one) for one in timed]
 
 
+def reason(error):
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def release(device):
+    """Gives back what a work needed. Raises RuntimeError where the device is lost, as after an illegal access: then there
+    is no use in going on."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.synchronize()
+
+
+def time_all(works, runner, result, device):
+    """Adds the rows of all works. A work that fails, of memory for example, costs its own rows only. Returns the status;
+    the result is complete if that is 0."""
+    status = 0
+    try:
+        for number, (work, like) in enumerate(works.items(), 1):
+            say(f"{number} of {len(works)}: {work}")
+            try:
+                result["rows"] += runner.rows(work, like)
+            except Exception as error:
+                say(f"{work} is left out: {reason(error)}")
+                status = EXIT_SYSTEM
+            release(device)  # after the except clause: an exception holds on to the tensors of its frames
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except RuntimeError as error:
+        say(f"ends early: {reason(error)}")
+        status = EXIT_SYSTEM
+    result["complete"] = status == 0
+    return status
+
+
 def run(arguments):
     sweeps = [result_file.read(name) for name in arguments.sweeps]
     check_device(sweeps, arguments)
@@ -126,17 +160,12 @@ def run(arguments):
     if not arguments.libkq:
         say("codes are not checked; give --libkq")
     runner = Runner(arguments, found)
-    result = {"schema": result_file.SCHEMA, "complete": True, "setting": result_file.setting(sweeps[0], found), "rows": []}
-    try:
-        for number, (work, like) in enumerate(works.items(), 1):
-            say(f"{number} of {len(works)}: {work}")
-            result["rows"] += runner.rows(work, like)
-            if arguments.device == "cuda":
-                torch.cuda.empty_cache()
-    except KeyboardInterrupt:
-        result["complete"] = False
-    result_file.write(arguments.json, result)
-    return 0 if result["complete"] else EXIT_INTERRUPTED
+    result = {"schema": result_file.SCHEMA, "complete": False,
+              "setting": result_file.setting(sweeps[0], found, arguments.device), "rows": []}
+    with result_file.Output(arguments.json) as output:  # what cannot be written is refused before anything is timed
+        status = time_all(works, runner, result, arguments.device)
+        output.write(result)
+    return status
 
 
 def interrupt(*_):
@@ -151,7 +180,7 @@ def main():
         say(error)
         return EXIT_USAGE
     except (OSError, RuntimeError) as error:
-        say((str(error) or type(error).__name__).splitlines()[0])
+        say(reason(error))
         return EXIT_SYSTEM
 
 

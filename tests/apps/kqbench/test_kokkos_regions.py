@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Kokkos tool sees of `kqbench run --profile`: a region for each implementation, named after it and its work, with
-the kernels of Kokkos's in its own.
+"""What a Kokkos tool sees of `kqbench run --profile`: a region for each implementation, named after it and its work, and
+Kokkos's kernels in its own.
 
 usage: test_kokkos_regions.py KQBENCH TOOL
 
@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-COMMAND = ("run --profile --backend host --impl kokkos,native --num-tokens 6 --hidden-size 64 --quant-dtype int8,fp8 --cache hot "
-           "--quiet").split()
+COMMAND = ("run --profile --backend host --impl kokkos,native --num-tokens 6 --hidden-size 64 --quant-dtype int8,fp8 "
+           "--cache hot --quiet").split()
 WORKS = ["dynamic token int8 from half, 6 x 64", "dynamic tensor fp8_e4m3fn from half, 6 x 64"]
 
 
@@ -22,7 +22,8 @@ def journal_of(program, tool):
     with tempfile.TemporaryDirectory() as scratch:
         journal = pathlib.Path(scratch) / "journal"
         # Before Kokkos 3.7 the first name, since then the second.
-        environment = dict(os.environ, KOKKOS_PROFILE_LIBRARY=tool, KOKKOS_TOOLS_LIBS=tool, KQ_TOOL_JOURNAL=str(journal))
+        environment = dict(os.environ, KOKKOS_PROFILE_LIBRARY=tool, KOKKOS_TOOLS_LIBS=tool,
+                           KQ_TOOL_JOURNAL=str(journal))
         subprocess.run([program, *COMMAND], env=environment, check=True, stdout=subprocess.DEVNULL)
         return journal.read_text().splitlines() if journal.exists() else []
 

@@ -6,6 +6,7 @@ usage: test_peers.py APPS_PEERS KQBENCH LIBKQ
 Exit status 77 (skipped) without PyTorch, unless KQ_PYTHON_COMPLETE=1 is in the environment.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -25,6 +26,7 @@ except ImportError:
 APPS_PEERS, KQBENCH, LIBKQ = sys.argv[1:4]
 sys.path.insert(0, APPS_PEERS)
 import measure
+import result_file
 import torch_functions
 from libkq import LibKq
 from work import Work
@@ -87,6 +89,67 @@ class Statistics(unittest.TestCase):
         self.assertEqual(measure.count_different(contestant, inputs[0] + 1), (1, 12))
 
 
+def load_program():
+    spec = importlib.util.spec_from_file_location("peers_program", pathlib.Path(APPS_PEERS) / "__main__.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    return program
+
+
+class Failures(unittest.TestCase):
+    """What goes wrong in one work costs that work alone."""
+
+    def time_all(self, *outcomes):
+        """(status, result) of works that end so: rows, or an exception."""
+
+        class Runner:
+            def rows(self, one, like):
+                if isinstance(like, BaseException):
+                    raise like
+                return like
+
+        result = {"complete": False, "rows": []}
+        return load_program().time_all(dict(enumerate(outcomes)), Runner(), result, "cpu"), result
+
+    def test_all_is_well(self):
+        self.assertEqual(self.time_all(["a", "b"], ["c"]), (0, {"complete": True, "rows": ["a", "b", "c"]}))
+
+    def test_others_are_kept_and_the_result_is_incomplete(self):
+        out_of_memory = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nand more")
+        for error in (out_of_memory, RuntimeError("no kernel"), MemoryError()):
+            with self.subTest(repr(error)):
+                self.assertEqual(self.time_all(["a"], error, ["c"]), (3, {"complete": False, "rows": ["a", "c"]}))
+
+    def test_an_interrupt_ends_it_and_keeps_what_is_there(self):
+        self.assertEqual(self.time_all(["a"], KeyboardInterrupt(), ["c"]), (130, {"complete": False, "rows": ["a"]}))
+
+
+class OutputFile(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def test_it_appears_whole(self):
+        with result_file.Output(self.folder / "out.json") as output:
+            self.assertFalse((self.folder / "out.json").exists())
+            output.write({"rows": []})
+        self.assertEqual(json.loads((self.folder / "out.json").read_text()), {"rows": []})
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["out.json"])
+
+    def test_or_not_at_all(self):
+        (self.folder / "out.json").write_text("before")
+        with self.assertRaises(ValueError), result_file.Output(self.folder / "out.json") as output:
+            output.write({"nan": float("nan")})
+        self.assertEqual((self.folder / "out.json").read_text(), "before")
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["out.json"])
+
+    def test_a_place_that_cannot_be_written_is_refused(self):
+        for place in (self.folder / "none" / "out.json", self.folder, "/proc/out.json"):
+            with self.assertRaisesRegex(result_file.BadFile, str(place)):
+                result_file.Output(place)
+
+
 class Program(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
@@ -96,11 +159,16 @@ class Program(unittest.TestCase):
     def run_peers(self, *arguments):
         return subprocess.run([sys.executable, APPS_PEERS, *map(str, arguments)], capture_output=True, text=True)
 
-    def test_from_sweep_to_comparison(self):
-        ours, theirs = self.folder / "ours.json", self.folder / "peers.json"
+    def sweep(self):
+        """A result file of kqbench's: two rows of each implementation."""
+        ours = self.folder / "ours.json"
         subprocess.run([KQBENCH, "--backend", "host", "--num-tokens", "8", "--hidden-size", "512", "--dtype", "bfloat16",
                         "--quant-dtype", "fp8,int8", "--cache", "hot", "--no-ceiling", "--max-time", "0.01", "--quiet",
                         "--json", ours], check=True, stdout=subprocess.DEVNULL)
+        return ours
+
+    def test_from_sweep_to_comparison(self):
+        ours, theirs = self.sweep(), self.folder / "peers.json"
         done = self.run_peers(ours, "--peers", "torch.eager,vllm", "--libkq", LIBKQ, "--max-time", "0.01", "--json",
                               theirs)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -113,6 +181,34 @@ class Program(unittest.TestCase):
         compared = subprocess.run([KQBENCH, "compare", ours, theirs, "--json", "-"], check=True, capture_output=True)
         rows = json.loads(compared.stdout)["rows"]
         self.assertIn(("torch.eager", "kokkos"), {(row["impl"], row["baseline_impl"]) for row in rows})
+
+    def test_the_setting_is_what_is_there(self):
+        ours, theirs = self.sweep(), self.folder / "peers.json"
+        sweep = json.loads(ours.read_text())
+        sweep["setting"].update(driver="another's", commit="another's", version="another's", build_type="another's")
+        ours.write_text(json.dumps(sweep))
+        done = self.run_peers(ours, "--peers", "torch.eager", "--max-time", "0.01", "--json", theirs)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        result = json.loads(theirs.read_text())
+        self.assertTrue(result["complete"])
+        self.assertNotIn("another's", json.dumps(result["setting"]))
+        self.assertEqual(result["setting"]["libraries"]["torch"], torch.__version__)
+        self.assertEqual(result["setting"]["host_threads_used"], torch.get_num_threads())
+        self.assertEqual(result["setting"]["device"], sweep["setting"]["device"])
+
+    def test_rows_that_were_not_compared_are_unchecked_and_have_not_failed(self):
+        ours, theirs = self.sweep(), self.folder / "peers.json"
+        done = self.run_peers(ours, "--peers", "torch.eager", "--max-time", "0.01", "--json", theirs)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = subprocess.run([KQBENCH, "report", theirs, "--format", "md"], check=True, capture_output=True, text=True)
+        self.assertIn("unchecked", report.stdout)
+        self.assertNotIn("FAILED", report.stdout)
+
+    def test_a_place_that_cannot_be_written_is_refused_before_anything_is_timed(self):
+        done = self.run_peers(self.sweep(), "--peers", "torch.eager", "--json", self.folder / "none" / "peers.json")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("none/peers.json: cannot be created", done.stderr.splitlines()[-1])
+        self.assertNotIn("1 of 2", done.stderr)
 
     def test_what_is_no_result_file_is_refused(self):
         (self.folder / "no.json").write_text('{"schema": "other/1"}')
