@@ -34,8 +34,9 @@ namespace kqbench {
 namespace {
 
 constexpr const char* how_to_read_the_output =
-    "In the table: ± is half the 95 % interval of the median, `ceiling` the part of what the memory can do at most,\n"
-    "`vs native` the ratio of times (below 1 is faster). `verified` says\n"
+    "In the table: ± is half the 95 % interval of the median, with * where sampling ended before it was within 1 %;\n"
+    "`ceiling` is the part of what the memory can do at most, `vs native` the ratio of times (below 1 is faster).\n"
+    "`verified` says\n"
     "  ok      every output that was timed is right, bit for bit\n"
     "  ok?     right, but faster than the memory can be: the cache was not cold\n"
     "  ok~     right, but unsteady: a clock dropped, or the times of the first and second half differ\n"

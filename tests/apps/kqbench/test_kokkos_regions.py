@@ -21,7 +21,7 @@ WORKS = ["dynamic token int8 from half, 6 x 64", "dynamic tensor fp8_e4m3fn from
 def journal_of(program, tool):
     with tempfile.TemporaryDirectory() as scratch:
         journal = pathlib.Path(scratch) / "journal"
-        # Before Kokkos 3.7 the first name, since then the second.
+        # An older Kokkos looks for the first name, a newer one for the second.
         environment = dict(os.environ, KOKKOS_PROFILE_LIBRARY=tool, KOKKOS_TOOLS_LIBS=tool,
                            KQ_TOOL_JOURNAL=str(journal))
         subprocess.run([program, *COMMAND], env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The progress bar: on a terminal, for a sweep of several steps, and taken away at the end; otherwise not a byte of it.
+
+usage: test_progress.py KQBENCH
+
+Needs Python alone.
+"""
+
+import os
+import pty
+import subprocess
+import sys
+import unittest
+
+COMMAND = "--backend host --hidden-size 64 --cache hot --max-time 0.001 --num-iters 20 --no-ceiling".split()
+ERASE = "\r\x1b[K"  # the line
+
+
+def errors_on_terminal(*arguments):
+    """What kqbench writes to a terminal that is its stderr alone."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([KQBENCH, *COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    try:
+        while part := os.read(ours, 4096):
+            text += part
+    except OSError:  # Linux's way to say that nobody writes any more
+        pass
+    os.close(ours)
+    assert process.wait() == 0, text
+    return text.decode()
+
+
+class Progress(unittest.TestCase):
+    def test_a_sweep_has_a_bar_that_is_gone_in_the_end(self):
+        text = errors_on_terminal("--num-tokens", "1,2,3")
+        self.assertIn("[########................] 2/3 dynamic token int8 from half, 2 x 64", text)
+        self.assertEqual([text.count(f" {step}/3 ") for step in (1, 2, 3)], [1, 1, 1])
+        self.assertTrue(text.endswith(ERASE))
+
+    def test_one_step_has_none(self):
+        self.assertEqual(errors_on_terminal("--num-tokens", "1"), "")
+
+    def test_whoever_does_not_want_it_has_none(self):
+        for option in ("--no-progress", "--quiet"):
+            self.assertEqual(errors_on_terminal("--num-tokens", "1,2,3", option), "")
+
+    def test_a_pipe_has_none(self):
+        done = subprocess.run([KQBENCH, *COMMAND, "--num-tokens", "1,2,3"], capture_output=True, check=True)
+        self.assertEqual(done.stderr, b"")
+
+
+if __name__ == "__main__":
+    KQBENCH = sys.argv[1]
+    unittest.main(argv=sys.argv[:1])
