@@ -59,9 +59,11 @@ tr { break-inside: avoid; } .wide { overflow-x: auto; }
 constexpr std::string_view content_policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 constexpr std::string_view summary_remark =
-    "Ratio: its time / the baseline's, geometric mean over shapes and input types with its 95 % interval; above 1 is "
-    "slower. "
-    "Faster, slower: rows in which the difference is significant.";
+    "Ratio: its time / the baseline's, above 1 is slower; the geometric mean, with its 95 % interval, over the shapes "
+    "and "
+    "input types that all lines of a scheme were timed at, as far as there are any. Faster, slower: those of these "
+    "rows "
+    "in which the difference is significant.";
 
 constexpr std::string_view roofline_remark =
     "Quantization moves bytes and computes little: the roof is the memory's, measured with plain streaming kernels at "
