@@ -117,7 +117,7 @@ struct TensorLarge {
   static constexpr int held_vectors = Shape::vectors;
   static constexpr int width = vector_width<Element>;
   static constexpr int in_flight = 8;  ///< vectors that a lane has on their way while it reads
-  static constexpr int together = 2;   ///< of which so many are asked for, and waited for, together
+  static constexpr int together = 4;   ///< of which so many are asked for, and waited for, together
 
   TensorTask<Rule> task;
   int shared_vectors;
@@ -152,8 +152,8 @@ struct TensorLarge {
     };
     // All that is not kept in registers goes through the ring, a few places of which are asked for anew as soon as they
     // are done with. One by one would be too many at a time: a warp can tell apart some six loads that it waits for,
-    // and which of more share a counter is the compiler's luck (4096x8192 and 16384x8192, half to fp8 on an H200: 30.2
-    // and 154 µs with luck, 32.7 and 195 without; 30.4 and 154 by two, 30.8 and 155 by four).
+    // and which of more share a counter is the compiler's luck (16384x8192 to fp8 on an H200: 154 µs with luck, 195
+    // without; by two 154 from half, but 170 from bfloat16; by four 155 from half).
     const auto fill = [&](int first, int begin, int end, auto load_number) {
       KQ_UNROLL
       for (int n = first; n < first + together; ++n) {
