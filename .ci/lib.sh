@@ -105,23 +105,32 @@ mirror() {
   echo "$uri"
 }
 
-# make_chroot <suite> <package>...: makes $cache/<suite>, or makes it anew once it is a week old or lacks a package.
+# make_chroot <suite> <package>...: makes $cache/<suite>, or makes it anew once it is a week old or lacks a package. Whoever
+# else wants the same one waits.
 make_chroot() {
+  [ "$(id -u)" -eq 0 ] || fail "a chroot can only be made and entered by root"
+  need debootstrap debootstrap
+  mkdir -p "$cache"
+  (
+    flock 9
+    make_chroot_alone "$@"
+  ) 9>"$cache/$1.lock"
+}
+
+make_chroot_alone() {
   local suite=$1 folder=$cache/$1 log=$cache/$1.log uri
   shift
-  [ "$(id -u)" -eq 0 ] || fail "a chroot can only be made and entered by root"
   if [ "$(cat "$folder/etc/kqbench-packages" 2>/dev/null || echo none)" = "$*" ] &&
     [ -z "$(find "$folder/etc/kqbench-packages" -mtime +7)" ]; then
     return
   fi
-  need debootstrap debootstrap
   uri=$(mirror)
   say "making a Debian $suite chroot in $folder"
-  mkdir -p "$cache"
   rm -rf --one-file-system "$folder"
   unshare --mount --propagation private debootstrap --variant=minbase --include=ca-certificates "$suite" "$folder" "$uri" >"$log" 2>&1 ||
     fail "debootstrap failed: $(tail -n 1 "$log"); all of it is in $log"
   apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$folder/etc/apt/apt.conf.d/50machine" || true
+  echo force-unsafe-io >"$folder/etc/dpkg/dpkg.cfg.d/quicker" # it can be made anew
   cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/ca-certificates.crt" 2>/dev/null || true
   in_chroot "$folder" "apt-get -q update && apt-get -q -y --no-install-recommends install $* && apt-get clean" \
     >>"$log" 2>&1 || fail "installing packages failed: $(tail -n 1 "$log"); all of it is in $log"
@@ -129,6 +138,7 @@ make_chroot() {
 }
 
 make_unstable() { make_chroot unstable "${unstable_packages[@]}"; }
+make_bookworm() { make_chroot bookworm; }
 
 # in_chroot <folder> <shell command>: runs it there, with /proc mounted for as long as it takes.
 in_chroot() {
