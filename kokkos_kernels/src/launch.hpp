@@ -33,7 +33,8 @@ struct DeviceTeam {
   Kernel kernel;
   std::int64_t num_programs;
 
-  KOKKOS_FUNCTION void operator()(const typename Policy::member_type& team) const {
+  // Inlined in any case: hipcc would call a large one as a function, which saves registers in memory.
+  KQ_FUNCTION void operator()(const typename Policy::member_type& team) const {
     kernel(DeviceProgram<typename Policy::member_type, Shape>(team, static_cast<unsigned>(team.league_rank()),
                                                               num_programs));
   }
@@ -61,7 +62,7 @@ struct DeviceWaves {
     return static_cast<int>((programs + programs_per_team - 1) / programs_per_team);
   }
 
-  KOKKOS_FUNCTION void operator()(const typename Policy::member_type& team) const {
+  KQ_FUNCTION void operator()(const typename Policy::member_type& team) const {
     // Lanes to spare in the last team repeat the last program, so that none is missing when lanes exchange values; they
     // write what the others write.
     const auto thread = static_cast<unsigned>(team.team_rank());

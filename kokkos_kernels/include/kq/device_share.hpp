@@ -20,14 +20,6 @@
 #include "kq/format.hpp"
 #include "kq/span.hpp"
 
-/// For a function that hands registers, by a constant index, to a function that it is given: hipcc must inline the
-/// latter, however often it is called, or else all of them lie in memory. (nvcc does so by itself.)
-#if defined(__HIPCC__)
-#define KQ_FLATTEN __attribute__((flatten))
-#else
-#define KQ_FLATTEN
-#endif
-
 namespace kq {
 
 /// Where programs meet: [max_keys, capacity] slots, of which the upper half counts launches and the lower holds a
@@ -187,7 +179,7 @@ class DeviceShare {
 
   /// The first pass: reads this lane's vectors and keeps what it can.
   template <class Function>
-  KQ_FUNCTION KQ_FLATTEN void read(const Function& on_vector) {
+  KQ_FUNCTION void read(const Function& on_vector) {
     read_through_ring<true>(0, in_scratch(), [&](int n, const device::Vector16& vector) {
       scratch_[n * Shape::lanes] = vector;
       on_vector(vector);
@@ -206,7 +198,7 @@ class DeviceShare {
   /// The second: `vector(v, i)` for a vector that begins i elements behind this lane's first one. It begins with what
   /// the ring still has of the first.
   template <class VectorFunction, class EdgeFunction>
-  KQ_FUNCTION KQ_FLATTEN void for_each(const VectorFunction& on_vector, const EdgeFunction&) {
+  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction&) {
     for (int base = rest_ + (count_ - 1 - rest_) / in_flight * in_flight; base >= rest_; base -= in_flight) {
       KQ_UNROLL
       for (int first = in_flight - together; first >= 0; first -= together) {
@@ -249,7 +241,7 @@ class DeviceShare {
   /// share a counter is the compiler's luck (4096x8192 and 16384x8192, half to fp8 on an H200: 37.5 and 193 µs one by
   /// one, 36.2 and 171 by two, 34.9 and 158 by four).
   template <bool Once, class Function>
-  KQ_FUNCTION KQ_FLATTEN void read_through_ring(int begin, int end, const Function& on_vector) {
+  KQ_FUNCTION void read_through_ring(int begin, int end, const Function& on_vector) {
     KQ_UNROLL
     for (int first = 0; first < in_flight; first += together) {
       fill<Once>(first, begin, end);
