@@ -172,4 +172,138 @@ TEST(Quantize, RefusesWhatDoesNotFit) {
             "input: the elements of a row must be consecutive (a stride of 1 in the last dimension)");
 }
 
+TEST(Quantize, RefusesRowsThatOverlap) {
+  const Kokkos::View<kq::half*, Memory> elements("elements", 1000);
+  const Kokkos::View<std::uint8_t*, Memory> bytes("bytes", 1000);
+  const auto rows = [](const auto& memory, std::size_t tokens, std::size_t stride) {
+    using Value = typename std::decay_t<decltype(memory)>::value_type;
+    return Kokkos::View<Value**, Kokkos::LayoutStride, Memory>(memory.data(),
+                                                               Kokkos::LayoutStride(tokens, stride, 64, 1));
+  };
+  Vector<float> scales("scales", 4);
+  const Space space;
+  const auto refused = [&](const auto& input, const auto& codes) {
+    return refusal([&] { kq::quantize(space, token_fp8(), input, codes, scales); });
+  };
+  EXPECT_EQ(refused(rows(elements, 4, 64), rows(bytes, 4, 64)), "");
+  EXPECT_EQ(refused(rows(elements, 4, 0), rows(bytes, 4, 64)),
+            "input: rows must not overlap: they begin 0 elements apart and have 64");
+  EXPECT_EQ(refused(rows(elements, 4, 63), rows(bytes, 4, 64)),
+            "input: rows must not overlap: they begin 63 elements apart and have 64");
+  EXPECT_EQ(refused(rows(elements, 4, 64), rows(bytes, 4, 0)),
+            "codes: rows must not overlap: they begin 0 elements apart and have 64");
+  EXPECT_EQ(refused(rows(elements, 1, 0), rows(bytes, 1, 1)), "");  // one row overlaps nothing
+}
+
+TEST(Quantize, WritesNothingThatIsConst) {
+  const auto input = ramp(2, 101);
+  Matrix<std::int8_t> codes("codes", 2, 101);
+  Vector<float> scales("scales", 2);
+  Vector<std::int32_t> zero_points("zero_points", 2);
+  Kokkos::deep_copy(scales, 0.125f);
+  Kokkos::deep_copy(zero_points, 3);
+  const Kokkos::View<const float*, Memory> given_scales = scales;
+  const Kokkos::View<const std::int32_t*, Memory> given_zero_points = zero_points;
+  kq::Request request;
+  request.format = kq::Format::int8;
+  request.granularity = kq::Granularity::token;
+  request.asymmetric = true;
+  const Space space;
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, given_scales, zero_points); }),
+            "scales: a dynamic scheme writes them; give a View whose value type is not const");
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, scales, given_zero_points); }),
+            "zero_points: a dynamic scheme writes them; give a View whose value type is not const");
+
+  request.static_scale = true;
+  kq::quantize(space, request, input, codes, given_scales, given_zero_points);
+  space.fence();
+  EXPECT_EQ(codes(0, 0), -50 + 3);  // the ramp starts at -50 / 8
+}
+
+TEST(Quantize, TakesScalesOfRankTwoInTheOrderOfTheirLayout) {
+  kq::Request request = token_fp8();
+  request.granularity = kq::Granularity::group;
+  request.group_size = 16;
+  const auto input = ramp(3, 50);
+  Matrix<std::uint8_t> codes("codes", 3, 50);
+  Vector<float> flat("scales", 3 * 4);
+  const Kokkos::View<float**, Kokkos::LayoutRight, Memory> by_row("by row", 3, 4);
+  const Kokkos::View<float**, Kokkos::LayoutLeft, Memory> by_column("by column", 3, 4);
+  const Space space;
+  kq::quantize(space, request, input, codes, flat);
+  kq::quantize(space, request, input, codes, by_row);
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, by_column); }),
+            "scales: must be row by row (LayoutRight) for scale layout row");
+  request.scale_layout = kq::ScaleLayout::column;
+  kq::quantize(space, request, input, codes, by_column);
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, by_row); }),
+            "scales: must be column by column (LayoutLeft) for scale layout column");
+  space.fence();
+  for (std::size_t token = 0; token < 3; ++token) {
+    for (std::size_t group = 0; group < 4; ++group) {
+      EXPECT_GT(flat(token * 4 + group), 0.0f);
+      EXPECT_EQ(by_row(token, group), flat(token * 4 + group));
+      EXPECT_EQ(by_column(token, group), flat(token * 4 + group));
+    }
+  }
+  const Matrix<float> other_shape("scales", 4, 3);
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, input, codes, other_shape); }),
+            "scales: of rank 2 must be [3, 4]");
+}
+
+TEST(Quantize, TakesATensorsScaleOfAnyRank) {
+  kq::Request request = token_fp8();
+  request.granularity = kq::Granularity::tensor;
+  request.static_scale = true;
+  const auto input = ramp(3, 50);
+  Matrix<std::uint8_t> codes("codes", 3, 50);
+  const Kokkos::View<float, Memory> one("scale");
+  const Matrix<float> one_by_one("scale", 1, 1);
+  one() = one_by_one(0, 0) = 6.25f / 448.0f;
+  const Space space;
+  kq::quantize(space, request, input, codes, one);
+  space.fence();
+  EXPECT_EQ(codes(0, 0), 0xfe);  // -448
+  Kokkos::deep_copy(codes, std::uint8_t{0});
+  kq::quantize(space, request, input, codes, one_by_one);
+  space.fence();
+  EXPECT_EQ(codes(0, 0), 0xfe);
+}
+
+TEST(Quantize, ChecksTheWorkspace) {
+  kq::Request request;
+  request.format = kq::Format::int8;
+  const auto input = ramp(3, 1000);
+  Matrix<std::int8_t> codes("codes", 3, 1000);
+  Vector<float> scale("scale", 1);
+  const Space space;
+  const std::size_t bytes = kq::workspace_bytes(space, request);
+  Vector<unsigned char> memory("workspace", bytes + 16);
+  const auto refused = [&](std::size_t begin, std::size_t end) {
+    const auto workspace = Kokkos::subview(memory, std::make_pair(begin, end));
+    return refusal([&] { kq::quantize(space, request, input, codes, scale, kq::NoView{}, workspace); });
+  };
+  EXPECT_EQ(refused(16, bytes + 16), "");
+  EXPECT_EQ(refused(8, bytes + 8), "workspace: must be aligned to 16 bytes");
+  EXPECT_EQ(refused(0, bytes - 1), "workspace: must be contiguous with " + std::to_string(bytes) + " bytes");
+}
+
+TEST(Quantize, NamesFieldsAsThisInterfaceDoes) {
+  const auto input = ramp(4, 64);
+  Matrix<std::uint8_t> codes("codes", 4, 64);
+  Vector<float> scales("scales", 4);
+  const Space space;
+  auto bad = token_fp8();
+  bad.format = static_cast<kq::Format>(9);
+  EXPECT_EQ(refusal([&] { kq::quantize(space, bad, input, codes, scales); }), "format: no such format");
+}
+
+// What quantize() says of other types is said by the compiler.
+struct OtherSpace {};
+static_assert(kq::detail::is_built_for<Space>);
+static_assert(kq::detail::is_built_for<Kokkos::DefaultExecutionSpace>);
+static_assert(!kq::detail::is_built_for<OtherSpace>);
+static_assert(kq::detail::HasElement<kq::bfloat16>);
+static_assert(!kq::detail::HasElement<double>);
+
 }  // namespace

@@ -10,22 +10,27 @@
 ///     kq::quantize(space, request, input, codes, scales);   // returns at once, runs on `space`
 ///
 /// Shapes: input and codes are [num_tokens, hidden_size] with consecutive elements in a row (LayoutRight, or
-/// LayoutStride with a second stride of 1; rows may be further apart than hidden_size). scales has num_scales(request)
-/// entries, float or, for UE8M0 codes, std::uint8_t; zero_points as many of std::int32_t.
+/// LayoutStride with a second stride of 1; rows may be further apart than hidden_size, not nearer: no broadcast).
+/// scales has num_scales(request) entries, float or, for UE8M0 codes, std::uint8_t; zero_points as many of
+/// std::int32_t. Either is a contiguous View of rank 1, at least that long, in the order of scale_index; of rank 0,
+/// where there is one for the tensor; or of rank 2: [1, 1], [num_tokens, 1] for tokens, [1, hidden_size] for channels,
+/// [num_tokens, groups_per_row] for groups, LayoutRight for scale layout row, LayoutLeft for column.
 ///
-/// Scales and zero points are inputs of a static scheme and outputs of a dynamic one. A static scale must be positive
-/// and finite; being in device memory it is not looked at.
+/// Scales and zero points are inputs of a static scheme, where they may be const, and outputs of a dynamic one. A
+/// static scale must be positive and finite; being in device memory it is not looked at.
 ///
-/// Ownership: every View is the caller's and must live until the work is done. Nothing is allocated, nothing waits:
-/// the work is in order with whatever else is on the execution-space instance, and can be captured in a CUDA or HIP
-/// graph through an instance that wraps the capturing stream.
+/// Ownership: every View is the caller's and must live until the work is done. No two may overlap, the input and the
+/// codes neither: programs run in any order, and some read the input twice. Nothing is allocated, nothing waits: the
+/// work is in order with whatever else is on the execution-space instance, and can be captured in a CUDA or HIP graph
+/// through an instance that wraps the capturing stream.
 ///
-/// Errors: std::invalid_argument, before anything is started, with the field and what is wrong with it. What the device
-/// does later is reported by Kokkos at the next fence.
+/// Errors: std::invalid_argument, before anything is started, with the field and what is wrong with it: a parameter of
+/// quantize() or a member of Request. What the device does later is reported by Kokkos at the next fence.
 ///
 /// The formulas are those of docs/numerics.md; kq/numerics.hpp has them as code.
 
 #include <Kokkos_Core.hpp>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -80,8 +85,34 @@ void enqueue_dequantize(const ExecutionSpace& space, const Request& request, con
 
 namespace detail {
 
+/// The execution spaces that the library is built for: Kokkos's default one, where it is a GPU's, and its default host
+/// one.
+template <class ExecutionSpace>
+inline constexpr bool is_built_for =
+#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
+    std::is_same_v<ExecutionSpace, Kokkos::DefaultExecutionSpace> ||
+#endif
+    std::is_same_v<ExecutionSpace, Kokkos::DefaultHostExecutionSpace>;
+
+template <class T>
+concept HasElement = requires {
+  { ElementOf<T>::value } -> std::convertible_to<Element>;
+};
+
+inline constexpr std::size_t workspace_alignment = 16;
+
 [[noreturn]] inline void reject(const std::string& field, const std::string& reason) {
   throw std::invalid_argument(field + ": " + reason);
+}
+
+/// Throws what validate says, which has the names of the command line, with those of this interface.
+inline void require_valid(const Request& request) {
+  const auto invalid = validate(request);
+  if (!invalid) return;
+  if (invalid->field == "quant_dtype") reject("format", invalid->reason);
+  if (invalid->field == "input_stride") reject("input", invalid->reason);
+  if (invalid->field == "codes_stride") reject("codes", invalid->reason);
+  reject(invalid->field, invalid->reason);
 }
 
 template <class View>
@@ -89,7 +120,39 @@ std::int64_t row_stride(const char* field, const View& view) {
   if (view.extent(1) > 1 && view.stride(1) != 1) {
     reject(field, "the elements of a row must be consecutive (a stride of 1 in the last dimension)");
   }
-  return view.extent(0) > 1 ? static_cast<std::int64_t>(view.stride(0)) : static_cast<std::int64_t>(view.extent(1));
+  if (view.extent(0) <= 1) return static_cast<std::int64_t>(view.extent(1));
+  // validate() takes 0 for hidden_size.
+  if (view.stride(0) < view.extent(1)) {
+    reject(field, "rows must not overlap: they begin " + std::to_string(view.stride(0)) + " elements apart and have " +
+                      std::to_string(view.extent(1)));
+  }
+  return static_cast<std::int64_t>(view.stride(0));
+}
+
+/// Scales or zero points: the request's number of them, where scale_index has them, and not const if they are written.
+template <class View>
+void require_one_each_span(const char* field, const View& view, const Request& request, bool written) {
+  static_assert(View::rank <= 2, "scales and zero points have rank 0, 1 or 2");
+  if (written && std::is_const_v<typename View::value_type>) {
+    reject(field, "a dynamic scheme writes them; give a View whose value type is not const");
+  }
+  const std::int64_t needed = num_scales(request);
+  if (!view.span_is_contiguous() || static_cast<std::int64_t>(view.size()) < needed) {
+    reject(field, "must be contiguous with " + std::to_string(needed) + " entries");
+  }
+  if constexpr (View::rank == 2) {
+    const bool by_token = request.granularity == Granularity::token || request.granularity == Granularity::group;
+    const std::int64_t rows = by_token ? request.num_tokens : 1;
+    const std::int64_t columns = needed / rows;
+    if (static_cast<std::int64_t>(view.extent(0)) != rows || static_cast<std::int64_t>(view.extent(1)) != columns) {
+      reject(field, "of rank 2 must be [" + std::to_string(rows) + ", " + std::to_string(columns) + "]");
+    }
+    const bool by_row = request.scale_layout == ScaleLayout::row;
+    if (rows > 1 && columns > 1 && view.stride(by_row ? 1 : 0) != 1) {
+      reject(field, by_row ? "must be row by row (LayoutRight) for scale layout row"
+                           : "must be column by column (LayoutLeft) for scale layout column");
+    }
+  }
 }
 
 template <class ExecutionSpace, class View>
@@ -105,14 +168,19 @@ struct NoView {};
 
 /// Quantizes `input` into `codes` on `space`. `options` chooses format and scheme; its element, shape and strides are
 /// taken from the Views and need not be set. `workspace` is a rank-1 View of bytes, needed where workspace_bytes says
-/// so: zero before its first use, then left as launches leave it.
+/// so: aligned to 16, zero before its first use, then left as launches leave it.
 template <class ExecutionSpace, class Input, class Codes, class Scales, class ZeroPoints = NoView,
           class Workspace = NoView>
 void quantize(const ExecutionSpace& space, const Request& options, const Input& input, const Codes& codes,
               const Scales& scales, const ZeroPoints& zero_points = {}, const Workspace& workspace = {}) {
+  using Value = typename Input::non_const_value_type;
   using Code = typename Codes::non_const_value_type;
   using Scale = typename Scales::non_const_value_type;
+  static_assert(detail::is_built_for<ExecutionSpace>,
+                "kq is built for Kokkos's default execution space and its default host one, not for this one");
   static_assert(Input::rank == 2 && Codes::rank == 2, "input and codes are [num_tokens, hidden_size]");
+  static_assert(detail::HasElement<Value>, "the input's elements are kq::half, kq::bfloat16 or float");
+  static_assert(!std::is_const_v<typename Codes::value_type>, "codes are written: their value type cannot be const");
   static_assert(std::is_same_v<Code, std::uint8_t> || std::is_same_v<Code, std::int8_t>, "a code is one byte");
   static_assert(std::is_same_v<Scale, float> || std::is_same_v<Scale, std::uint8_t>, "a scale is a float or UE8M0");
   detail::require_reachable<ExecutionSpace, Input>();
@@ -120,7 +188,7 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   detail::require_reachable<ExecutionSpace, Scales>();
 
   Request request = options;
-  request.element = ElementOf<typename Input::non_const_value_type>::value;
+  request.element = ElementOf<Value>::value;
   request.num_tokens = static_cast<std::int64_t>(input.extent(0));
   request.hidden_size = static_cast<std::int64_t>(input.extent(1));
   request.input_stride = detail::row_stride("input", input);
@@ -128,39 +196,43 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   if (codes.extent(0) != input.extent(0) || codes.extent(1) != input.extent(1)) {
     detail::reject("codes", "must have the shape of the input");
   }
-  if (const auto invalid = validate(request)) detail::reject(invalid->field, invalid->reason);
+  detail::require_valid(request);
   if (std::is_same_v<Code, std::int8_t> != (request.format == Format::int8)) {
     detail::reject("codes", "must be std::int8_t for int8 and std::uint8_t for fp8 formats");
   }
   if (sizeof(Scale) != scale_size(request)) {
     detail::reject("scales", "must be std::uint8_t for scale format ue8m0 and float otherwise");
   }
-  const auto scales_needed = num_scales(request);
-  if (!scales.span_is_contiguous() || static_cast<std::int64_t>(scales.size()) < scales_needed) {
-    detail::reject("scales", "must be contiguous with " + std::to_string(scales_needed) + " entries");
-  }
+  detail::require_one_each_span("scales", scales, request, !request.static_scale);
 
   Buffers buffers;
   buffers.input = input.data();
   buffers.codes = codes.data();
-  buffers.scales = const_cast<Scale*>(scales.data());
+  buffers.scales = const_cast<Scale*>(scales.data());  // only read if they are const
   if constexpr (!std::is_same_v<ZeroPoints, NoView>) {
     static_assert(std::is_same_v<typename ZeroPoints::non_const_value_type, std::int32_t>, "zero points are int32");
     detail::require_reachable<ExecutionSpace, ZeroPoints>();
-    if (!zero_points.span_is_contiguous() || static_cast<std::int64_t>(zero_points.size()) < scales_needed) {
-      detail::reject("zero_points", "must be contiguous with " + std::to_string(scales_needed) + " entries");
+    if (request.asymmetric) {
+      detail::require_one_each_span("zero_points", zero_points, request, !request.static_scale);
+      buffers.zero_points = const_cast<std::int32_t*>(zero_points.data());
     }
-    buffers.zero_points = const_cast<std::int32_t*>(zero_points.data());
   } else if (request.asymmetric) {
     detail::reject("zero_points", "an asymmetric scheme needs a View of them");
   }
   const std::size_t scratch = workspace_bytes(space, request);
   if constexpr (!std::is_same_v<Workspace, NoView>) {
+    static_assert(Workspace::rank == 1 && !std::is_const_v<typename Workspace::value_type>,
+                  "the workspace is a rank-1 View that can be written");
     detail::require_reachable<ExecutionSpace, Workspace>();
-    if (workspace.span() * sizeof(typename Workspace::value_type) < scratch) {
-      detail::reject("workspace", "must have " + std::to_string(scratch) + " bytes");
+    if (scratch > 0) {
+      if (!workspace.span_is_contiguous() || workspace.size() * sizeof(typename Workspace::value_type) < scratch) {
+        detail::reject("workspace", "must be contiguous with " + std::to_string(scratch) + " bytes");
+      }
+      if (reinterpret_cast<std::uintptr_t>(workspace.data()) % detail::workspace_alignment != 0) {
+        detail::reject("workspace", "must be aligned to " + std::to_string(detail::workspace_alignment) + " bytes");
+      }
+      buffers.workspace = workspace.data();
     }
-    buffers.workspace = workspace.data();
   } else if (scratch > 0) {
     detail::reject("workspace", "this scheme needs " + std::to_string(scratch) + " bytes, see workspace_bytes");
   }
