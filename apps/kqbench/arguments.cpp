@@ -27,9 +27,9 @@ std::vector<Value> parse_names(const char* option, const std::vector<std::string
 }
 
 template <class Value, class Parse>
-Value parse_name(const char* option, const std::optional<std::string>& argument, Value otherwise, Parse parse,
-                 const char* names) {
-  if (!argument) return otherwise;
+std::optional<Value> parse_name(const char* option, const std::optional<std::string>& argument, Parse parse,
+                                const char* names) {
+  if (!argument) return std::nullopt;
   return parse_names<Value>(option, {*argument}, parse, names).front();
 }
 
@@ -112,10 +112,10 @@ Sweep SchemeArguments::sweep() const {
     if (!(*sweep.qmax > 0.0f)) throw UsageError("--qmax: must be above 0, not " + in_quotes(*qmax_));
   }
   if (scale_ub_) sweep.scale_ub = parse_float("--scale-ub", *scale_ub_);
-  sweep.scale_format = parse_name("--scale-format", scale_format_, kq::ScaleFormat::float32, kq::parse_scale_format,
-                                  "float, ue8m0_float or ue8m0");
+  sweep.scale_format = parse_name<kq::ScaleFormat>("--scale-format", scale_format_, kq::parse_scale_format,
+                                                   "float, ue8m0_float or ue8m0");
   sweep.scale_layout =
-      parse_name("--scale-layout", scale_layout_, kq::ScaleLayout::row, kq::parse_scale_layout, "row or column");
+      parse_name<kq::ScaleLayout>("--scale-layout", scale_layout_, kq::parse_scale_layout, "row or column");
   return sweep;
 }
 

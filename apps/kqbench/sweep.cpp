@@ -39,8 +39,8 @@ kq::Request scheme_of(const Sweep& sweep, kq::Format format, const GranularityCh
   request.group_size = granularity.group_size;
   request.static_scale = sweep.static_scale;
   request.asymmetric = sweep.asymmetric;
-  request.scale_format = sweep.scale_format;
-  request.scale_layout = sweep.scale_layout;
+  request.scale_format = sweep.scale_format.value_or(kq::ScaleFormat::float32);
+  request.scale_layout = sweep.scale_layout.value_or(kq::ScaleLayout::row);
   request.qmax = sweep.qmax.value_or(0.0f);
   if (sweep.scale_ub) request.scale_ub = *sweep.scale_ub;
   return request;

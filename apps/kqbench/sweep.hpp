@@ -33,8 +33,8 @@ struct Sweep {
   bool asymmetric = false;
   std::optional<float> qmax;
   std::optional<float> scale_ub;
-  kq::ScaleFormat scale_format = kq::ScaleFormat::float32;
-  kq::ScaleLayout scale_layout = kq::ScaleLayout::row;
+  std::optional<kq::ScaleFormat> scale_format;  ///< none: float
+  std::optional<kq::ScaleLayout> scale_layout;  ///< none: row
   std::int64_t input_stride = 0;
 };
 

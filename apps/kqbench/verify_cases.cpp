@@ -19,12 +19,21 @@ constexpr kq::Element all_elements[] = {kq::Element::half, kq::Element::bfloat16
 constexpr GranularityChoice all_granularities[] = {{kq::Granularity::tensor, 0},  {kq::Granularity::token, 0},
                                                    {kq::Granularity::channel, 0}, {kq::Granularity::group, 16},
                                                    {kq::Granularity::group, 64},  {kq::Granularity::group, 128}};
+constexpr kq::ScaleFormat all_scale_formats[] = {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32,
+                                                 kq::ScaleFormat::ue8m0};
+constexpr kq::ScaleLayout all_scale_layouts[] = {kq::ScaleLayout::row, kq::ScaleLayout::column};
 constexpr std::int64_t ragged_tokens[] = {1, 3, 83};
 constexpr std::int64_t ragged_hidden_sizes[] = {1, 7, 17, 1023, 1025, 5137};
 
 template <class List, class All>
 void fill_if_empty(List& list, const All& all) {
   if (list.empty()) list.assign(std::begin(all), std::end(all));
+}
+
+/// What the user gave, or else all there is.
+template <class Item, std::size_t N>
+std::vector<Item> given_or_all(const std::optional<Item>& given, const Item (&all)[N]) {
+  return given ? std::vector<Item>{*given} : std::vector<Item>(std::begin(all), std::end(all));
 }
 
 /// A bound that is not the format's own: half of it, a whole number for int8.
@@ -34,24 +43,23 @@ float smaller_qmax(kq::Format format) {
 
 /// The ways in which a request's scales can be found and stored. A value that the user gave is kept.
 std::vector<kq::Request> scale_variants(const kq::Request& request, const Sweep& sweep) {
-  std::vector<kq::Request> variants = {request};
+  std::vector<kq::Request> variants;
   const auto add = [&](auto change) {
     kq::Request variant = request;
     change(variant);
     variants.push_back(variant);
   };
-  const bool plain_scales =
-      sweep.scale_format == kq::ScaleFormat::float32 && sweep.scale_layout == kq::ScaleLayout::row;
-  if (request.granularity == kq::Granularity::group && plain_scales) {
-    for (const auto format : {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
-      for (const auto layout : {kq::ScaleLayout::row, kq::ScaleLayout::column}) {
+  if (request.granularity != kq::Granularity::group) {
+    variants.push_back(request);
+  } else {
+    for (const kq::ScaleFormat format : given_or_all(sweep.scale_format, all_scale_formats)) {
+      for (const kq::ScaleLayout layout : given_or_all(sweep.scale_layout, all_scale_layouts)) {
         add([&](kq::Request& variant) {
           variant.scale_format = format;
           variant.scale_layout = layout;
         });
       }
     }
-    variants.erase(variants.begin());  // float and row came up again
   }
   if (!sweep.qmax) add([](kq::Request& variant) { variant.qmax = smaller_qmax(variant.format); });
   if (!sweep.scale_ub) add([](kq::Request& variant) { variant.scale_ub = 1.5f; });
