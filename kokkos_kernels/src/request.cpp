@@ -2,10 +2,13 @@
 
 #include "kq/request.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <string>
+#include <vector>
 
 namespace kq {
 namespace {
@@ -58,7 +61,8 @@ constexpr std::string_view affine_scale_formula =
     "(max - min) / (2 qmax + 1), zero point rne(-(qmax + 1) - min / scale)";
 constexpr std::string_view affine_code_formula = "sat(rne(x * (1 / scale)) + zero point)";
 
-// The formulas name fp8 first where fp8 and int8 differ. docs/numerics.md has them in full.
+// What there is: validate() serves the rows of this table and nothing else. The formulas name fp8 first where fp8 and
+// int8 differ; docs/numerics.md has them in full.
 constexpr std::array<Scheme, 11> scheme_table{{
     {"static tensor", Granularity::tensor, true, false, true, true, "given",
      "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))"},
@@ -163,20 +167,51 @@ Verdict check_enumerators(const Request& r) {
   return std::nullopt;
 }
 
+/// The granularities that `serves` says yes to in some row of the table: "tensor, token or channel".
+template <class Predicate>
+std::string granularities_where(const Predicate& serves) {
+  std::vector<std::string_view> names;
+  for (const auto& [granularity, name] : granularity_names) {
+    const auto row_serves = [&, wanted = granularity](const Scheme& s) { return s.granularity == wanted && serves(s); };
+    if (std::any_of(scheme_table.begin(), scheme_table.end(), row_serves)) names.push_back(name);
+  }
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i != 0) list += i + 1 == names.size() ? " or " : ", ";
+    list += names[i];
+  }
+  return list;
+}
+
+/// Whether the table has the request's scheme, for its format. The first part of it that no row goes on with is named.
 Verdict check_scheme(const Request& r) {
+  const auto static_alike = [&](const Scheme& s) { return s.static_scale == r.static_scale; };
+  const auto alike = [&](const Scheme& s) { return static_alike(s) && s.asymmetric == r.asymmetric; };
+  const auto find_row = [&](const auto& matches) {
+    return std::find_if(scheme_table.begin(), scheme_table.end(),
+                        [&](const Scheme& s) { return s.granularity == r.granularity && matches(s); });
+  };
+  const std::string name(name_of(granularity_names, r.granularity));
+  if (find_row(static_alike) == scheme_table.end()) {
+    const char* const only = r.static_scale ? "dynamic only; leave out static_scale" : "static only; add static_scale";
+    return InvalidField{"granularity", name + " scales are " + only + ", or take " + granularities_where(alike)};
+  }
+  const auto scheme = find_row(alike);
+  if (scheme == scheme_table.end()) {
+    const char* const has = r.asymmetric ? "have no zero point; take" : "have a zero point; add asymmetric, or take";
+    return InvalidField{"asymmetric", name + "s " + has + " granularity " + granularities_where(alike)};
+  }
+  if (!(is_fp8(r.format) ? scheme->fp8 : scheme->int8)) {
+    return InvalidField{r.asymmetric ? "asymmetric" : "quant_dtype",
+                        std::string(scheme->name) + " gives " + (scheme->int8 ? "int8" : "fp8") + " codes only, not " +
+                            std::string(to_string(r.format))};
+  }
+  return std::nullopt;
+}
+
+/// What only group scales have.
+Verdict check_groups(const Request& r) {
   const bool group = r.granularity == Granularity::group;
-  if (r.static_scale && group) {
-    return InvalidField{"granularity", "group scales are dynamic only; leave out static_scale, or take token"};
-  }
-  if (!r.static_scale && r.granularity == Granularity::channel) {
-    return InvalidField{"granularity", "channel scales are static only; add static_scale, or take token or tensor"};
-  }
-  if (r.asymmetric && r.format != Format::int8) {
-    return InvalidField{"asymmetric", "only int8 has a zero point, not " + std::string(to_string(r.format))};
-  }
-  if (r.asymmetric && group) {
-    return InvalidField{"asymmetric", "groups have no zero point; take granularity tensor or token"};
-  }
   if (group && r.group_size < 16) {
     return InvalidField{"group_size", "must be 16 or more, not " + std::to_string(r.group_size)};
   }
@@ -253,10 +288,33 @@ Verdict check_shape(const Request& r) {
   return std::nullopt;
 }
 
+/// Kokkos counts the teams of a launch in an int. A team is a row at least, or 8 of the parts into which a row is cut:
+/// groups, or 512 elements and more; a larger part may have a team to itself, but has as many elements as 8 of them.
+Verdict check_launches(const Request& r) {
+  constexpr std::int64_t most_teams = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int64_t parts_of_team = 8;
+  constexpr std::int64_t smallest_slice = 512;
+  if (r.num_tokens > most_teams) {
+    return InvalidField{"num_tokens", "must be at most " + std::to_string(most_teams) + ", not " +
+                                          std::to_string(r.num_tokens) + ": a launch counts no further"};
+  }
+  const bool small_groups = r.granularity == Granularity::group && r.group_size < smallest_slice;
+  const std::int64_t part = small_groups ? r.group_size : smallest_slice;
+  const std::int64_t parts = r.hidden_size / part + (r.hidden_size % part != 0 ? 1 : 0);
+  // This cannot overflow: the elements of the tensor are at most half of what an address counts.
+  if (r.num_tokens * parts > parts_of_team * most_teams) {
+    return InvalidField{small_groups ? "group_size" : "hidden_size",
+                        std::to_string(r.num_tokens) + " rows of " + std::to_string(parts) + " times " +
+                            std::to_string(part) + " elements are more than a launch can count (" +
+                            std::to_string(parts_of_team * most_teams) + "); take fewer rows"};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<InvalidField> validate(const Request& request) {
-  for (const auto check : {check_enumerators, check_scheme, check_bounds, check_shape}) {
+  for (const auto check : {check_enumerators, check_scheme, check_groups, check_bounds, check_shape, check_launches}) {
     if (auto invalid = check(request)) return invalid;
   }
   return std::nullopt;

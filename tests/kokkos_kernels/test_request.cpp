@@ -92,6 +92,11 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"static group", gr, [](Request& r) { r.static_scale = true; }, "granularity", "dynamic only"},
       {"static channel", st, [](Request& r) { r.granularity = Granularity::channel; }, nullptr, ""},
       {"dynamic channel", dt, [](Request& r) { r.granularity = Granularity::channel; }, "granularity", "static only"},
+      {"dynamic channel asymmetric", dt,
+       [](Request& r) { r.format = Format::int8, r.asymmetric = true, r.granularity = Granularity::channel; },
+       "granularity", "add static_scale, or take tensor or token"},
+      {"static group, what instead", gr, [](Request& r) { r.static_scale = true; }, "granularity",
+       "leave out static_scale, or take tensor, token or channel"},
       {"UE8M0 group", gr, [](Request& r) { r.scale_format = ScaleFormat::ue8m0; }, nullptr, ""},
       {"UE8M0 int8 group", gr, [](Request& r) { r.format = Format::int8, r.scale_format = ScaleFormat::ue8m0_float32; },
        nullptr, ""},
@@ -102,7 +107,9 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"asymmetric int8", st, [](Request& r) { r.asymmetric = true; }, nullptr, ""},
       {"asymmetric fp8", dt, [](Request& r) { r.asymmetric = true; }, "asymmetric", "fp8_e4m3fn"},
       {"asymmetric groups", gr, [](Request& r) { r.format = Format::int8, r.asymmetric = true; }, "asymmetric",
-       "groups"},
+       "groups have no zero point; take granularity tensor or token"},
+      {"asymmetric fp8 by name", dt, [](Request& r) { r.asymmetric = true; }, "asymmetric",
+       "dynamic token asymmetric gives int8 codes only, not fp8_e4m3fn"},
 
       {"qmax 1", st, [](Request& r) { r.qmax = 1.0f; }, nullptr, ""},
       {"qmax 127", st, [](Request& r) { r.qmax = 127.0f; }, nullptr, ""},
@@ -150,6 +157,40 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       EXPECT_EQ(invalid->field, c.field);
       EXPECT_NE(invalid->reason.find(c.reason), std::string::npos) << invalid->reason;
       EXPECT_EQ(invalid->reason.find('\n'), std::string::npos) << invalid->reason;
+    }
+  }
+}
+
+// A launch counts its teams in an int: INT_MAX rows, or 8 times as many parts of rows.
+TEST(Validate, RefusesMoreThanALaunchCounts) {
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  struct Shape {
+    std::int64_t num_tokens, hidden_size, group_size;
+    const char* field;  ///< null: valid
+  };
+  const Shape shapes[] = {
+      {most, 1, 0, nullptr},
+      {most + 1, 1, 0, "num_tokens"},
+      {std::int64_t{1} << 40, 1, 0, "num_tokens"},
+      {most, 8 * 512, 0, nullptr},
+      {most, 8 * 512 + 1, 0, "hidden_size"},
+      {1, 8 * 512 * most, 0, nullptr},
+      {1, 8 * 512 * most + 1, 0, "hidden_size"},
+      {most, 8 * 16, 16, nullptr},
+      {most, 8 * 16 + 1, 16, "group_size"},
+      {1, 8 * 16 * most + 1, 16, "group_size"},
+      {most, 8 * 512, 1024, nullptr},
+      {most, 8 * 512 + 1, 1024, "hidden_size"},
+  };
+  for (const Shape& s : shapes) {
+    Request r = s.group_size == 0 ? static_tensor() : group_of(s.group_size);
+    r.num_tokens = s.num_tokens;
+    r.hidden_size = s.hidden_size;
+    const auto invalid = validate(r);
+    EXPECT_EQ(invalid ? invalid->field : "", s.field == nullptr ? "" : s.field)
+        << s.num_tokens << " x " << s.hidden_size << ", groups of " << s.group_size;
+    if (invalid) {
+      EXPECT_NE(invalid->reason.find("launch"), std::string::npos) << invalid->reason;
     }
   }
 }
