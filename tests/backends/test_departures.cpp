@@ -57,12 +57,12 @@ class Departures : public ::testing::TestWithParam<kq::Element> {
   }
 
   /// Rows of `hidden_size` values must become just that, from every implementation and from the reference. A static
-  /// scale is 1.
+  /// scale is 1, a static zero point what is expected to stay.
   static void expect(kq::Request r, std::int64_t hidden_size, const std::vector<float>& values,
                      const Expected& expected) {
     r.hidden_size = hidden_size;
     r.num_tokens = static_cast<std::int64_t>(values.size()) / hidden_size;
-    Problem problem = problem_of(r, values);
+    Problem problem = problem_of(r, values, 1.0f, r.static_scale && r.asymmetric ? expected.zero_points.front() : 0);
     Outputs written_out;
     for (const int code : expected.codes) {
       written_out.codes.push_back(static_cast<std::byte>(code));
@@ -159,6 +159,17 @@ TEST_P(Departures, GroupsOfInt8RoundToNearest) {
          {{127, 1, -1, 2, 2, -2, -2, 0}, {1.0f}});
 }
 
+// --- a sum with a zero point -----------------------------------------------------------------------------------------
+
+/// vLLM adds the zero point in int32, where the sum wraps: of a number far above the span it makes the lowest code.
+/// Here the sum is exact before it saturates.
+TEST_P(Departures, ASumWithAZeroPointSaturates) {
+  kq::Request r = fixed(Format::int8);
+  r.asymmetric = true;
+  expect(r, 4, {1.0f, 100.0f, -1.0f, infinity}, {{127, 127, 127, 127}, {1.0f}, {INT32_MAX}});
+  expect(r, 4, {-1.0f, -100.0f, 1.0f, -infinity}, {{-128, -128, -128, -128}, {1.0f}, {INT32_MIN}});
+}
+
 // --- infinities ------------------------------------------------------------------------------------------------------
 
 TEST_P(Departures, InfinitiesSaturateUnderAGivenScale) {
@@ -181,6 +192,22 @@ TEST_P(Departures, AnInfiniteNumberMakesADynamicScaleInfinite) {
   }
   expect(groups(Format::fp8_e4m3fn), 4, values, {{0x7f, 0xff, 0x00, 0x80}, {infinity}});
   expect(groups(Format::int8), 4, values, {{0, 0, 0, 0}, {infinity}});
+}
+
+/// Asymmetric, every code is the zero point: it is what -infinity makes 0, and the lowest code without one.
+TEST_P(Departures, AnInfiniteNumberLeavesTheZeroPointAlone) {
+  for (const Granularity granularity : {Granularity::token, Granularity::tensor}) {
+    expect(asymmetric(granularity), 3, {infinity, 1.0f, -1.0f}, {{-128, -128, -128}, {infinity}, {-128}});
+    expect(asymmetric(granularity), 3, {-infinity, 1.0f, -1.0f}, {{0, 0, 0}, {infinity}, {0}});
+    expect(asymmetric(granularity), 3, {-infinity, 1.0f, infinity}, {{0, 0, 0}, {infinity}, {0}});
+  }
+}
+
+/// An upper bound of amax is one of the scale too.
+TEST_P(Departures, AnInfiniteNumberSaturatesUnderAnUpperBound) {
+  kq::Request r = request(Format::fp8_e4m3fn, Granularity::token);
+  r.scale_ub = 448.0f;
+  expect(r, 4, {infinity, -infinity, 1.0f, 0.0f}, {{0x7e, 0xfe, 0x38, 0x00}, {1.0f}});
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, Departures, ::testing::ValuesIn(all_elements),

@@ -10,6 +10,7 @@
 
 #include "backends/backend.hpp"
 #include "kq/quantize.hpp"
+#include "kq/tile.hpp"
 
 namespace {
 
@@ -297,6 +298,13 @@ TEST(Quantize, NamesFieldsAsThisInterfaceDoes) {
   bad.format = static_cast<kq::Format>(9);
   EXPECT_EQ(refusal([&] { kq::quantize(space, bad, input, codes, scales); }), "format: no such format");
 }
+
+// What validate() takes for granted where it bounds the teams of a launch: 8 parts of a row in each, a slice being 512
+// elements or more.
+using Slice = kq::Shape<32, 4>;
+using FlatSlice = kq::Shape<256, 4, true>;
+static_assert(Slice::team_size / Slice::lanes >= 8 && Slice::capacity<float> >= 512);
+static_assert(FlatSlice::capacity<float> >= 8 * 512);
 
 // What quantize() says of other types is said by the compiler.
 struct OtherSpace {};
