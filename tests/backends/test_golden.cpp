@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -146,6 +147,66 @@ INSTANTIATE_TEST_SUITE_P(Recorded, Golden,
                          ::testing::Values("half_12x1024", "half_7x1040", "bfloat16_12x1024", "bfloat16_7x1040",
                                            "float_12x1024", "float_7x1040"),
                          [](const auto& folder) { return folder.param; });
+
+/// The recorded conversions, asked of whole kernels: under a static scale of 1 a code is its input's conversion, as the
+/// device's own instructions make it.
+class GoldenConversion : public ::testing::TestWithParam<kq::Format> {
+ protected:
+  static std::vector<std::byte> recorded_codes(kq::Element element) {
+    const std::string format(kq::to_string(GetParam()).substr(4));  // "e4m3fn"
+    return golden_array("convert/" + std::string(kq::to_string(element)) + "_to_" + format + ".npy").bytes;
+  }
+
+  static void expect_converted(kq::Element element, std::vector<std::byte> input, std::vector<std::byte> codes) {
+    Problem problem;
+    problem.request.element = element;
+    problem.request.format = GetParam();
+    problem.request.static_scale = true;
+    problem.input = std::move(input);
+    problem.scales = {1.0f};
+    problem.expected.codes = std::move(codes);
+    problem.expected.scales = bytes_of(problem.scales);
+    // Rows long enough for four codes a conversion, and rows of a single element.
+    for (const std::int64_t hidden_size : {1024, 1}) {
+      problem.request.hidden_size = hidden_size;
+      problem.request.num_tokens = 65536 / hidden_size;
+      Problem resolved = problem;
+      resolved.request = kq::resolved(problem.request);
+      ASSERT_EQ(resolved.input.size(), kq::input_bytes(resolved.request));
+      ASSERT_EQ(resolved.expected.codes.size(), kq::codes_bytes(resolved.request));
+      EXPECT_RIGHT(resolved);
+    }
+  }
+
+  /// All bit patterns of a 16-bit element, in order.
+  static std::vector<std::uint16_t> patterns() {
+    std::vector<std::uint16_t> all(65536);
+    std::iota(all.begin(), all.end(), std::uint16_t{0});
+    return all;
+  }
+};
+
+TEST_P(GoldenConversion, OfEveryHalf) {
+  expect_converted(kq::Element::half, bytes_of(patterns()), recorded_codes(kq::Element::half));
+}
+
+TEST_P(GoldenConversion, OfEveryBfloat16) {
+  expect_converted(kq::Element::bfloat16, bytes_of(patterns()), recorded_codes(kq::Element::bfloat16));
+}
+
+/// Floats are too many to record, but every bfloat16 is one.
+TEST_P(GoldenConversion, OfEveryBfloat16AsAFloat) {
+  std::vector<std::uint32_t> floats;
+  for (const std::uint16_t bits : patterns()) {
+    floats.push_back(std::uint32_t{bits} << 16);
+  }
+  expect_converted(kq::Element::float32, bytes_of(floats), recorded_codes(kq::Element::bfloat16));
+}
+
+INSTANTIATE_TEST_SUITE_P(To, GoldenConversion,
+                         ::testing::Values(kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2, kq::Format::fp8_e4m3fnuz,
+                                           kq::Format::fp8_e5m2fnuz),
+                         [](const auto& format) { return std::string(kq::to_string(format.param)); });
 
 }  // namespace
 }  // namespace kqbench::test
