@@ -232,6 +232,25 @@ void quantize(const Request& request, const Operands& operands) {
   });
 }
 
+// --- dequantization --------------------------------------------------------------------------------------------------
+
+float stored_scale(const Request& request, const void* scales, std::int64_t index) {
+  if (request.scale_format != ScaleFormat::ue8m0) return static_cast<const float*>(scales)[index];
+  const int exponent = static_cast<const std::uint8_t*>(scales)[index];
+  if (exponent == 255) return std::numeric_limits<float>::infinity();
+  return static_cast<float>(std::ldexp(1.0, exponent - 127));
+}
+
+/// `decode(q)` or, for int8, `q - zp`, in float.
+float decoded(const Request& request, const void* codes, std::int64_t index, std::int32_t zero_point) {
+  if (request.format != Format::int8) {
+    const std::uint8_t code = static_cast<const std::uint8_t*>(codes)[index];
+    return static_cast<float>(decode(reference_detail::definition(request.format), code));
+  }
+  const double difference = static_cast<double>(static_cast<const std::int8_t*>(codes)[index]) - zero_point;  // exact
+  return static_cast<float>(difference);
+}
+
 class ReferenceImplementation final : public Implementation {
  public:
   std::string_view name() const override { return "reference"; }
@@ -265,6 +284,20 @@ Outputs reference(const Request& request, const void* input, const void* scales,
   operands.zero_points = outputs.zero_points.data();
   quantize(r, operands);
   return outputs;
+}
+
+std::vector<float> reference_dequantized(const Request& request, const void* codes, const void* scales,
+                                         const std::int32_t* zero_points) {
+  const Request r = kq::resolved(request);
+  std::vector<float> values;
+  for (std::int64_t token = 0; token < r.num_tokens; ++token) {
+    for (std::int64_t channel = 0; channel < r.hidden_size; ++channel) {
+      const std::int64_t span = kq::scale_index(r, token, channel);
+      const std::int32_t zero_point = r.asymmetric ? zero_points[span] : 0;
+      values.push_back(decoded(r, codes, token * r.codes_stride + channel, zero_point) * stored_scale(r, scales, span));
+    }
+  }
+  return values;
 }
 
 }  // namespace kqbench

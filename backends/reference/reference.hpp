@@ -3,9 +3,11 @@
 
 /// \file
 /// The reference as an Implementation, so that it can be chosen and timed like any other. `kqbench::reference` in
-/// backends/backend.hpp is the same computation on plain memory.
+/// backends/backend.hpp is the same computation on plain memory; here is the one for the way back.
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "backends/backend.hpp"
 
@@ -13,5 +15,10 @@ namespace kqbench {
 
 /// The reference on host memory. It works when enqueued, in as many threads as the machine has, and allocates.
 std::unique_ptr<Implementation> make_reference_implementation();
+
+/// What the codes of a request stand for: num_tokens * hidden_size floats, row by row. All but a NaN's bits are as
+/// every dequantization must give them. Codes, scales and zero points are on the host, laid out as the request says.
+std::vector<float> reference_dequantized(const kq::Request& request, const void* codes, const void* scales,
+                                         const std::int32_t* zero_points);
 
 }  // namespace kqbench

@@ -6,9 +6,11 @@
 #include <limits>
 #include <vector>
 
+#include "backends/reference/reference.hpp"
 #include "kq/dequantize.hpp"
 #include "kq/element.hpp"
 #include "kq/error_report.hpp"
+#include "tests/support/coded_tensors.hpp"
 
 namespace kq {
 namespace {
@@ -95,6 +97,20 @@ TEST(Dequantize, RowsMayLieApart) {
   const std::int8_t codes[] = {1, 2, 99, 3, 4};
   const float scale = 1.0f;
   EXPECT_EQ(row(request, {codes, &scale, nullptr}, 1), (std::vector<float>{3.0f, 4.0f}));
+}
+
+TEST(Dequantize, EveryCodeOfEverySchemeIsAsTheReferenceHasIt) {
+  for (const auto& tensor : kqbench::test::coded_tensors()) {
+    const Quantized quantized{tensor.codes.data(), tensor.scales.data(), tensor.zero_points.data()};
+    std::vector<float> found;
+    for (std::int64_t token = 0; token < tensor.request.num_tokens; ++token) {
+      const auto values = row(tensor.request, quantized, token);
+      found.insert(found.end(), values.begin(), values.end());
+    }
+    const auto expected =
+        kqbench::reference_dequantized(tensor.request, quantized.codes, quantized.scales, quantized.zero_points);
+    EXPECT_EQ(kqbench::test::difference(tensor, found, expected), "");
+  }
 }
 
 /// Codes and a scale such that the errors are known: y is {1, 2, 3, 4}.

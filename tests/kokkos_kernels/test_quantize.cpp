@@ -6,11 +6,14 @@
 
 #include <cstring>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "backends/backend.hpp"
+#include "backends/reference/reference.hpp"
 #include "kq/quantize.hpp"
 #include "kq/tile.hpp"
+#include "tests/support/coded_tensors.hpp"
 
 namespace {
 
@@ -129,12 +132,8 @@ TEST(Quantize, DequantizeIsTheWayBack) {
   Vector<std::uint8_t> scales("scales", 3 * 4);
   const Space space;
   kq::quantize(space, request, input, codes, scales);
-  request.element = kq::Element::half;
-  request.num_tokens = 3;
-  request.hidden_size = 50;
   Matrix<float> output("output", 3, 50);
-  kq::enqueue_dequantize(space, kq::resolved(request), {nullptr, codes.data(), scales.data(), nullptr, nullptr},
-                         output.data());
+  kq::dequantize(space, request, codes, scales, output);
   space.fence();
   for (std::size_t token = 0; token < 3; ++token) {
     for (std::size_t column = 0; column < 50; ++column) {
@@ -313,5 +312,122 @@ static_assert(kq::detail::is_built_for<Kokkos::DefaultExecutionSpace>);
 static_assert(!kq::detail::is_built_for<OtherSpace>);
 static_assert(kq::detail::HasElement<kq::bfloat16>);
 static_assert(!kq::detail::HasElement<double>);
+
+/// In a build for a device, on the device as well as on the host.
+template <class ExecutionSpace>
+class DequantizeOn : public testing::Test {
+ protected:
+  using DeviceMemory = typename ExecutionSpace::memory_space;
+  template <class T>
+  using Values = Kokkos::View<T*, DeviceMemory>;
+
+  template <class T>
+  static Values<T> on_device(const void* from, std::size_t count) {
+    const Values<T> values("values", count);
+    Kokkos::deep_copy(
+        values, Kokkos::View<const T*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>(static_cast<const T*>(from), count));
+    return values;
+  }
+
+  template <class Code, class Scale>
+  static std::vector<float> dequantized(const kqbench::test::CodedTensor& tensor) {
+    const kq::Request& r = tensor.request;
+    const auto tokens = static_cast<std::size_t>(r.num_tokens);
+    const auto hidden = static_cast<std::size_t>(r.hidden_size);
+    const auto code_values = on_device<Code>(tensor.codes.data(), tensor.codes.size());
+    const Kokkos::LayoutStride rows(tokens, static_cast<std::size_t>(r.codes_stride), hidden, 1);
+    const Kokkos::View<const Code**, Kokkos::LayoutStride, DeviceMemory> codes(code_values.data(), rows);
+    const Kokkos::View<const Scale*, DeviceMemory> scales =
+        on_device<Scale>(tensor.scales.data(), tensor.scales.size() / sizeof(Scale));
+    const Kokkos::View<float**, Kokkos::LayoutRight, DeviceMemory> output("output", tokens, hidden);
+    kq::Request options = r;  // what the Views tell is not needed
+    options.num_tokens = options.hidden_size = options.codes_stride = 0;
+    const ExecutionSpace space;
+    if (r.asymmetric) {
+      const Kokkos::View<const std::int32_t*, DeviceMemory> zero_points =
+          on_device<std::int32_t>(tensor.zero_points.data(), tensor.zero_points.size());
+      kq::dequantize(space, options, codes, scales, output, zero_points);
+    } else {
+      kq::dequantize(space, options, codes, scales, output);
+    }
+    space.fence();
+    std::vector<float> values(tokens * hidden);
+    Kokkos::deep_copy(Kokkos::View<float**, Kokkos::LayoutRight, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>(
+                          values.data(), tokens, hidden),
+                      output);
+    return values;
+  }
+};
+
+using Host = Kokkos::DefaultHostExecutionSpace;
+using Device = Kokkos::DefaultExecutionSpace;
+using Spaces = std::conditional_t<std::is_same_v<Host, Device>, testing::Types<Host>, testing::Types<Host, Device>>;
+
+struct SpaceName {
+  template <class ExecutionSpace>
+  static std::string GetName(int) {
+    return ExecutionSpace::name();
+  }
+};
+TYPED_TEST_SUITE(DequantizeOn, Spaces, SpaceName);
+
+TYPED_TEST(DequantizeOn, EveryCodeOfEverySchemeIsAsTheReferenceHasIt) {
+  for (const auto& tensor : kqbench::test::coded_tensors()) {
+    std::vector<float> found;
+    if (tensor.request.format == kq::Format::int8) {
+      found = kq::scale_size(tensor.request) == 1 ? this->template dequantized<std::int8_t, std::uint8_t>(tensor)
+                                                  : this->template dequantized<std::int8_t, float>(tensor);
+    } else {
+      found = kq::scale_size(tensor.request) == 1 ? this->template dequantized<std::uint8_t, std::uint8_t>(tensor)
+                                                  : this->template dequantized<std::uint8_t, float>(tensor);
+    }
+    const auto expected = kqbench::reference_dequantized(tensor.request, tensor.codes.data(), tensor.scales.data(),
+                                                         tensor.zero_points.data());
+    EXPECT_EQ(kqbench::test::difference(tensor, found, expected), "");
+  }
+}
+
+TEST(Dequantize, RefusesWhatDoesNotFit) {
+  const Matrix<std::uint8_t> codes("codes", 4, 64);
+  const Matrix<std::int8_t> signed_codes("codes", 4, 64);
+  const Matrix<float> output("output", 4, 64);
+  const Matrix<float> short_output("output", 4, 63);
+  const Matrix<float> wide_output("output", 4, 65);
+  const auto apart = Kokkos::subview(wide_output, Kokkos::ALL(), std::make_pair(0, 64));
+  const Vector<float> scales("scales", 4);
+  const Vector<float> few_scales("scales", 3);
+  const Vector<std::uint8_t> exponents("exponents", 4);
+  const Vector<std::int32_t> few_zero_points("zero_points", 3);
+  const Space space;
+  const auto request = token_fp8();
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, output); }), "");
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, short_output); }),
+            "output: must have the shape of the codes");
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, apart); }),
+            "output: must be contiguous, row by row");
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, signed_codes, scales, output); }),
+            "codes: must be std::int8_t for int8 and std::uint8_t for fp8 formats");
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, few_scales, output); }),
+            "scales: must be contiguous with 4 entries");
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, exponents, output); }),
+            "scales: must be std::uint8_t for scale format ue8m0 and float otherwise");
+
+  auto asymmetric = request;
+  asymmetric.asymmetric = true;
+  EXPECT_NE(refusal([&] { kq::dequantize(space, asymmetric, codes, scales, output); }).find("asymmetric: "),
+            std::string::npos);
+  asymmetric.format = kq::Format::int8;
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, asymmetric, signed_codes, scales, output); }),
+            "zero_points: an asymmetric scheme needs a View of them");
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, asymmetric, signed_codes, scales, output, few_zero_points); }),
+            "zero_points: must be contiguous with 4 entries");
+
+  const Kokkos::View<std::uint8_t**, Kokkos::LayoutLeft, Memory> columns("columns", 4, 64);
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, columns, scales, output); }),
+            "codes: the elements of a row must be consecutive (a stride of 1 in the last dimension)");
+  const Kokkos::View<float**, Kokkos::LayoutLeft, Memory> output_columns("output", 4, 64);
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, output_columns); }),
+            "output: the elements of a row must be consecutive (a stride of 1 in the last dimension)");
+}
 
 }  // namespace

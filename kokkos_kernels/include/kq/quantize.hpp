@@ -7,7 +7,8 @@
 ///     kq::Request request;
 ///     request.format = kq::Format::fp8_e4m3fn;
 ///     request.granularity = kq::Granularity::token;
-///     kq::quantize(space, request, input, codes, scales);   // returns at once, runs on `space`
+///     kq::quantize(space, request, input, codes, scales);      // returns at once, runs on `space`
+///     kq::dequantize(space, request, codes, scales, output);   // and so does the way back
 ///
 /// Shapes: input and codes are [num_tokens, hidden_size] with consecutive elements in a row (LayoutRight, or
 /// LayoutStride with a second stride of 1; rows may be further apart than hidden_size, not nearer: no broadcast).
@@ -16,8 +17,10 @@
 /// where there is one for the tensor; or of rank 2: [1, 1], [num_tokens, 1] for tokens, [1, hidden_size] for channels,
 /// [num_tokens, groups_per_row] for groups, LayoutRight for scale layout row, LayoutLeft for column.
 ///
-/// Scales and zero points are inputs of a static scheme, where they may be const, and outputs of a dynamic one. A
-/// static scale must be positive and finite; being in device memory it is not looked at.
+/// The output of dequantize is a contiguous [num_tokens, hidden_size] of floats.
+///
+/// Scales and zero points are inputs of a static scheme and of dequantize, where they may be const, and outputs of a
+/// dynamic one. A static scale must be positive and finite; being in device memory it is not looked at.
 ///
 /// Ownership: every View is the caller's and must live until the work is done. No two may overlap, the input and the
 /// codes neither: programs run in any order, and some read the input twice. Nothing is allocated, nothing waits: the
@@ -79,7 +82,8 @@ template <class ExecutionSpace>
 void enqueue(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
 
 /// The way back: output[token * hidden_size + column] = decode(code) * scale for fp8, (code - zero_point) * scale for
-/// int8, in binary32. Reads codes, scales and zero points; the input is not looked at.
+/// int8, in binary32. Reads codes, scales and zero points; the input is not looked at. On plain addresses, and nothing
+/// is checked, as with `enqueue`; `dequantize` is the same on Views.
 template <class ExecutionSpace>
 void enqueue_dequantize(const ExecutionSpace& space, const Request& request, const Buffers& buffers, float* output);
 
@@ -237,6 +241,60 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
     detail::reject("workspace", "this scheme needs " + std::to_string(scratch) + " bytes, see workspace_bytes");
   }
   enqueue(space, resolved(request), buffers);
+}
+
+/// Dequantizes `codes` into `output` on `space`: decode(code) * scale for fp8, (code - zero_point) * scale for int8.
+/// `options` has the format and the scheme, scale format and layout included, that the codes were made with; its shape
+/// and strides are taken from the Views and need not be set. Codes, scales and zero points are only read.
+template <class ExecutionSpace, class Codes, class Scales, class Output, class ZeroPoints = NoView>
+void dequantize(const ExecutionSpace& space, const Request& options, const Codes& codes, const Scales& scales,
+                const Output& output, const ZeroPoints& zero_points = {}) {
+  using Code = typename Codes::non_const_value_type;
+  using Scale = typename Scales::non_const_value_type;
+  static_assert(detail::is_built_for<ExecutionSpace>,
+                "kq is built for Kokkos's default execution space and its default host one, not for this one");
+  static_assert(Codes::rank == 2 && Output::rank == 2, "codes and output are [num_tokens, hidden_size]");
+  static_assert(std::is_same_v<Code, std::uint8_t> || std::is_same_v<Code, std::int8_t>, "a code is one byte");
+  static_assert(std::is_same_v<Scale, float> || std::is_same_v<Scale, std::uint8_t>, "a scale is a float or UE8M0");
+  static_assert(std::is_same_v<typename Output::value_type, float>, "the output is float, and written");
+  detail::require_reachable<ExecutionSpace, Codes>();
+  detail::require_reachable<ExecutionSpace, Scales>();
+  detail::require_reachable<ExecutionSpace, Output>();
+
+  Request request = options;
+  request.num_tokens = static_cast<std::int64_t>(codes.extent(0));
+  request.hidden_size = static_cast<std::int64_t>(codes.extent(1));
+  request.input_stride = 0;
+  request.codes_stride = detail::row_stride("codes", codes);
+  if (output.extent(0) != codes.extent(0) || output.extent(1) != codes.extent(1)) {
+    detail::reject("output", "must have the shape of the codes");
+  }
+  if (detail::row_stride("output", output) != request.hidden_size) {
+    detail::reject("output", "must be contiguous, row by row");
+  }
+  detail::require_valid(request);
+  if (std::is_same_v<Code, std::int8_t> != (request.format == Format::int8)) {
+    detail::reject("codes", "must be std::int8_t for int8 and std::uint8_t for fp8 formats");
+  }
+  if (sizeof(Scale) != scale_size(request)) {
+    detail::reject("scales", "must be std::uint8_t for scale format ue8m0 and float otherwise");
+  }
+  detail::require_one_each_span("scales", scales, request, false);
+
+  Buffers buffers;
+  buffers.codes = const_cast<Code*>(codes.data());
+  buffers.scales = const_cast<Scale*>(scales.data());
+  if constexpr (!std::is_same_v<ZeroPoints, NoView>) {
+    static_assert(std::is_same_v<typename ZeroPoints::non_const_value_type, std::int32_t>, "zero points are int32");
+    detail::require_reachable<ExecutionSpace, ZeroPoints>();
+    if (request.asymmetric) {
+      detail::require_one_each_span("zero_points", zero_points, request, false);
+      buffers.zero_points = const_cast<std::int32_t*>(zero_points.data());
+    }
+  } else if (request.asymmetric) {
+    detail::reject("zero_points", "an asymmetric scheme needs a View of them");
+  }
+  enqueue_dequantize(space, resolved(request), buffers, output.data());
 }
 
 }  // namespace kq
