@@ -425,6 +425,13 @@ TEST(Dequantize, RefusesWhatDoesNotFit) {
   const Kokkos::View<std::uint8_t**, Kokkos::LayoutLeft, Memory> columns("columns", 4, 64);
   EXPECT_EQ(refusal([&] { kq::dequantize(space, request, columns, scales, output); }),
             "codes: the elements of a row must be consecutive (a stride of 1 in the last dimension)");
+  const Kokkos::View<std::uint8_t**, Kokkos::LayoutStride, Memory> broadcast(codes.data(),
+                                                                             Kokkos::LayoutStride(4, 0, 64, 1));
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, broadcast, scales, output); }),
+            "codes: rows must not overlap: they begin 0 elements apart and have 64");
+  const Matrix<float> scales_of_groups("scales", 2, 2);
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales_of_groups, output); }),
+            "scales: of rank 2 must be [4, 1]");
   const Kokkos::View<float**, Kokkos::LayoutLeft, Memory> output_columns("output", 4, 64);
   EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, output_columns); }),
             "output: the elements of a row must be consecutive (a stride of 1 in the last dimension)");

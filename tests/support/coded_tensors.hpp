@@ -107,8 +107,7 @@ inline std::vector<CodedTensor> coded_tensors() {
 inline std::string difference(const CodedTensor& tensor, const std::vector<float>& found,
                               const std::vector<float>& expected) {
   const kq::Request& r = tensor.request;
-  const std::string what = std::string(kq::to_string(r.format)) + ", " + kq::operation_name(r) + ", " +
-                           std::string(kq::to_string(r.scale_layout)) + " layout: ";
+  const std::string what = std::string(kq::to_string(r.format)) + ", " + kq::operation_name(r) + ": ";
   if (found.size() != expected.size()) return what + std::to_string(found.size()) + " values";
   for (std::size_t i = 0; i < found.size(); ++i) {
     if (std::isnan(found[i]) && std::isnan(expected[i])) continue;

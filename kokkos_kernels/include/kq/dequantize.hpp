@@ -3,7 +3,7 @@
 
 /// \file
 /// The way back from codes to numbers, on the host: decode(code) * scale for fp8 formats, (code - zero_point) * scale
-/// for int8, in binary32.
+/// for int8, in binary32. kq::dequantize of kq/quantize.hpp is the same for Kokkos Views, on any device.
 
 #include <cstdint>
 

@@ -19,8 +19,9 @@
 ///
 /// The output of dequantize is a contiguous [num_tokens, hidden_size] of floats.
 ///
-/// Scales and zero points are inputs of a static scheme and of dequantize, where they may be const, and outputs of a
-/// dynamic one. A static scale must be positive and finite; being in device memory it is not looked at.
+/// Scales and zero points are inputs of a static scheme, where they may be const, and outputs of a dynamic one; inputs,
+/// with the codes, of dequantize. A static scale must be positive and finite; being in device memory it is not looked
+/// at.
 ///
 /// Ownership: every View is the caller's and must live until the work is done. No two may overlap, the input and the
 /// codes neither: programs run in any order, and some read the input twice. Nothing is allocated, nothing waits: the
@@ -28,7 +29,7 @@
 /// through an instance that wraps the capturing stream.
 ///
 /// Errors: std::invalid_argument, before anything is started, with the field and what is wrong with it: a parameter of
-/// quantize() or a member of Request. What the device does later is reported by Kokkos at the next fence.
+/// the function or a member of Request. What the device does later is reported by Kokkos at the next fence.
 ///
 /// The formulas are those of docs/numerics.md; kq/numerics.hpp has them as code.
 
@@ -281,7 +282,7 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
   }
   detail::require_one_each_span("scales", scales, request, false);
 
-  Buffers buffers;
+  Buffers buffers;  // all three only read
   buffers.codes = const_cast<Code*>(codes.data());
   buffers.scales = const_cast<Scale*>(scales.data());
   if constexpr (!std::is_same_v<ZeroPoints, NoView>) {
