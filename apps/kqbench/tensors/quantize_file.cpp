@@ -64,29 +64,66 @@ std::vector<PlannedTensor> make_plan(const QuantizeJob& job, const TensorFile& f
   return plan;
 }
 
-/// Reads a tensor in blocks of rows into a buffer that has room for two rows more.
+/// How a tensor is cut: into blocks of `rows` rows, the last one perhaps of fewer, with room behind each for
+/// `extra_rows`.
+struct Cut {
+  std::int64_t rows = 0;
+  std::int64_t extra_rows = 0;
+};
+
+/// The extremes of the whole tensor, as rows added to each block, where its one scale is computed.
+constexpr std::int64_t rows_of_extremes = 2;
+
+/// Blocks whose input, and whose scales (of narrow rows they have more bytes), are `block_bytes` each, or one row.
+Cut cut(const kq::Request& whole, std::size_t block_bytes) {
+  kq::Request row = whole;
+  row.num_tokens = 1;
+  std::size_t row_bytes = kq::input_bytes(row);
+  if (whole.granularity == kq::Granularity::token || whole.granularity == kq::Granularity::group) {
+    row_bytes = std::max(row_bytes, static_cast<std::size_t>(kq::num_scales(row)) * ScaleFinder::bytes_per_scale);
+  }
+  Cut cut;
+  cut.rows = std::clamp<std::int64_t>(static_cast<std::int64_t>(block_bytes / row_bytes), 1, whole.num_tokens);
+  const bool one_scale = !whole.static_scale && whole.granularity == kq::Granularity::tensor;
+  if (one_scale && cut.rows < whole.num_tokens) cut.extra_rows = rows_of_extremes;
+  return cut;
+}
+
+kq::Request largest_block(const kq::Request& whole, const Cut& cut) {
+  kq::Request block = whole;
+  block.num_tokens = cut.rows + cut.extra_rows;
+  return block;
+}
+
+/// Refuses blocks that are too large for this machine: a row may be.
+Cut cut_that_fits(const TensorFile& file, const kq::Request& whole, std::size_t block_bytes, const Device& device,
+                  const Implementation& implementation) {
+  const Cut found = cut(whole, std::min<std::size_t>(block_bytes, device.free_memory_bytes() / 4));
+  const kq::Request block = largest_block(whole, found);
+  const std::uint64_t input = kq::input_bytes(block);
+  const std::uint64_t outputs = kq::codes_bytes(block) + kq::scales_bytes(block) + kq::zero_points_bytes(block);
+  const std::uint64_t rows_of_error = 2 * sizeof(float) * static_cast<std::uint64_t>(block.hidden_size);
+  std::uint64_t bytes = input + outputs + rows_of_error;
+  if (whole.static_scale) bytes += static_cast<std::uint64_t>(kq::num_scales(block)) * ScaleFinder::bytes_per_scale;
+  if (device.info().host_memory) bytes += input + outputs + implementation.workspace_bytes(block);
+  require_memory(file, bytes);
+  return found;
+}
+
+/// Reads a tensor in blocks of rows into a buffer with room for the extra ones.
 class BlockReader {
  public:
-  BlockReader(const TensorFile& file, const PlannedTensor& tensor, std::size_t block_bytes)
-      : file_(file), tensor_(tensor) {
-    const std::size_t row = row_bytes();
-    require_memory(file, row * (extra_rows + 1));
-    rows_ = std::clamp<std::int64_t>(static_cast<std::int64_t>(block_bytes / row), 1, tensor.request.num_tokens);
-    buffer_.resize((static_cast<std::size_t>(rows_) + extra_rows) * row);
+  BlockReader(const TensorFile& file, const PlannedTensor& tensor, const Cut& cut)
+      : file_(file), tensor_(tensor), cut_(cut) {
+    buffer_.resize(static_cast<std::size_t>(cut.rows + cut.extra_rows) * row_bytes());
   }
 
-  static constexpr std::int64_t extra_rows = 2;
-
-  std::size_t row_bytes() const {
-    return static_cast<std::size_t>(tensor_.request.hidden_size) * kq::element_size(tensor_.request.element);
-  }
-  std::int64_t rows() const { return rows_; }  ///< of the largest block
-  bool one_block() const { return rows_ == tensor_.request.num_tokens; }
+  std::int64_t rows() const { return cut_.rows; }  ///< of the largest block
 
   /// The block that begins at row `first`.
   kq::Request read(std::int64_t first) {
     kq::Request block = tensor_.request;
-    block.num_tokens = std::min(rows_, tensor_.request.num_tokens - first);
+    block.num_tokens = std::min(cut_.rows, tensor_.request.num_tokens - first);
     if (loaded_ != first) {
       file_.read_rows(tensor_.source, first, rows_of(0, block.num_tokens));
       loaded_ = first;
@@ -96,10 +133,13 @@ class BlockReader {
 
   const std::byte* input() const { return buffer_.data(); }
 
-  /// Room for the extra rows, behind a block.
-  std::span<std::byte> behind(const kq::Request& block) { return rows_of(block.num_tokens, extra_rows); }
+  /// The extra rows, behind a block.
+  std::span<std::byte> behind(const kq::Request& block) { return rows_of(block.num_tokens, cut_.extra_rows); }
 
  private:
+  std::size_t row_bytes() const {
+    return static_cast<std::size_t>(tensor_.request.hidden_size) * kq::element_size(tensor_.request.element);
+  }
   std::span<std::byte> rows_of(std::int64_t first, std::int64_t count) {
     return std::span(buffer_).subspan(static_cast<std::size_t>(first) * row_bytes(),
                                       static_cast<std::size_t>(count) * row_bytes());
@@ -107,7 +147,7 @@ class BlockReader {
 
   const TensorFile& file_;
   const PlannedTensor& tensor_;
-  std::int64_t rows_ = 0;
+  const Cut cut_;
   std::int64_t loaded_ = -1;  ///< first row of what is in the buffer
   std::vector<std::byte> buffer_;
 };
@@ -119,10 +159,10 @@ class TensorJob {
             Implementation& implementation, const std::function<bool()>& interrupted)
       : job_(job),
         request_(tensor.request),
-        reader_(file, tensor, std::min<std::size_t>(job.block_bytes, device.free_memory_bytes() / 4)),
-        widened_(!request_.static_scale && request_.granularity == kq::Granularity::tensor && !reader_.one_block()),
+        cut_(cut_that_fits(file, request_, job.block_bytes, device, implementation)),
+        reader_(file, tensor, cut_),
         interrupted_(interrupted),
-        quantizer_(device, implementation, largest_block()) {}
+        quantizer_(device, implementation, largest_block(request_, cut_)) {}
 
   /// False if interrupted.
   bool quantize(std::size_t index, QuantizedWriter& writer, QuantizedTensor& result) {
@@ -132,7 +172,7 @@ class TensorJob {
     for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
       if (interrupted_()) return false;
       const kq::Request block = reader_.read(first);
-      run(block, first, outputs);
+      run(block, outputs);
       meter.add(block, reader_.input(), quantized(outputs));
       writer.write(index, block, first, outputs);
     }
@@ -158,48 +198,48 @@ class TensorJob {
     return {outputs.codes.data(), outputs.scales.data(), outputs.zero_points.data()};
   }
 
-  /// With its extra rows, if it gets any.
-  kq::Request largest_block() const {
-    kq::Request block = request_;
-    block.num_tokens = reader_.rows() + (widened_ ? BlockReader::extra_rows : 0);
-    return block;
-  }
+  bool is_widened() const { return cut_.extra_rows > 0; }
 
   /// The first pass over the tensor, where the scales of the first block depend on the last.
   bool look_at_data() {
     std::optional<ScaleFinder> finder;
-    if (request_.static_scale) finder.emplace(request_, job_.given);
+    if (request_.static_scale && request_.granularity != kq::Granularity::token) finder.emplace(request_, job_.given);
     const bool find_scales = finder && finder->needs_data();
-    if (find_scales || widened_) {
+    if (find_scales || is_widened()) {
       for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
         if (interrupted_()) return false;
         const kq::Request block = reader_.read(first);
         if (find_scales) finder->add(block, first, reader_.input());
-        if (widened_) extremes_.add(block, reader_.input());
+        if (is_widened()) extremes_.add(block, reader_.input());
       }
     }
     if (finder) scales_ = finder->scales();
     return true;
   }
 
-  void run(const kq::Request& block, std::int64_t first, Outputs& outputs) {
-    if (request_.static_scale) {
-      // A token's scales are cut to the block; the others are the same for all.
-      const std::int64_t begin = request_.granularity == kq::Granularity::token ? first : 0;
-      const auto count = static_cast<std::size_t>(kq::num_scales(block));
-      const auto bytes = std::as_bytes(std::span(scales_.scales).subspan(static_cast<std::size_t>(begin), count));
-      outputs.scales.assign(bytes.begin(), bytes.end());
-      if (request_.asymmetric) {
-        const auto points = std::span(scales_.zero_points).subspan(static_cast<std::size_t>(begin), count);
-        outputs.zero_points.assign(points.begin(), points.end());
-      }
+  /// The scales of a block: a token's depend on its own row, the others are the same for all blocks.
+  const StaticScales& scales_for(const kq::Request& block) {
+    if (request_.granularity == kq::Granularity::token) {
+      ScaleFinder finder(block, job_.given);
+      if (finder.needs_data()) finder.add(block, 0, reader_.input());
+      scales_ = finder.scales();
     }
-    if (!widened_) {
+    return scales_;
+  }
+
+  void run(const kq::Request& block, Outputs& outputs) {
+    if (request_.static_scale) {
+      const StaticScales& given = scales_for(block);
+      const auto bytes = std::as_bytes(std::span(given.scales));
+      outputs.scales.assign(bytes.begin(), bytes.end());
+      outputs.zero_points = given.zero_points;
+    }
+    if (!is_widened()) {
       quantizer_.run(block, reader_.input(), outputs);
       return;
     }
     kq::Request widened = block;
-    widened.num_tokens += BlockReader::extra_rows;
+    widened.num_tokens += cut_.extra_rows;
     extremes_.write_rows(request_, reader_.behind(block));
     quantizer_.run(widened, reader_.input(), outputs);
     outputs.codes.resize(kq::codes_bytes(block));
@@ -207,8 +247,8 @@ class TensorJob {
 
   const QuantizeJob& job_;
   const kq::Request request_;
+  const Cut cut_;  ///< with extra rows each block gets the tensor's extremes as rows, and so the whole tensor's scale
   BlockReader reader_;
-  const bool widened_;  ///< each block gets the tensor's extremes as rows of its own, and so the whole tensor's scale
   const std::function<bool()>& interrupted_;
   BlockQuantizer quantizer_;
   StaticScales scales_;

@@ -37,6 +37,9 @@ struct Range {
 /// kq::affine_scale for an asymmetric scheme; a span of zeros gets scale 1.
 class ScaleFinder {
  public:
+  /// What it holds for each scale and zero point, with those that it finds.
+  static constexpr std::size_t bytes_per_scale = sizeof(Range) + sizeof(float) + sizeof(std::int32_t);
+
   /// `whole` is the whole tensor's request: valid, resolved and static.
   ScaleFinder(const kq::Request& whole, const GivenScale& given);
 

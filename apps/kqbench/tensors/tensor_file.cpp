@@ -2,7 +2,6 @@
 #include "apps/kqbench/tensors/tensor_file.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -10,6 +9,7 @@
 #include "apps/kqbench/in_quotes.hpp"
 #include "apps/kqbench/tensors/npy.hpp"
 #include "apps/kqbench/tensors/safetensors.hpp"
+#include "backends/host/memory.hpp"
 
 namespace kqbench {
 namespace {
@@ -93,11 +93,13 @@ kq::Element element_of(const TensorFile& file, const StoredTensor& tensor, std::
 }
 
 void require_memory(const TensorFile& file, std::uint64_t bytes) {
-  const auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
-  const std::uint64_t memory = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  if (bytes > memory) {
-    throw UsageError(fmt::format("{}: needs {} bytes of memory, this machine has {}; take a smaller tensor",
-                                 file.name(), bytes, memory));
+  const auto with_unit = [](std::uint64_t count) {
+    return fmt::format("{} bytes ({:.1f} GiB)", count, static_cast<double>(count) / 0x1p30);
+  };
+  const std::uint64_t available = memory_available_bytes();
+  if (bytes > available) {
+    throw SystemError(fmt::format("{}: {} are needed, {} are free on this machine; take a smaller tensor", file.name(),
+                                  with_unit(bytes), with_unit(available)));
   }
 }
 

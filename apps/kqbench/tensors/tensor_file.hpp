@@ -45,7 +45,7 @@ class TensorFile {
 /// bfloat16. Throws UsageError where it is none of these or not the one `wanted`, and where the tensor is empty.
 kq::Element element_of(const TensorFile& file, const StoredTensor& tensor, std::optional<kq::Element> wanted);
 
-/// Throws UsageError if this machine has less memory than the `bytes` that work on the file takes.
+/// Throws SystemError if this machine has less free memory than the `bytes` that work on the file takes.
 void require_memory(const TensorFile& file, std::uint64_t bytes);
 
 /// A whole tensor in memory: what `run` and `verify` use in place of random numbers.
@@ -56,8 +56,8 @@ struct InputTensor {
   std::vector<std::byte> bytes;  ///< [num_tokens, hidden_size], rows without gaps
 };
 
-/// Reads a tensor (`--input`, `--tensor`, `--dtype`). Throws UsageError where it cannot be used, or needs more memory
-/// than the machine has.
+/// Reads a tensor (`--input`, `--tensor`, `--dtype`). Throws UsageError where it cannot be used, SystemError where it
+/// needs more memory than is free.
 InputTensor load_input(const std::filesystem::path& path, std::string_view tensor_name,
                        std::optional<kq::Element> wanted);
 

@@ -104,6 +104,9 @@ def write_files(folder):
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    with open(folder / "vast.npy", "wb") as file:  # one row of 4 TiB, of which no disk block is used
+        file.write(npy(shape=(2**40,), data=b""))
+        file.truncate(file.tell() + 2**42)
     (folder / "folder.npy").mkdir()
     os.mkfifo(folder / "pipe.npy")  # that nobody writes into
     (folder / "unreadable.npy").write_bytes(good)
@@ -227,6 +230,9 @@ TABLE = [
     (3, TOO_LARGE, "--num-tokens 4,1000000000 --hidden-size 8192"),
     (3, TOO_LARGE, "--num-tokens 2 --hidden-size 8 --input-stride 1000000000000000000"),
     (3, TOO_LARGE, "verify --num-tokens 1000000000 --hidden-size 8192"),
+    *((3, TOO_LARGE, command)
+      for command in ["--input vast.npy", "verify --input vast.npy", "quantize vast.npy -o out.npy",
+                      "quantize vast.npy -o out.npy --quant-dtype fp8 --static-scale"]),
     # inputs
     *((2, f"'{name}':", f"{command} {name}{rest}")
       for (command, rest), name in itertools.product(
@@ -292,10 +298,10 @@ WITHOUT_ROOM = [
 
 
 def state(folder):
-    """Every file and what is in it; what cannot be read by its size."""
+    """Every file and what is in it; what cannot be read, or is vast, by its size."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        readable = path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0
+        readable = path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0 and path.stat().st_size < 2**30
         found[str(path)] = path.read_bytes() if readable else path.stat().st_size
     return found
 
