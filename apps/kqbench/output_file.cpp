@@ -39,6 +39,8 @@ OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path) {
   if (path.filename().empty()) throw UsageError(name + ": names no file; give a file name");
   struct stat existing {};
   const bool exists = ::stat(target_.c_str(), &existing) == 0;
+  if (!exists && errno == ENAMETOOLONG)
+    throw UsageError(name + ": is too long for a file's name; choose a shorter one");
   if (exists && S_ISDIR(existing.st_mode)) throw UsageError(fmt::format("{}: is a folder; name a file in it", name));
   if (exists && !S_ISREG(existing.st_mode)) {
     throw UsageError(fmt::format("{}: is not a regular file; name one that may be replaced", name));
@@ -47,7 +49,9 @@ OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path) {
     throw UsageError(fmt::format("{}: cannot be written: {}; choose another name", name, reason(errno)));
   }
 
-  temporary_ = (target_.parent_path() / fmt::format(".{}.XXXXXX", target_.filename().native())).native();
+  // Short enough to be a file's name where the target's own is as long as one may be.
+  const std::string beginning = target_.filename().native().substr(0, 200);
+  temporary_ = (target_.parent_path() / fmt::format(".{}.XXXXXX", beginning)).native();
   descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
   if (descriptor_ < 0) {
     const int error = errno;
@@ -62,9 +66,8 @@ OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path) {
 }
 
 OutputFile::~OutputFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -72,25 +75,31 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
     const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
-      throw SystemError(fmt::format("{}: cannot be written: {}; make room or choose another place",
-                                    in_quotes(shown_.native()), reason(errno)));
+      fail(errno);
     }
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     offset += static_cast<std::uint64_t>(written);
   }
 }
 
-void OutputFile::commit() {
-  const bool stored = ::fsync(descriptor_) == 0 || errno == EINVAL;  // EINVAL: a file system that cannot sync
+void OutputFile::store() {
+  if (descriptor_ < 0) return;
+  const bool synced = ::fsync(descriptor_) == 0 || errno == EINVAL;  // EINVAL: a file system that cannot sync
   const int error = errno;
   const bool closed = ::close(descriptor_) == 0;
   descriptor_ = -1;
-  if (!stored || !closed || std::rename(temporary_.c_str(), target_.c_str()) != 0) {
-    const int cause = stored ? errno : error;
-    ::unlink(temporary_.c_str());
-    throw SystemError(fmt::format("{}: cannot be written: {}; make room or choose another place",
-                                  in_quotes(shown_.native()), reason(cause)));
-  }
+  if (!synced || !closed) fail(synced ? errno : error);
+}
+
+void OutputFile::commit() {
+  store();
+  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+  temporary_.clear();
+}
+
+void OutputFile::fail(int error) const {
+  throw SystemError(fmt::format("{}: cannot be written: {}; make room or choose another place",
+                                in_quotes(shown_.native()), reason(error)));
 }
 
 }  // namespace kqbench

@@ -27,13 +27,19 @@ class OutputFile {
   /// Bytes at an offset from the file's start; in any order. What no one writes reads as zero.
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
 
+  /// On disk, not yet under its name: of several files that belong together, all first. Nothing may be written
+  /// afterwards.
+  void store();
+
   /// On disk, then under its name. Nothing may be written afterwards.
   void commit();
 
  private:
+  [[noreturn]] void fail(int error) const;
+
   std::filesystem::path shown_;   ///< as the user wrote it, for messages
   std::filesystem::path target_;  ///< what it stands for, links followed
-  std::string temporary_;
+  std::string temporary_;         ///< empty once it has its name
   int descriptor_ = -1;
 };
 

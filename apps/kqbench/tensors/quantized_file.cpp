@@ -181,6 +181,9 @@ void QuantizedWriter::write(std::size_t tensor, const kq::Request& block, std::i
 }
 
 void QuantizedWriter::commit() {
+  for (const auto& file : files_) {
+    file->store();
+  }
   // The codes last: who finds them finds their scales.
   for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
     (*file)->commit();

@@ -48,6 +48,43 @@ TEST(OutputFile, WithoutCommitLeavesEverythingAsItWas) {
   EXPECT_EQ(files_in(folder), 1);
 }
 
+TEST(OutputFile, StoredIsNotYetThere) {
+  const ScratchFolder folder;
+  {
+    OutputFile given_up(folder / "out");
+    given_up.write_at(0, bytes_of("abc"));
+    given_up.store();
+    EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  }
+  EXPECT_EQ(files_in(folder), 0);
+  OutputFile file(folder / "out");
+  file.write_at(0, bytes_of("abc"));
+  file.store();
+  file.commit();
+  EXPECT_EQ(contents(folder / "out"), "abc");
+  EXPECT_EQ(files_in(folder), 1);
+}
+
+TEST(OutputFile, WhatCannotGetItsNameLeavesNothing) {
+  const ScratchFolder folder;
+  {
+    OutputFile file(folder / "out");
+    file.write_at(0, bytes_of("abc"));
+    std::filesystem::create_directory(folder / "out");
+    EXPECT_THROW(file.commit(), SystemError);
+  }
+  EXPECT_EQ(files_in(folder), 1);
+}
+
+TEST(OutputFile, TakesTheLongestNameThereIs) {
+  const ScratchFolder folder;
+  const std::string name(255, 'n');
+  OutputFile file(folder / name);
+  file.commit();
+  EXPECT_TRUE(std::filesystem::exists(folder / name));
+  EXPECT_THROW(OutputFile(folder / (name + 'n')), UsageError);
+}
+
 TEST(OutputFile, ReplacesWhatALinkPointsToAndKeepsItsPermissions) {
   const ScratchFolder folder;
   std::filesystem::create_directory(folder / "data");
