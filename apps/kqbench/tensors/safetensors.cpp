@@ -204,6 +204,10 @@ std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> header, s
   const std::uint64_t data_begin = 8 + header.size();
   if (header.empty() || header.front() != std::byte{'{'}) refuse(name, "it does not begin with {");
   const auto* const text = reinterpret_cast<const char*>(header.data());
+  // The parser would take it for the end and believe what came before.
+  if (const void* const zero = std::memchr(text, 0, header.size())) {
+    refuse(name, fmt::format("no JSON at byte {} of it", static_cast<const char*>(zero) - text));
+  }
   HeaderReader reader(name, data_begin);
   json::sax_parse(text, text + header.size(), &reader);
 

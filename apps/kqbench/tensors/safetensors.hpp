@@ -4,7 +4,7 @@
 /// \file
 /// Hugging Face's .safetensors files: eight bytes of header length, a JSON header, then the tensors' bytes. Neither
 /// Debian 12 nor the format's own project has a C++ reader; this one refuses what the reference implementation refuses,
-/// and names that appear twice.
+/// and names that appear twice; only of types that it cannot quantize it does not know the size.
 
 #include <cstddef>
 #include <cstdint>

@@ -91,7 +91,7 @@ TEST(Safetensors, BelievesNoHeaderLength) {
 }
 
 struct BadJsonHeader {
-  const char* json;
+  std::string json;
   std::size_t data_bytes;
   const char* says;
 };
@@ -102,6 +102,8 @@ const BadJsonHeader bad_json_headers[] = {
     {"[]", 0, "does not begin with {"},
     {"{", 0, "no JSON"},
     {"{}x", 0, "no JSON"},
+    {std::string("{}\0", 3), 0, "no JSON at byte 2"},
+    {std::string("{\"a\0\":1}", 8), 0, "no JSON at byte 3"},
     {"{\"\xff\":{}}", 0, "no JSON"},
     {R"({"a":1})", 0, "a number where none belongs"},
     {R"({"a":null})", 0, "null where none belongs"},
