@@ -41,7 +41,10 @@ PlannedTensor plan_tensor(const QuantizeJob& job, const TensorFile& file, const 
   if (const auto refusal = implementation.refusal(request)) {
     throw UsageError(fmt::format("{}: {}; choose another --impl", implementation.name(), *refusal));
   }
-  return {tensor, request};
+  PlannedTensor planned{tensor, request};
+  // Every tensor of a .safetensors file has a name: that of a .npy file gets the file's.
+  if (!file.has_names() && job.output.extension() == ".safetensors") planned.source.name = job.input.stem().native();
+  return planned;
 }
 
 std::vector<PlannedTensor> make_plan(const QuantizeJob& job, const TensorFile& file,

@@ -32,7 +32,7 @@ struct QuantizeJob {
 
 /// What became of one tensor.
 struct QuantizedTensor {
-  std::string name;  ///< empty for a .npy file's
+  std::string name;  ///< a .npy file's: the file's without .npy in a .safetensors file, else empty
   std::vector<std::int64_t> shape;
   kq::Request request;
   kq::ErrorReport error;

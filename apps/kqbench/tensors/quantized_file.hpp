@@ -6,8 +6,9 @@
 ///
 /// A .safetensors file holds, for each tensor, <name> (the codes: F8_E4M3, F8_E5M2 or I8; U8 for the FNUZ formats,
 /// which the file's format has no name for), <name>.scale (F32, or U8 for UE8M0 exponents) and, for an asymmetric
-/// scheme, <name>.zero_point (I32). Its metadata say what the scheme was. OUT.npy has OUT.scale.npy and
-/// OUT.zero_point.npy beside it; NumPy has no fp8, so those codes are uint8 there.
+/// scheme, <name>.zero_point (I32). <name> is the input's, or that of the .npy file it came from. Its metadata say what
+/// the scheme was. OUT.npy has OUT.scale.npy and OUT.zero_point.npy beside it; NumPy has no fp8, so those codes are
+/// uint8 there.
 ///
 /// Codes have the input's shape [..., hidden_size]. Scales and zero points have one that broadcasts against it:
 /// [1] for the whole tensor, [..., 1] for a token's, [1, hidden_size] for a channel's; group scales have

@@ -233,6 +233,22 @@ TEST_F(QuantizeFile, TakesOneTensorByName) {
   EXPECT_EQ(out.find("norm.zero_point").dtype, DType::int32);
 }
 
+TEST_F(QuantizeFile, ANpyFilesTensorGetsItsNameInASafetensorsFile) {
+  const kq::Request matrix = matrix_of(kq::Element::half);
+  write_input(folder_ / "layer.0.npy", matrix, make_input(matrix, 1));
+  QuantizeJob job;
+  job.input = folder_ / "layer.0.npy";
+  job.output = folder_ / "out.safetensors";
+  job.read_back = true;
+  const QuantizeResult result = run(job);
+  ASSERT_EQ(result.tensors.size(), 1u);
+  EXPECT_EQ(result.tensors[0].name, "layer.0");
+  const TensorFile out(job.output);
+  EXPECT_EQ(out.tensors().size(), 2u);
+  EXPECT_EQ(out.find("layer.0").dtype, DType::int8);
+  EXPECT_EQ(out.find("layer.0.scale").dtype, DType::float32);
+}
+
 TEST_F(QuantizeFile, ScalesBroadcastAgainstTheirCodes) {
   write_npy(folder_ / "in.npy", {DType::float32, {2, 3, 40}, std::vector<std::byte>(960, std::byte{0x3f})});
   QuantizeJob job;
