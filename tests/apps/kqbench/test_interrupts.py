@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sweep, interrupted a hundred times, by SIGINT and SIGTERM in turns, at moments chosen at random.
+"""A sweep, interrupted a hundred times, by SIGINT and SIGTERM in turns, at moments chosen at random; and files being
+quantized, twenty times.
 
 usage: test_interrupts.py KQBENCH [SEED]
 
 Each time kqbench must end in time with status 130 and say that rows are missing; its result file must be absent, or whole, marked
-incomplete, and readable by kqbench. Needs Python alone.
+incomplete, and readable by kqbench. Of a file that is quantized the codes and scales must all be there, or none. Needs Python
+alone.
 """
 
 import json
 import pathlib
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 
 TIMES = 100
+TIMES_QUANTIZING = 20
 LONGEST = 0.2  # seconds into the sweep, which takes several
 SECONDS = 20
 SWEEP = "--backend host --num-tokens 1,2,3,4,5,6,7,8 --hidden-size 64,96,128,1024 --quant-dtype int8,fp8 --dtype half,float"
@@ -65,6 +69,38 @@ def complaint(program, folder, signum, moment):
     return None, True
 
 
+def write_tensor(file):
+    """Small rows, so that there are many: 64 MiB of zeros, quantized in a second or so."""
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (262144, 64), }"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    with open(file, "wb") as out:
+        out.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
+        out.truncate(out.tell() + 262144 * 64 * 4)
+
+
+def complaint_quantizing(program, folder, signum, moment):
+    """What was wrong with one run of quantize, or nothing; and whether it was in time to be interrupted."""
+    before = {folder / "in.npy"}
+    process = subprocess.Popen([program, "quantize", folder / "in.npy", "-o", folder / "out.npy", "--backend", "host"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    wait_until_caught(process, signum)
+    time.sleep(moment)
+    process.send_signal(signum)
+    try:
+        _, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"had not ended after {SECONDS} s", False
+    found = set(folder.iterdir()) - before
+    for file in found:
+        file.unlink()
+    if process.returncode == 0 and found == {folder / "out.npy", folder / "out.scale.npy"} and not err:
+        return None, False
+    if process.returncode != 130 or found or err != "kqbench: interrupted; nothing was written\n":
+        return f"status {process.returncode}, files {sorted(found)}, says {err!r}", True
+    return None, True
+
+
 def main():
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
     print(f"seed {seed}")
@@ -80,7 +116,19 @@ def main():
                 wrong += 1
                 print(f"{signum.name} after {moment:.3f} s: {found}")
     print(f"{TIMES} interrupts, {files} left a file, {wrong} went wrong")
-    return 1 if wrong or files == 0 else 0
+    in_time = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        write_tensor(pathlib.Path(scratch) / "in.npy")
+        for i in range(TIMES_QUANTIZING):
+            signum = (signal.SIGINT, signal.SIGTERM)[i % 2]
+            moment = chosen.uniform(0, LONGEST / 2)
+            found, was_in_time = complaint_quantizing(sys.argv[1], pathlib.Path(scratch), signum, moment)
+            in_time += was_in_time
+            if found:
+                wrong += 1
+                print(f"{signum.name} after {moment:.3f} s of quantizing: {found}")
+    print(f"{TIMES_QUANTIZING} interrupts while quantizing, {in_time} in time")
+    return 1 if wrong or files == 0 or in_time == 0 else 0
 
 
 if __name__ == "__main__":
