@@ -165,22 +165,24 @@ class TensorJob {
         cut_(cut_that_fits(file, request_, job.block_bytes, device, implementation)),
         reader_(file, tensor, cut_),
         interrupted_(interrupted),
-        quantizer_(device, implementation, largest_block(request_, cut_)) {}
+        device_(device),
+        implementation_(implementation) {}
 
   /// False if interrupted.
   bool quantize(std::size_t index, QuantizedWriter& writer, QuantizedTensor& result) {
+    BlockQuantizer quantizer(device_, implementation_, largest_block(request_, cut_));
     if (!look_at_data()) return false;
     kq::ErrorMeter meter;
     Outputs outputs;
     for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
       if (interrupted_()) return false;
       const kq::Request block = reader_.read(first);
-      run(block, outputs);
+      run(quantizer, block, outputs);
       meter.add(block, reader_.input(), quantized(outputs));
       writer.write(index, block, first, outputs);
     }
     result.error = meter.report();
-    result.microseconds = quantizer_.microseconds();
+    result.microseconds = quantizer.microseconds();
     return true;
   }
 
@@ -230,7 +232,7 @@ class TensorJob {
     return scales_;
   }
 
-  void run(const kq::Request& block, Outputs& outputs) {
+  void run(BlockQuantizer& quantizer, const kq::Request& block, Outputs& outputs) {
     if (request_.static_scale) {
       const StaticScales& given = scales_for(block);
       const auto bytes = std::as_bytes(std::span(given.scales));
@@ -238,13 +240,13 @@ class TensorJob {
       outputs.zero_points = given.zero_points;
     }
     if (!is_widened()) {
-      quantizer_.run(block, reader_.input(), outputs);
+      quantizer.run(block, reader_.input(), outputs);
       return;
     }
     kq::Request widened = block;
     widened.num_tokens += cut_.extra_rows;
     extremes_.write_rows(request_, reader_.behind(block));
-    quantizer_.run(widened, reader_.input(), outputs);
+    quantizer.run(widened, reader_.input(), outputs);
     outputs.codes.resize(kq::codes_bytes(block));
   }
 
@@ -253,7 +255,8 @@ class TensorJob {
   const Cut cut_;  ///< with extra rows each block gets the tensor's extremes as rows, and so the whole tensor's scale
   BlockReader reader_;
   const std::function<bool()>& interrupted_;
-  BlockQuantizer quantizer_;
+  Device& device_;
+  Implementation& implementation_;
   StaticScales scales_;
   ExtremesFinder extremes_;
 };

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "apps/kqbench/program.hpp"
+#include "apps/kqbench/tensors/npy.hpp"
 #include "backends/backend.hpp"
 #include "tests/apps/kqbench/faulty_device.hpp"
 #include "tests/apps/kqbench/tensors/scratch_folder.hpp"
@@ -183,6 +185,36 @@ TEST(DeviceFault, EndsVerifyToo) {
     EXPECT_EQ(plan.live_allocations, 0);
     EXPECT_EQ(plan.launches_after, 0);
   }
+}
+
+/// At every moment; afterwards, when what was written is read again, no device is needed.
+TEST(DeviceFault, EndsQuantizeWithoutAFile) {
+  const ScratchFolder folder;
+  std::vector<std::byte> zeros(5 * 64 * sizeof(float));
+  write_npy(folder / "in.npy", {DType::float32, {5, 64}, zeros});
+  const std::vector<std::string> arguments{
+      "quantize", (folder / "in.npy").string(), "-o", (folder / "out.npy").string(), "--asymmetric", "--dequantize"};
+  FaultPlan none{.moment = never};
+  ASSERT_EQ(kqbench(arguments, none).status, 0);
+  int faults = 0;
+  for (const Fault fault : all_faults) {
+    for (int moment = 0; moment <= none.progress; ++moment) {
+      SCOPED_TRACE(fmt::format("fault {} after {} allocations and copies", static_cast<int>(fault), moment));
+      for (const char* name : {"out.npy", "out.scale.npy", "out.zero_point.npy"}) {
+        std::filesystem::remove(folder / name);
+      }
+      FaultPlan plan{.fault = fault, .moment = moment, .is_final = true};
+      const Ended ended = kqbench(arguments, plan);
+      EXPECT_EQ(plan.live_allocations, 0);
+      EXPECT_EQ(plan.launches_after, 0);
+      EXPECT_EQ(ended.status, plan.failures > 0 ? 3 : 0) << ended.err;
+      EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), plan.failures > 0 ? 1 : 0) << ended.err;
+      faults += plan.failures > 0;
+      const auto files = std::distance(std::filesystem::directory_iterator(folder.path()), {});
+      EXPECT_EQ(files, plan.failures > 0 ? 1 : 4);
+    }
+  }
+  EXPECT_GT(faults, 20);
 }
 
 }  // namespace
