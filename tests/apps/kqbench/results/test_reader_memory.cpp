@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counts what the reader allocates, by replacing the operators of this whole program.
+// Counts what the readers allocate, by replacing the operators of this whole program.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/results/json_reader.hpp"
 #include "apps/kqbench/results/json_writer.hpp"
+#include "apps/kqbench/tensors/npy.hpp"
+#include "apps/kqbench/tensors/safetensors.hpp"
 #include "tests/apps/kqbench/results/sample_results.hpp"
 
 namespace {
@@ -48,15 +54,20 @@ void operator delete(void* address, std::size_t /*size*/) noexcept {
 namespace kqbench {
 namespace {
 
-/// Bytes allocated at the most while `text` is read, or refused.
-std::size_t bytes_for(const std::string& text) {
+/// Bytes allocated at the most while `read` reads something, or refuses it.
+template <class Read>
+std::size_t bytes_while(const Read& read) {
   const std::size_t before = held;
   most_held = before;
   try {
-    parse_result(text, "it");
+    read();
   } catch (const UsageError&) {
   }
   return most_held - before;
+}
+
+std::size_t bytes_for(const std::string& text) {
+  return bytes_while([&] { parse_result(text, "it"); });
 }
 
 std::string repeated(const std::string& text, std::size_t times) {
@@ -95,6 +106,39 @@ TEST(ResultReaderMemory, IsASmallMultipleOfTheText) {
   for (const std::string& text : texts) {
     EXPECT_LE(bytes_for(text), small_multiple * text.size() + small_change) << text.substr(0, 80);
   }
+}
+
+TEST(TensorReaderMemory, IsASmallMultipleOfTheHeader) {
+  std::string empty_tensors = "{";
+  for (int i = 0; i < 20000; ++i) {
+    empty_tensors += fmt::format(R"("{}":{{"dtype":"F16","shape":[0],"data_offsets":[0,0]}},)", i);
+  }
+  empty_tensors.back() = '}';
+  const std::string texts[] = {
+      empty_tensors,
+      R"({"__metadata__":{)" + repeated(R"("":"",)", times),
+      R"({"__metadata__":{"":")" + repeated("a", times),
+      R"({"a":{"dtype":"F16","shape":[)" + repeated("1,", times),
+      R"({"a":{"dtype":"F16","shape":)" + repeated("[", times),
+      R"({"a":{"dtype":"F16","shape":[1],"data_offsets":[)" + repeated("0,", times),
+      R"({"a":)" + repeated("{\"b\":", times),
+      "{\"" + repeated("k", times),
+  };
+  for (const std::string& text : texts) {
+    const auto header = std::as_bytes(std::span(text));
+    EXPECT_LE(bytes_while([&] { parse_safetensors(header, 8 + header.size(), "it"); }),
+              small_multiple * text.size() + small_change)
+        << text.substr(0, 80);
+  }
+  const auto read_all = [&] {
+    EXPECT_EQ(parse_safetensors(std::as_bytes(std::span(empty_tensors)), 8 + empty_tensors.size(), "it").size(),
+              20000u);
+  };
+  EXPECT_GT(bytes_while(read_all), empty_tensors.size() / 4) << "is not counted";
+
+  const std::string npy = npy_header(DType::float32, std::vector<std::int64_t>(64, 1 << 20));
+  EXPECT_LE(bytes_while([&] { parse_npy(std::as_bytes(std::span(npy)), npy.size(), "it"); }),
+            small_multiple * npy.size() + small_change);
 }
 
 TEST(ResultReaderMemory, IsCounted) {
