@@ -127,7 +127,8 @@ Struct known_part(const Struct* given, const char* name) {
   if (given == nullptr) reject(name, "must not be NULL");
   std::size_t size = 0;
   std::memcpy(&size, given, sizeof size);
-  if (size < sizeof(Struct)) reject(name, "struct_size is not set; begin with its _INIT macro");
+  constexpr std::size_t longest = 4096;  // more is no size but memory that was never set, and is not read
+  if (size < sizeof(Struct) || size > longest) reject(name, "struct_size is not set; begin with its _INIT macro");
   const auto* const bytes = reinterpret_cast<const unsigned char*>(given);
   if (std::any_of(bytes + sizeof(Struct), bytes + size, [](unsigned char byte) { return byte != 0; })) {
     reject(name, "asks for more than this library knows; install a newer one");

@@ -67,6 +67,9 @@ struct refusal {
 static void no_struct_size(kq_request* r, kq_buffers* b) {
   r->struct_size = 0, (void)b;
 }
+static void no_size_but_memory(kq_request* r, kq_buffers* b) {
+  r->struct_size = (size_t)0xcdcdcdcdcdcdcdcdu, (void)b;
+}
 static void bad_element(kq_request* r, kq_buffers* b) {
   r->element = 256, (void)b;
 }
@@ -116,6 +119,7 @@ static void no_zero_points(kq_request* r, kq_buffers* b) {
 static void refuses_what_cannot_be(void) {
   static const struct refusal refusals[] = {
       {no_struct_size, "request: struct_size"},
+      {no_size_but_memory, "request: struct_size"},
       {bad_element, "element: 256"},
       {negative_format, "format: -1"},
       {odd_truth, "static_scale: must be 0 or 1"},
