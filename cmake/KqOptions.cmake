@@ -15,6 +15,7 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
 endif()
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # what is installed finds a shared Kokkos that is outside the loader's folders
 
 if(KQBENCH_CUDA AND KQBENCH_HIP)
   message(FATAL_ERROR "KQBENCH_CUDA and KQBENCH_HIP are both ON: one build serves one vendor; configure two builds")
