@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Run with -P once the program is built: writes its manual pages, one for the program and one for each subcommand, and its
-# completion for bash into ${FOLDER}, all from what the program says of itself. Takes KQBENCH, HELP2MAN, VERSION, FOLDER.
-# A program for a device that cannot start on this machine gets none.
+# Run with -P once the program is built: writes its manual pages, one for the program and one for each subcommand, and
+# its completion for bash into ${FOLDER}, all from what the program says of itself. Takes KQBENCH, HELP2MAN (empty: no
+# pages), VERSION, FOLDER. A program for a device that cannot start on this machine gets none.
 
 file(REMOVE_RECURSE ${FOLDER})
 execute_process(COMMAND ${KQBENCH} --help OUTPUT_VARIABLE help ERROR_QUIET RESULT_VARIABLE failed)
 if(failed)
-  message("No manual pages: kqbench does not start on this machine")
+  message("No manual pages and no completion: kqbench does not start on this machine")
   return()
 endif()
+file(MAKE_DIRECTORY ${FOLDER})
+
+execute_process(COMMAND ${KQBENCH} completion OUTPUT_FILE ${FOLDER}/kqbench.bash RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "kqbench completion failed")
+endif()
+if(NOT HELP2MAN)
+  return()
+endif()
+
 file(MAKE_DIRECTORY ${FOLDER}/man1)
 
 function(write_page name description help_option)
@@ -33,8 +43,3 @@ foreach(line IN LISTS lines)
   string(REGEX MATCH "^\n  ([a-z]+) +(.*)$" line "${line}")
   write_page(kqbench-${CMAKE_MATCH_1} "${CMAKE_MATCH_2}" "${CMAKE_MATCH_1} --help")
 endforeach()
-
-execute_process(COMMAND ${KQBENCH} completion OUTPUT_FILE ${FOLDER}/kqbench.bash RESULT_VARIABLE failed)
-if(failed)
-  message(FATAL_ERROR "kqbench completion failed")
-endif()
