@@ -3,12 +3,29 @@
 /// \file
 /// kqbench: chooses the subcommand, and turns whatever goes wrong into one line and an exit status.
 
-#include <exception>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <string>
 #include <vector>
 
 #include "apps/kqbench/program.hpp"
 
+namespace {
+
+/// Standard streams that are closed get their numbers taken, lest a file that is opened gets one and what is printed
+/// lands in it. Printing there still fails: they are opened the wrong way round.
+void occupy_closed_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) >= 0) continue;
+    // The lowest number that is free, and so this one.
+    if (::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream) return;
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  occupy_closed_streams();
   return kqbench::run_program(std::vector<std::string>(argv, argv + argc));
 }

@@ -8,7 +8,8 @@
 namespace kqbench {
 
 void notice(std::string_view line) {
-  fmt::print(stderr, "kqbench: {}\n", line);
+  // Not fmt::print, which throws where stderr cannot be written: there is nobody left to tell.
+  std::fputs(fmt::format("kqbench: {}\n", line).c_str(), stderr);
 }
 
 }  // namespace kqbench

@@ -32,13 +32,13 @@ void Progress::step(const std::string& what) {
   const std::size_t filled = bar * done_ / std::max<std::size_t>(1, steps_);
   ++done_;
   const std::string line = fmt::format("[{:#<{}}{:.<{}}] {}/{} {}", "", filled, "", bar - filled, done_, steps_, what);
-  fmt::print(stderr, "\r\x1b[K{}", line.substr(0, terminal_width() - 1));
+  std::fputs(fmt::format("\r\x1b[K{}", line.substr(0, terminal_width() - 1)).c_str(), stderr);
   std::fflush(stderr);
 }
 
 void Progress::clear() {
   if (!active_) return;
-  fmt::print(stderr, "\r\x1b[K");
+  std::fputs("\r\x1b[K", stderr);
   std::fflush(stderr);
 }
 

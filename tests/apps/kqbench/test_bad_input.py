@@ -5,9 +5,11 @@ usage: test_bad_input.py KQBENCH
 
 Every command of the table is run in a folder of files that are broken in one way each. It must end in time, with the
 exit status of the table and exactly one line on stderr, which names the program and holds the words of the table; it must
-print nothing else, and leave every file as it was and no other. Needs Python alone.
+print nothing else, and leave every file as it was and no other. None may take much memory, whatever a file says of its
+size or has. Then the standard streams are closed or full. Needs Python alone.
 """
 
+import functools
 import itertools
 import json
 import os
@@ -24,6 +26,8 @@ import sys
 import tempfile
 
 SECONDS = 20
+MEMORY = 256 << 20  # bytes, above what `kqbench list` takes
+TERABYTES = 8 << 40
 NOBODY = 65534
 RESULT = (pathlib.Path(__file__).parent / "results/kqbench-1.json").read_bytes()
 
@@ -104,9 +108,22 @@ def write_files(folder):
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    with open(folder / "vast.npy", "wb") as file:  # one row of 4 TiB, of which no disk block is used
-        file.write(npy(shape=(2**40,), data=b""))
-        file.truncate(file.tell() + 2**42)
+    # Files of many terabytes that take no room on the disk, for they are holes.
+    long_header = b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**32 - 1) + b"{'descr'"
+    sparse = {
+        "zeros.npy": b"",
+        "zeros.safetensors": b"",
+        "zeros.json": b"",
+        "long_header.npy": long_header,
+        "all_header.safetensors": struct.pack("<Q", TERABYTES - 8) + b'{"x":',
+        "vast.npy": npy(shape=(2**20, TERABYTES >> 22), data=b""),
+        "vast.safetensors": safetensors({"x": tensor(shape=(2**20, TERABYTES >> 22), offsets=(0, TERABYTES))}, b""),
+        "vast_row.npy": npy(shape=(TERABYTES >> 2,), data=b""),
+    }
+    for name, begin in sparse.items():
+        (folder / name).write_bytes(begin)
+        os.truncate(folder / name, TERABYTES + (len(begin) if name.startswith("vast") else 0))
+    (folder / "loop.npy").symlink_to("loop.npy")
     (folder / "folder.npy").mkdir()
     os.mkfifo(folder / "pipe.npy")  # that nobody writes into
     (folder / "unreadable.npy").write_bytes(good)
@@ -231,8 +248,8 @@ TABLE = [
     (3, TOO_LARGE, "--num-tokens 2 --hidden-size 8 --input-stride 1000000000000000000"),
     (3, TOO_LARGE, "verify --num-tokens 1000000000 --hidden-size 8192"),
     *((3, TOO_LARGE, command)
-      for command in ["--input vast.npy", "verify --input vast.npy", "quantize vast.npy -o out.npy",
-                      "quantize vast.npy -o out.npy --quant-dtype fp8 --static-scale"]),
+      for command in ["--input vast_row.npy", "verify --input vast_row.npy", "quantize vast_row.npy -o out.npy",
+                      "quantize vast_row.npy -o out.npy --quant-dtype fp8 --static-scale"]),
     # inputs
     *((2, f"'{name}':", f"{command} {name}{rest}")
       for (command, rest), name in itertools.product(
@@ -240,12 +257,20 @@ TABLE = [
           ["missing.npy", "empty.npy", "cut_in_magic.npy", "cut_in_version.npy", "cut_in_length.npy", "cut_in_header.npy",
            "cut_before_data.npy", "cut_in_data.npy", "longer.npy", "version9.npy", "int32.npy", "double.npy", "uint16.npy",
            "big_endian.npy", "fortran.npy", "no_rows.npy", "negative.npy", "huge.npy", "many.npy", "text.npy", "text.txt",
-           "folder.npy", "unreadable.npy", "pipe.npy", "/dev/zero", "/dev/null", "empty.safetensors", "cut_in_length.safetensors",
+           "folder.npy", "unreadable.npy", "pipe.npy", "loop.npy", "/dev/zero", "/dev/null", "zeros.npy", "long_header.npy",
+           "zeros.safetensors", "all_header.safetensors", "empty.safetensors", "cut_in_length.safetensors",
            "cut_in_header.safetensors", "cut_in_data.safetensors", "long_header.safetensors", "short_header.safetensors",
            "broken_json.safetensors", "list.safetensors", "no_offsets.safetensors", "backward.safetensors",
            "beyond.safetensors", "other_size.safetensors", "huge.safetensors", "double.safetensors",
            "overlap.safetensors"])),
-    (2, "'':", "--input ''"),
+    *((3, TOO_LARGE, f"{command} --input {name}")
+      for command, name in itertools.product(["run", "verify"], ["vast.npy", "vast.safetensors"])),
+    *((2, "'':", command) for command in ["--input ''", "quantize '' -o out.npy", "compare ''", "report ''"]),
+    # what is quoted neither breaks the line nor reaches a terminal as it is
+    *((2, r"'a\x0ab\x1b[31m", f"{command} 'a\nb\x1b[31m{rest}'")
+      for command, rest in [
+          ("", ""), ("list", ""), ("--num-tokens", ""), ("--dtype", ""), ("--backend", ""), ("--input", ".npy"),
+          ("compare", ""), ("quantize good.npy -o", ""), (f"{SMALL} --json", "/out.json")]),
     (2, "'good.npy':", "--input good.npy --dtype half"),
     (2, "'good.npy':", "--input good.npy --tensor x"),
     (2, "'good.safetensors':", "--input good.safetensors --tensor y"),
@@ -256,7 +281,7 @@ TABLE = [
           ["compare", "compare --json -", "report"],
           ["missing.json", "empty.json", "cut.json", "other.json", "list.json", "newer.json", "no_setting.json",
            "no_end.json", "cut_in_text.json", "cut_in_number.json", "cut_in_row.json", "twice.json", "rows_are_3.json",
-           "deep.json", "binary.json", "good.npy", "folder.npy", "pipe.npy", "/dev/zero"])),
+           "deep.json", "binary.json", "good.npy", "folder.npy", "pipe.npy", "/dev/zero", "/dev/null", "zeros.json"])),
     (2, "--fail-above:", "compare other.json --fail-above x"),
     (2, "--fail-above:", "compare other.json --fail-above 0"),
     (2, "--fail-above:", "compare other.json --fail-above -1"),
@@ -294,15 +319,27 @@ WITHOUT_ROOM = [
     (3, "cannot be written", "report good.json -o out.html"),  # first where its charts are drawn
 ]  # fmt: skip
 
+# Streams that cannot be written: the status is the same, or says that what was to be printed is lost; and what is
+# printed goes to no file that happens to have the stream's number.
+STREAMS = [
+    *((2, f"{command} {streams}") for command, streams in itertools.product(
+        ["--walk", "--input missing.npy", f"{SMALL} --json read_only/out"], ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])),
+    *((3, f"{command} {streams}") for command, streams in itertools.product(
+        ["list", "--help", f"{SMALL} --json -", "compare good.json", "compare good.json --json -", "report good.json --format md"],
+        [">&-", ">/dev/full", "<&- >&- 2>&-"])),
+    (3, f"{SMALL} --csv out.csv --json - >&-"),
+]  # fmt: skip
+
 # --- the test -----------------------------------------------------------------------------------------------------------
 
 
 def state(folder):
-    """Every file and what is in it; what cannot be read, or is vast, by its size."""
+    """Every file and what is in it; what cannot be read, or is of terabytes, by its size."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        readable = path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0 and path.stat().st_size < 2**30
-        found[str(path)] = path.read_bytes() if readable else path.stat().st_size
+        status = path.lstat()
+        readable = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != 0 and status.st_size < TERABYTES
+        found[str(path)] = path.read_bytes() if readable else status.st_size
     return found
 
 
@@ -310,13 +347,21 @@ def holds(words, text):
     return words.search(text) if isinstance(words, re.Pattern) else words in text
 
 
-def complaints(done, status, words):
+def complaints(status, words, done):
     if done.returncode != status:
         yield f"status {done.returncode}, not {status}"
     if done.stderr.count("\n") != 1 or not done.stderr.startswith("kqbench: ") or not holds(words, done.stderr):
         yield f"stderr is not one line of kqbench's with {words!r}"
     if done.stdout:
         yield "prints something on stdout"
+
+
+def complaints_unheard(status, done):
+    """Where stderr may be closed: it has the line, or nothing."""
+    if done.returncode != status:
+        yield f"status {done.returncode}, not {status}"
+    if done.stdout or done.stderr.count("\n") > 1:
+        yield "prints more than an error"
 
 
 def leave_no_room():
@@ -328,6 +373,25 @@ def not_built(program):
     """Backends that this program was built without: a build serves one vendor, so there are some."""
     listed = json.loads(subprocess.run([program, "list", "--json"], capture_output=True, check=True).stdout)
     return [backend["name"] for backend in listed["backends"] if not backend["built"]]
+
+
+def most_memory():
+    """Bytes that a command took so far, at the most."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def all_cases(program):
+    """Of each: the arguments of a process, what to do in it first, what finds faults with how it ended."""
+    for status, words, command in TABLE:
+        yield [program, *shlex.split(command)], None, functools.partial(complaints, status, words)
+    for status, words, command in WITHOUT_ROOM:
+        yield [program, *shlex.split(command)], leave_no_room, functools.partial(complaints, status, words)
+    for name in not_built(program):
+        for command in ["run", "verify", "quantize good.npy -o out.npy"]:
+            words = f"--backend {name}: not built"
+            yield [program, *shlex.split(command), "--backend", name], None, functools.partial(complaints, 3, words)
+    for status, command in STREAMS:
+        yield ["sh", "-c", f"exec {program} {command}"], None, functools.partial(complaints_unheard, status)
 
 
 def main():
@@ -343,30 +407,30 @@ def main():
             user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
             scratch.chmod(0o755)
             for path in [folder, *folder.rglob("*")]:
-                os.chown(path, NOBODY, NOBODY)
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         before = state(folder)
-        cases = [(*case, None) for case in TABLE] + [(*case, leave_no_room) for case in WITHOUT_ROOM]
-        cases += [
-            (3, f"--backend {name}: not built", f"{command} --backend {name}", None)
-            for command, name in itertools.product(["run", "verify", "quantize good.npy -o out.npy"], not_built(program))
-        ]
+        cases = list(all_cases(program))
+        memory = most_memory() + MEMORY  # above what `kqbench list` took
         wrong = 0
-        for status, words, command, prepare in cases:
+        for command, prepare, faults in cases:
             try:
-                done = subprocess.run([program, *shlex.split(command)], cwd=folder, stdin=subprocess.DEVNULL,
-                                      capture_output=True, text=True, timeout=SECONDS, preexec_fn=prepare, **user)  # fmt: skip
-                found = list(complaints(done, status, words))
+                done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                      timeout=SECONDS, preexec_fn=prepare, **user)  # fmt: skip
+                found = list(faults(done))
                 said = done.stderr
             except subprocess.TimeoutExpired:
                 found, said = [f"has not ended in {SECONDS} s"], ""
             after = state(folder)
             if after != before:
-                found.append(f"changed files: {sorted(set(after.items()) ^ set(before.items()))[:2]}")
+                found.append(f"changed files: {sorted({name for name, _ in set(after.items()) ^ set(before.items())})}")
                 before = after
+            if most_memory() > memory:
+                found.append(f"took {most_memory()} bytes")
+                memory = most_memory()
             if found:
                 wrong += 1
-                print(f"kqbench {command}\n  {'; '.join(found)}\n  {said.rstrip()}")
-        print(f"{len(cases)} bad inputs, {wrong} treated wrongly")
+                print(f"{shlex.join(map(str, command))}\n  {'; '.join(found)}\n  {said.rstrip()}")
+        print(f"{len(cases)} bad inputs, {wrong} treated wrongly; {most_memory() >> 20} MiB at the most")
         (folder / "read_only").chmod(0o755)
         return 1 if wrong else 0
 
