@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -84,7 +85,7 @@ int length_of_sweep(const std::filesystem::path& result) {
 
 class DeviceFaults : public testing::TestWithParam<std::tuple<Fault, bool>> {};
 
-/// From the first call on, in each quarter of the sweep of four rows.
+/// From the first call on, at moments all over the sweep of four rows.
 TEST_P(DeviceFaults, EndARunWithWhatItHasMeasured) {
   const auto [fault, is_final] = GetParam();
   const ScratchFolder folder;
@@ -92,25 +93,31 @@ TEST_P(DeviceFaults, EndARunWithWhatItHasMeasured) {
   const int length = length_of_sweep(result);
   ASSERT_GT(length, 16);
   std::size_t kept = 0;
-  for (int quarter = 0; quarter < 4; ++quarter) {
-    const int moment = length * quarter / 4;
+  constexpr int moments = 8;
+  int faults = 0;
+  for (int i = 0; i < moments; ++i) {
+    const int moment = length * i / moments;
     SCOPED_TRACE(fmt::format("after {} of {} allocations and copies", moment, length));
     std::filesystem::remove(result);
     FaultPlan plan{.fault = fault, .moment = moment, .is_final = is_final};
     const Ended ended = kqbench(sweep(result), plan);
     // Memory is taken before anything is measured; everything else happens to the end.
     if (fault == Fault::allocation && plan.failures == 0) {
-      EXPECT_GT(quarter, 0);
+      EXPECT_GT(i, 0);
       EXPECT_EQ(ended.status, 0) << ended.err;
       continue;
     }
     EXPECT_GE(plan.failures, 1);
+    ++faults;
     EXPECT_EQ(ended.status, 3) << ended.err;
     EXPECT_TRUE(ended.err.starts_with("kqbench: ")) << ended.err;
     EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
     EXPECT_EQ(plan.launches_after, 0) << "tried again";
     EXPECT_EQ(plan.live_allocations, 0);
-    if (!std::filesystem::exists(result)) continue;
+    if (!std::filesystem::exists(result)) {
+      EXPECT_EQ(kept, 0u) << "what was measured is lost";
+      continue;
+    }
     std::ifstream file(result);
     const Json read = Json::parse(file);
     EXPECT_FALSE(read.at("complete"));
@@ -121,8 +128,10 @@ TEST_P(DeviceFaults, EndARunWithWhatItHasMeasured) {
     }
   }
   if (fault != Fault::allocation) {
-    EXPECT_GE(kept, 2u);
+    EXPECT_EQ(kept, 3u);
+    EXPECT_EQ(faults, moments);
   }
+  RecordProperty("faults", faults);
 }
 
 constexpr std::array all_faults{Fault::allocation, Fault::launch, Fault::synchronization, Fault::copy};
@@ -215,6 +224,18 @@ TEST(DeviceFault, EndsQuantizeWithoutAFile) {
     }
   }
   EXPECT_GT(faults, 20);
+}
+
+TEST(DeviceFault, EndsAProfileToo) {
+  for (const Fault fault : all_faults) {
+    FaultPlan plan{.fault = fault, .moment = fault == Fault::allocation ? 0 : 1, .is_final = true};
+    const Ended ended =
+        kqbench({"run", "--profile", "--num-tokens", "3", "--hidden-size", "64", "--cache", "hot", "--quiet"}, plan);
+    EXPECT_EQ(ended.status, 3) << ended.err;
+    EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+    EXPECT_EQ(plan.live_allocations, 0);
+    EXPECT_EQ(plan.launches_after, 0);
+  }
 }
 
 }  // namespace
