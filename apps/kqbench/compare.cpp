@@ -83,7 +83,7 @@ int run(const CompareArguments& arguments) {
     limit = parse_double("--fail-above", *arguments.fail_above);
     if (!(*limit > 0.0)) throw UsageError("--fail-above: must be above 0; 1.05 allows 5 % more time");
   }
-  ResultOutputs outputs(arguments.outputs);
+  ResultOutputs outputs(arguments.outputs, arguments.files);
   std::vector<NamedResult> files;
   for (const std::string& name : arguments.files) {
     files.push_back({name, read_result_file(name)});

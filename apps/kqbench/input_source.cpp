@@ -43,4 +43,8 @@ InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {
   return {seed, std::move(tensor)};
 }
 
+std::vector<std::string> InputArguments::files() const {
+  return input_ ? std::vector<std::string>{*input_} : std::vector<std::string>();
+}
+
 }  // namespace kqbench

@@ -42,6 +42,9 @@ class InputArguments {
   /// the sweep asks for others.
   InputSource load(Sweep& sweep, std::uint64_t seed) const;
 
+  /// The file, if one is asked for.
+  std::vector<std::string> files() const;
+
  private:
   std::optional<std::string> input_, tensor_;
 };

@@ -61,8 +61,9 @@ std::string line_about(const QuantizedTensor& tensor) {
   line += fmt::format("[{}] {} to {} {}: max error {:.6g}, RMSE {:.6g}, SQNR {:.6g} dB", fmt::join(tensor.shape, ", "),
                       kq::to_string(tensor.request.element), kq::operation_name(tensor.request),
                       kq::to_string(tensor.request.format), error.max_error, error.rmse, error.sqnr_db);
-  if (error.not_finite > 0) line += fmt::format(", {} inputs not finite", error.not_finite);
-  if (error.lost > 0) line += fmt::format(", {} finite inputs lost", error.lost);
+  if (error.not_finite > 0)
+    line += fmt::format(", {} input{} not finite", error.not_finite, error.not_finite == 1 ? "" : "s");
+  if (error.lost > 0) line += fmt::format(", {} finite input{} lost", error.lost, error.lost == 1 ? "" : "s");
   if (tensor.error_again && reads_back_the_same(tensor)) line += ", the same read back";
   return line + fmt::format("; {:.3f} us", tensor.microseconds);
 }

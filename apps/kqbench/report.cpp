@@ -29,7 +29,7 @@ int run(const ReportArguments& arguments) {
   if (!markdown && arguments.format != "html") {
     throw UsageError("--format: " + in_quotes(arguments.format) + " is not known; give html or md");
   }
-  TextOutput output(arguments.output);
+  TextOutput output(arguments.output, arguments.files);
   std::vector<NamedResult> files;
   for (const std::string& name : arguments.files) {
     files.push_back({name, read_result_file(name)});

@@ -62,8 +62,7 @@ class Run {
   }
 
   int execute() {
-    ResultOutputs outputs(arguments_.outputs);
-    catch_interrupts();
+    ResultOutputs outputs(arguments_.outputs, arguments_.input.files());
     result_.setting = read_setting(*device_, arguments_.command_line);
     std::exception_ptr failure;
     try {
@@ -209,6 +208,7 @@ class Run {
 };
 
 int run(const RunArguments& arguments, const DeviceOpener& open) {
+  catch_interrupts();
   RunPlan plan = understand(arguments);
   if (!arguments.quiet) {
     for (const std::string& line : plan.sweep.left_out) {

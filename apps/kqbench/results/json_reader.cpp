@@ -551,6 +551,10 @@ std::span<const Member> members_of(Place place) {
 ResultFile parse_result(std::string_view text, const std::string& name) {
   Reader reader(name, text.size());
   const bool read = nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
+  // Its parser takes a zero byte for the end.
+  if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
+    fail(name, fmt::format("is not a result file: no JSON from byte {} on", zero));
+  }
   if (!read || !reader.finished()) fail(name, "is not a result file of kqbench");
   return std::move(reader.result);
 }

@@ -32,13 +32,13 @@ void OutputArguments::add_to(CLI::App& command) {
   add("--markdown", markdown, "Write them as Markdown");
 }
 
-ResultOutputs::ResultOutputs(const OutputArguments& arguments) {
+ResultOutputs::ResultOutputs(const OutputArguments& arguments, std::span<const std::string> inputs) {
   require_different("--json", arguments.json, "--csv", arguments.csv);
   require_different("--json", arguments.json, "--markdown", arguments.markdown);
   require_different("--csv", arguments.csv, "--markdown", arguments.markdown);
-  if (arguments.json) json_.emplace(*arguments.json);
-  if (arguments.csv) csv_.emplace(*arguments.csv);
-  if (arguments.markdown) markdown_.emplace(*arguments.markdown);
+  if (arguments.json) json_.emplace(*arguments.json, inputs);
+  if (arguments.csv) csv_.emplace(*arguments.csv, inputs);
+  if (arguments.markdown) markdown_.emplace(*arguments.markdown, inputs);
 }
 
 bool ResultOutputs::use_stdout() const {

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "apps/kqbench/results/text_output.hpp"
@@ -27,7 +28,7 @@ struct OutputArguments {
 class ResultOutputs {
  public:
   /// Throws as TextOutput does, and UsageError if two formats want the same place.
-  explicit ResultOutputs(const OutputArguments& arguments);
+  explicit ResultOutputs(const OutputArguments& arguments, std::span<const std::string> inputs = {});
 
   /// True if one of them goes to standard output: then nothing else should.
   bool use_stdout() const;

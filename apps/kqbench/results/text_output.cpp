@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -37,10 +38,16 @@ void write_all(int descriptor, std::string_view text, const std::string& name) {
 
 }  // namespace
 
-TextOutput::TextOutput(const std::string& path)
+TextOutput::TextOutput(const std::string& path, std::span<const std::string> inputs)
     : name_(path == "-" ? "standard output" : in_quotes(path)), stdout_(path == "-") {
   if (stdout_) return;
   if (!is_pipe_or_device(path)) {
+    for (const std::string& input : inputs) {
+      std::error_code not_there;
+      if (std::filesystem::equivalent(input, path, not_there)) {
+        throw UsageError(name_ + ": is the input itself; choose another name");
+      }
+    }
     file_ = std::make_unique<OutputFile>(path);
     return;
   }

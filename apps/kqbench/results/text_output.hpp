@@ -5,6 +5,7 @@
 /// Where a text goes that was asked for with --json FILE and the like.
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,8 +18,8 @@ namespace kqbench {
 class TextOutput {
  public:
   /// Opens it, so that a place that cannot be written to is found before anything is measured. Throws UsageError for
-  /// such a place, SystemError where the system fails.
-  explicit TextOutput(const std::string& path);
+  /// such a place and for one of the `inputs`, which are not to be lost, SystemError where the system fails.
+  explicit TextOutput(const std::string& path, std::span<const std::string> inputs = {});
   ~TextOutput();
   TextOutput(TextOutput&&) noexcept;
   TextOutput& operator=(TextOutput&&) = delete;

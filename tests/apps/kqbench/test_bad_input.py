@@ -18,7 +18,6 @@ import re
 import resource
 import shlex
 import shutil
-import signal
 import stat
 import struct
 import subprocess
@@ -300,6 +299,11 @@ TABLE = [
     (2, "'./good.npy':", "quantize good.npy -o ./good.npy"),
     (2, "'good.safetensors':", "quantize good.safetensors -o good.safetensors"),
     (2, "'two.safetensors'", "quantize two.safetensors -o out.npy --tensor z"),
+    *((2, f"'{name}': is the input itself", command + name)
+      for command, name in [
+          ("--input good.npy --json ", "good.npy"), ("--input good.npy --csv ", "./good.npy"),
+          ("compare other.json --json ", "other.json"), ("compare other.json --markdown ", "other.json"),
+          ("report other.json -o ", "other.json")]),
     (2, "'nowhere/out.html':", "report other.json -o nowhere/out.html"),
     (2, "'folder.npy':", "report other.json -o folder.npy"),
     (2, "'read_only/out.html':", "report other.json -o read_only/out.html"),
@@ -365,7 +369,6 @@ def complaints_unheard(status, done):
 
 
 def leave_no_room():
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
 
 

@@ -181,6 +181,7 @@ TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
       {"a newer schema", with("/schema", "kqbench/2"), "reads up to kqbench/1"},
       {"a much newer schema", with("/schema", "kqbench/99999999999999999999"), "reads up to kqbench/1"},
       {"something behind", to_json(sample_result()) + "x", "no JSON from byte"},
+      {"something behind a zero", to_json(sample_result()) + '\0' + "x", "no JSON from byte"},
       {"no setting", without("", "setting"), "setting is missing"},
       {"no rows", without("", "rows"), "rows is missing"},
       {"rows as object", with("/rows", Json::object()), "rows: must be a list"},
