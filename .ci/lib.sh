@@ -140,12 +140,13 @@ make_chroot_alone() {
 make_unstable() { make_chroot unstable "${unstable_packages[@]}"; }
 make_bookworm() { make_chroot bookworm; }
 
-# in_chroot <folder> <shell command>: runs it there, with /proc mounted for as long as it takes.
+# in_chroot <folder> <shell command>: runs it there, with /proc and pseudo-terminals for as long as it takes.
 in_chroot() {
   cp /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || true
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --propagation private sh -c '
     mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" &&
+      mount -t devpts -o newinstance,ptmxmode=666 devpts "$1/dev/pts" &&
       exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
         DEBIAN_FRONTEND=noninteractive sh -ec "$2"' sh "$1" "$2"
 }
