@@ -311,7 +311,7 @@ std::int64_t scratch_for_share(const ExecutionSpace& space) {
 /// Calls function(Shape{}, share) for a launch of at most `max_programs`. A tensor that one program can hold in
 /// registers needs no other. More programs hold one vector a lane; where that would take more than one program a
 /// multiprocessor, up to `MostVectors`, for few programs meet sooner. Of a larger tensor scratch memory and registers
-/// hold a part: with 128 lanes a program and 128 registers a lane, 46 MB of it on an H200.
+/// hold a part: with 128 lanes a program and 128 registers a lane, 45 MB of it on an H200.
 template <class Element, int MostVectors, class ExecutionSpace, class Function>
 void with_share([[maybe_unused]] const ExecutionSpace& space, std::int64_t size,
                 [[maybe_unused]] std::int64_t max_programs, const Function& function) {

@@ -219,8 +219,8 @@ class DeviceShare {
   }
 
  private:
-  // Together three quarters of the 128 registers that a lane has.
-  static constexpr int held_vectors = 12;
+  // Together as much of the 128 registers that a lane has as no kernel spills with.
+  static constexpr int held_vectors = 11;
   static constexpr int in_flight = 8;  ///< vectors that a lane has on their way
   static constexpr int together = 4;   ///< of which so many are asked for, and waited for, together
 
