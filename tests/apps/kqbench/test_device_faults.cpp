@@ -164,26 +164,30 @@ TEST(DeviceFault, OfMemoryOrSystemKeepsWhatItHasMeasuredToo) {
   }
 }
 
-/// In a process of its own, as a signal that came stays noted.
-void run_with_a_signal(const std::filesystem::path& result, int moment) {
-  FaultPlan plan{.fault = Fault::copy, .thrown = Thrown::signal, .moment = moment};
-  const int status = run_on_faulty_device(sweep(result), plan);
+/// Ends the process with the sweep's status, and says on standard error whether the file is complete. `moment` from the
+/// length of the sweep.
+template <class Moment>
+[[noreturn]] void run_with_a_signal(Moment moment) {
+  FaultPlan plan{.fault = Fault::copy, .thrown = Thrown::signal};
+  int status = -1;
+  {
+    const ScratchFolder folder;
+    const auto result = folder.path() / "result.json";
+    plan.moment = moment(length_of_sweep(result));
+    status = run_on_faulty_device(sweep(result), plan);
+    std::ifstream file(result);
+    fmt::print(stderr, "{}\n", Json::parse(file).at("complete").get<bool>() ? "complete" : "rows are missing");
+  }
   std::exit(plan.failures == 1 ? status : -1);
 }
 
+/// In new processes: a signal that came stays noted, and threads are not there after a fork alone.
 TEST(DeviceFaultDeathTest, ASignalAfterTheLastSampleCostsNothing) {
-  const ScratchFolder folder;
-  const auto result = folder.path() / "result.json";
-  const int length = length_of_sweep(result);
-  const auto complete = [&result] {
-    std::ifstream file(result);
-    return Json::parse(file).at("complete").get<bool>();
-  };
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   // The last copy fetches the last row's outputs.
-  EXPECT_EXIT(run_with_a_signal(result, length - 1), testing::ExitedWithCode(0), "");
-  EXPECT_TRUE(complete());
-  EXPECT_EXIT(run_with_a_signal(result, length / 2), testing::ExitedWithCode(130), "");
-  EXPECT_FALSE(complete());
+  EXPECT_EXIT(run_with_a_signal([](int length) { return length - 1; }), testing::ExitedWithCode(0), "complete");
+  EXPECT_EXIT(run_with_a_signal([](int length) { return length / 2; }), testing::ExitedWithCode(130),
+              "rows are missing");
 }
 
 TEST(DeviceFault, EndsVerifyToo) {

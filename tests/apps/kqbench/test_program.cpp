@@ -334,21 +334,30 @@ TEST(Program, QuantizeRefusesInOneLine) {
   EXPECT_FALSE(std::filesystem::exists(output));
 }
 
-/// In a process of its own, as a signal that came stays noted.
-void run_after_an_interrupt(const std::string& json) {
+/// Ends the process with the run's status, and says on standard error what its file holds.
+void run_after_an_interrupt() {
   catch_interrupts();
   std::raise(SIGINT);
-  Arguments arguments = short_run({"--json", json});
-  arguments.insert(arguments.begin(), "kqbench");
-  std::exit(run_program(arguments));
+  int status = -1;
+  {
+    const ScratchFolder folder;
+    Arguments arguments = short_run({"--json", folder / "out.json"});
+    arguments.insert(arguments.begin(), "kqbench");
+    status = run_program(arguments);
+    const Json result = Json::parse(contents(folder / "out.json"));
+    fmt::print(stderr, "complete: {}, {} rows\n", result.at("complete").get<bool>(), result.at("rows").size());
+  }
+  std::exit(status);
 }
 
-TEST(ProgramDeathTest, InterruptedItStillWritesWhatIsThere) {
-  const ScratchFolder folder;
-  EXPECT_EXIT(run_after_an_interrupt(folder / "out.json"), testing::ExitedWithCode(130), "");
-  const Json result = Json::parse(contents(folder / "out.json"));
-  EXPECT_EQ(result["complete"], false);
-  EXPECT_TRUE(result["rows"].empty());
+/// In new processes: a signal that came stays noted, and threads are not there after a fork alone.
+class ProgramDeathTest : public testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(ProgramDeathTest, InterruptedItStillWritesWhatIsThere) {
+  EXPECT_EXIT(run_after_an_interrupt(), testing::ExitedWithCode(130), "complete: false, 0 rows");
 }
 
 void print_where_there_is_no_room() {
@@ -356,7 +365,7 @@ void print_where_there_is_no_room() {
   std::exit(run_program({"kqbench", "--version"}));
 }
 
-TEST(ProgramDeathTest, OutputThatIsLostIsAnError) {
+TEST_F(ProgramDeathTest, OutputThatIsLostIsAnError) {
   EXPECT_EXIT(print_where_there_is_no_room(), testing::ExitedWithCode(3), "standard output cannot be written");
 }
 
