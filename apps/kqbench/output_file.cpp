@@ -30,6 +30,13 @@ mode_t new_file_mode() {
 
 }  // namespace
 
+void refuse_to_replace(const std::filesystem::path& input, const std::filesystem::path& output) {
+  std::error_code not_there;
+  if (std::filesystem::equivalent(input, output, not_there)) {
+    throw UsageError(in_quotes(output.native()) + ": is the input itself; choose another name");
+  }
+}
+
 OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path) {
   const std::string name = in_quotes(shown_.native());
   std::error_code ignored;

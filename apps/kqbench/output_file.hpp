@@ -12,6 +12,9 @@
 
 namespace kqbench {
 
+/// What is read is not lost for what is written: throws UsageError if `output` is that very file.
+void refuse_to_replace(const std::filesystem::path& input, const std::filesystem::path& output);
+
 /// Written under a temporary name in the folder of its target and renamed over it by commit(). A target that already
 /// exists keeps its permissions; a link is followed. Without commit() the target stays as it was.
 ///

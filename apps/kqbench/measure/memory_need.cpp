@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 
+#include "apps/kqbench/bytes_text.hpp"
 #include "apps/kqbench/measure/output_check.hpp"
 #include "apps/kqbench/measure/rotating_buffers.hpp"
 #include "apps/kqbench/sweep.hpp"
@@ -22,14 +23,10 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? everything : sum;
 }
 
-std::string gibibytes(std::uint64_t bytes) {
-  return fmt::format("{} bytes ({:.1f} GiB)", bytes, static_cast<double>(bytes) / 0x1p30);
-}
-
 [[noreturn]] void refuse(const kq::Request& request, std::uint64_t needed, const std::string& where,
                          std::uint64_t there) {
   throw DeviceError(fmt::format("not enough memory for {}: {} are needed, {} are free {}; take a smaller shape",
-                                describe(request), gibibytes(needed), gibibytes(there), where));
+                                describe(request), bytes_text(needed), bytes_text(there), where));
 }
 
 }  // namespace

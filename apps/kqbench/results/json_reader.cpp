@@ -84,6 +84,10 @@ struct Level {
   throw UsageError(fmt::format("{}: {}", name, what));
 }
 
+[[noreturn]] void fail_no_json(const std::string& name, std::size_t position) {
+  fail(name, fmt::format("is not a result file: no JSON from byte {} on", position));
+}
+
 /// Called by nlohmann's parser, value by value: nothing is kept but what the result needs.
 class Reader final : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -140,7 +144,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     if (position > text_size_) {
       fail(name_, fmt::format("is cut short: it ends at byte {} in the middle; copy or write it again", text_size_));
     }
-    fail(name_, fmt::format("is not a result file: no JSON from byte {} on", position));
+    fail_no_json(name_, position);
   }
 
   // --- checked values -----------------------------------------------------------------------------------------------
@@ -553,7 +557,7 @@ ResultFile parse_result(std::string_view text, const std::string& name) {
   const bool read = nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
   // Its parser takes a zero byte for the end.
   if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
-    fail(name, fmt::format("is not a result file: no JSON from byte {} on", zero));
+    fail_no_json(name, zero);
   }
   if (!read || !reader.finished()) fail(name, "is not a result file of kqbench");
   return std::move(reader.result);

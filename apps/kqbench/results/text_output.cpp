@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -43,10 +42,7 @@ TextOutput::TextOutput(const std::string& path, std::span<const std::string> inp
   if (stdout_) return;
   if (!is_pipe_or_device(path)) {
     for (const std::string& input : inputs) {
-      std::error_code not_there;
-      if (std::filesystem::equivalent(input, path, not_there)) {
-        throw UsageError(name_ + ": is the input itself; choose another name");
-      }
+      refuse_to_replace(input, path);
     }
     file_ = std::make_unique<OutputFile>(path);
     return;

@@ -261,16 +261,6 @@ class TensorJob {
   ExtremesFinder extremes_;
 };
 
-/// A tensor is not lost for its codes.
-void refuse_to_replace(const std::filesystem::path& input, const QuantizedLayout& layout) {
-  for (const QuantizedLayout::Part& file : layout.files()) {
-    std::error_code not_there;
-    if (std::filesystem::equivalent(input, file.path, not_there)) {
-      throw UsageError(in_quotes(file.path.native()) + ": is the input itself; choose another name with --output");
-    }
-  }
-}
-
 }  // namespace
 
 QuantizeResult quantize_file(const QuantizeJob& job, Device& device, Implementation& implementation,
@@ -279,7 +269,9 @@ QuantizeResult quantize_file(const QuantizeJob& job, Device& device, Implementat
   const TensorFile file(job.input);
   const std::vector<PlannedTensor> plan = make_plan(job, file, implementation, result.skipped);
   const QuantizedLayout layout(job.output, plan);
-  refuse_to_replace(job.input, layout);
+  for (const QuantizedLayout::Part& part : layout.files()) {
+    refuse_to_replace(job.input, part.path);
+  }
   QuantizedWriter writer(layout, plan);
   for (std::size_t i = 0; i < plan.size(); ++i) {
     QuantizedTensor tensor{plan[i].source.name, plan[i].source.shape, plan[i].request, {}, 0.0, std::nullopt};

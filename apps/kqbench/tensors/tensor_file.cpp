@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "apps/kqbench/bytes_text.hpp"
 #include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/in_quotes.hpp"
 #include "apps/kqbench/tensors/npy.hpp"
@@ -93,13 +94,10 @@ kq::Element element_of(const TensorFile& file, const StoredTensor& tensor, std::
 }
 
 void require_memory(const TensorFile& file, std::uint64_t bytes) {
-  const auto with_unit = [](std::uint64_t count) {
-    return fmt::format("{} bytes ({:.1f} GiB)", count, static_cast<double>(count) / 0x1p30);
-  };
   const std::uint64_t available = memory_available_bytes();
   if (bytes > available) {
     throw SystemError(fmt::format("{}: {} are needed, {} are free on this machine; take a smaller tensor", file.name(),
-                                  with_unit(bytes), with_unit(available)));
+                                  bytes_text(bytes), bytes_text(available)));
   }
 }
 

@@ -160,6 +160,19 @@ void require_one_each_span(const char* field, const View& view, const Request& r
   }
 }
 
+/// Codes and scales of the types that the request has.
+template <class Code, class Scale>
+void require_types(const Request& request) {
+  static_assert(std::is_same_v<Code, std::uint8_t> || std::is_same_v<Code, std::int8_t>, "a code is one byte");
+  static_assert(std::is_same_v<Scale, float> || std::is_same_v<Scale, std::uint8_t>, "a scale is a float or UE8M0");
+  if (std::is_same_v<Code, std::int8_t> != (request.format == Format::int8)) {
+    reject("codes", "must be std::int8_t for int8 and std::uint8_t for fp8 formats");
+  }
+  if (sizeof(Scale) != scale_size(request)) {
+    reject("scales", "must be std::uint8_t for scale format ue8m0 and float otherwise");
+  }
+}
+
 template <class ExecutionSpace, class View>
 constexpr void require_reachable() {
   static_assert(Kokkos::SpaceAccessibility<ExecutionSpace, typename View::memory_space>::accessible,
@@ -186,8 +199,6 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   static_assert(Input::rank == 2 && Codes::rank == 2, "input and codes are [num_tokens, hidden_size]");
   static_assert(detail::HasElement<Value>, "the input's elements are kq::half, kq::bfloat16 or float");
   static_assert(!std::is_const_v<typename Codes::value_type>, "codes are written: their value type cannot be const");
-  static_assert(std::is_same_v<Code, std::uint8_t> || std::is_same_v<Code, std::int8_t>, "a code is one byte");
-  static_assert(std::is_same_v<Scale, float> || std::is_same_v<Scale, std::uint8_t>, "a scale is a float or UE8M0");
   detail::require_reachable<ExecutionSpace, Input>();
   detail::require_reachable<ExecutionSpace, Codes>();
   detail::require_reachable<ExecutionSpace, Scales>();
@@ -202,12 +213,7 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
     detail::reject("codes", "must have the shape of the input");
   }
   detail::require_valid(request);
-  if (std::is_same_v<Code, std::int8_t> != (request.format == Format::int8)) {
-    detail::reject("codes", "must be std::int8_t for int8 and std::uint8_t for fp8 formats");
-  }
-  if (sizeof(Scale) != scale_size(request)) {
-    detail::reject("scales", "must be std::uint8_t for scale format ue8m0 and float otherwise");
-  }
+  detail::require_types<Code, Scale>(request);
   detail::require_one_each_span("scales", scales, request, !request.static_scale);
 
   Buffers buffers;
@@ -255,8 +261,6 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
   static_assert(detail::is_built_for<ExecutionSpace>,
                 "kq is built for Kokkos's default execution space and its default host one, not for this one");
   static_assert(Codes::rank == 2 && Output::rank == 2, "codes and output are [num_tokens, hidden_size]");
-  static_assert(std::is_same_v<Code, std::uint8_t> || std::is_same_v<Code, std::int8_t>, "a code is one byte");
-  static_assert(std::is_same_v<Scale, float> || std::is_same_v<Scale, std::uint8_t>, "a scale is a float or UE8M0");
   static_assert(std::is_same_v<typename Output::value_type, float>, "the output is float, and written");
   detail::require_reachable<ExecutionSpace, Codes>();
   detail::require_reachable<ExecutionSpace, Scales>();
@@ -274,12 +278,7 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
     detail::reject("output", "must be contiguous, row by row");
   }
   detail::require_valid(request);
-  if (std::is_same_v<Code, std::int8_t> != (request.format == Format::int8)) {
-    detail::reject("codes", "must be std::int8_t for int8 and std::uint8_t for fp8 formats");
-  }
-  if (sizeof(Scale) != scale_size(request)) {
-    detail::reject("scales", "must be std::uint8_t for scale format ue8m0 and float otherwise");
-  }
+  detail::require_types<Code, Scale>(request);
   detail::require_one_each_span("scales", scales, request, false);
 
   Buffers buffers;  // all three only read

@@ -37,20 +37,31 @@ def wait_until_caught(process, signum):
         time.sleep(0.001)
 
 
-def complaint(program, folder, signum, moment):
-    """What was wrong with one run, or nothing; and whether it left a file."""
-    file = folder / "out.json"
-    file.unlink(missing_ok=True)
-    command = [program, *SWEEP.split(), "--max-time", "0.02", "--cache", "hot", "--no-ceiling", "--no-progress", "--json", file]
+def interrupted(command, signum, moment):
+    """The process after the signal, its output and its errors; nothing if it does not end."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until_caught(process, signum)
     time.sleep(moment)
     process.send_signal(signum)
     try:
-        out, err = process.communicate(timeout=SECONDS)
+        return process, *process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        return f"had not ended after {SECONDS} s", False
+        return None
+
+
+STILL_RUNS = f"had not ended after {SECONDS} s"
+
+
+def complaint(program, folder, signum, moment):
+    """What was wrong with one run, or nothing; and whether it left a file."""
+    file = folder / "out.json"
+    file.unlink(missing_ok=True)
+    command = [program, *SWEEP.split(), "--max-time", "0.02", "--cache", "hot", "--no-ceiling", "--no-progress", "--json", file]
+    ended = interrupted(command, signum, moment)
+    if ended is None:
+        return STILL_RUNS, False
+    process, out, err = ended
     if process.returncode != 130:
         return f"status {process.returncode}, not 130: {err}", False
     if err or not out.endswith("Interrupted: rows are missing.\n"):
@@ -81,16 +92,10 @@ def write_tensor(file):
 def complaint_quantizing(program, folder, signum, moment):
     """What was wrong with one run of quantize, or nothing; and whether it was in time to be interrupted."""
     before = {folder / "in.npy"}
-    process = subprocess.Popen([program, "quantize", folder / "in.npy", "-o", folder / "out.npy", "--backend", "host"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-    wait_until_caught(process, signum)
-    time.sleep(moment)
-    process.send_signal(signum)
-    try:
-        _, err = process.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return f"had not ended after {SECONDS} s", False
+    ended = interrupted([program, "quantize", folder / "in.npy", "-o", folder / "out.npy", "--backend", "host"], signum, moment)
+    if ended is None:
+        return STILL_RUNS, False
+    process, _, err = ended
     found = set(folder.iterdir()) - before
     for file in found:
         file.unlink()

@@ -11,23 +11,16 @@
 #include <vector>
 
 #include "apps/kqbench/profile.hpp"
-#include "apps/kqbench/tensors/random.hpp"
 #include "tests/apps/kqbench/measure/fake_device.hpp"
+#include "tests/apps/kqbench/measure/small_problem.hpp"
 
 namespace kqbench {
 namespace {
 
 using fake::FakeDevice;
 using fake::FakeImplementation;
+using fake::small_problem;
 using Journal = std::vector<std::string>;
-
-Problem small_problem() {
-  kq::Request request;
-  request.granularity = kq::Granularity::token;
-  request.num_tokens = 4;
-  request.hidden_size = 64;
-  return make_problem(request, make_input(request, 7), {});
-}
 
 class ProfileTest : public testing::TestWithParam<bool> {
  protected:

@@ -10,25 +10,17 @@
 #include <map>
 
 #include "apps/kqbench/measure/measurement.hpp"
-#include "apps/kqbench/tensors/random.hpp"
 #include "tests/apps/kqbench/measure/fake_device.hpp"
+#include "tests/apps/kqbench/measure/small_problem.hpp"
 
 namespace kqbench {
 namespace {
 
 using fake::FakeDevice;
 using fake::FakeImplementation;
+using fake::small_problem;
 
 const Interrupted never = [] { return false; };
-
-/// Dynamic token int8 of 4 rows of 64 halves.
-Problem small_problem() {
-  kq::Request request;
-  request.granularity = kq::Granularity::token;
-  request.num_tokens = 4;
-  request.hidden_size = 64;
-  return make_problem(request, make_input(request, 7), {});
-}
 
 MeasureOptions options_for(Timing timing) {
   MeasureOptions options;
