@@ -21,8 +21,8 @@
  * what Kokkos keeps for a stream the first time that one is seen, which must not be while it is being captured: call
  * kq_prepare_stream before.
  *
- * What: formulas, formats and shapes are those of kqbench's docs/numerics.md. A tensor is [num_tokens, hidden_size], a
- * row's elements side by side. The caller owns every buffer and keeps it until the work is done.
+ * What: formulas, formats and shapes are those of numerics.md in kqbench's documentation. A tensor is [num_tokens,
+ * hidden_size], a row's elements side by side. The caller owns every buffer and keeps it until the work is done.
  *
  * Errors: every function that can fail returns a status; kq_last_error has the message, of this thread's last failure.
  * Arguments are checked before anything is started; what a device does later is reported by the device's own calls.

@@ -36,6 +36,8 @@ install(FILES ${CMAKE_BINARY_DIR}/kqConfig.cmake ${CMAKE_BINARY_DIR}/kqConfigVer
 install(TARGETS kqbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 include(KqManual)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+install(FILES ${PROJECT_SOURCE_DIR}/docs/numerics.md ${PROJECT_SOURCE_DIR}/docs/measurement.md
+        DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "kqbench maintainers <kqbench@localhost>")

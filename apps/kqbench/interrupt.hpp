@@ -2,11 +2,11 @@
 #pragma once
 
 /// \file
-/// SIGINT and SIGTERM: they ask the program to end in good order; a second SIGINT ends it at once.
+/// SIGINT, SIGTERM and SIGHUP: they ask the program to end in good order; a second SIGINT ends it at once.
 
 namespace kqbench {
 
-/// From now on the two signals are noted instead of ending the program.
+/// From now on these signals are noted instead of ending the program. An ignored SIGHUP stays ignored.
 void catch_interrupts();
 
 /// Whether one has come.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sweep, interrupted a hundred times, by SIGINT and SIGTERM in turns, at moments chosen at random; and files being
+"""A sweep, interrupted a hundred times, by SIGINT, SIGTERM and SIGHUP in turns, at moments chosen at random; and files being
 quantized, twenty times.
 
 usage: test_interrupts.py KQBENCH [SEED]
@@ -21,6 +21,7 @@ import time
 
 TIMES = 100
 TIMES_QUANTIZING = 20
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST = 0.2  # seconds into the sweep, which takes several
 SECONDS = 20
 SWEEP = "--backend host --num-tokens 1,2,3,4,5,6,7,8 --hidden-size 64,96,128,1024 --quant-dtype int8,fp8 --dtype half,float"
@@ -109,11 +110,12 @@ def complaint_quantizing(program, folder, signum, moment):
 def main():
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
     print(f"seed {seed}")
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever ran this under nohup ignores it, and so would the children
     chosen = random.Random(seed)
     wrong = files = 0
     with tempfile.TemporaryDirectory() as scratch:
         for i in range(TIMES):
-            signum = (signal.SIGINT, signal.SIGTERM)[i % 2]
+            signum = SIGNALS[i % len(SIGNALS)]
             moment = chosen.uniform(0, LONGEST)
             found, left_a_file = complaint(sys.argv[1], pathlib.Path(scratch), signum, moment)
             files += left_a_file
@@ -125,7 +127,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         write_tensor(pathlib.Path(scratch) / "in.npy")
         for i in range(TIMES_QUANTIZING):
-            signum = (signal.SIGINT, signal.SIGTERM)[i % 2]
+            signum = SIGNALS[i % len(SIGNALS)]
             moment = chosen.uniform(0, LONGEST / 2)
             found, was_in_time = complaint_quantizing(sys.argv[1], pathlib.Path(scratch), signum, moment)
             in_time += was_in_time
