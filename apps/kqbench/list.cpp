@@ -87,10 +87,11 @@ void print_device(const Json& device) {
     fmt::print("       cannot be opened: {}\n", text(device["error"]));
     return;
   }
-  fmt::print("       {}{}{}, {:.1f} GiB memory, {:.0f} MiB last-level cache, {} compute units\n",
+  const int units = device["compute_units"].get<int>();
+  fmt::print("       {}{}{}, {:.1f} GiB memory, {:.0f} MiB last-level cache, {} compute unit{}\n",
              text(device["architecture"]), device["driver"] == "" ? "" : ", driver ", text(device["driver"]),
-             device["memory_bytes"].get<double>() / 0x1p30, device["cache_bytes"].get<double>() / 0x1p20,
-             device["compute_units"].get<int>());
+             device["memory_bytes"].get<double>() / 0x1p30, device["cache_bytes"].get<double>() / 0x1p20, units,
+             units == 1 ? "" : "s");
   for (const auto& [name, description] : device["implementations"].items()) {
     fmt::print("       {:<10} {}\n", name, text(description));
   }

@@ -50,7 +50,9 @@ std::vector<std::pair<std::string, std::string>> setting_facts(const Setting& se
             setting.cache_bytes == 0
                 ? ""
                 : fmt::format("{:.0f} MiB last-level cache", static_cast<double>(setting.cache_bytes) / 0x1p20),
-            setting.compute_units == 0 ? "" : fmt::format("{} compute units", setting.compute_units),
+            setting.compute_units == 0
+                ? ""
+                : fmt::format("{} compute unit{}", setting.compute_units, setting.compute_units == 1 ? "" : "s"),
             setting.power_cap_watts ? fmt::format("power cap {:.0f} W", *setting.power_cap_watts) : ""},
            ", "));
   add("Backend", join({setting.backend, setting.runtime, prefixed("driver ", setting.driver)}, ", "));
