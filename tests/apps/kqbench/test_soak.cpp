@@ -203,6 +203,14 @@ std::uint64_t nothing() {
 
 class Soak : public testing::TestWithParam<std::string> {
  protected:
+  /// What two moments may differ by at which this program holds the same, where the host's memory may differ by `heap`
+  /// and `resident`. A GPU's driver keeps its books in the heap too, and Kokkos a line for every stream it ever saw; on
+  /// an H200 both together grew by up to 353 kB, in steps, and a trace of all allocations found nothing else left.
+  Allowed allowed(std::uint64_t heap, std::uint64_t resident) const {
+    const std::uint64_t books = GetParam() == "host" ? 0 : std::uint64_t{1} << 20;
+    return {.heap = heap + books, .resident = resident + 2 * books};
+  }
+
   const std::size_t times_ = exhaustive() ? 10 : 1;
   ScratchFolder folder_;
 };
@@ -210,7 +218,7 @@ class Soak : public testing::TestWithParam<std::string> {
 TEST_P(Soak, AThousandShortRunsLoseNothing) {
   const std::vector<Reading> readings = soak(GetParam(), short_runs(folder_), 1000 * times_, nothing);
   ASSERT_GE(readings.size(), 80u);
-  EXPECT_EQ(grown(readings), "");
+  EXPECT_EQ(grown(readings, allowed(16384, std::uint64_t{1} << 20)), "");
 }
 
 TEST_P(Soak, ALongSweepLosesNothing) {
@@ -240,8 +248,9 @@ TEST_P(Soak, ALongSweepLosesNothing) {
   ASSERT_GE(readings.size(), 4 * shapes);
   // Of each of two rows a request: its samples, and its names. Its tensors are larger.
   const std::uint64_t results = 4 * shapes * 2 * 2048;
-  EXPECT_EQ(grown(readings, {.heap = results, .resident = results + (std::uint64_t{1} << 20)}), "");
-  EXPECT_EQ(grown(std::array{before, after}, {.heap = 65536, .resident = results + (std::uint64_t{1} << 20)}), "");
+  const std::uint64_t resident = results + (std::uint64_t{1} << 20);
+  EXPECT_EQ(grown(readings, allowed(results, resident)), "");
+  EXPECT_EQ(grown(std::array{before, after}, allowed(65536, resident)), "");
 }
 
 std::vector<std::string> present_backends() {
