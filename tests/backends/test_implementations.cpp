@@ -57,6 +57,16 @@ TEST_P(EveryScheme, RaggedShapes) {
   }
 }
 
+// Rows of more vectors than most kernels hold: of 16-bit elements 1026, 2048, 2561 and 3585, of float twice as many.
+TEST_P(EveryScheme, LongRows) {
+  std::uint64_t seed = 500;
+  for (const std::int64_t hidden_size : {8203, 16384, 20481, 28673}) {
+    for (const kq::Request& request : requests(2, hidden_size)) {
+      EXPECT_RIGHT(problem_of(request, seed++));
+    }
+  }
+}
+
 TEST_P(EveryScheme, AdversarialData) {
   std::uint64_t seed = 1000;
   for (const Fill fill : all_fills) {

@@ -77,11 +77,12 @@ class DeviceTileTest : public testing::Test {
 };
 
 using Cases =
-    testing::Types<Case<kq::half, kq::Shape<8, 1>>, Case<kq::half, kq::Shape<8, 2>>, Case<kq::half, kq::Shape<32, 4>>,
-                   Case<kq::half, kq::Shape<256, 2>>, Case<kq::half, kq::Shape<512, 8>>,
-                   Case<kq::half, kq::Shape<32, 0>>, Case<kq::bfloat16, kq::Shape<8, 4>>,
-                   Case<kq::bfloat16, kq::Shape<256, 1>>, Case<float, kq::Shape<8, 1>>, Case<float, kq::Shape<8, 4>>,
-                   Case<float, kq::Shape<256, 4>>, Case<float, kq::Shape<512, 0>>>;
+    testing::Types<Case<kq::half, kq::Shape<8, 1>>, Case<kq::half, kq::Shape<4, 4>>, Case<kq::half, kq::Shape<32, 4>>,
+                   Case<kq::half, kq::Shape<256, 2>>, Case<kq::half, kq::Shape<512, 6>>,
+                   Case<kq::half, kq::Shape<512, 8>>, Case<kq::half, kq::Shape<32, 0>>,
+                   Case<kq::bfloat16, kq::Shape<8, 4>>, Case<kq::bfloat16, kq::Shape<256, 1>>,
+                   Case<float, kq::Shape<8, 1>>, Case<float, kq::Shape<8, 4>>, Case<float, kq::Shape<256, 4>>,
+                   Case<float, kq::Shape<512, 0>>>;
 TYPED_TEST_SUITE(DeviceTileTest, Cases);
 
 /// Every element of a span reaches exactly one lane, wherever in memory the span begins.

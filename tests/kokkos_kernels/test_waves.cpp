@@ -125,11 +125,12 @@ class RowProgram : public testing::Test {};
 using RowCases =
     testing::Types<Case<Nvidia, kq::Shape<16, 1, true>>, Case<Cdna, kq::Shape<32, 1, true>>,
                    Case<Nvidia, kq::Shape<4, 4, true>>, Case<Rdna, kq::Shape<4, 4, true>>,
-                   Case<Cdna, kq::Shape<4, 4, true>>, Case<Nvidia, kq::Shape<8, 2>>, Case<Rdna, kq::Shape<8, 2>>,
-                   Case<Cdna, kq::Shape<8, 2>>, Case<Nvidia, kq::Shape<32, 4>>, Case<Rdna, kq::Shape<32, 4>>,
+                   Case<Cdna, kq::Shape<4, 4, true>>, Case<Nvidia, kq::Shape<4, 4>>, Case<Rdna, kq::Shape<4, 4>>,
+                   Case<Cdna, kq::Shape<4, 4>>, Case<Nvidia, kq::Shape<32, 4>>, Case<Rdna, kq::Shape<32, 4>>,
                    Case<Cdna, kq::Shape<32, 4>>, Case<Nvidia, kq::Shape<64, 4>>, Case<Cdna, kq::Shape<64, 4>>,
                    Case<Nvidia, kq::Shape<256, 4>>, Case<Rdna, kq::Shape<256, 4>>, Case<Cdna, kq::Shape<256, 4>>,
-                   Case<Nvidia, kq::Shape<1024, 0>>, Case<Rdna, kq::Shape<1024, 0>>, Case<Cdna, kq::Shape<1024, 0>>>;
+                   Case<Nvidia, kq::Shape<512, 6>>, Case<Cdna, kq::Shape<512, 6>>, Case<Nvidia, kq::Shape<1024, 0>>,
+                   Case<Rdna, kq::Shape<1024, 0>>, Case<Cdna, kq::Shape<1024, 0>>>;
 TYPED_TEST_SUITE(RowProgram, RowCases);
 
 /// Ragged rows, more than fill the last wave, with three reductions after each other, as kernels never have more.

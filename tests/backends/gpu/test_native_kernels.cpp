@@ -77,7 +77,7 @@ TEST_P(EmulatedWaves, LongRows) {
   const auto native = make_native();
   std::uint64_t seed = 2000;
   for (const bool asymmetric : {false, true}) {
-    for (const std::int64_t hidden_size : {2048, 4100, 8200, 16390, 33000, 70001}) {
+    for (const std::int64_t hidden_size : {2048, 4100, 8192, 8200, 16390, 28001, 33000, 70001}) {
       for (const std::int64_t num_tokens : {1, 3}) {
         kq::Request request;
         request.format = asymmetric ? kq::Format::int8 : kq::Format::fp8_e4m3fn;
