@@ -73,13 +73,6 @@ objects_of() {
   sed -n "\|\"command\": .*$2|s/.* -o \([^ \"]*\).*/\1/p" "$1/compile_commands.json"
 }
 
-# device_objects <build folder> <pattern>: these, and all objects beside them but the tests' and the program's. Of the
-# kernels for bfloat16 and float only so many that their conversions and vectors are met: the others go half's way.
-device_objects() {
-  { objects_of "$1" "$2" && objects_of "$1" . | grep -E '^(backends|capi|kokkos_kernels)/'; } | sort -u |
-    grep -v -E '_(bfloat16|float)\.dir/.*dynamic_(group|tensor)|_bfloat16\.dir/.*dynamic_token'
-}
-
 # compile <build folder> <what> <object>...
 compile() {
   local folder=$1 what=$2
