@@ -93,6 +93,19 @@ macro(kq_use_kokkos_package)
   message(STATUS "Kokkos ${Kokkos_VERSION} (${Kokkos_DEVICES}) in ${Kokkos_DIR}")
 endmacro()
 
+# Kokkos 5 needs ROCm 6.2, whose compiler says "HIP version: 6.2.…"; with an older one the release that would be fetched
+# does not compile.
+function(kq_require_compiler_for_release)
+  if(NOT KQBENCH_HIP OR FETCHCONTENT_SOURCE_DIR_KOKKOS)
+    return()
+  endif()
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} --version OUTPUT_VARIABLE told ERROR_QUIET)
+  if(told MATCHES "HIP version: *([0-9]+[.][0-9]+)" AND CMAKE_MATCH_1 VERSION_LESS 6.2)
+    message(FATAL_ERROR "Kokkos ${KQ_KOKKOS_RELEASE} needs ROCm 6.2, this hipcc is of ${CMAKE_MATCH_1}; give Kokkos 4.6 or "
+                        "4.7, installed with HIP by -DKokkos_ROOT=… or its sources by -DFETCHCONTENT_SOURCE_DIR_KOKKOS=…")
+  endif()
+endfunction()
+
 # KQ_KOKKOS_SOURCE, for whoever installs this project: package, plain or fetched.
 kq_probe_kokkos(kq_kokkos_usable)
 if(kq_kokkos_usable)
@@ -105,6 +118,7 @@ else()
     set(KQ_KOKKOS_SOURCE plain)
   endif()
   if(NOT kq_kokkos_found)
+    kq_require_compiler_for_release()
     include(KqFetchKokkos)
     set(KQ_KOKKOS_SOURCE fetched)
     kq_use_kokkos_package()
