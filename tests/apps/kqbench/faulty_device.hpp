@@ -17,8 +17,18 @@
 
 namespace kqbench::test {
 
-/// Which call fails.
-enum class Fault { allocation, launch, synchronization, copy };
+/// Which call fails. What is recorded fails at its beginning or at its end.
+enum class Fault {
+  allocation,
+  launch,
+  synchronization,
+  copy,
+  recording,
+  graph_launch,
+  event_creation,
+  event_record,
+  event_time
+};
 
 /// What it throws; or nothing, but a signal comes.
 enum class Thrown { device_error, runtime_error, bad_alloc, signal };
@@ -28,19 +38,24 @@ struct FaultPlan {
   Fault fault = Fault::launch;
   Thrown thrown = Thrown::device_error;
   int moment = 0;         ///< the first call of that kind after so many allocations and copies fails
+  int position = -1;      ///< if not negative, this call of that kind fails instead, counted from 0
   bool is_final = false;  ///< every call of any kind fails from then on, as after the loss of a device
 
   /// Allocations and copies so far. Unlike launches, whose number is a matter of the machine's speed, they are the same
   /// in every run of a command line.
   int progress = 0;
+  int calls = 0;  ///< of the kind that fails
   int failures = 0;
-  int launches_after = 0;  ///< attempted since the first failure
+  int work_after = 0;  ///< attempted since the first failure: launches, recordings and events
   int live_allocations = 0;
+  int live_handles = 0;  ///< graphs and events
 
   /// Throws if this call is to fail.
   void pass(Fault call, const char* message) {
-    if (failures > 0 && call == Fault::launch) ++launches_after;
-    const bool fails = failures > 0 ? is_final : call == fault && progress >= moment;
+    const bool is_work = call != Fault::allocation && call != Fault::synchronization && call != Fault::copy;
+    if (failures > 0 && is_work) ++work_after;
+    const bool fails = failures > 0 ? is_final : call == fault && is_due();
+    if (call == fault) ++calls;
     if (call == Fault::allocation || call == Fault::copy) ++progress;
     if (!fails) return;
     ++failures;
@@ -55,6 +70,9 @@ struct FaultPlan {
         std::raise(SIGTERM);
     }
   }
+
+ private:
+  bool is_due() const { return position < 0 ? progress >= moment : calls == position; }
 };
 
 class FaultyImplementation : public Implementation {
@@ -71,6 +89,42 @@ class FaultyImplementation : public Implementation {
 
  private:
   Implementation& real_;
+  FaultPlan& plan_;
+};
+
+class FaultyGraph : public Graph {
+ public:
+  FaultyGraph(std::unique_ptr<Graph> real, FaultPlan& plan) : real_(std::move(real)), plan_(plan) {
+    ++plan_.live_handles;
+  }
+  ~FaultyGraph() override { --plan_.live_handles; }
+  void launch() override {
+    plan_.pass(Fault::graph_launch, "launching a graph: an illegal memory access was encountered");
+    real_->launch();
+  }
+
+ private:
+  std::unique_ptr<Graph> real_;
+  FaultPlan& plan_;
+};
+
+class FaultyEvent : public Event {
+ public:
+  FaultyEvent(std::unique_ptr<Event> real, FaultPlan& plan) : real_(std::move(real)), plan_(plan) {
+    ++plan_.live_handles;
+  }
+  ~FaultyEvent() override { --plan_.live_handles; }
+  void record() override {
+    plan_.pass(Fault::event_record, "recording an event: an illegal memory access was encountered");
+    real_->record();
+  }
+  double microseconds_since(const Event& earlier) override {
+    plan_.pass(Fault::event_time, "waiting for an event: an illegal memory access was encountered");
+    return real_->microseconds_since(*dynamic_cast<const FaultyEvent&>(earlier).real_);
+  }
+
+ private:
+  std::unique_ptr<Event> real_;
   FaultPlan& plan_;
 };
 
@@ -120,9 +174,17 @@ class FaultyDevice : public Device {
   }
 
   bool has_graphs() const override { return real_->has_graphs(); }
-  std::unique_ptr<Graph> record(const std::function<void()>& work) override { return real_->record(work); }
+  std::unique_ptr<Graph> record(const std::function<void()>& work) override {
+    plan_.pass(Fault::recording, "starting to record a graph: an illegal memory access was encountered");
+    std::unique_ptr<Graph> graph = real_->record(work);
+    plan_.pass(Fault::recording, "recording a graph: an illegal memory access was encountered");
+    return std::make_unique<FaultyGraph>(std::move(graph), plan_);
+  }
   bool has_events() const override { return real_->has_events(); }
-  std::unique_ptr<Event> make_event() override { return real_->make_event(); }
+  std::unique_ptr<Event> make_event() override {
+    plan_.pass(Fault::event_creation, "making an event: an illegal memory access was encountered");
+    return std::make_unique<FaultyEvent>(real_->make_event(), plan_);
+  }
   int stream_variants() const override { return real_->stream_variants(); }
   void enqueue_stream(StreamMix mix, int variant, const void* read, void* write, std::size_t bytes) override {
     plan_.pass(Fault::launch, "launching a kernel failed: an unspecified launch failure");

@@ -8,48 +8,62 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
+#include "apps/kqbench/measure/measurement.hpp"
 #include "apps/kqbench/program.hpp"
 #include "apps/kqbench/tensors/npy.hpp"
 #include "backends/backend.hpp"
 #include "tests/apps/kqbench/faulty_device.hpp"
+#include "tests/apps/kqbench/measure/fake_device.hpp"
 #include "tests/apps/kqbench/tensors/scratch_folder.hpp"
 
 namespace kqbench::test {
 namespace {
 
 using Json = nlohmann::json;
+using Opener = std::function<std::unique_ptr<Device>(const DeviceOptions&)>;
 
 struct Ended {
   int status;
+  std::string out;
   std::string err;
 };
 
-/// Runs a command line on the host, behind a device that fails as planned. Returns the status.
-int run_on_faulty_device(std::vector<std::string> arguments, FaultPlan& plan) {
+std::unique_ptr<Device> host(const DeviceOptions& options) {
+  return find_backend("host")->open(options);
+}
+
+/// Runs a command line on the device that is opened so, behind one that fails as planned. Returns the status.
+int run_on_faulty_device(std::vector<std::string> arguments, FaultPlan& plan, const Opener& open = host) {
   arguments.insert(arguments.begin(), "kqbench");
-  return run_program(arguments, [&plan](const std::optional<std::string>&, const DeviceOptions& options) {
-    return std::make_unique<FaultyDevice>(find_backend("host")->open(options), plan);
+  return run_program(arguments, [&](const std::optional<std::string>&, const DeviceOptions& options) {
+    return std::make_unique<FaultyDevice>(open(options), plan);
   });
 }
 
-Ended kqbench(const std::vector<std::string>& arguments, FaultPlan& plan) {
+Ended kqbench(const std::vector<std::string>& arguments, FaultPlan& plan, const Opener& open = host) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  const int status = run_on_faulty_device(arguments, plan);
-  testing::internal::GetCapturedStdout();
-  return {status, testing::internal::GetCapturedStderr()};
+  const int status = run_on_faulty_device(arguments, plan, open);
+  std::string out = testing::internal::GetCapturedStdout();
+  return {status, std::move(out), testing::internal::GetCapturedStderr()};
 }
 
 std::vector<std::string> sweep(const std::filesystem::path& result) {
@@ -112,7 +126,7 @@ TEST_P(DeviceFaults, EndARunWithWhatItHasMeasured) {
     EXPECT_EQ(ended.status, 3) << ended.err;
     EXPECT_TRUE(ended.err.starts_with("kqbench: ")) << ended.err;
     EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
-    EXPECT_EQ(plan.launches_after, 0) << "tried again";
+    EXPECT_EQ(plan.work_after, 0) << "tried again";
     EXPECT_EQ(plan.live_allocations, 0);
     if (!std::filesystem::exists(result)) {
       EXPECT_EQ(kept, 0u) << "what was measured is lost";
@@ -134,16 +148,122 @@ TEST_P(DeviceFaults, EndARunWithWhatItHasMeasured) {
   RecordProperty("faults", faults);
 }
 
+/// Of any device; a host has no graphs and events.
 constexpr std::array all_faults{Fault::allocation, Fault::launch, Fault::synchronization, Fault::copy};
 
+std::string fault_name(Fault fault) {
+  constexpr std::array<const char*, 9> names{"Allocation",  "Launch",        "Synchronization", "Copy",     "Recording",
+                                             "GraphLaunch", "EventCreation", "EventRecord",     "EventTime"};
+  return names.at(static_cast<std::size_t>(fault));
+}
+
 std::string test_name(const testing::TestParamInfo<std::tuple<Fault, bool>>& test) {
-  constexpr std::array<std::string_view, 4> names{"Allocation", "Launch", "Synchronization", "Copy"};
   const auto [fault, is_final] = test.param;
-  return fmt::format("{}{}", names.at(static_cast<std::size_t>(fault)), is_final ? "ForGood" : "Once");
+  return fmt::format("{}{}", fault_name(fault), is_final ? "ForGood" : "Once");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceFaults, testing::Combine(testing::ValuesIn(all_faults), testing::Bool()),
                          test_name);
+
+/// A device with graphs and events, as a GPU has them. Launches that nothing is put between, whose time is estimated
+/// so, take as long as a sample should: a sample is one launch, and the calls are the same in every run.
+class QueueingDevice : public fake::FakeDevice {
+ public:
+  QueueingDevice() {
+    for (const char* const name : {"kokkos", "native"}) {
+      add(std::make_unique<fake::FakeImplementation>(*this, name, fake::quantize_rightly));
+    }
+  }
+  void fill(void* to, unsigned char value, std::size_t bytes) override {
+    filled_ = true;
+    FakeDevice::fill(to, value, bytes);
+  }
+  void synchronize() override {
+    if (!filled_ && launches_ != inputs.size()) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(MeasureOptions{}.sample_seconds));
+    }
+    filled_ = false;
+    launches_ = inputs.size();
+  }
+  std::uint64_t free_memory_bytes() const override { return std::uint64_t{8} << 20; }  // so that ceilings take no time
+
+ private:
+  bool filled_ = false;
+  std::size_t launches_ = 0;
+};
+
+class DeviceFaultsWhileTiming : public testing::TestWithParam<std::tuple<Timing, Fault>> {};
+
+/// At every call of the kind in a sweep of two requests by two implementations, ceilings before them. The result goes
+/// to standard output: hundreds of files would take most of the time.
+TEST_P(DeviceFaultsWhileTiming, EndARunWithWhatItHasMeasured) {
+  const auto [timing, fault] = GetParam();
+  const std::vector<std::string> arguments{"run",
+                                           "--timing",
+                                           std::string(to_string(timing)),
+                                           "--num-tokens",
+                                           "3,5",
+                                           "--hidden-size",
+                                           "64",
+                                           "--quant-dtype",
+                                           "int8",
+                                           "--max-time",
+                                           "1e-9",
+                                           "--num-iters",
+                                           "5",
+                                           "--cache",
+                                           "hot",
+                                           "--quiet",
+                                           "--json",
+                                           "-"};
+  std::size_t kept = 0;
+  int position = 0;
+  for (;; ++position) {
+    SCOPED_TRACE(fmt::format("at call {}", position));
+    // Both kinds of call of a sample, or of a recording, with either kind of failure.
+    FaultPlan plan{.fault = fault, .position = position, .is_final = position / 2 % 2 == 1};
+    const Ended ended =
+        kqbench(arguments, plan, [](const DeviceOptions&) { return std::make_unique<QueueingDevice>(); });
+    EXPECT_EQ(plan.live_allocations, 0);
+    EXPECT_EQ(plan.live_handles, 0);
+    EXPECT_EQ(plan.work_after, 0) << "tried again";
+    ASSERT_TRUE(Json::accept(ended.out)) << ended.out << ended.err;
+    const Json read = Json::parse(ended.out);
+    EXPECT_GE(read.at("rows").size(), kept);
+    kept = read.at("rows").size();
+    for (const Json& row : read.at("rows")) {
+      EXPECT_TRUE(row.at("verified"));
+      EXPECT_EQ(row.at("timing"), to_string(timing));
+    }
+    if (plan.failures == 0) {  // there are no more calls
+      EXPECT_EQ(ended.status, 0) << ended.err;
+      EXPECT_TRUE(read.at("complete"));
+      EXPECT_EQ(kept, 4u);
+      break;
+    }
+    EXPECT_EQ(ended.status, 3) << ended.err;
+    EXPECT_TRUE(ended.err.starts_with("kqbench: ")) << ended.err;
+    EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+    EXPECT_FALSE(read.at("complete"));
+    EXPECT_EQ(kept % 2, 0u) << "half a request";
+    EXPECT_LT(kept, 4u);
+    if (HasFailure()) break;
+  }
+  EXPECT_GE(position, 8);
+  RecordProperty("faults", position);
+}
+
+INSTANTIATE_TEST_SUITE_P(Graph, DeviceFaultsWhileTiming,
+                         testing::Combine(testing::Values(Timing::graph),
+                                          testing::Values(Fault::launch, Fault::recording, Fault::graph_launch,
+                                                          Fault::event_creation, Fault::event_record,
+                                                          Fault::event_time)),
+                         [](const auto& test) { return fault_name(std::get<1>(test.param)); });
+INSTANTIATE_TEST_SUITE_P(Stream, DeviceFaultsWhileTiming,
+                         testing::Combine(testing::Values(Timing::stream),
+                                          testing::Values(Fault::launch, Fault::event_creation, Fault::event_record,
+                                                          Fault::event_time)),
+                         [](const auto& test) { return fault_name(std::get<1>(test.param)); });
 
 /// Half-way through the sweep's four rows.
 TEST(DeviceFault, OfMemoryOrSystemKeepsWhatItHasMeasuredToo) {
@@ -196,7 +316,7 @@ TEST(DeviceFault, EndsVerifyToo) {
     const Ended ended = kqbench({"verify", "--num-tokens", "3", "--hidden-size", "64", "--quiet"}, plan);
     EXPECT_EQ(ended.status, 3) << ended.err;
     EXPECT_EQ(plan.live_allocations, 0);
-    EXPECT_EQ(plan.launches_after, 0);
+    EXPECT_EQ(plan.work_after, 0);
   }
 }
 
@@ -219,7 +339,7 @@ TEST(DeviceFault, EndsQuantizeWithoutAFile) {
       FaultPlan plan{.fault = fault, .moment = moment, .is_final = true};
       const Ended ended = kqbench(arguments, plan);
       EXPECT_EQ(plan.live_allocations, 0);
-      EXPECT_EQ(plan.launches_after, 0);
+      EXPECT_EQ(plan.work_after, 0);
       EXPECT_EQ(ended.status, plan.failures > 0 ? 3 : 0) << ended.err;
       EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), plan.failures > 0 ? 1 : 0) << ended.err;
       faults += plan.failures > 0;
@@ -238,7 +358,7 @@ TEST(DeviceFault, EndsAProfileToo) {
     EXPECT_EQ(ended.status, 3) << ended.err;
     EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
     EXPECT_EQ(plan.live_allocations, 0);
-    EXPECT_EQ(plan.launches_after, 0);
+    EXPECT_EQ(plan.work_after, 0);
   }
 }
 

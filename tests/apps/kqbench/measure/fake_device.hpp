@@ -52,6 +52,7 @@ class FakeDevice : public Device {
   const DeviceInfo& info() const override { return info_; }
   const std::vector<std::unique_ptr<Implementation>>& implementations() const override { return implementations_; }
   std::optional<std::string> why_missing(std::string_view) const override { return std::nullopt; }
+  void add(std::unique_ptr<Implementation> implementation) { implementations_.push_back(std::move(implementation)); }
 
   void* allocate(std::size_t bytes) override {
     ++allocations;
@@ -85,7 +86,12 @@ class FakeDevice : public Device {
   std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) override {
     auto graph = std::make_unique<FakeGraph>();
     recording_ = &graph->work;
-    enqueue_work();
+    try {
+      enqueue_work();
+    } catch (...) {
+      recording_ = nullptr;
+      throw;
+    }
     recording_ = nullptr;
     return graph;
   }
