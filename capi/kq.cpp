@@ -118,6 +118,13 @@ Space instance_for(void* stream) {
   return instances->emplace_back(Instance{stream, make_instance<Space>(stream)}).space;
 }
 
+/// Held while something is launched. A host's threads are Kokkos's for one launch at a time, and older versions, 3.4
+/// among them, leave that to their callers. On a device, streams are apart.
+std::unique_lock<std::mutex> launching() {
+  static std::mutex launches;
+  return has_streams ? std::unique_lock<std::mutex>() : std::unique_lock(launches);
+}
+
 // --- from C's structs -----------------------------------------------------------------------------------------------
 
 /// A caller's struct as this library knows it. A caller with a newer header may hand over a longer one, as long as what
@@ -249,6 +256,7 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
       }
       buffers.workspace = given.workspace;
     }
+    const auto lock = launching();
     kq::enqueue(space, request, buffers);
   });
 }
@@ -258,7 +266,9 @@ kq_status kq_dequantize(const kq_request* given_request, const kq_buffers* given
     const kq::Request request = request_from(given_request);
     const kq::Buffers buffers = outputs_from(request, known_part(given_buffers, "buffers"));
     require(output, alignof(float), "output");
-    kq::enqueue_dequantize(instance_for(stream), request, buffers, output);
+    const Space space = instance_for(stream);
+    const auto lock = launching();
+    kq::enqueue_dequantize(space, request, buffers, output);
   });
 }
 

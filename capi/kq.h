@@ -27,7 +27,7 @@
  * Errors: every function that can fail returns a status; kq_last_error has the message, of this thread's last failure.
  * Arguments are checked before anything is started; what a device does later is reported by the device's own calls.
  *
- * Threads: functions may be called from several threads at once, not for one stream.
+ * Threads: functions may be called from several threads at once; on a device not for one stream, on a host in turns.
  *
  * Binary compatibility: structs begin with their size as the caller was compiled with, values are never renumbered, and
  * functions are never removed while the library's version in its file name (libkq.so.1) stays.

@@ -5,9 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
+#include <latch>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "apps/kqbench/tensors/random.hpp"
@@ -122,6 +125,82 @@ TEST_F(CInterface, GivesTheBytesOfTheReference) {
       kq::dequantize_row(request, {b.codes, b.scales, b.zero_points}, token, row.data());
       EXPECT_TRUE(std::equal(row.begin(), row.end(), back.begin() + token * request.hidden_size));
     }
+  }
+}
+
+/// What kq_dequantize must give.
+std::vector<float> dequantized(const kq::Request& request, const Outputs& outputs) {
+  std::vector<float> all(static_cast<std::size_t>(request.num_tokens * request.hidden_size));
+  for (std::int64_t token = 0; token < request.num_tokens; ++token) {
+    kq::dequantize_row(request, {outputs.codes.data(), outputs.scales.data(), outputs.zero_points.data()}, token,
+                       all.data() + token * request.hidden_size);
+  }
+  return all;
+}
+
+/// Different requests in each thread at any time, refused ones among them, in a process that has not called the library
+/// before.
+TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
+  struct Case {
+    kq::Request request;
+    std::vector<std::byte> input;
+    Outputs expected;
+    std::vector<float> back;
+  };
+  constexpr float scale = 0.03f;
+  std::vector<Case> cases;
+  for (kq::Request request : all_requests()) {
+    request.num_tokens = 3 + std::ssize(cases) % 5;
+    const auto num_scales = static_cast<std::size_t>(kq::num_scales(request));
+    const std::vector<float> scales(num_scales, scale);
+    const std::vector<std::int32_t> zero_points(num_scales, 7);
+    Case made{request, make_input(request, cases.size()), {}, {}};
+    made.expected = reference(request, made.input.data(), scales.data(), zero_points.data(), padding);
+    made.back = dequantized(request, made.expected);
+    cases.push_back(std::move(made));
+  }
+
+  constexpr int num_threads = 4;
+  std::latch all_are_there(num_threads);
+  const auto work = [&](int thread) {
+    all_are_there.arrive_and_wait();
+    EXPECT_STREQ(kq_last_error(), "");
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      const Case& mine = cases[(i + static_cast<std::size_t>(thread) * cases.size() / num_threads) % cases.size()];
+      SCOPED_TRACE(kq::operation_name(mine.request) + " in thread " + std::to_string(thread));
+      kq_request refused = to_c(mine.request);
+      refused.element = 1000 * thread + static_cast<std::int32_t>(i) + 3;
+      kq_buffers b = KQ_BUFFERS_INIT;
+      EXPECT_EQ(kq_quantize(&refused, &b, nullptr), KQ_INVALID_ARGUMENT);
+      const std::string message = kq_last_error();
+      EXPECT_EQ(message, "element: " + std::to_string(refused.element) + " is no value of it; see kq.h");
+
+      Outputs outputs;
+      if (mine.request.static_scale) {
+        outputs.scales = mine.expected.scales;
+        outputs.zero_points = mine.expected.zero_points;
+      }
+      quantize(mine.request, mine.input, outputs);
+      EXPECT_EQ(outputs.codes, mine.expected.codes);
+      EXPECT_EQ(outputs.scales, mine.expected.scales);
+      EXPECT_EQ(outputs.zero_points, mine.expected.zero_points);
+
+      const kq_request r = to_c(mine.request);
+      b.codes = outputs.codes.data();
+      b.scales = outputs.scales.data();
+      b.zero_points = outputs.zero_points.data();
+      std::vector<float> back(mine.back.size());
+      EXPECT_EQ(kq_dequantize(&r, &b, back.data(), nullptr), KQ_SUCCESS);
+      EXPECT_EQ(std::memcmp(back.data(), mine.back.data(), back.size() * sizeof(float)), 0);  // NaN is itself
+      EXPECT_EQ(kq_last_error(), message) << "of this thread's last failure";
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < num_threads; ++thread) {
+    threads.emplace_back(work, thread);
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
   }
 }
 
