@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "kq/device_loss.hpp"
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
 
@@ -86,7 +87,7 @@ void start(int device) {
   Kokkos::initialize(settings);
   started_device = device;
   std::atexit([] {
-    if (Kokkos::is_initialized()) Kokkos::finalize();
+    if (Kokkos::is_initialized() && !kq::device_is_lost()) Kokkos::finalize();
   });
 }
 

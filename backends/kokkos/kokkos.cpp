@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "kq/device_loss.hpp"
 #include "kq/quantize.hpp"
 
 namespace kqbench {
@@ -54,7 +55,9 @@ void start(std::string_view backend, const DeviceOptions& options) {
 #endif
   Kokkos::initialize(settings);
   started.emplace(device, options.host_threads);
-  std::atexit([] { Kokkos::finalize(); });
+  std::atexit([] {
+    if (!kq::device_is_lost()) Kokkos::finalize();
+  });
 }
 
 template <class ExecutionSpace>
@@ -62,6 +65,11 @@ class KokkosImplementation final : public Implementation {
  public:
   KokkosImplementation(ExecutionSpace space, std::string description)
       : space_(std::move(space)), description_(std::move(description)) {}
+  ~KokkosImplementation() override {
+    if (kq::device_is_lost()) static_cast<void>(new ExecutionSpace(space_));  // so that the instance never ends
+  }
+  KokkosImplementation(const KokkosImplementation&) = delete;
+  KokkosImplementation& operator=(const KokkosImplementation&) = delete;
 
   std::string_view name() const override { return "kokkos"; }
   std::string description() const override { return description_; }
