@@ -3,8 +3,8 @@
 
 usage: test_from_python.py LIBKQ [KQBENCH]
 
-Codes and scales are held against those of `kqbench quantize`, if that is given, and on the host against NumPy's own
-arithmetic. Exit status 77 (skipped) if NumPy, or for a GPU PyTorch, is not installed, unless KQ_PYTHON_COMPLETE=1 is in
+Codes and scales are held against those of `kqbench quantize`, if that is given, and against NumPy's own arithmetic; on a GPU
+also those of a graph that is replayed on changed input against those of a call. Exit status 77 (skipped) if NumPy, or for a GPU PyTorch, is not installed, unless KQ_PYTHON_COMPLETE=1 is in
 the environment.
 """
 
@@ -23,7 +23,8 @@ except ImportError:
     print("skipped: NumPy is not installed (pip install -r tests/python/requirements.txt)")
     sys.exit(77)
 
-FLOAT32, INT8, FP8_E4M3FN, TOKEN, GROUP = 2, 0, 1, 1, 3
+HALF, BFLOAT16, FLOAT32 = 0, 1, 2
+INT8, FP8_E4M3FN, TOKEN, GROUP = 0, 1, 1, 3
 
 
 class Request(ctypes.Structure):
@@ -84,11 +85,26 @@ def succeed(library, status):
     assert status == 0, library.kq_last_error().decode()
 
 
-def quantize(library, memory, x, **scheme):
-    """Codes and scales of a float32 matrix."""
-    request = sized(Request, element=FLOAT32, num_tokens=x.shape[0], hidden_size=x.shape[1], **scheme)
+def as_element(x, element):
+    """A float32 matrix as one of another element, bfloat16 in int16, and the numbers that it then holds."""
+    if element == HALF:
+        return x.astype(np.float16), x.astype(np.float16).astype(np.float32)
+    if element == BFLOAT16:
+        bits = x.view(np.uint32) & 0xffff0000
+        return (bits >> 16).astype(np.uint16).view(np.int16), bits.view(np.float32)
+    return x, x
+
+
+def sizes_of(library, request):
     sizes = sized(BufferSizes)
     succeed(library, library.kq_sizes(ctypes.byref(request), ctypes.byref(sizes)))
+    return sizes
+
+
+def quantize(library, memory, x, **scheme):
+    """Codes and scales of a matrix."""
+    request = sized(Request, num_tokens=x.shape[0], hidden_size=x.shape[1], **scheme)
+    sizes = sizes_of(library, request)
     there = memory.put(x)
     codes = memory.put(np.full(x.shape, 0x55, np.uint8))
     scales = memory.put(np.full(sizes.num_scales, -1, np.float32))
@@ -97,6 +113,52 @@ def quantize(library, memory, x, **scheme):
                     workspace=memory.address(workspace), workspace_bytes=sizes.workspace_bytes)
     succeed(library, library.kq_quantize(ctypes.byref(request), ctypes.byref(buffers), memory.stream()))
     return memory.get(codes), memory.get(scales)
+
+
+def replay(library, torch, dtype, **scheme):
+    """A call, captured into a graph and replayed twice on changed input, gives what the same call gives then."""
+    shape = (33, 1040)
+    request = sized(Request, num_tokens=shape[0], hidden_size=shape[1], **scheme)
+    sizes = sizes_of(library, request)
+    # Everything there is to allocate: nothing may be while a graph is captured.
+    x = torch.zeros(shape, dtype=dtype, device="cuda")
+    codes = torch.zeros(shape, dtype=torch.uint8, device="cuda")
+    scales = torch.zeros(sizes.num_scales, dtype=torch.float32, device="cuda")
+    workspace = torch.zeros(max(sizes.workspace_bytes, 1), dtype=torch.uint8, device="cuda")
+    buffers = sized(Buffers, input=x.data_ptr(), codes=codes.data_ptr(), scales=scales.data_ptr(),
+                    workspace=workspace.data_ptr(), workspace_bytes=sizes.workspace_bytes)
+    stream = torch.cuda.Stream()
+
+    def call():
+        assert torch.cuda.current_stream() == stream
+        succeed(library, library.kq_quantize(ctypes.byref(request), ctypes.byref(buffers), stream.cuda_stream))
+
+    def outputs_of(work):
+        codes.fill_(0x55)
+        scales.fill_(-1)
+        work()
+        stream.synchronize()
+        return codes.cpu(), scales.cpu()
+
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        call()  # Kokkos sees the stream, and the kernel is loaded
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        call()
+    torch.cuda.synchronize()
+    seen = []
+    for seed in [1, 2]:
+        changed = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+        with torch.cuda.stream(stream):
+            x.copy_(changed)
+            replayed = outputs_of(graph.replay)
+            called = outputs_of(call)
+        assert torch.equal(replayed[0], called[0]), f"{dtype}: a graph's codes differ from a call's"
+        assert torch.equal(replayed[1], called[1]), f"{dtype}: a graph's scales differ from a call's"
+        seen.append(replayed)
+    assert not torch.equal(seen[0][0], seen[1][0]), f"{dtype}: the graph does not look at its input again"
 
 
 def by_kqbench(program, x, *options):
@@ -118,12 +180,15 @@ def main():
         print(f"skipped: the library works on {backend}, and PyTorch is not installed")
         return 77
     x = np.random.default_rng(0).standard_normal((33, 1040)).astype(np.float32)
-    compared = 0
+    compared = replayed = 0
+    elements = [(HALF, "half"), (BFLOAT16, "bfloat16"), (FLOAT32, "float")]
 
-    codes, scales = quantize(library, memory, x, format=INT8, granularity=TOKEN)
-    amax = np.abs(x).max(axis=1, keepdims=True)
-    np.testing.assert_array_equal(scales, (amax / np.float32(127)).ravel())
-    np.testing.assert_array_equal(codes.view(np.int8), np.rint(x * (np.float32(127) / amax)).astype(np.int8))
+    for element, _ in elements:
+        given, numbers = as_element(x, element)
+        codes, scales = quantize(library, memory, given, element=element, format=INT8, granularity=TOKEN)
+        amax = np.abs(numbers).max(axis=1, keepdims=True)
+        np.testing.assert_array_equal(scales, (amax / np.float32(127)).ravel())
+        np.testing.assert_array_equal(codes.view(np.int8), np.rint(numbers * (np.float32(127) / amax)).astype(np.int8))
 
     for scheme, options in [
         (dict(format=INT8, granularity=TOKEN), ["--quant-dtype", "int8", "--granularity", "token"]),
@@ -132,17 +197,25 @@ def main():
         (dict(format=FP8_E4M3FN, granularity=GROUP, group_size=128), ["--quant-dtype", "fp8", "--granularity",
                                                                       "group:128"]),
     ]:
-        codes, scales = quantize(library, memory, x, **scheme)
-        if program:
-            expected_codes, expected_scales = by_kqbench(program, x, *options)
-            np.testing.assert_array_equal(codes, expected_codes)
-            np.testing.assert_array_equal(scales, expected_scales)
-            compared += codes.size
+        for element, name in elements:
+            given, _ = as_element(x, element)
+            codes, scales = quantize(library, memory, given, element=element, **scheme)
+            if program:
+                in_file = given.view(np.uint16) if element == BFLOAT16 else given
+                expected_codes, expected_scales = by_kqbench(program, in_file, *options, "--dtype", name)
+                np.testing.assert_array_equal(codes, expected_codes)
+                np.testing.assert_array_equal(scales, expected_scales)
+                compared += codes.size
+            if memory.torch is not None:
+                dtype = getattr(memory.torch, name)
+                replay(library, memory.torch, dtype, element=element, **scheme)
+                replayed += 1
 
     refused = sized(Request, element=FLOAT32, num_tokens=0, hidden_size=4)
     assert library.kq_sizes(ctypes.byref(refused), ctypes.byref(sized(BufferSizes))) == 1
     assert b"num_tokens" in library.kq_last_error()
-    print(f"ok on {backend}: {compared} codes equal to those of kqbench quantize")
+    print(f"ok on {backend}: {compared} codes equal to those of kqbench quantize"
+          f"{f', {replayed} graphs replayed' if replayed else ''}")
     return 0
 
 
