@@ -13,7 +13,7 @@ enum ExitStatus : int {
   exit_wrong = 1,         ///< an output was wrong, or a comparison failed
   exit_usage = 2,         ///< bad usage or a bad input file
   exit_system = 3,        ///< the device or the system failed
-  exit_interrupted = 130  ///< SIGINT or SIGTERM
+  exit_interrupted = 130  ///< SIGINT, SIGTERM or SIGHUP
 };
 
 /// The user asked for something that cannot be, or gave a file that cannot be read (exit status 2).

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/kqbench/interrupt.hpp"
 #include "apps/kqbench/program.hpp"
 
 namespace {
@@ -29,5 +30,6 @@ void occupy_closed_streams() {
 int main(int argc, char** argv) {
   occupy_closed_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file larger than it may become is an error of writing it, as on a full disk
+  kqbench::end_at_signals();
   return kqbench::run_program(std::vector<std::string>(argv, argv + argc));
 }

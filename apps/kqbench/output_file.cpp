@@ -28,6 +28,10 @@ mode_t new_file_mode() {
   return 0666 & ~mask;
 }
 
+void unlink_at_signal(const void* path) {
+  ::unlink(static_cast<const char*>(path));
+}
+
 }  // namespace
 
 void refuse_to_replace(const std::filesystem::path& input, const std::filesystem::path& output) {
@@ -37,12 +41,15 @@ void refuse_to_replace(const std::filesystem::path& input, const std::filesystem
   }
 }
 
-OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path) {
-  const std::string name = in_quotes(shown_.native());
-  std::error_code ignored;
-  target_ = std::filesystem::weakly_canonical(path, ignored);
-  if (ignored || target_.empty()) target_ = path;
+std::filesystem::path target_of(const std::filesystem::path& path) {
+  std::error_code failed;
+  std::filesystem::path target = std::filesystem::absolute(path, failed);
+  if (!failed) target = std::filesystem::weakly_canonical(target, failed);
+  return failed ? path : target;
+}
 
+OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path), target_(target_of(path)) {
+  const std::string name = in_quotes(shown_.native());
   if (path.filename().empty()) throw UsageError(name + ": names no file; give a file name");
   struct stat existing {};
   const bool exists = ::stat(target_.c_str(), &existing) == 0;
@@ -59,9 +66,14 @@ OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path) {
   // Short enough to be a file's name where the target's own is as long as one may be.
   const std::string beginning = target_.filename().native().substr(0, 200);
   temporary_ = (target_.parent_path() / fmt::format(".{}.XXXXXX", beginning)).native();
-  descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+  int error = 0;
+  {
+    const SignalsHeld held;
+    descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+    error = errno;
+    if (descriptor_ >= 0) removed_at_signal_.emplace(unlink_at_signal, temporary_.c_str());
+  }
   if (descriptor_ < 0) {
-    const int error = errno;
     const std::string message = fmt::format("{}: cannot be created: {}", name, reason(error));
     if (error == ENOSPC || error == EIO || error == EMFILE || error == ENFILE) {
       throw SystemError(message + "; make room and run again");
@@ -101,6 +113,7 @@ void OutputFile::store() {
 void OutputFile::commit() {
   store();
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+  removed_at_signal_.reset();
   temporary_.clear();
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apps/kqbench/results/gnuplot.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +22,49 @@ extern char** environ;
 
 namespace kqbench {
 namespace {
+
+/// The files in it, then the folder. By system calls alone, for a signal handler has neither C++'s nor C's ways.
+void remove_folder_at_signal(const void* path) {
+  const auto* const name = static_cast<const char*>(path);
+  const int folder = ::open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  alignas(dirent64) char entries[4096];
+  for (long size = 0; (size = ::syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0;) {
+    for (long at = 0; at < size;) {
+      const auto* const entry = reinterpret_cast<const dirent64*>(entries + at);
+      ::unlinkat(folder, entry->d_name, 0);
+      at += entry->d_reclen;
+    }
+  }
+  ::close(folder);
+  ::rmdir(name);
+}
+
+/// Before its files are removed: it would write more.
+void kill_at_signal(const void* child) {
+  const pid_t process = *static_cast<const pid_t*>(child);
+  ::kill(process, SIGKILL);
+  while (::waitpid(process, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+/// The signals that the child has blocked.
+class Attributes {
+ public:
+  explicit Attributes(const sigset_t& blocked) {
+    ::posix_spawnattr_init(&attributes_);
+    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
+    ::posix_spawnattr_setsigmask(&attributes_, &blocked);
+  }
+  ~Attributes() { ::posix_spawnattr_destroy(&attributes_); }
+  Attributes(const Attributes&) = delete;
+  Attributes& operator=(const Attributes&) = delete;
+
+  const posix_spawnattr_t* get() const { return &attributes_; }
+
+ private:
+  posix_spawnattr_t attributes_{};
+};
 
 /// What the child has in place of its standard streams.
 class Streams {
@@ -61,11 +106,13 @@ TemporaryFolder::TemporaryFolder() {
   std::error_code error;
   const std::filesystem::path parent = std::filesystem::temp_directory_path(error);
   std::string name = (parent / "kqbench.XXXXXX").string();
+  const SignalsHeld held;
   if (error || ::mkdtemp(name.data()) == nullptr) {
     throw SystemError(
         fmt::format("{}: no temporary folder can be made; set TMPDIR to one that can be written to", parent.string()));
   }
   path_ = name;
+  removed_at_signal_.emplace(remove_folder_at_signal, path_.c_str());
 }
 
 TemporaryFolder::~TemporaryFolder() {
@@ -82,7 +129,14 @@ void run_gnuplot(const std::string& script, const TemporaryFolder& folder) {
   std::string no_settings = "-d";
   const std::array<char*, 4> arguments = {program.data(), no_settings.data(), file.data(), nullptr};
   pid_t child = 0;
-  const int failure = ::posix_spawnp(&child, program.c_str(), streams.actions(), nullptr, arguments.data(), environ);
+  std::optional<UndoAtSignal> killed_at_signal;
+  int failure = 0;
+  {
+    const SignalsHeld held;
+    const Attributes attributes(held.before());
+    failure = ::posix_spawnp(&child, program.c_str(), streams.actions(), attributes.get(), arguments.data(), environ);
+    if (failure == 0) killed_at_signal.emplace(kill_at_signal, &child);
+  }
   if (failure == ENOENT) {
     throw SystemError(
         "gnuplot: is not installed, and draws the charts; install it (Debian: gnuplot-nox), or take "
@@ -93,6 +147,7 @@ void run_gnuplot(const std::string& script, const TemporaryFolder& folder) {
   while (::waitpid(child, &status, 0) < 0) {
     if (errno != EINTR) throw SystemError(fmt::format("gnuplot: cannot be waited for: {}", std::strerror(errno)));
   }
+  killed_at_signal.reset();
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     throw SystemError(fmt::format("gnuplot: failed: {}; take --format md", first_message(errors)));
   }

@@ -5,11 +5,15 @@
 /// gnuplot as another process.
 
 #include <filesystem>
+#include <optional>
 #include <string>
+
+#include "apps/kqbench/interrupt.hpp"
 
 namespace kqbench {
 
-/// A new, empty folder that goes with its contents when this does. Throws SystemError.
+/// A new, empty folder that goes with its contents when this does; the files in it also where a signal ends the
+/// program. Throws SystemError.
 class TemporaryFolder {
  public:
   TemporaryFolder();
@@ -21,6 +25,7 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+  std::optional<UndoAtSignal> removed_at_signal_;
 };
 
 /// Runs a script, without the user's own settings, to its end. Throws SystemError if gnuplot is not installed or fails,

@@ -10,6 +10,7 @@
 
 #include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/in_quotes.hpp"
+#include "apps/kqbench/interrupt.hpp"
 #include "apps/kqbench/tensors/npy.hpp"
 #include "apps/kqbench/tensors/safetensors.hpp"
 
@@ -184,7 +185,8 @@ void QuantizedWriter::commit() {
   for (const auto& file : files_) {
     file->store();
   }
-  // The codes last: who finds them finds their scales.
+  // The codes last: who finds them finds their scales. Nor does a signal come between the two.
+  const SignalsHeld held;
   for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
     (*file)->commit();
   }

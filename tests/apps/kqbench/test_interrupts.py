@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sweep, interrupted a hundred times, by SIGINT, SIGTERM and SIGHUP in turns, at moments chosen at random; and files being
-quantized, twenty times.
+"""A sweep, interrupted a hundred times, by SIGINT and SIGTERM in turns and then a few times by SIGHUP, at moments chosen at
+random over all of its length; and files being quantized, compared and reported.
 
 usage: test_interrupts.py KQBENCH [SEED]
 
-Each time kqbench must end in time with status 130 and say that rows are missing; its result file must be absent, or whole, marked
-incomplete, and readable by kqbench. Of a file that is quantized the codes and scales must all be there, or none. Needs Python
-alone.
+Each time kqbench must end in time with status 130 and say that it was interrupted, or have been done; it must leave no file but
+those asked for, each whole. A sweep's result file says that rows are missing where they are, and is readable by kqbench. Of a
+file that is quantized the codes and scales must all be there, or none, also if a second SIGINT ends the program at once. Needs
+Python alone: in place of gnuplot there is a script that draws nothing, slowly.
 """
 
 import json
+import os
 import pathlib
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -20,11 +23,21 @@ import tempfile
 import time
 
 TIMES = 100
-TIMES_QUANTIZING = 20
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LONGEST = 0.2  # seconds into the sweep, which takes several
+TIMES_MORE = 10  # a sweep, by SIGHUP
+TIMES_OTHERS = 12  # each of the other commands
+BOTH = (signal.SIGINT, signal.SIGTERM)
+ALL = (*BOTH, signal.SIGHUP)
 SECONDS = 20
-SWEEP = "--backend host --num-tokens 1,2,3,4,5,6,7,8 --hidden-size 64,96,128,1024 --quant-dtype int8,fp8 --dtype half,float"
+SWEEP = "--backend host --num-tokens 1,2 --hidden-size 64 --max-time 0.005 --num-iters 5 --cache hot --no-ceiling --no-progress"
+AT_ONCE = "kqbench: interrupted; no unfinished file is left\n"
+RESULT = pathlib.Path(__file__).parent / "results/kqbench-1.json"
+# In place of gnuplot: a file for each chart, with time to interrupt it before and after.
+GNUPLOT = """#!/bin/sh
+for file in $(sed -n "s/^set output '\\(.*\\)'/\\1/p" "$2"); do
+  sleep 0.01
+  echo '<svg></svg>' >"$file"
+done
+"""
 
 
 def wait_until_caught(process, signum):
@@ -38,47 +51,56 @@ def wait_until_caught(process, signum):
         time.sleep(0.001)
 
 
-def interrupted(command, signum, moment):
-    """The process after the signal, its output and its errors; nothing if it does not end."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_until_caught(process, signum)
+def interrupted(command, signals, moment, **how):
+    """The process after the signals, its output and its errors, and whether it was in time; None if it does not end."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+    wait_until_caught(process, signals[0])
     time.sleep(moment)
-    process.send_signal(signum)
+    in_time = process.poll() is None
+    for signum in signals:
+        process.send_signal(signum)
+        time.sleep(0.002)  # two of a kind at once are one
     try:
-        return process, *process.communicate(timeout=SECONDS)
+        out, err = process.communicate(timeout=SECONDS)
+        return process.returncode, out, err, in_time
     except subprocess.TimeoutExpired:
         process.kill()
+        process.communicate()
         return None
 
 
-STILL_RUNS = f"had not ended after {SECONDS} s"
+def length(command, **how):
+    """Seconds that a command takes if nothing interrupts it: the median of three."""
+    times = []
+    for _ in range(3):
+        begin = time.monotonic()
+        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS, **how)
+        times.append(time.monotonic() - begin)
+    return sorted(times)[1]
 
 
-def complaint(program, folder, signum, moment):
-    """What was wrong with one run, or nothing; and whether it left a file."""
-    file = folder / "out.json"
-    file.unlink(missing_ok=True)
-    command = [program, *SWEEP.split(), "--max-time", "0.02", "--cache", "hot", "--no-ceiling", "--no-progress", "--json", file]
-    ended = interrupted(command, signum, moment)
-    if ended is None:
-        return STILL_RUNS, False
-    process, out, err = ended
-    if process.returncode != 130:
-        return f"status {process.returncode}, not 130: {err}", False
-    if err or not out.endswith("Interrupted: rows are missing.\n"):
-        return f"says {out[-200:]!r} and {err!r}", False
-    if list(folder.iterdir()) != [file] * file.exists():
-        return f"left {list(folder.iterdir())}", False
-    if not file.exists():
-        return None, False
-    result = json.loads(file.read_text())
-    if result["complete"] is not False or result["schema"] != "kqbench/1":
-        return "the file does not say that it is incomplete", True
+def complaint(program, file, status, out, err):
+    """What is wrong with a sweep that has ended, or nothing."""
+    result = json.loads(file.read_text()) if file.exists() else None
+    if list(file.parent.iterdir()) != [file] * file.exists():
+        return f"left {list(file.parent.iterdir())}"
+    if (status, out, err) == (130, "", AT_ONCE):
+        return "left a file" if result else None  # nothing was measured yet
+    if err:
+        return f"says {err!r}"
+    if status == 0:
+        return None if result and result["complete"] else "is not complete"
+    if status != 130:
+        return f"status {status}, not 130"
+    if not out.endswith("Interrupted: rows are missing.\n"):
+        return f"says {out[-200:]!r}"
+    if not result or result["complete"] or result["schema"] != "kqbench/1":
+        return "has no file that says that it is incomplete"
     if result["rows"]:
         read = subprocess.run([program, "compare", file], capture_output=True, text=True, timeout=SECONDS)
         if read.returncode != 0:
-            return f"kqbench cannot read the file: {read.stderr}", True
-    return None, True
+            return f"kqbench cannot read the file: {read.stderr}"
+    return None
 
 
 def write_tensor(file):
@@ -90,21 +112,106 @@ def write_tensor(file):
         out.truncate(out.tell() + 262144 * 64 * 4)
 
 
-def complaint_quantizing(program, folder, signum, moment):
-    """What was wrong with one run of quantize, or nothing; and whether it was in time to be interrupted."""
-    before = {folder / "in.npy"}
-    ended = interrupted([program, "quantize", folder / "in.npy", "-o", folder / "out.npy", "--backend", "host"], signum, moment)
-    if ended is None:
-        return STILL_RUNS, False
-    process, _, err = ended
-    found = set(folder.iterdir()) - before
-    for file in found:
-        file.unlink()
-    if process.returncode == 0 and found == {folder / "out.npy", folder / "out.scale.npy"} and not err:
-        return None, False
-    if process.returncode != 130 or found or err != "kqbench: interrupted; nothing was written\n":
-        return f"status {process.returncode}, files {sorted(found)}, says {err!r}", True
-    return None, True
+def write_result(file):
+    """The sample's first row many times, of as many shapes."""
+    result = json.loads(RESULT.read_text())
+    result["rows"] = [dict(result["rows"][0], num_tokens=1 + i) for i in range(3000)]
+    file.write_text(json.dumps(result))
+
+
+def other_commands(program, folder):
+    """Of each: its name, signals, command line, and files that it writes if it is not interrupted."""
+    quantize = [program, "quantize", folder / "in.npy", "-o", folder / "out.npy", "--backend", "host", "--quiet"]
+    codes = {folder / "out.npy", folder / "out.scale.npy"}
+    yield "quantize", [(signum,) for signum in ALL], quantize, codes
+    yield "quantize, twice", [(signal.SIGINT, signal.SIGINT)], quantize, codes
+    compare = [program, "compare", folder / "in.json", folder / "in.json", "--json", folder / "c.json", "--csv", folder / "c.csv"]
+    yield "compare", [(signum,) for signum in ALL], compare, {folder / "c.json", folder / "c.csv"}
+    report = [program, "report", RESULT, "-o", folder / "out.html"]
+    yield "report", [(signum,) for signum in ALL], report, {folder / "out.html"}
+
+
+def complaint_of_other(status, err, found, files):
+    if status == 0:
+        return None if found == files and not err else f"done, with files {sorted(found)}, says {err!r}"
+    if status != 130 or err not in (AT_ONCE, "kqbench: interrupted; nothing was written\n"):
+        return f"status {status}, says {err!r}"
+    # Two results are two files, each of them whole; codes and their scales belong together.
+    whole = found in (set(), files, {file for file in files if file.suffix == ".json"})
+    return None if whole else f"left {sorted(found)}"
+
+
+def interrupt_sweeps(program, chosen, folder):
+    """How many went wrong."""
+    file = folder / "out.json"
+    command = [program, *SWEEP.split(), "--json", file]
+    latest = length(command)
+    wrong = late = incomplete = complete = 0
+    signals = [BOTH[i % 2] for i in range(TIMES)] + [signal.SIGHUP] * TIMES_MORE
+    while signals:
+        file.unlink(missing_ok=True)
+        moment = chosen.uniform(0, 1.05 * latest)  # what comes too late does not count
+        ended = interrupted(command, signals[-1:], moment)
+        if ended is None:
+            found = f"had not ended after {SECONDS} s"
+        else:
+            status, out, err, in_time = ended
+            if not in_time and late < 3 * TIMES:
+                late += 1
+                continue
+            found = complaint(program, file, status, out, err)
+            incomplete += status == 130 and file.exists()
+            complete += status == 0
+        if found:
+            wrong += 1
+            print(f"{signals[-1].name} after {moment:.3f} s: {found}")
+        signals.pop()
+    print(
+        f"{TIMES} + {TIMES_MORE} interrupts in {latest:.3f} s, {late} more too late: "
+        f"{incomplete} left an incomplete file, {complete} a complete one, {wrong} went wrong"
+    )
+    return wrong + (incomplete == 0)
+
+
+def interrupt_others(program, chosen, folder):
+    """How many went wrong."""
+    tools, temporary, inputs = folder / "tools", folder / "temporary", folder / "files"
+    for path in (tools, temporary, inputs):
+        path.mkdir()
+    (tools / "gnuplot").write_text(GNUPLOT)
+    (tools / "gnuplot").chmod(0o755)
+    how = {"env": dict(os.environ, PATH=f"{tools}:{os.environ['PATH']}", TMPDIR=str(temporary))}
+    write_tensor(inputs / "in.npy")
+    write_result(inputs / "in.json")
+    before = set(inputs.iterdir())
+    wrong = 0
+    for name, signals, command, files in other_commands(program, inputs):
+        latest = length(command, **how)
+        in_time = tries = 0
+        while in_time < TIMES_OTHERS and tries < 5 * TIMES_OTHERS:
+            chosen_signals = signals[in_time % len(signals)]
+            tries += 1
+            for file in set(inputs.iterdir()) - before:
+                file.unlink()
+            moment = chosen.uniform(0, latest)
+            ended = interrupted(command, chosen_signals, moment, **how)
+            if ended is None:
+                found = f"had not ended after {SECONDS} s"
+            else:
+                status, _, err, _ = ended
+                in_time += status == 130
+                latest *= 1 if status == 130 else 0.9  # to be in time also where the load changes
+                found = complaint_of_other(status, err, set(inputs.iterdir()) - before, files)
+            if list(temporary.iterdir()):
+                found = f"left {list(temporary.iterdir())}"
+                shutil.rmtree(temporary)
+                temporary.mkdir()
+            if found:
+                wrong += 1
+                print(f"{name}: {chosen_signals} after {moment:.3f} s: {found}")
+        print(f"{name}: {tries} interrupts, at last in {latest:.3f} s, {in_time} in time")
+        wrong += in_time < TIMES_OTHERS
+    return wrong
 
 
 def main():
@@ -112,30 +219,11 @@ def main():
     print(f"seed {seed}")
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever ran this under nohup ignores it, and so would the children
     chosen = random.Random(seed)
-    wrong = files = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        for i in range(TIMES):
-            signum = SIGNALS[i % len(SIGNALS)]
-            moment = chosen.uniform(0, LONGEST)
-            found, left_a_file = complaint(sys.argv[1], pathlib.Path(scratch), signum, moment)
-            files += left_a_file
-            if found:
-                wrong += 1
-                print(f"{signum.name} after {moment:.3f} s: {found}")
-    print(f"{TIMES} interrupts, {files} left a file, {wrong} went wrong")
-    in_time = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        write_tensor(pathlib.Path(scratch) / "in.npy")
-        for i in range(TIMES_QUANTIZING):
-            signum = SIGNALS[i % len(SIGNALS)]
-            moment = chosen.uniform(0, LONGEST / 2)
-            found, was_in_time = complaint_quantizing(sys.argv[1], pathlib.Path(scratch), signum, moment)
-            in_time += was_in_time
-            if found:
-                wrong += 1
-                print(f"{signum.name} after {moment:.3f} s of quantizing: {found}")
-    print(f"{TIMES_QUANTIZING} interrupts while quantizing, {in_time} in time")
-    return 1 if wrong or files == 0 or in_time == 0 else 0
+    wrong = 0
+    for interrupt in (interrupt_sweeps, interrupt_others):
+        with tempfile.TemporaryDirectory() as scratch:
+            wrong += interrupt(sys.argv[1], chosen, pathlib.Path(scratch))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
