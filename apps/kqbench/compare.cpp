@@ -78,6 +78,9 @@ int run(const CompareArguments& arguments) {
   options.baseline = arguments.baseline.value_or("");
   options.impls = split_list("--impl", arguments.impl);
   options.ignore_timing = arguments.ignore_timing;
+  if (arguments.baseline && arguments.baseline->empty()) {
+    throw UsageError("--baseline: '' names no implementation; give one, or leave it out");
+  }
   std::optional<double> limit;
   if (arguments.fail_above) {
     limit = parse_double("--fail-above", *arguments.fail_above);

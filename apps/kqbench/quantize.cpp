@@ -46,7 +46,10 @@ QuantizeJob understand(const QuantizeArguments& arguments) {
   job.scheme = single_scheme(sweep);
   job.given = arguments.scheme.given_scale(sweep);
   job.read_back = arguments.dequantize;
-  if (arguments.device.implementations().size() > 1) throw UsageError("--impl: takes one value here");
+  const std::size_t implementations = arguments.device.implementations().size();
+  if (implementations > 1) {
+    throw UsageError(fmt::format("--impl: takes one value here, not {}; leave out the others", implementations));
+  }
   return job;
 }
 

@@ -202,9 +202,11 @@ Verdict check_scheme(const Request& r) {
     return InvalidField{"asymmetric", name + "s " + has + " granularity " + granularities_where(alike)};
   }
   if (!(is_fp8(r.format) ? scheme->fp8 : scheme->int8)) {
+    const std::string given = scheme->int8 ? "int8" : "fp8";
     return InvalidField{r.asymmetric ? "asymmetric" : "quant_dtype",
-                        std::string(scheme->name) + " gives " + (scheme->int8 ? "int8" : "fp8") + " codes only, not " +
-                            std::string(to_string(r.format))};
+                        std::string(scheme->name) + " gives " + given + " codes only, not " +
+                            std::string(to_string(r.format)) + "; take " + given +
+                            (r.asymmetric ? ", or leave out asymmetric" : "")};
   }
   return std::nullopt;
 }
@@ -242,7 +244,7 @@ Verdict check_bounds(const Request& r) {
   if (!(r.scale_ub > 0.0f)) return InvalidField{"scale_ub", "must be above 0, not " + number(r.scale_ub)};
   const bool has_upper_bound = is_fp8(r.format) && !r.static_scale && r.granularity == Granularity::token;
   if (!has_upper_bound && !std::isinf(r.scale_ub)) {
-    return InvalidField{"scale_ub", "only dynamic token scales of fp8 have an upper bound"};
+    return InvalidField{"scale_ub", "only dynamic token scales of fp8 have an upper bound; leave it out"};
   }
   return std::nullopt;
 }
@@ -296,7 +298,8 @@ Verdict check_launches(const Request& r) {
   constexpr std::int64_t smallest_slice = 512;
   if (r.num_tokens > most_teams) {
     return InvalidField{"num_tokens", "must be at most " + std::to_string(most_teams) + ", not " +
-                                          std::to_string(r.num_tokens) + ": a launch counts no further"};
+                                          std::to_string(r.num_tokens) +
+                                          ": a launch counts no further; take fewer rows"};
   }
   const bool small_groups = r.granularity == Granularity::group && r.group_size < smallest_slice;
   const std::int64_t part = small_groups ? r.group_size : smallest_slice;

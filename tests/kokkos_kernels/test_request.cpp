@@ -109,7 +109,7 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"asymmetric groups", gr, [](Request& r) { r.format = Format::int8, r.asymmetric = true; }, "asymmetric",
        "groups have no zero point; take granularity tensor or token"},
       {"asymmetric fp8 by name", dt, [](Request& r) { r.asymmetric = true; }, "asymmetric",
-       "dynamic token asymmetric gives int8 codes only, not fp8_e4m3fn"},
+       "dynamic token asymmetric gives int8 codes only, not fp8_e4m3fn; take int8, or leave out asymmetric"},
 
       {"qmax 1", st, [](Request& r) { r.qmax = 1.0f; }, nullptr, ""},
       {"qmax 127", st, [](Request& r) { r.qmax = 127.0f; }, nullptr, ""},
@@ -130,7 +130,8 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"a bound of 0", dt, [](Request& r) { r.scale_ub = 0.0f; }, "scale_ub", "above 0"},
       {"a negative bound", dt, [](Request& r) { r.scale_ub = -1.0f; }, "scale_ub", "not -1"},
       {"a bound of NaN", dt, [](Request& r) { r.scale_ub = not_a_number; }, "scale_ub", "above 0"},
-      {"a bound for int8", dt, [](Request& r) { r.format = Format::int8, r.scale_ub = 1.0f; }, "scale_ub", "fp8"},
+      {"a bound for int8", dt, [](Request& r) { r.format = Format::int8, r.scale_ub = 1.0f; }, "scale_ub",
+       "of fp8 have an upper bound; leave it out"},
       {"a bound for static", dt, [](Request& r) { r.static_scale = true, r.scale_ub = 1.0f; }, "scale_ub", "dynamic"},
       {"a bound for a tensor", dt, [](Request& r) { r.granularity = Granularity::tensor, r.scale_ub = 1.0f; },
        "scale_ub", "token"},

@@ -85,7 +85,7 @@ struct Level {
 }
 
 [[noreturn]] void fail_no_json(const std::string& name, std::size_t position) {
-  fail(name, fmt::format("is not a result file: no JSON from byte {} on", position));
+  fail(name, fmt::format("is not a result file: no JSON from byte {} on; give one that --json wrote", position));
 }
 
 /// Called by nlohmann's parser, value by value: nothing is kept but what the result needs.
@@ -124,7 +124,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   bool key(std::string& name) override {
     Level& level = levels_.back();
     if (level.place == Place::root && level.seen == 0 && name != "schema") {
-      fail(name_, "is not a result file of kqbench: its first member is not schema");
+      fail(name_, "is not a result file of kqbench: its first member is not schema; give one that --json wrote");
     }
     level.key = std::move(name);
     level.member = nullptr;
@@ -281,7 +281,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool scalar(Scalar value) {
-    if (levels_.empty()) fail(name_, "is not a result file of kqbench: it is a single value");
+    if (levels_.empty())
+      fail(name_, "is not a result file of kqbench: it is a single value; give one that --json wrote");
     Level& level = levels_.back();
     ++level.count;
     switch (level.place) {
@@ -326,7 +327,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   bool begin(bool list) {
     if (levels_.empty()) {
-      if (list) fail(name_, "is not a result file of kqbench: it is a list");
+      if (list) fail(name_, "is not a result file of kqbench: it is a list; give one that --json wrote");
       levels_.push_back({Place::root, nullptr, {}, 0, 0});
       return true;
     }

@@ -15,7 +15,7 @@ namespace {
 using Name = std::optional<std::string>;
 
 void require_different(const char* option, const Name& name, const char* other_option, const Name& other) {
-  if (name && other && *name == *other) {
+  if (name && other && (*name == *other || target_of(*name) == target_of(*other))) {
     throw UsageError(fmt::format("{} and {}: both go to {}; give them different names", option, other_option,
                                  *name == "-" ? "standard output" : in_quotes(*name)));
   }

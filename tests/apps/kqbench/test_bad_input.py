@@ -123,6 +123,7 @@ def write_files(folder):
         (folder / name).write_bytes(begin)
         os.truncate(folder / name, TERABYTES + (len(begin) if name.startswith("vast") else 0))
     (folder / "loop.npy").symlink_to("loop.npy")
+    (folder / "link.json").symlink_to("text.txt")
     (folder / "folder.npy").mkdir()
     os.mkfifo(folder / "pipe.npy")  # that nobody writes into
     (folder / "unreadable.npy").write_bytes(good)
@@ -202,11 +203,11 @@ TABLE = [
     (2, "--granularity:", "--granularity channel"),
     (2, "--granularity:", "--granularity group:128 --static-scale"),
     (2, "--asymmetric:", "--granularity group:128 --asymmetric"),
-    (2, "--asymmetric:", "--asymmetric --quant-dtype fp8"),
+    (2, "codes only, not fp8_e4m3fn; take int8, or leave out asymmetric", "--asymmetric --quant-dtype fp8"),
     (2, "--scale:", "--scale 1"),
     (2, "--zero-point:", "--zero-point 3"),
     (2, "--zero-point:", "--zero-point 3 --static-scale"),
-    (2, "--scale-ub:", "--scale-ub 1"),
+    (2, "--scale-ub: only dynamic token scales of fp8 have an upper bound; leave it out", "--scale-ub 1"),
     (2, "--scale-ub:", f"{TOKEN_FP8} --scale-ub 1 --static-scale"),
     (2, "--scale-format:", "--scale-format ue8m0"),
     (2, "--scale-layout:", "--scale-layout column"),
@@ -221,6 +222,9 @@ TABLE = [
     (2, "--json and --csv:", f"{SMALL} --json a.json --csv a.json"),
     (2, "--csv and --markdown:", f"{SMALL} --csv a --markdown a"),
     (2, "--json and --csv:", "compare other.json --json - --csv -"),
+    (2, "--json and --csv:", f"{SMALL} --json a --csv ./a"),
+    (2, "--csv and --markdown:", f"{SMALL} --csv folder.npy/../a --markdown a"),
+    (2, "--json and --markdown:", "compare good.json --json link.json --markdown text.txt"),
     *((2, f"{option}:", f"{command} {option} {value} {option} {value}")
       for command, option, value in [
           ("run", "--input", "good.npy"), ("run --input good.safetensors", "--tensor", "x"), ("run", "--json", "a.json"),
@@ -228,7 +232,7 @@ TABLE = [
           ("quantize good.safetensors -o out.npy", "--tensor", "x"), ("compare other.json", "--baseline", "native"),
           ("compare other.json", "--fail-above", "2"), ("report other.json", "--output", "a.html"),
           ("report other.json", "--format", "md")]),
-    (2, "--impl:", "quantize good.npy -o out.npy --impl kokkos,native"),
+    (2, "--impl: takes one value here, not 2; leave out the others", "quantize good.npy -o out.npy --impl kokkos,native"),
     (2, "--granularity:", "quantize good.npy -o out.npy --granularity token,tensor"),
     (2, "--dtype:", "quantize good.npy -o out.npy --dtype float,half"),
     (2, "--quant-dtype:", "quantize good.npy -o out.npy --quant-dtype int8,fp8"),
@@ -238,7 +242,7 @@ TABLE = [
     (2, OVERFLOW("--num-tokens", 2 * 2**64), "--num-tokens 4294967296 --hidden-size 4294967296"),
     (2, OVERFLOW("--num-tokens", 4 * 2**62), "verify --num-tokens 2147483648 --hidden-size 2147483648 --dtype float"),
     (2, OVERFLOW("--input-stride", 2 * (3 * 2**62 + 8)), "--num-tokens 4 --hidden-size 8 --input-stride 4611686018427387904"),
-    (2, "--num-tokens: must be at most 2147483647, not 100000000000", "--num-tokens 100000000000 --hidden-size 8192"),
+    (2, "--num-tokens: must be at most 2147483647, not 100000000000: a launch counts no further; take fewer rows", "--num-tokens 100000000000 --hidden-size 8192"),
     (2, "--granularity:", "--num-tokens 1000000000 --hidden-size 8192 --granularity group:16"),
     (3, TOO_LARGE, "--num-tokens 2147483647 --hidden-size 4096"),
     (3, TOO_LARGE, "--num-tokens 1000000000 --hidden-size 8192 --impl native"),
@@ -287,11 +291,18 @@ TABLE = [
     (2, "--fail-above:", "compare other.json --fail-above nan"),
     (2, "--fail-above:", "compare other.json --fail-above ''"),
     (2, "--format:", "report other.json --format ''"),
+    (2, "--baseline: ''", "compare good.json --baseline ''"),
+    (2, "--baseline: 'nope'", "compare good.json --baseline nope"),
+    (2, "--impl: ''", "compare good.json --impl ''"),
+    (2, "--impl: 'nope'", "compare good.json --impl nope"),
     # outputs
     *((status, f"'{name}':", f"{SMALL} {option} {name}")
       for option, (status, name) in itertools.product(
           ["--json", "--csv", "--markdown"],
           [(2, "nowhere/out"), (2, "folder.npy"), (2, "read_only/out"), (3, "/dev/full")])),
+    *((2, "'': names no file; give a file name", f"{command} ''")
+      for command in [f"{SMALL} --json", f"{SMALL} --csv", f"{SMALL} --markdown", "compare good.json --json",
+                      "report good.json --format md -o"]),
     (2, "'out.txt':", "quantize good.npy -o out.txt"),
     (2, "'nowhere/out.npy':", "quantize good.npy -o nowhere/out.npy"),
     (2, "'read_only/out.npy':", "quantize good.npy -o read_only/out.npy"),

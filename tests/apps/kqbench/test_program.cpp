@@ -326,7 +326,8 @@ TEST(Program, QuantizeRefusesInOneLine) {
   expect_refused({"quantize", "-o", output}, "IN is required");
   expect_refused(joined(base, {"--quant-dtype", "int8,fp8"}), "--quant-dtype: takes one value");
   expect_refused(joined(base, {"--granularity", "token,tensor"}), "--granularity: takes one value");
-  expect_refused(joined(base, {"--impl", "kokkos,native"}), "--impl: takes one value");
+  expect_refused(joined(base, {"--impl", "kokkos,native"}),
+                 "--impl: takes one value here, not 2; leave out the others");
   expect_refused(joined(base, {"--qmax", "128"}), "--qmax:");
   expect_refused(joined(base, {"--granularity", "channel"}), "--granularity:");
   expect_refused(joined(base, {"--dtype", "bfloat16"}), "'" + input + "'");

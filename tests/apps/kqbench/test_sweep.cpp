@@ -104,9 +104,10 @@ TEST(SingleScheme, HasDefaultsAndRefusesLists) {
   EXPECT_EQ(single_element({}), std::nullopt);
   Sweep sweep;
   sweep.elements = {Element::half, Element::float32};
-  EXPECT_EQ(message_of([&] { single_element(sweep); }), "--dtype: takes one value here, not 2");
+  EXPECT_EQ(message_of([&] { single_element(sweep); }), "--dtype: takes one value here, not 2; leave out the others");
   sweep.formats = {Format::int8, Format::fp8_e5m2, Format::fp8_e4m3fn};
-  EXPECT_EQ(message_of([&] { single_scheme(sweep); }), "--quant-dtype: takes one value here, not 3");
+  EXPECT_EQ(message_of([&] { single_scheme(sweep); }),
+            "--quant-dtype: takes one value here, not 3; leave out the others");
 }
 
 }  // namespace

@@ -166,13 +166,14 @@ std::string without(const char* object, const char* name) {
 
 TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
   const std::vector<Refused> table = {
-      {"text", "hello", "no JSON"},
+      {"text", "hello", "no JSON from byte 1 on; give one that --json wrote"},
       {"nothing but space", "  \n", "cut short"},
       {"zeros", std::string(100, '\0'), "no JSON"},
-      {"a number", "12", "single value"},
-      {"a list", "[]", "it is a list"},
+      {"a number", "12", "single value; give one that --json wrote"},
+      {"a list", "[]", "it is a list; give one that --json wrote"},
       {"an empty object", "{}", "schema is missing"},
-      {"another program's", R"({"benchmarks": [], "schema": "kqbench/1"})", "first member is not schema"},
+      {"another program's", R"({"benchmarks": [], "schema": "kqbench/1"})",
+       "first member is not schema; give one that --json wrote"},
       {"another schema", R"({"schema": "other/1"})", "its schema is 'other/1'"},
       {"a schema without number", R"({"schema": "kqbench/"})", "its schema is"},
       {"a schema with too much", R"({"schema": "kqbench/1x"})", "its schema is"},
