@@ -5,10 +5,9 @@
 
 namespace kqbench {
 
-std::string in_quotes(std::string_view text) {
-  constexpr std::size_t limit = 200;
-  std::string out = "'";
-  for (const char c : text.substr(0, limit)) {
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte > 0x7e) {
       out += fmt::format("\\x{:02x}", byte);
@@ -16,7 +15,12 @@ std::string in_quotes(std::string_view text) {
       out += c;
     }
   }
-  return out + (text.size() > limit ? "...'" : "'");
+  return out;
+}
+
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t limit = 200;
+  return '\'' + printable(text.substr(0, limit)) + (text.size() > limit ? "...'" : "'");
 }
 
 }  // namespace kqbench

@@ -9,8 +9,11 @@
 
 namespace kqbench {
 
-/// `text` in single quotes, control and non-ASCII bytes as \xNN, cut to 200 characters: whatever a file or an argument
-/// holds, a message about it stays one line.
+/// `text` with control and non-ASCII bytes as \xNN: whatever a file or an argument holds, a message about it stays one
+/// line.
+std::string printable(std::string_view text);
+
+/// The same in single quotes, cut to 200 characters.
 std::string in_quotes(std::string_view text);
 
 }  // namespace kqbench

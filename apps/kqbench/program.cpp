@@ -72,7 +72,7 @@ std::string usage_text(const CLI::App& program, const CLI::App& command, const C
   const std::string help = fmt::format("see `kqbench {}--help`", is_subcommand ? command.get_name() + ' ' : "");
   const std::vector<std::string> extras = program.remaining(true);
   if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || extras.empty()) {
-    return fmt::format("{}; {}", first_line(error.what()), help);
+    return fmt::format("{}; {}", printable(first_line(error.what())), help);
   }
   const std::string& first = extras.front();
   const std::string name = is_subcommand ? command.get_name() : "kqbench";

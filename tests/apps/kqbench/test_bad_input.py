@@ -274,6 +274,7 @@ TABLE = [
       for command, rest in [
           ("", ""), ("list", ""), ("--num-tokens", ""), ("--dtype", ""), ("--backend", ""), ("--input", ".npy"),
           ("compare", ""), ("quantize good.npy -o", ""), (f"{SMALL} --json", "/out.json")]),
+    (2, r"--json = a\x1b[31m", "list '--json=a\x1b[31m'"),
     (2, "'good.npy':", "--input good.npy --dtype half"),
     (2, "'good.npy':", "--input good.npy --tensor x"),
     (2, "'good.safetensors':", "--input good.safetensors --tensor y"),
