@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Where vLLM's kernels give what no engine wants, this project departs from them on purpose: the rows marked * in
-// docs/numerics.md. Each has its test here, the outputs written out by hand, with the reason. So have the numbers that
-// are not finite, which the recorded cases leave out.
+// Where vLLM's kernels give what no engine wants, this project departs from them on purpose: the table "Where this
+// departs from vLLM" in docs/numerics.md. Each row has its test here, the outputs written out by hand, with the reason.
+// So have the numbers that are not finite, which the recorded cases leave out.
 
 #include <gtest/gtest.h>
 
