@@ -7,6 +7,7 @@
 # usage: test_bootstrap.bash BOOTSTRAP
 # shellcheck disable=SC2016  # stand-ins expand for themselves
 set -euo pipefail
+unset KQ_CMAKE_ARGS Kokkos_ROOT # what somebody's own bootstrap was told
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
