@@ -3,6 +3,7 @@
 random over all of its length; and files being quantized, compared and reported.
 
 usage: test_interrupts.py KQBENCH [SEED]
+       KQ_INTERRUPTS is another number than a hundred
 
 Each time kqbench must end in time with status 130 and say that it was interrupted, or have been done; it must leave no file but
 those asked for, each whole. A sweep's result file says that rows are missing where they are, and is readable by kqbench. Of a
@@ -22,9 +23,9 @@ import sys
 import tempfile
 import time
 
-TIMES = 100
-TIMES_MORE = 10  # a sweep, by SIGHUP
-TIMES_OTHERS = 12  # each of the other commands
+TIMES = int(os.environ.get("KQ_INTERRUPTS", 100))
+TIMES_MORE = -(-TIMES // 10)  # a sweep, by SIGHUP
+TIMES_OTHERS = -(-TIMES // 8)  # each of the other commands
 BOTH = (signal.SIGINT, signal.SIGTERM)
 ALL = (*BOTH, signal.SIGHUP)
 SECONDS = 20
