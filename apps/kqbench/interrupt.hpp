@@ -27,8 +27,6 @@ class SignalsHeld {
   SignalsHeld(const SignalsHeld&) = delete;
   SignalsHeld& operator=(const SignalsHeld&) = delete;
 
-  const sigset_t& before() const { return before_; }  ///< what was blocked before
-
  private:
   sigset_t before_{};
 };

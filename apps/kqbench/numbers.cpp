@@ -76,4 +76,8 @@ std::vector<std::string> split_list(std::string_view option, const std::vector<s
   return items;
 }
 
+void require_one_at_most(std::string_view option, std::size_t items) {
+  if (items > 1) throw UsageError(fmt::format("{}: takes one value here, not {}; leave out the others", option, items));
+}
+
 }  // namespace kqbench

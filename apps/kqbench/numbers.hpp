@@ -4,6 +4,7 @@
 /// \file
 /// Numbers from the command line: all of the text or an error that names the option.
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -25,5 +26,8 @@ double parse_double(std::string_view option, std::string_view text);
 /// The items of a list given as "a,b" and by repeating the option, each once, in the order given. Throws UsageError
 /// for an empty item.
 std::vector<std::string> split_list(std::string_view option, const std::vector<std::string>& arguments);
+
+/// Throws UsageError if a list of so many items has more than the one that a command takes.
+void require_one_at_most(std::string_view option, std::size_t items);
 
 }  // namespace kqbench

@@ -17,6 +17,7 @@
 #include "apps/kqbench/in_quotes.hpp"
 #include "apps/kqbench/interrupt.hpp"
 #include "apps/kqbench/notice.hpp"
+#include "apps/kqbench/numbers.hpp"
 #include "apps/kqbench/subcommands.hpp"
 #include "apps/kqbench/tensors/quantize_file.hpp"
 
@@ -46,10 +47,7 @@ QuantizeJob understand(const QuantizeArguments& arguments) {
   job.scheme = single_scheme(sweep);
   job.given = arguments.scheme.given_scale(sweep);
   job.read_back = arguments.dequantize;
-  const std::size_t implementations = arguments.device.implementations().size();
-  if (implementations > 1) {
-    throw UsageError(fmt::format("--impl: takes one value here, not {}; leave out the others", implementations));
-  }
+  require_one_at_most("--impl", arguments.device.implementations().size());
   return job;
 }
 

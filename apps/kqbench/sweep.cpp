@@ -49,9 +49,7 @@ kq::Request scheme_of(const Sweep& sweep, kq::Format format, const GranularityCh
 /// The item of a list, if it has one. Throws UsageError if it has several.
 template <class Item>
 std::optional<Item> only_item(const char* option, const std::vector<Item>& items) {
-  if (items.size() > 1) {
-    throw UsageError(fmt::format("{}: takes one value here, not {}; leave out the others", option, items.size()));
-  }
+  require_one_at_most(option, items.size());
   return items.empty() ? std::nullopt : std::optional(items.front());
 }
 

@@ -77,7 +77,8 @@ void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, bool alig
 
 /// A group's own scale. Aligned groups of usual sizes have kernels that take that for granted. Unaligned ones of 16
 /// vectors are better off with eight lanes, of fewer with four (4096 rows of 5137 halfs on an H200: groups of 128 took
-/// 22.3 µs with eight lanes, 23.3 with four; of 64, 34.5 and 28.3).
+/// 22.3 µs with eight lanes of two vectors, 23.3 with four of four; of 64, 34.5 and 28.3, which need but two of the
+/// four: with two it has not been timed).
 template <class Function>
 void with_group_shape(std::int64_t vectors_per_group, bool aligned, const Function& function) {
   if (aligned) {

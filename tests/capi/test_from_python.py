@@ -4,8 +4,8 @@
 usage: test_from_python.py LIBKQ [KQBENCH]
 
 Codes and scales are held against those of `kqbench quantize`, if that is given, and against NumPy's own arithmetic; on a GPU
-also those of a graph that is replayed on changed input against those of a call. Exit status 77 (skipped) if NumPy, or for a GPU PyTorch, is not installed, unless KQ_PYTHON_COMPLETE=1 is in
-the environment.
+also those of a graph that is replayed on changed input against those of a call. Exit status 77 (skipped) if NumPy, or for a
+GPU PyTorch, is not installed, unless KQ_PYTHON_COMPLETE=1 is in the environment.
 """
 
 import ctypes

@@ -48,41 +48,33 @@ void kill_at_signal(const void* child) {
   }
 }
 
-/// The signals that the child has blocked.
-class Attributes {
+/// How a child begins: other standard streams, and the signals blocked that are when this is made.
+class ChildSettings {
  public:
-  explicit Attributes(const sigset_t& blocked) {
-    ::posix_spawnattr_init(&attributes_);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
-    ::posix_spawnattr_setsigmask(&attributes_, &blocked);
-  }
-  ~Attributes() { ::posix_spawnattr_destroy(&attributes_); }
-  Attributes(const Attributes&) = delete;
-  Attributes& operator=(const Attributes&) = delete;
-
-  const posix_spawnattr_t* get() const { return &attributes_; }
-
- private:
-  posix_spawnattr_t attributes_{};
-};
-
-/// What the child has in place of its standard streams.
-class Streams {
- public:
-  explicit Streams(const std::string& errors) {
+  explicit ChildSettings(const std::string& errors) {
     ::posix_spawn_file_actions_init(&actions_);
     ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions_, STDERR_FILENO, errors.c_str(), O_WRONLY | O_CREAT, 0600);
+    sigset_t blocked;
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    ::posix_spawnattr_init(&attributes_);
+    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
+    ::posix_spawnattr_setsigmask(&attributes_, &blocked);
   }
-  ~Streams() { ::posix_spawn_file_actions_destroy(&actions_); }
-  Streams(const Streams&) = delete;
-  Streams& operator=(const Streams&) = delete;
+  ~ChildSettings() {
+    ::posix_spawn_file_actions_destroy(&actions_);
+    ::posix_spawnattr_destroy(&attributes_);
+  }
+  ChildSettings(const ChildSettings&) = delete;
+  ChildSettings& operator=(const ChildSettings&) = delete;
 
   const posix_spawn_file_actions_t* actions() const { return &actions_; }
+  const posix_spawnattr_t* attributes() const { return &attributes_; }
 
  private:
   posix_spawn_file_actions_t actions_{};
+  posix_spawnattr_t attributes_{};
 };
 
 void write_file(const std::filesystem::path& path, const std::string& text) {
@@ -124,7 +116,7 @@ void run_gnuplot(const std::string& script, const TemporaryFolder& folder) {
   std::string file = (folder.path() / "script.gp").string();
   const std::string errors = (folder.path() / "errors.txt").string();
   write_file(file, script);
-  const Streams streams(errors);
+  const ChildSettings settings(errors);
   std::string program = "gnuplot";
   std::string no_settings = "-d";
   const std::array<char*, 4> arguments = {program.data(), no_settings.data(), file.data(), nullptr};
@@ -133,8 +125,8 @@ void run_gnuplot(const std::string& script, const TemporaryFolder& folder) {
   int failure = 0;
   {
     const SignalsHeld held;
-    const Attributes attributes(held.before());
-    failure = ::posix_spawnp(&child, program.c_str(), streams.actions(), attributes.get(), arguments.data(), environ);
+    failure =
+        ::posix_spawnp(&child, program.c_str(), settings.actions(), settings.attributes(), arguments.data(), environ);
     if (failure == 0) killed_at_signal.emplace(kill_at_signal, &child);
   }
   if (failure == ENOENT) {

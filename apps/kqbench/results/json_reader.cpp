@@ -84,6 +84,10 @@ struct Level {
   throw UsageError(fmt::format("{}: {}", name, what));
 }
 
+[[noreturn]] void fail_no_result(const std::string& name, const char* why) {
+  fail(name, fmt::format("is not a result file of kqbench: {}; give one that --json wrote", why));
+}
+
 [[noreturn]] void fail_no_json(const std::string& name, std::size_t position) {
   fail(name, fmt::format("is not a result file: no JSON from byte {} on; give one that --json wrote", position));
 }
@@ -124,7 +128,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   bool key(std::string& name) override {
     Level& level = levels_.back();
     if (level.place == Place::root && level.seen == 0 && name != "schema") {
-      fail(name_, "is not a result file of kqbench: its first member is not schema; give one that --json wrote");
+      fail_no_result(name_, "its first member is not schema");
     }
     level.key = std::move(name);
     level.member = nullptr;
@@ -281,8 +285,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool scalar(Scalar value) {
-    if (levels_.empty())
-      fail(name_, "is not a result file of kqbench: it is a single value; give one that --json wrote");
+    if (levels_.empty()) fail_no_result(name_, "it is a single value");
     Level& level = levels_.back();
     ++level.count;
     switch (level.place) {
@@ -327,7 +330,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   bool begin(bool list) {
     if (levels_.empty()) {
-      if (list) fail(name_, "is not a result file of kqbench: it is a list; give one that --json wrote");
+      if (list) fail_no_result(name_, "it is a list");
       levels_.push_back({Place::root, nullptr, {}, 0, 0});
       return true;
     }

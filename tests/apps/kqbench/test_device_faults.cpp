@@ -66,26 +66,16 @@ Ended kqbench(const std::vector<std::string>& arguments, FaultPlan& plan, const 
   return {status, std::move(out), testing::internal::GetCapturedStderr()};
 }
 
+/// Two small shapes, as little as can be of each, and what else is asked for.
+std::vector<std::string> short_run(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments{"run",  "--num-tokens", "3,5", "--hidden-size", "64",  "--max-time",
+                                     "1e-9", "--num-iters",  "5",   "--cache",       "hot", "--quiet"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
 std::vector<std::string> sweep(const std::filesystem::path& result) {
-  return {"run",
-          "--num-tokens",
-          "3,5",
-          "--hidden-size",
-          "64",
-          "--quant-dtype",
-          "int8,fp8",
-          "--max-time",
-          "1e-9",
-          "--num-iters",
-          "5",
-          "--cache",
-          "hot",
-          "--impl",
-          "native",
-          "--quiet",
-          "--no-ceiling",
-          "--json",
-          result.string()};
+  return short_run({"--quant-dtype", "int8,fp8", "--impl", "native", "--no-ceiling", "--json", result.string()});
 }
 
 constexpr int never = std::numeric_limits<int>::max();
@@ -198,24 +188,8 @@ class DeviceFaultsWhileTiming : public testing::TestWithParam<std::tuple<Timing,
 /// to standard output: hundreds of files would take most of the time.
 TEST_P(DeviceFaultsWhileTiming, EndARunWithWhatItHasMeasured) {
   const auto [timing, fault] = GetParam();
-  const std::vector<std::string> arguments{"run",
-                                           "--timing",
-                                           std::string(to_string(timing)),
-                                           "--num-tokens",
-                                           "3,5",
-                                           "--hidden-size",
-                                           "64",
-                                           "--quant-dtype",
-                                           "int8",
-                                           "--max-time",
-                                           "1e-9",
-                                           "--num-iters",
-                                           "5",
-                                           "--cache",
-                                           "hot",
-                                           "--quiet",
-                                           "--json",
-                                           "-"};
+  const std::vector<std::string> arguments =
+      short_run({"--timing", std::string(to_string(timing)), "--quant-dtype", "int8", "--json", "-"});
   std::size_t kept = 0;
   int position = 0;
   for (;; ++position) {
