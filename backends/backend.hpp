@@ -51,7 +51,7 @@ class Implementation {
   virtual std::string description() const = 0;  ///< "Kokkos 3.4.1, Serial", for `list` and the result's setting
 
   /// Why this request cannot be served here, in one line; nothing if it can. The request is valid.
-  virtual std::optional<std::string> refusal(const kq::Request& request) const = 0;
+  virtual std::optional<std::string> unsupported_reason(const kq::Request& request) const = 0;
 
   /// Bytes of scratch memory one launch needs; 0 for most.
   virtual std::size_t workspace_bytes(const kq::Request& request) const = 0;

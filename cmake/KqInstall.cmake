@@ -18,7 +18,8 @@ install(TARGETS ${kq_libraries} EXPORT kq
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/kokkos_kernels/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/core/include/ ${PROJECT_SOURCE_DIR}/kokkos_kernels/include/
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT kq NAMESPACE kq:: FILE kqTargets.cmake DESTINATION ${kq_package_dir})
 
 # The requirement of Kokkos goes with the package: found again in the same way, and the same version, since inline code of

@@ -14,10 +14,10 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/notice.hpp"
 #include "apps/kqbench/program.hpp"
 #include "apps/kqbench/run_arguments.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/notice.hpp"
 #include "fuzz/require.hpp"
 #include "kq/request.hpp"
 

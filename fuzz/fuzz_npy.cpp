@@ -7,8 +7,8 @@
 #include <span>
 #include <string>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/tensors/npy.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/tensors/npy.hpp"
 #include "fuzz/require.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/results/json_reader.hpp"
-#include "apps/kqbench/results/json_writer.hpp"
+#include "bench/results/json_reader.hpp"
+#include "bench/results/json_writer.hpp"
+#include "bench/support/errors.hpp"
 #include "fuzz/require.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/tensors/safetensors.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/tensors/safetensors.hpp"
 #include "fuzz/require.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -5,12 +5,12 @@
 
 #include <cstdlib>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
-#include "apps/kqbench/output_file.hpp"
-#include "apps/kqbench/results/text_output.hpp"
-#include "apps/kqbench/tensors/input_file.hpp"
 #include "backends/host/host.hpp"
+#include "bench/results/text_output.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "bench/support/output_file.hpp"
+#include "bench/tensors/input_file.hpp"
 
 namespace kqbench {
 

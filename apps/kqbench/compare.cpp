@@ -13,16 +13,16 @@
 #include <string>
 #include <vector>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
-#include "apps/kqbench/notice.hpp"
-#include "apps/kqbench/numbers.hpp"
-#include "apps/kqbench/results/comparison.hpp"
-#include "apps/kqbench/results/comparison_text.hpp"
-#include "apps/kqbench/results/json_reader.hpp"
-#include "apps/kqbench/results/outputs.hpp"
-#include "apps/kqbench/results/row_text.hpp"
 #include "apps/kqbench/subcommands.hpp"
+#include "bench/requests/numbers.hpp"
+#include "bench/results/comparison.hpp"
+#include "bench/results/comparison_text.hpp"
+#include "bench/results/json_reader.hpp"
+#include "bench/results/outputs.hpp"
+#include "bench/results/row_text.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "bench/support/notice.hpp"
 
 namespace kqbench {
 namespace {

@@ -10,8 +10,8 @@
 #include <set>
 #include <vector>
 
-#include "apps/kqbench/errors.hpp"
 #include "apps/kqbench/subcommands.hpp"
+#include "bench/support/errors.hpp"
 
 namespace kqbench {
 namespace {

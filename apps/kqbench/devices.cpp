@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
 
 namespace kqbench {
 namespace {

@@ -9,10 +9,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/measure/setting.hpp"
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/backend.hpp"
+#include "bench/measure/setting.hpp"
+#include "bench/support/errors.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/kqbench/interrupt.hpp"
 #include "apps/kqbench/program.hpp"
+#include "bench/support/interrupt.hpp"
 
 namespace {
 

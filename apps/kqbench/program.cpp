@@ -11,12 +11,12 @@
 #include <new>
 #include <string_view>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
-#include "apps/kqbench/measure/setting.hpp"
-#include "apps/kqbench/notice.hpp"
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/backend.hpp"
+#include "bench/measure/setting.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "bench/support/notice.hpp"
 
 namespace kqbench {
 namespace {

@@ -11,15 +11,15 @@
 #include <memory>
 #include <optional>
 
-#include "apps/kqbench/arguments.hpp"
 #include "apps/kqbench/devices.hpp"
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
-#include "apps/kqbench/interrupt.hpp"
-#include "apps/kqbench/notice.hpp"
-#include "apps/kqbench/numbers.hpp"
 #include "apps/kqbench/subcommands.hpp"
-#include "apps/kqbench/tensors/quantize_file.hpp"
+#include "bench/requests/arguments.hpp"
+#include "bench/requests/numbers.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "bench/support/interrupt.hpp"
+#include "bench/support/notice.hpp"
+#include "bench/tensors/quantize_file.hpp"
 
 namespace kqbench {
 namespace {

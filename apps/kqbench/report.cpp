@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
-#include "apps/kqbench/results/json_reader.hpp"
-#include "apps/kqbench/results/report_page.hpp"
-#include "apps/kqbench/results/text_output.hpp"
 #include "apps/kqbench/subcommands.hpp"
+#include "bench/results/json_reader.hpp"
+#include "bench/results/report_page.hpp"
+#include "bench/results/text_output.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
 
 namespace kqbench {
 namespace {

@@ -14,21 +14,21 @@
 #include <sstream>
 
 #include "apps/kqbench/devices.hpp"
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/interrupt.hpp"
-#include "apps/kqbench/measure/ceiling.hpp"
-#include "apps/kqbench/measure/memory_need.hpp"
-#include "apps/kqbench/measure/setting.hpp"
-#include "apps/kqbench/notice.hpp"
-#include "apps/kqbench/profile.hpp"
-#include "apps/kqbench/progress.hpp"
-#include "apps/kqbench/results/csv.hpp"
-#include "apps/kqbench/results/json_writer.hpp"
-#include "apps/kqbench/results/table.hpp"
-#include "apps/kqbench/rows.hpp"
 #include "apps/kqbench/run_arguments.hpp"
 #include "apps/kqbench/subcommands.hpp"
-#include "apps/kqbench/terminal.hpp"
+#include "bench/measure/ceiling.hpp"
+#include "bench/measure/memory_need.hpp"
+#include "bench/measure/profile.hpp"
+#include "bench/measure/setting.hpp"
+#include "bench/results/csv.hpp"
+#include "bench/results/json_writer.hpp"
+#include "bench/results/rows.hpp"
+#include "bench/results/table.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/interrupt.hpp"
+#include "bench/support/notice.hpp"
+#include "bench/support/progress.hpp"
+#include "bench/support/terminal.hpp"
 
 namespace kqbench {
 namespace {
@@ -120,7 +120,7 @@ class Run {
       cut_short_ = cut_short_ || interrupted();
       if (cut_short_) break;
       progress.step(describe(request));
-      const std::vector<Implementation*> serving = willing(request, refusals);
+      const std::vector<Implementation*> serving = supported(request, refusals);
       if (serving.empty()) continue;
       const Problem problem = make_problem(request, plan_.input.make(request), plan_.given);
       for (Row& row : serve(problem, serving)) {
@@ -149,10 +149,10 @@ class Run {
   }
 
   /// Those implementations that serve the request. Why others do not is added to `refusals`.
-  std::vector<Implementation*> willing(const kq::Request& request, std::set<std::string>& refusals) const {
+  std::vector<Implementation*> supported(const kq::Request& request, std::set<std::string>& refusals) const {
     std::vector<Implementation*> chosen;
     for (Implementation* implementation : implementations_) {
-      if (const auto refusal = implementation->refusal(kq::resolved(request))) {
+      if (const auto refusal = implementation->unsupported_reason(kq::resolved(request))) {
         refusals.insert(fmt::format("{} does not serve {}: {}", implementation->name(), describe(request), *refusal));
       } else {
         chosen.push_back(implementation);

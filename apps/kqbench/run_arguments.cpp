@@ -5,10 +5,10 @@
 
 #include <CLI/CLI.hpp>
 
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/in_quotes.hpp"
-#include "apps/kqbench/numbers.hpp"
-#include "apps/kqbench/sweeps.hpp"
+#include "bench/requests/numbers.hpp"
+#include "bench/requests/sweeps.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
 
 namespace kqbench {
 namespace {

@@ -7,11 +7,11 @@
 #include <optional>
 #include <string>
 
-#include "apps/kqbench/arguments.hpp"
-#include "apps/kqbench/input_source.hpp"
-#include "apps/kqbench/measure/measurement.hpp"
-#include "apps/kqbench/results/outputs.hpp"
-#include "apps/kqbench/sweep.hpp"
+#include "bench/measure/measurement.hpp"
+#include "bench/requests/arguments.hpp"
+#include "bench/requests/sweep.hpp"
+#include "bench/results/outputs.hpp"
+#include "bench/tensors/input_source.hpp"
 
 namespace kqbench {
 

@@ -10,17 +10,17 @@
 #include <memory>
 #include <set>
 
-#include "apps/kqbench/arguments.hpp"
 #include "apps/kqbench/devices.hpp"
-#include "apps/kqbench/errors.hpp"
-#include "apps/kqbench/input_source.hpp"
-#include "apps/kqbench/interrupt.hpp"
-#include "apps/kqbench/measure/memory_need.hpp"
-#include "apps/kqbench/measure/rotating_buffers.hpp"
-#include "apps/kqbench/notice.hpp"
-#include "apps/kqbench/progress.hpp"
 #include "apps/kqbench/subcommands.hpp"
-#include "apps/kqbench/verify_cases.hpp"
+#include "bench/measure/memory_need.hpp"
+#include "bench/measure/rotating_buffers.hpp"
+#include "bench/requests/arguments.hpp"
+#include "bench/requests/verify_cases.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/interrupt.hpp"
+#include "bench/support/notice.hpp"
+#include "bench/support/progress.hpp"
+#include "bench/tensors/input_source.hpp"
 
 namespace kqbench {
 namespace {
@@ -87,7 +87,7 @@ class Verification {
 
  private:
   void verify(const VerifyCase& one, Progress& progress) {
-    const std::vector<Implementation*> serving = willing(kq::resolved(one.request));
+    const std::vector<Implementation*> serving = supported(kq::resolved(one.request));
     if (serving.empty()) return;
     const Problem problem = make_problem(one.request, input_.make(one.request, one.fill), given_);
     Misalignment misalignment;
@@ -107,10 +107,10 @@ class Verification {
     }
   }
 
-  std::vector<Implementation*> willing(const kq::Request& request) {
+  std::vector<Implementation*> supported(const kq::Request& request) {
     std::vector<Implementation*> serving;
     for (Implementation* implementation : implementations_) {
-      if (const auto refusal = implementation->refusal(request)) {
+      if (const auto refusal = implementation->unsupported_reason(request)) {
         Tally& tally = tallies_[std::string(implementation->name())];
         ++tally.refused;
         tally.refusals.insert(*refusal);

@@ -33,41 +33,41 @@ class DeviceBlock {
   static constexpr bool has_wave_max = kq::device::has_wave_max;
 
   /// A launch of more blocks than a grid may have comes in several grids, this one starting at `first_block`.
-  KQ_FUNCTION explicit DeviceBlock(std::int64_t first_block) : first_block_(first_block) {}
+  KQ_HOST_DEVICE explicit DeviceBlock(std::int64_t first_block) : first_block_(first_block) {}
 
-  KQ_FUNCTION int thread() const { return static_cast<int>(threadIdx.x); }
-  KQ_FUNCTION std::int64_t index() const { return first_block_ + blockIdx.x; }
-  KQ_FUNCTION int count() const { return static_cast<int>(gridDim.x); }
+  KQ_HOST_DEVICE int thread() const { return static_cast<int>(threadIdx.x); }
+  KQ_HOST_DEVICE std::int64_t index() const { return first_block_ + blockIdx.x; }
+  KQ_HOST_DEVICE int count() const { return static_cast<int>(gridDim.x); }
 
   template <class T>
-  KQ_FUNCTION T& shared() const {
+  KQ_HOST_DEVICE T& shared() const {
     __shared__ T storage;
     return storage;
   }
-  KQ_FUNCTION void* tile_memory() const {
+  KQ_HOST_DEVICE void* tile_memory() const {
     extern __shared__ kq::device::Vector16 dynamic_memory[];
     return dynamic_memory;
   }
-  KQ_FUNCTION void barrier() const { __syncthreads(); }
+  KQ_HOST_DEVICE void barrier() const { __syncthreads(); }
 
-  KQ_FUNCTION std::uint32_t exchange(std::uint32_t value, int mask) const {
+  KQ_HOST_DEVICE std::uint32_t exchange(std::uint32_t value, int mask) const {
 #if KQ_DEVICE_CUDA
     return __shfl_xor_sync(0xffffffffu, value, mask);
 #else
     return static_cast<std::uint32_t>(__shfl_xor(static_cast<int>(value), mask));
 #endif
   }
-  KQ_FUNCTION std::uint32_t wave_max(std::uint32_t key) const {
+  KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) const {
     return kq::device::wave_max(key);
   }
 
-  KQ_FUNCTION std::uint64_t read_slot(const std::uint64_t* slot) const {
+  KQ_HOST_DEVICE std::uint64_t read_slot(const std::uint64_t* slot) const {
     return kq::device::read_slot(slot);
   }
-  KQ_FUNCTION void write_slot(std::uint64_t* slot, std::uint64_t value) const {
+  KQ_HOST_DEVICE void write_slot(std::uint64_t* slot, std::uint64_t value) const {
     kq::device::write_slot(slot, value);
   }
-  KQ_FUNCTION void pause() const {}
+  KQ_HOST_DEVICE void pause() const {}
 
  private:
   std::int64_t first_block_;

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Which shape a request's kernel has: every choice that depends on sizes, in one place.
+/// Which tile configuration a request's kernel has: every choice that depends on sizes, in one place.
 ///
 /// A choice holds for a range of sizes; to see whether another is better, change the line, rebuild, and compare
 ///
@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "backends/gpu/shape.hpp"
+#include "backends/gpu/tile_config.hpp"
 
 namespace kqbench::gpu {
 
@@ -27,8 +27,8 @@ inline bool is_small(std::int64_t vectors, int multiprocessors) {
   return vectors <= std::int64_t{multiprocessors} * 4096;
 }
 
-/// Functions here are called with a shape and whether its kernel takes for granted that spans begin and end at whole
-/// vectors, which saves looking for what is left at their ends.
+/// Functions here are called with a tile configuration and whether its kernel takes for granted that spans begin and
+/// end at whole vectors, which saves looking for what is left at their ends.
 using Aligned = std::true_type;
 using Any = std::false_type;
 
@@ -36,17 +36,17 @@ using Any = std::false_type;
 template <class Function>
 void with_static_tensor_shape(std::int64_t vectors, bool aligned, int multiprocessors, const Function& function) {
   const bool small = is_small(vectors, multiprocessors);
-  if (aligned && small) return function(Shape<256, 256, 1>{}, Aligned());
-  if (aligned) return function(Shape<256, 256, 4>{}, Aligned());
-  if (small) return function(Shape<256, 256, 1>{}, Any());
-  function(Shape<256, 256, 4>{}, Any());
+  if (aligned && small) return function(TileConfig<256, 256, 1>{}, Aligned());
+  if (aligned) return function(TileConfig<256, 256, 4>{}, Aligned());
+  if (small) return function(TileConfig<256, 256, 1>{}, Any());
+  function(TileConfig<256, 256, 4>{}, Any());
 }
 
 /// Given scales, by rows: rows that a part of a wave's registers holds share blocks, others are cut.
 template <class Function>
 void with_static_rows_shape(std::int64_t vectors_per_row, const Function& function) {
-  if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{});
-  function(Shape<128, 128, 4>{});
+  if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{});
+  function(TileConfig<128, 128, 4>{});
 }
 
 /// A row's own scale: the row in registers, by as many lanes as leave each with four vectors, so that their loads
@@ -59,20 +59,20 @@ void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, bool alig
                       const Function& function) {
   if (aligned) {
     const bool few = rows <= multiprocessors;
-    if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{}, Aligned());
-    if (few && vectors_per_row <= 512) return function(Shape<512, 512, 1>{}, Aligned());
-    if (few && vectors_per_row <= 1024) return function(Shape<1024, 1024, 1>{}, Aligned());
-    if (vectors_per_row <= 256) return function(Shape<64, 64, 4>{}, Aligned());
-    if (vectors_per_row <= 512) return function(Shape<128, 128, 4>{}, Aligned());
-    if (vectors_per_row <= 1024) return function(Shape<256, 256, 4>{}, Aligned());
-    if (vectors_per_row <= 2048) return function(Shape<512, 512, 4>{}, Aligned());
+    if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{}, Aligned());
+    if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{}, Aligned());
+    if (few && vectors_per_row <= 1024) return function(TileConfig<1024, 1024, 1>{}, Aligned());
+    if (vectors_per_row <= 256) return function(TileConfig<64, 64, 4>{}, Aligned());
+    if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4>{}, Aligned());
+    if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4>{}, Aligned());
+    if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4>{}, Aligned());
   }
-  if (vectors_per_row <= 128) return function(Shape<256, 32, 4>{}, Any());
-  if (vectors_per_row <= 1024) return function(Shape<256, 256, 4>{}, Any());
-  if (vectors_per_row <= 2048) return function(Shape<512, 512, 4>{}, Any());
-  if (vectors_per_row <= 3072) return function(Shape<512, 512, 6>{}, Any());
-  if (vectors_per_row <= 4096) return function(Shape<512, 512, 8>{}, Any());
-  function(Shape<1024, 1024, 0>{}, Any());
+  if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{}, Any());
+  if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4>{}, Any());
+  if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4>{}, Any());
+  if (vectors_per_row <= 3072) return function(TileConfig<512, 512, 6>{}, Any());
+  if (vectors_per_row <= 4096) return function(TileConfig<512, 512, 8>{}, Any());
+  function(TileConfig<1024, 1024, 0>{}, Any());
 }
 
 /// A group's own scale. Aligned groups of usual sizes have kernels that take that for granted. Unaligned ones of 16
@@ -80,31 +80,31 @@ void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, bool alig
 /// 22.3 µs with eight lanes of two vectors, 23.3 with four of four; of 64, 34.5 and 28.3, which need but two of the
 /// four: with two it has not been timed).
 template <class Function>
-void with_group_shape(std::int64_t vectors_per_group, bool aligned, const Function& function) {
+void with_group_config(std::int64_t vectors_per_group, bool aligned, const Function& function) {
   if (aligned) {
-    if (vectors_per_group <= 4) return function(Shape<256, 4, 1>{}, Aligned());
-    if (vectors_per_group <= 8) return function(Shape<256, 4, 2>{}, Aligned());
-    if (vectors_per_group <= 16) return function(Shape<256, 4, 4>{}, Aligned());
-    if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, Aligned());
+    if (vectors_per_group <= 4) return function(TileConfig<256, 4, 1>{}, Aligned());
+    if (vectors_per_group <= 8) return function(TileConfig<256, 4, 2>{}, Aligned());
+    if (vectors_per_group <= 16) return function(TileConfig<256, 4, 4>{}, Aligned());
+    if (vectors_per_group <= 32) return function(TileConfig<256, 8, 4>{}, Aligned());
   }
-  if (vectors_per_group <= 8) return function(Shape<256, 4, 2>{}, Any());
-  if (vectors_per_group <= 16) return function(Shape<256, 8, 2>{}, Any());
-  if (vectors_per_group <= 32) return function(Shape<256, 8, 4>{}, Any());
-  if (vectors_per_group <= 128) return function(Shape<256, 32, 4>{}, Any());
-  function(Shape<256, 32, 0>{}, Any());
+  if (vectors_per_group <= 8) return function(TileConfig<256, 4, 2>{}, Any());
+  if (vectors_per_group <= 16) return function(TileConfig<256, 8, 2>{}, Any());
+  if (vectors_per_group <= 32) return function(TileConfig<256, 8, 4>{}, Any());
+  if (vectors_per_group <= 128) return function(TileConfig<256, 32, 4>{}, Any());
+  function(TileConfig<256, 32, 0>{}, Any());
 }
 
 /// The same for aligned groups that follow each other in memory; false for sizes that have no kernel for that. Four
 /// lanes and 32 elements a lane for 128 elements of 16 bits, so that what a lane does once a group is spread over many
 /// elements; in a small tensor, 16 lanes.
 template <class Function>
-bool with_flat_group_shape(std::int64_t vectors_per_group, std::int64_t groups, int multiprocessors,
-                           const Function& function) {
-  const auto run = [&](auto shape) { return function(shape), true; };
+bool with_flat_group_config(std::int64_t vectors_per_group, std::int64_t groups, int multiprocessors,
+                            const Function& function) {
+  const auto run = [&](auto config) { return function(config), true; };
   const bool small = is_small(groups * vectors_per_group, multiprocessors);
-  if (vectors_per_group == 8) return run(Shape<256, 4, 2>{});
-  if (vectors_per_group == 16) return small ? run(Shape<256, 16, 1>{}) : run(Shape<256, 4, 4>{});
-  if (vectors_per_group == 32) return small ? run(Shape<256, 32, 1>{}) : run(Shape<256, 8, 4>{});
+  if (vectors_per_group == 8) return run(TileConfig<256, 4, 2>{});
+  if (vectors_per_group == 16) return small ? run(TileConfig<256, 16, 1>{}) : run(TileConfig<256, 4, 4>{});
+  if (vectors_per_group == 32) return small ? run(TileConfig<256, 32, 1>{}) : run(TileConfig<256, 8, 4>{});
   return false;
 }
 
@@ -113,24 +113,24 @@ bool with_flat_group_shape(std::int64_t vectors_per_group, std::int64_t groups, 
 /// blocks hold in sixteen vectors a lane needs no second reading (1024x4096 and 2048x4096, half to fp8 on an H200: 7.0
 /// and 10.4 µs, against 7.4 and 10.9 with the kernel for larger ones).
 inline constexpr int tensor_lanes = 512;
-using TensorSmallShape = Shape<tensor_lanes, tensor_lanes, 1, tensor_lanes>;
-using TensorMiddleShape = Shape<tensor_lanes, tensor_lanes, 4, tensor_lanes>;
-using TensorBigShape = Shape<tensor_lanes, tensor_lanes, 16, tensor_lanes>;
-using TensorLargeShape = Shape<tensor_lanes, tensor_lanes, 14, tensor_lanes>;
+using TensorSmallConfig = TileConfig<tensor_lanes, tensor_lanes, 1, tensor_lanes>;
+using TensorMiddleConfig = TileConfig<tensor_lanes, tensor_lanes, 4, tensor_lanes>;
+using TensorBigConfig = TileConfig<tensor_lanes, tensor_lanes, 16, tensor_lanes>;
+using TensorLargeConfig = TileConfig<tensor_lanes, tensor_lanes, 14, tensor_lanes>;
 
 /// Blocks of that launch; `max_blocks`, at least 1, can run at once.
 inline int tensor_blocks(std::int64_t vectors, int max_blocks) {
-  if (vectors <= TensorMiddleShape::capacity) return 1;
+  if (vectors <= TensorMiddleConfig::capacity) return 1;
   return static_cast<int>(std::min<std::int64_t>(max_blocks, (vectors + tensor_lanes - 1) / tensor_lanes));
 }
 
 /// Whether a tensor gets that launch: it is contiguous, and its blocks can meet or it needs just one.
 inline bool fits_one_launch(bool contiguous, std::int64_t vectors, int max_blocks) {
-  return contiguous && (max_blocks > 1 || vectors <= TensorMiddleShape::capacity);
+  return contiguous && (max_blocks > 1 || vectors <= TensorMiddleConfig::capacity);
 }
 
 /// The same in two launches: slices of a row, by eight blocks a multiprocessor at most.
-using TensorSliceShape = Shape<256, 256, 4>;
+using TensorSliceConfig = TileConfig<256, 256, 4>;
 inline std::int64_t max_slice_blocks(int multiprocessors) {
   return std::int64_t{multiprocessors} * 8;
 }

@@ -9,8 +9,8 @@
 #include <type_traits>
 
 #include "backends/gpu/reduce.hpp"
-#include "backends/gpu/shape.hpp"
 #include "backends/gpu/tile.hpp"
+#include "backends/gpu/tile_config.hpp"
 #include "kq/numerics.hpp"
 #include "kq/request.hpp"
 
@@ -30,9 +30,9 @@ struct FlatGroups {
   std::int64_t count;
   int size;
 
-  KQ_FUNCTION Place find(std::int64_t number) const { return {number * size, size, number}; }
-  KQ_FUNCTION const Element* input_at(const Place& place) const { return input + place.begin; }
-  KQ_FUNCTION Code* codes_at(const Place& place) const { return codes + place.begin; }
+  KQ_HOST_DEVICE Place place(std::int64_t number) const { return {number * size, size, number}; }
+  KQ_HOST_DEVICE const Element* input_at(const Place& place) const { return input + place.begin; }
+  KQ_HOST_DEVICE Code* codes_at(const Place& place) const { return codes + place.begin; }
 };
 
 /// Groups of separate rows, those of a row one after the other.
@@ -52,17 +52,17 @@ struct RowGroups {
   std::int64_t row_step;    ///< from a row's first scale to the next row's
   std::int64_t group_step;  ///< from a group's scale to the next group's
 
-  KQ_FUNCTION Place find(std::int64_t number) const {
+  KQ_HOST_DEVICE Place place(std::int64_t number) const {
     const std::int64_t row = divide(number, per_row);
     const std::int64_t group = number - row * per_row;
     const std::int64_t begin = group * size;
     const std::int64_t left = rows.size - begin;
     return {row, begin, left < size ? left : size, row * row_step + group * group_step};
   }
-  KQ_FUNCTION const Element* input_at(const Place& place) const {
+  KQ_HOST_DEVICE const Element* input_at(const Place& place) const {
     return rows.input + place.row * rows.input_stride + place.begin;
   }
-  KQ_FUNCTION Code* codes_at(const Place& place) const {
+  KQ_HOST_DEVICE Code* codes_at(const Place& place) const {
     return rows.codes + place.row * rows.codes_stride + place.begin;
   }
 };
@@ -70,15 +70,15 @@ struct RowGroups {
 /// With `Aligned`, every group begins and ends at whole vectors, as it does in most models.
 template <class Rule, class Shape_, bool Aligned, template <class, class> class Groups>
 struct DynamicGroup {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
   using Extremes = typename Rule::Extremes;
-  static constexpr int lanes = Shape::lanes;
-  static constexpr bool in_registers = Shape::vectors > 0;
+  static constexpr int lanes = Config::lanes;
+  static constexpr bool in_registers = Config::vectors > 0;
   using Index = std::conditional_t<in_registers, int, std::int64_t>;
   using GroupCut = CutOf<Element, Code, Index, Aligned>;
-  using HeldTile = Tile<Element, lanes, in_registers ? Shape::vectors : streamed_vectors>;
+  using HeldTile = Tile<Element, lanes, in_registers ? Config::vectors : streamed_vectors>;
 
   Groups<Element, Code> groups;
   void* scales;    ///< float, or uint8 exponents
@@ -86,13 +86,13 @@ struct DynamicGroup {
   Rule rule;
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
-    const int lane = Shape::lane(block);
-    const auto place = groups.find(Shape::span(block, groups.count));
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
+    const int lane = Config::lane(block);
+    const auto place = groups.place(Config::span(block, groups.count));
     const GroupCut cut(groups.input_at(place), groups.codes_at(place), static_cast<Index>(place.size));
 
     HeldTile tile;
-    Edges<Element, lanes> edges;
+    HeadTail<Element, lanes> edges;
     Extremes extremes;
     if constexpr (!Aligned) edges.load(cut, lane);
     if constexpr (in_registers) {
@@ -109,10 +109,10 @@ struct DynamicGroup {
 
     std::uint32_t key[Extremes::keys];
     extremes.to_keys(key);
-    max_over_lanes<Shape::threads, lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
-    const auto found = rule.find(key);
+    max_over_lanes<Config::threads, lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
+    const auto found = rule.make_quantizer(key);
 
-    found.quantizer.with_fastest([&](const auto& quantizer) {
+    found.quantizer.with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
         tile.store(cut.codes, cut.wide, cut.vectors, lane, quantizer);
       } else {

@@ -25,22 +25,22 @@ void enqueue_dynamic_group(const Launcher& launcher, const kq::Request& r, const
   const bool exponents = r.scale_format == kq::ScaleFormat::ue8m0;
   const bool aligned = is_aligned(rows) && size % vector_width<Element> == 0;
 
-  const auto flat = [&](auto shape) {
-    using Kernel = DynamicGroup<Rule, decltype(shape), true, FlatGroups>;
+  const auto flat = [&](auto config) {
+    using Kernel = DynamicGroup<Rule, decltype(config), true, FlatGroups>;
     launcher.launch(Kernel{{rows.input, rows.codes, count, static_cast<int>(size)}, o.scales, exponents, rule},
-                    shape.blocks(count));
+                    config.blocks(count));
   };
   if (aligned && row_major && is_contiguous(r) && r.hidden_size % size == 0 &&
-      with_flat_group_shape(vectors, count, launcher.multiprocessors, flat)) {
+      with_flat_group_config(vectors, count, launcher.multiprocessors, flat)) {
     return;
   }
-  with_group_shape(vectors, aligned, [&](auto shape, auto is_known_aligned) {
-    using Kernel = DynamicGroup<Rule, decltype(shape), is_known_aligned.value, RowGroups>;
+  with_group_config(vectors, aligned, [&](auto config, auto is_known_aligned) {
+    using Kernel = DynamicGroup<Rule, decltype(config), is_known_aligned.value, RowGroups>;
     launcher.launch(Kernel{{rows, count, size, per_row, row_major ? per_row : 1, row_major ? 1 : r.num_tokens},
                            o.scales,
                            exponents,
                            rule},
-                    shape.blocks(count));
+                    config.blocks(count));
   });
 }
 

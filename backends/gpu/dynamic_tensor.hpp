@@ -17,10 +17,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "backends/gpu/meeting.hpp"
+#include "backends/gpu/grid_reduce.hpp"
 #include "backends/gpu/reduce.hpp"
-#include "backends/gpu/shape.hpp"
 #include "backends/gpu/tile.hpp"
+#include "backends/gpu/tile_config.hpp"
 
 namespace kqbench::gpu {
 
@@ -29,8 +29,8 @@ struct TensorScale {
   float* scale;
   std::int32_t* zero_point;
 
-  template <class Found>
-  KQ_FUNCTION void store(const Found& found) const {
+  template <class ScaledQuantizer>
+  KQ_HOST_DEVICE void store(const ScaledQuantizer& found) const {
     *scale = found.scale;
     if (zero_point != nullptr) *zero_point = found.zero_point;
   }
@@ -45,8 +45,8 @@ struct TensorTask {
   using Code = typename Rule::Code;
   using Extremes = typename Rule::Extremes;
 
-  Cut<Element, Code, std::int64_t> tensor;
-  Meeting meeting;
+  AlignedSplit<Element, Code, std::int64_t> tensor;
+  GridReduceWorkspace grid_reduce;
   TensorScale out;
   Rule rule;
 
@@ -58,14 +58,14 @@ struct TensorTask {
   /// What a block of `Threads` does: gather(extremes) folds a lane's vectors, codes(quantizer) quantizes them. The
   /// first block has the tensor's edges too.
   template <int Threads, class Block, class Gather, class Codes>
-  KQ_FUNCTION void run(const Block& block, const Gather& gather, const Codes& codes) const {
+  KQ_HOST_DEVICE void run(const Block& block, const Gather& gather, const Codes& codes) const {
     const int lane = block.thread();
     const bool alone = block.count() == 1;
     const bool first = block.index() == 0;
-    const std::uint32_t number = alone ? 0 : meeting_number(block, meeting);
+    const std::uint32_t number = alone ? 0 : next_epoch(block, grid_reduce);
 
     Extremes extremes;
-    Edges<Element, Threads> edges;
+    HeadTail<Element, Threads> edges;
     if (first) edges.load(tensor, lane);
     gather(extremes);
     if (first) edges.fold(extremes, tensor, lane);
@@ -74,10 +74,10 @@ struct TensorTask {
     std::uint32_t key[Extremes::keys];
     extremes.to_keys(key);
     max_over_lanes<Threads, Threads>(block, shared.of_block, key);
-    if (!alone) max_over_grid<Threads>(block, meeting, number, shared.of_grid, key);
-    const auto found = rule.find(key);
+    if (!alone) max_over_grid<Threads>(block, grid_reduce, number, shared.of_grid, key);
+    const auto found = rule.make_quantizer(key);
 
-    found.quantizer.with_fastest(codes);
+    found.quantizer.with_fast_path(codes);
     if (first) {
       edges.store(tensor, lane, found.quantizer);
       if (lane == 0) out.store(found);
@@ -87,37 +87,37 @@ struct TensorTask {
 
 template <class Rule, class Shape_>
 struct TensorHeld {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
 
   TensorTask<Rule> task;
-  int vectors_per_block;  ///< consecutive ones, at most Shape::capacity
+  int vectors_per_block;  ///< consecutive ones, at most Config::capacity
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
     const Slice<Element, Code> slice(task.tensor, block.index() * vectors_per_block, vectors_per_block);
-    Tile<Element, Shape::lanes, Shape::vectors> tile;
+    Tile<Element, Config::lanes, Config::vectors> tile;
     tile.load(slice.input, slice.count, lane);
-    task.template run<Shape::threads>(
+    task.template run<Config::threads>(
         block, [&](auto& extremes) { tile.fold(extremes, slice.count, lane); },
         [&](const auto& quantizer) { tile.store(slice.codes, task.tensor.wide, slice.count, lane, quantizer); });
   }
 };
 
 /// Vectors are dealt to the blocks in turns, a row of lanes at a time. Of a lane's vectors the first `shared_vectors`
-/// stay in shared memory, the next Shape::vectors in registers; the rest, which is read last, is read again first.
+/// stay in shared memory, the next Config::vectors in registers; the rest, which is read last, is read again first.
 template <class Rule, class Shape_>
 struct TensorLarge {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
-  static constexpr int lanes = Shape::lanes;
-  static constexpr int held_vectors = Shape::vectors;
+  static constexpr int lanes = Config::lanes;
+  static constexpr int held_vectors = Config::vectors;
   static constexpr int width = vector_width<Element>;
-  static constexpr int in_flight = 8;  ///< vectors that a lane has on their way while it reads
-  static constexpr int together = 4;   ///< of which so many are asked for, and waited for, together
+  static constexpr int pipeline_depth = 8;   ///< vectors that a lane has on their way while it reads
+  static constexpr int loads_per_batch = 4;  ///< of which so many are asked for, and waited for, together
 
   TensorTask<Rule> task;
   int shared_vectors;
@@ -126,7 +126,7 @@ struct TensorLarge {
   static constexpr std::size_t bytes_per_shared_vector = sizeof(Vector16) * lanes;
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
     const auto& tensor = task.tensor;
     const std::int64_t first_vector = block.index() * lanes + block.thread();
     const std::int64_t vectors_apart = std::int64_t{block.count()} * lanes;
@@ -140,10 +140,10 @@ struct TensorLarge {
     const std::int64_t step = vectors_apart * width;
     auto* const tile = static_cast<Vector16*>(block.tile_memory()) + block.thread();
     Vector16 held[held_vectors];
-    Vector16 ring[in_flight];  // of vectors that are not kept, number n in ring[(n - rest) % in_flight]
+    Vector16 ring[pipeline_depth];  // of vectors that are not kept, number n in ring[(n - rest) % pipeline_depth]
 
     // Only what is read first and not kept is needed from the cache, which is therefore told not to keep the rest.
-    const auto load_once = [&](int n) { return kq::device::load16_once(input + n * step); };
+    const auto load_once = [&](int n) { return kq::device::load16_evict_first(input + n * step); };
     const auto load = [&](int n) { return kq::device::load16(input + n * step); };
     const auto store = [&](int n, const Vector16& vector, const auto& quantizer) {
       std::uint32_t words[width / 4];
@@ -156,23 +156,23 @@ struct TensorLarge {
     // without; by two 154 from half, but 170 from bfloat16; by four 155 from half).
     const auto fill = [&](int first, int begin, int end, auto load_number) {
       KQ_UNROLL
-      for (int n = first; n < first + together; ++n) {
+      for (int n = first; n < first + loads_per_batch; ++n) {
         if (begin + n < end) ring[n] = load_number(begin + n);
       }
     };
     const auto read = [&](int begin, int end, auto load_number, auto&& done_with) {
       KQ_UNROLL
-      for (int first = 0; first < in_flight; first += together) {
+      for (int first = 0; first < pipeline_depth; first += loads_per_batch) {
         fill(first, begin, end, load_number);
       }
-      for (; begin < end; begin += in_flight) {
+      for (; begin < end; begin += pipeline_depth) {
         KQ_UNROLL
-        for (int first = 0; first < in_flight; first += together) {
+        for (int first = 0; first < pipeline_depth; first += loads_per_batch) {
           KQ_UNROLL
-          for (int n = first; n < first + together; ++n) {
+          for (int n = first; n < first + loads_per_batch; ++n) {
             if (begin + n < end) done_with(begin + n, ring[n]);
           }
-          fill(first, begin + in_flight, end, load_number);
+          fill(first, begin + pipeline_depth, end, load_number);
         }
       }
     };
@@ -194,14 +194,15 @@ struct TensorLarge {
     };
     const auto quantize = [&](const auto& quantizer) {
       // The ring still has what was read last; what was before that is on its way from then on.
-      for (int begin = rest + (count - 1 - rest) / in_flight * in_flight; begin >= rest; begin -= in_flight) {
+      for (int begin = rest + (count - 1 - rest) / pipeline_depth * pipeline_depth; begin >= rest;
+           begin -= pipeline_depth) {
         KQ_UNROLL
-        for (int first = in_flight - together; first >= 0; first -= together) {
+        for (int first = pipeline_depth - loads_per_batch; first >= 0; first -= loads_per_batch) {
           KQ_UNROLL
-          for (int n = first + together - 1; n >= first; --n) {
+          for (int n = first + loads_per_batch - 1; n >= first; --n) {
             if (begin + n < count) store(begin + n, ring[n], quantizer);
           }
-          if (begin > rest) fill(first, begin - in_flight, count, load_once);
+          if (begin > rest) fill(first, begin - pipeline_depth, count, load_once);
         }
       }
       KQ_UNROLL
@@ -212,35 +213,35 @@ struct TensorLarge {
         store(n, tile[n * lanes], quantizer);
       }
     };
-    task.template run<Shape::threads>(block, gather, quantize);
+    task.template run<Config::threads>(block, gather, quantize);
   }
 };
 
 // --- two launches ----------------------------------------------------------------------------------------------------
 
-/// A tensor's rows, cut into slices of Shape::capacity vectors, which blocks take in turns.
-template <class Element, class Code, class Shape>
+/// A tensor's rows, cut into slices of Config::capacity vectors, which blocks take in turns.
+template <class Element, class Code, class Config>
 struct TensorSlices {
-  static constexpr int lanes = Shape::lanes;
-  static_assert(lanes == Shape::threads);
+  static constexpr int lanes = Config::lanes;
+  static_assert(lanes == Config::threads);
 
   Rows<Element, Code> rows;
   std::int64_t per_row;
 
-  KQ_FUNCTION std::int64_t count() const { return rows.count * per_row; }
+  KQ_HOST_DEVICE std::int64_t count() const { return rows.count * per_row; }
 
   /// Loads a slice and calls on_vectors(tile, slice, cut) and, with a row's first one, on_edges(edges, cut).
   template <class OnVectors, class OnEdges>
-  KQ_FUNCTION void with(std::int64_t number, int lane, const OnVectors& on_vectors, const OnEdges& on_edges) const {
+  KQ_HOST_DEVICE void with(std::int64_t number, int lane, const OnVectors& on_vectors, const OnEdges& on_edges) const {
     const std::int64_t row = rows.count == 1 ? 0 : divide(number, per_row);
     const std::int64_t in_row = number - row * per_row;
     const auto cut = cut_row<std::int64_t>(rows, row);
-    const Slice<Element, Code> slice(cut, in_row * Shape::capacity, Shape::capacity);
-    Tile<Element, lanes, Shape::vectors> tile;
+    const Slice<Element, Code> slice(cut, in_row * Config::capacity, Config::capacity);
+    Tile<Element, lanes, Config::vectors> tile;
     tile.load(slice.input, slice.count, lane);
     on_vectors(tile, slice, cut);
     if (in_row == 0 && cut.edges() > 0) {
-      Edges<Element, lanes> edges;
+      HeadTail<Element, lanes> edges;
       edges.load(cut, lane);
       on_edges(edges, cut);
     }
@@ -250,14 +251,14 @@ struct TensorSlices {
 /// First of two launches: leaves the keys of block b at partials[k * blocks + b].
 template <class Rule, class Shape_>
 struct TensorExtremes {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Extremes = typename Rule::Extremes;
 
-  TensorSlices<typename Rule::Element, typename Rule::Code, Shape> slices;
+  TensorSlices<typename Rule::Element, typename Rule::Code, Config> slices;
   std::uint32_t* partials;
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
     Extremes extremes;
     for (std::int64_t number = block.index(); number < slices.count(); number += block.count()) {
@@ -268,7 +269,7 @@ struct TensorExtremes {
     }
     std::uint32_t key[Extremes::keys];
     extremes.to_keys(key);
-    max_over_lanes<Shape::threads, Shape::lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
+    max_over_lanes<Config::threads, Config::lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
     KQ_UNROLL
     for (int k = 0; k < Extremes::keys; ++k) {
       if (lane == 0) partials[k * block.count() + block.index()] = key[k];
@@ -279,31 +280,31 @@ struct TensorExtremes {
 /// Second of two launches.
 template <class Rule, class Shape_>
 struct TensorCodes {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Extremes = typename Rule::Extremes;
 
-  TensorSlices<typename Rule::Element, typename Rule::Code, Shape> slices;
+  TensorSlices<typename Rule::Element, typename Rule::Code, Config> slices;
   const std::uint32_t* partials;
   int num_partials;  ///< blocks of the first launch
   TensorScale out;
   Rule rule;
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
     std::uint32_t key[Extremes::keys] = {};
-    for (int i = lane; i < num_partials; i += Shape::lanes) {
+    for (int i = lane; i < num_partials; i += Config::lanes) {
       KQ_UNROLL
       for (int k = 0; k < Extremes::keys; ++k) {
         const std::uint32_t other = partials[k * num_partials + i];
         key[k] = other > key[k] ? other : key[k];
       }
     }
-    max_over_lanes<Shape::threads, Shape::lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
-    const auto found = rule.find(key);
+    max_over_lanes<Config::threads, Config::lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
+    const auto found = rule.make_quantizer(key);
     if (block.index() == 0 && lane == 0) out.store(found);
 
-    found.quantizer.with_fastest([&](const auto& quantizer) {
+    found.quantizer.with_fast_path([&](const auto& quantizer) {
       for (std::int64_t number = slices.count() - 1 - block.index(); number >= 0; number -= block.count()) {
         slices.with(
             number, lane,

@@ -17,18 +17,18 @@ namespace kqbench::gpu {
 template <class Rule, class Launcher>
 void enqueue_in_one_launch(const Launcher& launcher, const TensorTask<Rule>& task) {
   const std::int64_t vectors = task.tensor.vectors;
-  const int blocks = tensor_blocks(vectors, std::max(1, launcher.meeting.capacity));
+  const int blocks = tensor_blocks(vectors, std::max(1, launcher.grid_reduce.capacity));
   const std::int64_t per_block = (vectors + blocks - 1) / blocks;
-  const auto held = [&](auto shape) {
-    launcher.launch_together(TensorHeld<Rule, decltype(shape)>{task, static_cast<int>(per_block)}, blocks, 0);
+  const auto held = [&](auto config) {
+    launcher.launch_together(TensorHeld<Rule, decltype(config)>{task, static_cast<int>(per_block)}, blocks, 0);
   };
-  if (per_block <= TensorSmallShape::capacity) return held(TensorSmallShape{});
-  if (per_block <= TensorMiddleShape::capacity) return held(TensorMiddleShape{});
-  if (per_block <= TensorBigShape::capacity) return held(TensorBigShape{});
+  if (per_block <= TensorSmallConfig::capacity) return held(TensorSmallConfig{});
+  if (per_block <= TensorMiddleConfig::capacity) return held(TensorMiddleConfig{});
+  if (per_block <= TensorBigConfig::capacity) return held(TensorBigConfig{});
 
-  using Kernel = TensorLarge<Rule, TensorLargeShape>;
+  using Kernel = TensorLarge<Rule, TensorLargeConfig>;
   const std::int64_t too_many =
-      (per_block - TensorLargeShape::capacity + Kernel::Shape::lanes - 1) / Kernel::Shape::lanes;
+      (per_block - TensorLargeConfig::capacity + Kernel::Config::lanes - 1) / Kernel::Config::lanes;
   const std::size_t room = launcher.shared_bytes - sizeof(typename TensorTask<Rule>::Shared);
   const auto shared_vectors = static_cast<int>(
       std::clamp<std::int64_t>(too_many, 0, static_cast<std::int64_t>(room / Kernel::bytes_per_shared_vector)));
@@ -46,18 +46,18 @@ void enqueue_in_two_launches(const Launcher& launcher, const kq::Request& r, con
     rows.size *= rows.count;
     rows.count = 1;
   }
-  using Shape = TensorSliceShape;
+  using Config = TensorSliceConfig;
   const std::int64_t per_row =
-      std::max<std::int64_t>(1, (rows.size / vector_width<Element> + Shape::capacity - 1) / Shape::capacity);
-  const TensorSlices<Element, Code, Shape> slices{rows, per_row};
+      std::max<std::int64_t>(1, (rows.size / vector_width<Element> + Config::capacity - 1) / Config::capacity);
+  const TensorSlices<Element, Code, Config> slices{rows, per_row};
   const std::int64_t blocks = std::min(slices.count(), max_slice_blocks(launcher.multiprocessors));
   auto* const partials = static_cast<std::uint32_t*>(o.workspace);
   // What the first launch does depends on the extremes only, so that all fp8 formats and int8 share its code.
   using Finder = std::conditional_t<Rule::has_zero_point, Rule, DynamicInt8<Element>>;
-  const TensorSlices<Element, typename Finder::Code, Shape> inputs{
+  const TensorSlices<Element, typename Finder::Code, Config> inputs{
       {rows.input, nullptr, rows.count, rows.size, rows.input_stride, 0}, per_row};
-  launcher.launch(TensorExtremes<Finder, Shape>{inputs, partials}, blocks);
-  launcher.launch(TensorCodes<Rule, Shape>{slices, partials, static_cast<int>(blocks), out, rule}, blocks);
+  launcher.launch(TensorExtremes<Finder, Config>{inputs, partials}, blocks);
+  launcher.launch(TensorCodes<Rule, Config>{slices, partials, static_cast<int>(blocks), out, rule}, blocks);
 }
 
 template <class Rule, class Launcher>
@@ -66,8 +66,8 @@ void enqueue_dynamic_tensor(const Launcher& launcher, const kq::Request& r, cons
   using Code = typename Rule::Code;
   const TensorScale out{static_cast<float*>(o.scales), Rule::has_zero_point ? o.zero_points : nullptr};
   const std::int64_t vectors = r.num_tokens * r.hidden_size / vector_width<Element>;
-  if (fits_one_launch(is_contiguous(r), vectors, launcher.meeting.capacity)) {
-    enqueue_in_one_launch(launcher, TensorTask<Rule>{tensor_of<Element, Code>(r, o), launcher.meeting, out, rule});
+  if (fits_one_launch(is_contiguous(r), vectors, launcher.grid_reduce.capacity)) {
+    enqueue_in_one_launch(launcher, TensorTask<Rule>{tensor_of<Element, Code>(r, o), launcher.grid_reduce, out, rule});
   } else {
     enqueue_in_two_launches(launcher, r, o, out, rule);
   }

@@ -9,22 +9,22 @@
 #include <type_traits>
 
 #include "backends/gpu/reduce.hpp"
-#include "backends/gpu/shape.hpp"
 #include "backends/gpu/tile.hpp"
+#include "backends/gpu/tile_config.hpp"
 
 namespace kqbench::gpu {
 
 /// With `Aligned`, every row begins and ends at whole vectors.
 template <class Rule, class Shape_, bool Aligned>
 struct DynamicToken {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
   using Extremes = typename Rule::Extremes;
-  static constexpr int lanes = Shape::lanes;
-  static constexpr bool in_registers = Shape::vectors > 0;
+  static constexpr int lanes = Config::lanes;
+  static constexpr bool in_registers = Config::vectors > 0;
   using Index = std::conditional_t<in_registers, int, std::int64_t>;
-  using HeldTile = Tile<Element, lanes, in_registers ? Shape::vectors : streamed_vectors>;
+  using HeldTile = Tile<Element, lanes, in_registers ? Config::vectors : streamed_vectors>;
 
   Rows<Element, Code> rows;
   float* scales;
@@ -32,13 +32,13 @@ struct DynamicToken {
   Rule rule;
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
-    const int lane = Shape::lane(block);
-    const std::int64_t row = Shape::span(block, rows.count);
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
+    const int lane = Config::lane(block);
+    const std::int64_t row = Config::span(block, rows.count);
     const auto cut = cut_row<Index, Aligned>(rows, row);
 
     HeldTile tile;
-    Edges<Element, lanes> edges;
+    HeadTail<Element, lanes> edges;
     Extremes extremes;
     if constexpr (!Aligned) edges.load(cut, lane);
     if constexpr (in_registers) {
@@ -55,10 +55,10 @@ struct DynamicToken {
 
     std::uint32_t key[Extremes::keys];
     extremes.to_keys(key);
-    max_over_lanes<Shape::threads, lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
-    const auto found = rule.find(key);
+    max_over_lanes<Config::threads, lanes>(block, block.template shared<WaveSlots<Extremes::keys>>(), key);
+    const auto found = rule.make_quantizer(key);
 
-    found.quantizer.with_fastest([&](const auto& quantizer) {
+    found.quantizer.with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
         tile.store(cut.codes, cut.wide, cut.vectors, lane, quantizer);
       } else {

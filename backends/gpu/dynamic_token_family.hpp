@@ -18,9 +18,9 @@ void enqueue_dynamic_token(const Launcher& launcher, const kq::Request& r, const
   const auto rows = rows_of<Element, typename Rule::Code>(r, o);
   with_token_shape(
       r.hidden_size / vector_width<Element>, r.num_tokens, is_aligned(rows), launcher.multiprocessors,
-      [&](auto shape, auto aligned) {
-        using Kernel = DynamicToken<Rule, decltype(shape), aligned.value>;
-        launcher.launch(Kernel{rows, static_cast<float*>(o.scales), o.zero_points, rule}, shape.blocks(rows.count));
+      [&](auto config, auto aligned) {
+        using Kernel = DynamicToken<Rule, decltype(config), aligned.value>;
+        launcher.launch(Kernel{rows, static_cast<float*>(o.scales), o.zero_points, rule}, config.blocks(rows.count));
       });
 }
 

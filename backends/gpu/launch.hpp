@@ -23,8 +23,8 @@ constexpr int launch_bound(int threads, int resident) {
 
 /// Runs a body.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::Shape::threads,
-                                  launch_bound(Kernel::Shape::threads, Kernel::Shape::resident_threads))
+__global__ void __launch_bounds__(Kernel::Config::threads,
+                                  launch_bound(Kernel::Config::threads, Kernel::Config::resident_threads))
     run([[maybe_unused]] const Kernel kernel, [[maybe_unused]] const std::int64_t first_block) {
 #if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
   kernel(DeviceBlock(first_block));
@@ -38,7 +38,7 @@ template <class Kernel>
 void DeviceLauncher::launch(const Kernel& kernel, std::int64_t blocks) const {
   for (std::int64_t first = 0; first < blocks; first += max_grid) {
     const auto grid = static_cast<unsigned>(std::min(blocks - first, max_grid));
-    run<<<grid, Kernel::Shape::threads, 0, stream>>>(kernel, first);
+    run<<<grid, Kernel::Config::threads, 0, stream>>>(kernel, first);
     check(KQ_GPU(GetLastError)(), "launching a kernel");
   }
 }
@@ -49,7 +49,7 @@ void DeviceLauncher::launch_together(Kernel kernel, int blocks, std::size_t tile
   void* arguments[] = {&kernel, &first_block};
   const auto* const function = reinterpret_cast<const void*>(&run<Kernel>);
   const dim3 grid(static_cast<unsigned>(blocks));
-  const dim3 block(Kernel::Shape::threads);
+  const dim3 block(Kernel::Config::threads);
   if (tile_bytes > 0) {
     check(KQ_GPU(FuncSetAttribute)(function, KQ_GPU(FuncAttributeMaxDynamicSharedMemorySize),
                                    static_cast<int>(tile_bytes)),

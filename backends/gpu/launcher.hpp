@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "backends/gpu/meeting.hpp"
+#include "backends/gpu/grid_reduce.hpp"
 #include "backends/gpu/runtime.hpp"
 
 namespace kqbench::gpu {
@@ -17,7 +17,8 @@ struct DeviceLauncher {
   Stream stream = nullptr;
   int multiprocessors = 1;
   std::size_t shared_bytes = 0;  ///< shared memory that a block may ask for
-  Meeting meeting{nullptr, 0};   ///< for blocks that run at once; capacity 0 where the device cannot promise that
+  GridReduceWorkspace grid_reduce{nullptr,
+                                  0};  ///< for blocks that run at once; capacity 0 where the device cannot promise that
 
   /// Puts `blocks` blocks on the stream, independent of each other.
   template <class Kernel>

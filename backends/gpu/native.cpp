@@ -25,14 +25,14 @@ class NativeImplementation final : public Implementation {
       const int blocks = properties.multiProcessorCount;
       const std::size_t bytes = sizeof(std::uint64_t) * max_keys * static_cast<std::size_t>(blocks);
       void* slots = nullptr;
-      check(cudaMalloc(&slots, bytes), "allocating the native kernels' meeting place");
-      launcher_.meeting = {static_cast<std::uint64_t*>(slots), blocks};
-      check(cudaMemsetAsync(slots, 0, bytes, stream), "clearing the native kernels' meeting place");
+      check(cudaMalloc(&slots, bytes), "allocating the native kernels' grid_reduce place");
+      launcher_.grid_reduce = {static_cast<std::uint64_t*>(slots), blocks};
+      check(cudaMemsetAsync(slots, 0, bytes, stream), "clearing the native kernels' grid_reduce place");
     }
 #endif
   }
   ~NativeImplementation() override {
-    static_cast<void>(KQ_GPU(Free)(launcher_.meeting.slots));
+    static_cast<void>(KQ_GPU(Free)(launcher_.grid_reduce.slots));
   }
   NativeImplementation(const NativeImplementation&) = delete;
   NativeImplementation& operator=(const NativeImplementation&) = delete;
@@ -43,7 +43,7 @@ class NativeImplementation final : public Implementation {
   std::string description() const override {
     return KQ_GPU_HIP ? "hand-written HIP kernels" : "hand-written CUDA kernels";
   }
-  std::optional<std::string> refusal(const kq::Request&) const override {
+  std::optional<std::string> unsupported_reason(const kq::Request&) const override {
     return std::nullopt;
   }
 

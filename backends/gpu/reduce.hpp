@@ -18,10 +18,10 @@ namespace kqbench::gpu {
 using kq::device::OrderedKey;
 
 /// A key for a float that is neither negative nor NaN.
-KQ_FUNCTION std::uint32_t magnitude_key(float magnitude) {
+KQ_HOST_DEVICE std::uint32_t magnitude_key(float magnitude) {
   return kq::float_bits(magnitude);
 }
-KQ_FUNCTION float magnitude_of_key(std::uint32_t key) {
+KQ_HOST_DEVICE float magnitude_of_key(std::uint32_t key) {
   return kq::bits_float(key);
 }
 
@@ -34,7 +34,7 @@ struct WaveSlots {
 /// The greatest key among `Lanes` consecutive lanes of a wave (a power of two), in every one of them. Every lane of the
 /// wave calls this.
 template <int Lanes, class Block>
-KQ_FUNCTION std::uint32_t max_in_wave(const Block& block, std::uint32_t key) {
+KQ_HOST_DEVICE std::uint32_t max_in_wave(const Block& block, std::uint32_t key) {
   static_assert(Lanes <= Block::wave_size && (Lanes & (Lanes - 1)) == 0);
   if constexpr (Block::has_wave_max && Lanes == Block::wave_size) {
     return block.wave_max(key);
@@ -52,7 +52,7 @@ KQ_FUNCTION std::uint32_t max_in_wave(const Block& block, std::uint32_t key) {
 /// thread of the block calls this. `slots` are used if Lanes == Threads and that is more than a wave; they may be used
 /// again after the block's next barrier.
 template <int Threads, int Lanes, int Keys, class Block>
-KQ_FUNCTION void max_over_lanes(const Block& block, WaveSlots<Keys>& slots, std::uint32_t (&key)[Keys]) {
+KQ_HOST_DEVICE void max_over_lanes(const Block& block, WaveSlots<Keys>& slots, std::uint32_t (&key)[Keys]) {
   constexpr int wave_size = Block::wave_size;
   if constexpr (Lanes <= wave_size) {
     KQ_UNROLL

@@ -20,18 +20,18 @@ namespace kqbench::gpu {
 
 /// max |x|.
 template <class Element>
-class Magnitude : public kq::device::MagnitudeFold<Element> {
+class Magnitude : public kq::device::AbsMaxFold<Element> {
  public:
   static constexpr int keys = 1;
-  KQ_FUNCTION void to_keys(std::uint32_t (&key)[keys]) const { key[0] = magnitude_key(this->max_magnitude()); }
+  KQ_HOST_DEVICE void to_keys(std::uint32_t (&key)[keys]) const { key[0] = magnitude_key(this->abs_max()); }
 };
 
 /// min x and max x; the minimum as max -x, so that both are maxima.
 template <class Element>
-class Limits : public kq::device::RangeFold<Element> {
+class MinMax : public kq::device::RangeFold<Element> {
  public:
   static constexpr int keys = 2;
-  KQ_FUNCTION void to_keys(std::uint32_t (&key)[keys]) const {
+  KQ_HOST_DEVICE void to_keys(std::uint32_t (&key)[keys]) const {
     key[0] = OrderedKey::of(-this->min());
     key[1] = OrderedKey::of(this->max());
   }
@@ -44,7 +44,7 @@ struct StaticFp8 {
   using Element = Element_;
   using Code = typename Format::Code;
   float qmax;
-  KQ_FUNCTION auto quantizer(float scale, const std::int32_t*) const {
+  KQ_HOST_DEVICE auto quantizer(float scale, const std::int32_t*) const {
     return kq::MultiplyQuantizer<Format>(1.0f / scale, qmax);
   }
 };
@@ -54,7 +54,7 @@ struct StaticInt8 {
   using Element = Element_;
   using Code = kq::Int8::Code;
   float qmax;
-  KQ_FUNCTION auto quantizer(float scale, const std::int32_t*) const {
+  KQ_HOST_DEVICE auto quantizer(float scale, const std::int32_t*) const {
     return kq::DivideQuantizer<kq::Int8, Element>(scale, qmax);
   }
 };
@@ -64,7 +64,7 @@ struct StaticAffine {
   using Element = Element_;
   using Code = kq::Int8::Code;
   float qmax;
-  KQ_FUNCTION auto quantizer(float scale, const std::int32_t* zero_point) const {
+  KQ_HOST_DEVICE auto quantizer(float scale, const std::int32_t* zero_point) const {
     return kq::AffineQuantizer(1.0f / scale, *zero_point, qmax);
   }
 };
@@ -73,7 +73,7 @@ struct StaticAffine {
 
 /// What a dynamic rule finds for a span.
 template <class Quantizer>
-struct Found {
+struct ScaledQuantizer {
   Quantizer quantizer;
   float scale;
   std::int32_t zero_point;
@@ -87,11 +87,11 @@ struct TokenFp8 {
   static constexpr bool has_zero_point = false;
   float qmax;
   float scale_ub;
-  KQ_FUNCTION auto find(const std::uint32_t (&key)[1]) const {
+  KQ_HOST_DEVICE auto make_quantizer(const std::uint32_t (&key)[1]) const {
     const float amax = magnitude_of_key(key[0]);
     const float scale = kq::fp8_token_scale(amax, qmax, scale_ub);
     using Quantizer = kq::SpanDivideQuantizer<Format, Element>;
-    return Found<Quantizer>{Quantizer(scale, qmax, amax), scale, 0};
+    return ScaledQuantizer<Quantizer>{Quantizer(scale, qmax, amax), scale, 0};
   }
 };
 
@@ -102,10 +102,10 @@ struct TensorFp8 {
   using Extremes = Magnitude<Element>;
   static constexpr bool has_zero_point = false;
   float qmax;
-  KQ_FUNCTION auto find(const std::uint32_t (&key)[1]) const {
+  KQ_HOST_DEVICE auto make_quantizer(const std::uint32_t (&key)[1]) const {
     const float scale = kq::fp8_tensor_scale(magnitude_of_key(key[0]), qmax);
     using Quantizer = kq::MultiplyQuantizer<Format>;
-    return Found<Quantizer>{Quantizer(1.0f / scale, qmax), scale, 0};
+    return ScaledQuantizer<Quantizer>{Quantizer(1.0f / scale, qmax), scale, 0};
   }
 };
 
@@ -117,10 +117,10 @@ struct DynamicInt8 {
   using Extremes = Magnitude<Element>;
   static constexpr bool has_zero_point = false;
   float qmax;
-  KQ_FUNCTION auto find(const std::uint32_t (&key)[1]) const {
+  KQ_HOST_DEVICE auto make_quantizer(const std::uint32_t (&key)[1]) const {
     const float amax = magnitude_of_key(key[0]);
     using Quantizer = kq::MultiplyQuantizer<kq::Int8>;
-    return Found<Quantizer>{Quantizer(amax == 0.0f ? 0.0f : qmax / amax, qmax), amax / qmax, 0};
+    return ScaledQuantizer<Quantizer>{Quantizer(amax == 0.0f ? 0.0f : qmax / amax, qmax), amax / qmax, 0};
   }
 };
 
@@ -129,13 +129,14 @@ template <class Element_>
 struct DynamicAffine {
   using Element = Element_;
   using Code = kq::Int8::Code;
-  using Extremes = Limits<Element>;
+  using Extremes = MinMax<Element>;
   static constexpr bool has_zero_point = true;
   float qmax;
-  KQ_FUNCTION auto find(const std::uint32_t (&key)[2]) const {
+  KQ_HOST_DEVICE auto make_quantizer(const std::uint32_t (&key)[2]) const {
     const kq::Affine affine = kq::affine_scale(-OrderedKey::value(key[0]), OrderedKey::value(key[1]), qmax);
     using Quantizer = kq::AffineQuantizer;
-    return Found<Quantizer>{Quantizer(1.0f / affine.scale, affine.zero_point, qmax), affine.scale, affine.zero_point};
+    return ScaledQuantizer<Quantizer>{Quantizer(1.0f / affine.scale, affine.zero_point, qmax), affine.scale,
+                                      affine.zero_point};
   }
 };
 
@@ -148,12 +149,12 @@ struct Group {
   static constexpr bool has_zero_point = false;
   float qmax;
   bool power_of_two;  ///< the scale is raised to one
-  KQ_FUNCTION auto find(const std::uint32_t (&key)[1]) const {
+  KQ_HOST_DEVICE auto make_quantizer(const std::uint32_t (&key)[1]) const {
     const float amax = magnitude_of_key(key[0]);
     const float exact = kq::group_scale(amax, qmax);
-    const float scale = power_of_two ? kq::raise_to_power_of_two(exact) : exact;
+    const float scale = power_of_two ? kq::ceil_to_power_of_two(exact) : exact;
     using Quantizer = kq::SpanDivideQuantizer<Format, Element>;
-    return Found<Quantizer>{Quantizer(scale, qmax, amax), scale, 0};
+    return ScaledQuantizer<Quantizer>{Quantizer(scale, qmax, amax), scale, 0};
   }
 };
 

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
-#include "backends/gpu/shape.hpp"
 #include "backends/gpu/tile.hpp"
+#include "backends/gpu/tile_config.hpp"
 #include "kq/numerics.hpp"
 
 namespace kqbench::gpu {
@@ -16,10 +16,10 @@ namespace kqbench::gpu {
 /// tensor's edges too.
 template <class Rule, class Shape_, bool Aligned>
 struct StaticTensor {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
-  static_assert(Shape::lanes == Shape::threads);
+  static_assert(Config::lanes == Config::threads);
 
   CutOf<Element, Code, std::int64_t, Aligned> tensor;
   const float* scale;
@@ -27,17 +27,17 @@ struct StaticTensor {
   Rule rule;
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
-    const Slice<Element, Code> slice(tensor, block.index() * Shape::capacity, Shape::capacity);
-    Tile<Element, Shape::lanes, Shape::vectors> tile;
+    const Slice<Element, Code> slice(tensor, block.index() * Config::capacity, Config::capacity);
+    Tile<Element, Config::lanes, Config::vectors> tile;
     tile.load(slice.input, slice.count, lane);
     const auto quantizer = rule.quantizer(*scale, zero_point);
-    quantizer.with_fastest(
+    quantizer.with_fast_path(
         [&](const auto& fastest) { tile.store(slice.codes, tensor.wide, slice.count, lane, fastest); });
     if constexpr (!Aligned) {
       if (block.index() == 0 && tensor.edges() > 0) {
-        Edges<Element, Shape::lanes> edges;
+        HeadTail<Element, Config::lanes> edges;
         edges.load(tensor, lane);
         edges.store(tensor, lane, quantizer);
       }
@@ -48,7 +48,7 @@ struct StaticTensor {
 /// A span is a slice of a row.
 template <class Rule, class Shape_>
 struct StaticRows {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
 
@@ -60,42 +60,43 @@ struct StaticRows {
   Rule rule;
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
-    const int lane = Shape::lane(block);
-    const std::int64_t span = Shape::span(block, rows.count * slices_per_row);
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
+    const int lane = Config::lane(block);
+    const std::int64_t span = Config::span(block, rows.count * slices_per_row);
     const std::int64_t row = slices_per_row == 1 ? span : divide(span, slices_per_row);
     const std::int64_t number = span - row * slices_per_row;
 
     const auto cut = cut_row<std::int64_t>(rows, row);
-    const Slice<Element, Code> slice(cut, number * Shape::capacity, Shape::capacity);
-    Tile<Element, Shape::lanes, Shape::vectors> tile;
+    const Slice<Element, Code> slice(cut, number * Config::capacity, Config::capacity);
+    Tile<Element, Config::lanes, Config::vectors> tile;
     tile.load(slice.input, slice.count, lane);
     const auto quantizer = rule.quantizer(scales[row * scale_step], zero_points + row * scale_step);
-    quantizer.with_fastest([&](const auto& fastest) { tile.store(slice.codes, cut.wide, slice.count, lane, fastest); });
+    quantizer.with_fast_path(
+        [&](const auto& fastest) { tile.store(slice.codes, cut.wide, slice.count, lane, fastest); });
     if (number == 0 && cut.edges() > 0) {
-      Edges<Element, Shape::lanes> edges;
+      HeadTail<Element, Config::lanes> edges;
       edges.load(cut, lane);
       edges.store(cut, lane, quantizer);
     }
   }
 };
 
-/// A scale a column. A lane owns the columns of one vector and goes down `Shape::vectors` rows with them, so that a
+/// A scale a column. A lane owns the columns of one vector and goes down `Config::vectors` rows with them, so that a
 /// column's quantizer is made once for all of those.
 ///
 /// Rows of odd length do not start at the same address modulo 16, so that vectors of neighbouring rows lie in different
 /// columns. Those of rows as many apart as a vector has elements do not: a block takes every `width`-th row.
 template <class Rule, class Shape_>
 struct StaticColumns {
-  using Shape = Shape_;
+  using Config = Shape_;
   using Element = typename Rule::Element;
   using Code = typename Rule::Code;
   static constexpr int width = vector_width<Element>;
-  static constexpr int rows_per_span = Shape::vectors;
-  static_assert(Shape::lanes == Shape::threads);
+  static constexpr int rows_per_span = Config::vectors;
+  static_assert(Config::lanes == Config::threads);
 
   Rows<Element, Code> rows;
-  std::int64_t tiles_per_row;  ///< of Shape::lanes vectors each; the first one takes the edges too
+  std::int64_t tiles_per_row;  ///< of Config::lanes vectors each; the first one takes the edges too
   const float* scales;
   const std::int32_t* zero_points;
   Rule rule;
@@ -107,7 +108,7 @@ struct StaticColumns {
   }
 
   template <class Block>
-  KQ_FUNCTION void operator()(const Block& block) const {
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
     const std::int64_t number = divide(block.index(), tiles_per_row);
     const std::int64_t tile = block.index() - number * tiles_per_row;
@@ -117,23 +118,23 @@ struct StaticColumns {
     const int count = rows_left < rows_per_span ? static_cast<int>(rows_left) : rows_per_span;
 
     const auto cut = cut_row<std::int64_t>(rows, first_row);
-    const std::int64_t vector = tile * Shape::lanes + lane;
+    const std::int64_t vector = tile * Config::lanes + lane;
     if (vector < cut.vectors) quantize_vectors(cut, vector, count);
     if (tile == 0) {
-      for (int edge = lane; edge < cut.edges(); edge += Shape::lanes) {
+      for (int edge = lane; edge < cut.edges(); edge += Config::lanes) {
         quantize_edges(cut, edge, count);
       }
     }
   }
 
  private:
-  KQ_FUNCTION auto quantizer_of(std::int64_t column) const {
+  KQ_HOST_DEVICE auto quantizer_of(std::int64_t column) const {
     return rule.quantizer(scales[column], zero_points + column);
   }
 
   /// The vector's columns in `count` rows.
   template <class RowCut>
-  KQ_FUNCTION void quantize_vectors(const RowCut& cut, std::int64_t vector, int count) const {
+  KQ_HOST_DEVICE void quantize_vectors(const RowCut& cut, std::int64_t vector, int count) const {
     const Element* const input = cut.body + vector * width;
     Vector16 vectors[rows_per_span];
     KQ_UNROLL
@@ -163,7 +164,7 @@ struct StaticColumns {
 
   /// A single element's column in `count` rows.
   template <class RowCut>
-  KQ_FUNCTION void quantize_edges(const RowCut& cut, int edge, int count) const {
+  KQ_HOST_DEVICE void quantize_edges(const RowCut& cut, int edge, int count) const {
     const std::int64_t place = cut.edge(edge);
     const auto quantizer = quantizer_of(cut.head + place);
     for (int n = 0; n < count; ++n) {

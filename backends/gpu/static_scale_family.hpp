@@ -24,22 +24,23 @@ void enqueue_static_scale(const Launcher& launcher, const kq::Request& r, const 
   };
 
   if (r.granularity == kq::Granularity::channel) {
-    using Kernel = StaticColumns<Rule, Shape<128, 128, 8, 512>>;
-    const std::int64_t tiles = pieces(vectors_per_row, Kernel::Shape::lanes);
+    using Kernel = StaticColumns<Rule, TileConfig<128, 128, 8, 512>>;
+    const std::int64_t tiles = pieces(vectors_per_row, Kernel::Config::lanes);
     launcher.launch(Kernel{rows, tiles, scales, o.zero_points, rule}, Kernel::blocks(r.num_tokens, tiles));
   } else if (r.granularity == kq::Granularity::tensor && is_contiguous(r)) {
     const std::int64_t vectors = r.num_tokens * vectors_per_row;
-    with_static_tensor_shape(vectors, is_aligned(rows), launcher.multiprocessors, [&](auto shape, auto aligned) {
-      using Kernel = StaticTensor<Rule, decltype(shape), aligned.value>;
+    with_static_tensor_shape(vectors, is_aligned(rows), launcher.multiprocessors, [&](auto config, auto aligned) {
+      using Kernel = StaticTensor<Rule, decltype(config), aligned.value>;
       const auto tensor = tensor_of<Element, Code, aligned.value>(r, o);
-      launcher.launch(Kernel{tensor, scales, o.zero_points, rule}, pieces(tensor.vectors, shape.capacity));
+      launcher.launch(Kernel{tensor, scales, o.zero_points, rule}, pieces(tensor.vectors, config.capacity));
     });
   } else {
     const std::int64_t scale_step = r.granularity == kq::Granularity::tensor ? 0 : 1;
-    with_static_rows_shape(vectors_per_row, [&](auto shape) {
-      using Kernel = StaticRows<Rule, decltype(shape)>;
-      const std::int64_t slices = pieces(vectors_per_row, shape.capacity);
-      launcher.launch(Kernel{rows, slices, scales, o.zero_points, scale_step, rule}, shape.blocks(rows.count * slices));
+    with_static_rows_shape(vectors_per_row, [&](auto config) {
+      using Kernel = StaticRows<Rule, decltype(config)>;
+      const std::int64_t slices = pieces(vectors_per_row, config.capacity);
+      launcher.launch(Kernel{rows, slices, scales, o.zero_points, scale_step, rule},
+                      config.blocks(rows.count * slices));
     });
   }
 }

@@ -5,10 +5,11 @@
 /// A span of a tensor as the lanes that share it hold it: 16-byte vectors where the input is aligned to 16 bytes,
 /// single elements at the two ends where it is not.
 ///
-/// A row of odd length starts anywhere. Cut at the addresses that 16-byte loads want, a few elements remain in front of
-/// the first and behind the last such address; a lane takes one of them, so that they cost a load and a store more, and
-/// everything between moves at full width. Codes follow the input: a vector of 8 or 4 elements becomes one store of as
-/// many bytes if the codes are aligned to that, which they are in a contiguous tensor, and single bytes otherwise.
+/// A row of odd length starts anywhere. AlignedSplit at the addresses that 16-byte loads want, a few elements remain in
+/// front of the first and behind the last such address; a lane takes one of them, so that they cost a load and a store
+/// more, and everything between moves at full width. Codes follow the input: a vector of 8 or 4 elements becomes one
+/// store of as many bytes if the codes are aligned to that, which they are in a contiguous tensor, and single bytes
+/// otherwise.
 
 #include <cstdint>
 #include <type_traits>
@@ -42,7 +43,7 @@ struct Rows {
 /// A span cut at the addresses that are aligned to 16 bytes: `head` elements, `vectors` vectors, `tail` elements.
 /// `Index` counts elements: 32 bits where the span is known to be short.
 template <class Element, class Code, class Index>
-struct Cut {
+struct AlignedSplit {
   static constexpr int width = vector_width<Element>;
 
   const Element* body;  ///< the first vector
@@ -52,7 +53,7 @@ struct Cut {
   int tail;
   bool wide;  ///< the codes of each vector can be written at once
 
-  KQ_FUNCTION Cut(const Element* input, Code* output, Index size) {
+  KQ_HOST_DEVICE AlignedSplit(const Element* input, Code* output, Index size) {
     const unsigned before =
         (0u - static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(input))) % 16u / sizeof(Element);
     head = static_cast<Index>(before) < size ? static_cast<int>(before) : static_cast<int>(size);
@@ -65,9 +66,9 @@ struct Cut {
   }
 
   /// Single elements at both ends.
-  KQ_FUNCTION int edges() const { return head + tail; }
+  KQ_HOST_DEVICE int edges() const { return head + tail; }
   /// Where one of them is, counted from the body's begin; negative in front of it.
-  KQ_FUNCTION Index edge(int number) const {
+  KQ_HOST_DEVICE Index edge(int number) const {
     return number < head ? Index{number} - head : vectors * width + (number - head);
   }
 };
@@ -82,22 +83,22 @@ struct AlignedCut {
   Code* codes;
   Index vectors;
 
-  KQ_FUNCTION AlignedCut(const Element* input, Code* output, Index size)
+  KQ_HOST_DEVICE AlignedCut(const Element* input, Code* output, Index size)
       : body(input),
         codes(output),
         vectors(static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size) / unsigned{width})) {}
 
-  KQ_FUNCTION static constexpr int edges() { return 0; }
-  KQ_FUNCTION static constexpr int edge(int) { return 0; }
+  KQ_HOST_DEVICE static constexpr int edges() { return 0; }
+  KQ_HOST_DEVICE static constexpr int edge(int) { return 0; }
 };
 
 /// The cut for spans that are known to be aligned, or for any.
 template <class Element, class Code, class Index, bool Aligned>
-using CutOf = std::conditional_t<Aligned, AlignedCut<Element, Code, Index>, Cut<Element, Code, Index>>;
+using CutOf = std::conditional_t<Aligned, AlignedCut<Element, Code, Index>, AlignedSplit<Element, Code, Index>>;
 
 /// A row, cut.
 template <class Index, bool Aligned = false, class Element, class Code>
-KQ_FUNCTION CutOf<Element, Code, Index, Aligned> cut_row(const Rows<Element, Code>& rows, std::int64_t row) {
+KQ_HOST_DEVICE CutOf<Element, Code, Index, Aligned> cut_row(const Rows<Element, Code>& rows, std::int64_t row) {
   return {rows.input + row * rows.input_stride, rows.codes + row * rows.codes_stride, static_cast<Index>(rows.size)};
 }
 
@@ -108,8 +109,8 @@ struct Slice {
   Code* codes;
   int count;
 
-  template <class Cut, class Index>
-  KQ_FUNCTION Slice(const Cut& span, Index begin, int capacity)
+  template <class AlignedSplit, class Index>
+  KQ_HOST_DEVICE Slice(const AlignedSplit& span, Index begin, int capacity)
       : input(span.body + begin * vector_width<Element>), codes(span.codes + begin * vector_width<Element>) {
     const Index left = span.vectors - begin;
     count = left < capacity ? static_cast<int>(left) : capacity;
@@ -124,7 +125,7 @@ class Tile {
   static constexpr int capacity = Lanes * Vectors;  ///< vectors
 
   /// The first `count` vectors at `address`, of all lanes together.
-  KQ_FUNCTION void load(const Element* address, int count, int lane) {
+  KQ_HOST_DEVICE void load(const Element* address, int count, int lane) {
     const Element* const mine = address + lane * width;
     KQ_UNROLL
     for (int n = 0; n < Vectors; ++n) {
@@ -133,7 +134,7 @@ class Tile {
   }
 
   template <class Extremes>
-  KQ_FUNCTION void fold(Extremes& extremes, int count, int lane) const {
+  KQ_HOST_DEVICE void fold(Extremes& extremes, int count, int lane) const {
     KQ_UNROLL
     for (int n = 0; n < Vectors; ++n) {
       if (lane + n * Lanes < count) extremes.add(vectors_[n]);
@@ -141,7 +142,7 @@ class Tile {
   }
 
   template <class Code, class Quantizer>
-  KQ_FUNCTION void store(Code* codes, bool wide, int count, int lane, const Quantizer& quantizer) const {
+  KQ_HOST_DEVICE void store(Code* codes, bool wide, int count, int lane, const Quantizer& quantizer) const {
     Code* const mine = codes + lane * width;
     KQ_UNROLL
     for (int n = 0; n < Vectors; ++n) {
@@ -159,10 +160,10 @@ class Tile {
 
 /// A cut's single elements, spread over the lanes.
 template <class Element, int Lanes>
-class Edges {
+class HeadTail {
  public:
-  template <class Cut>
-  KQ_FUNCTION void load(const Cut& cut, int lane) {
+  template <class AlignedSplit>
+  KQ_HOST_DEVICE void load(const AlignedSplit& cut, int lane) {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
       const int number = lane + n * Lanes;
@@ -170,16 +171,16 @@ class Edges {
     }
   }
 
-  template <class Cut, class Extremes>
-  KQ_FUNCTION void fold(Extremes& extremes, const Cut& cut, int lane) const {
+  template <class AlignedSplit, class Extremes>
+  KQ_HOST_DEVICE void fold(Extremes& extremes, const AlignedSplit& cut, int lane) const {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
       if (lane + n * Lanes < cut.edges()) extremes.add(elements_[n]);
     }
   }
 
-  template <class Cut, class Quantizer>
-  KQ_FUNCTION void store(const Cut& cut, int lane, const Quantizer& quantizer) const {
+  template <class AlignedSplit, class Quantizer>
+  KQ_HOST_DEVICE void store(const AlignedSplit& cut, int lane, const Quantizer& quantizer) const {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
       const int number = lane + n * Lanes;

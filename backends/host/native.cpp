@@ -138,7 +138,7 @@ struct Magnitude {
 
   template <class Element>
   void add(const Element* in, std::int64_t size) {
-    max = std::max(max, kq::host::max_magnitude(in, size));
+    max = std::max(max, kq::host::abs_max(in, size));
   }
   void add(const Magnitude& other) { max = std::max(max, other.max); }
 };
@@ -301,8 +301,8 @@ void groups(int threads, const Request& r, const Operands& o) {
     for (std::int64_t left = share.end - share.begin; left > 0; --left) {
       const std::int64_t column = group * r.group_size;
       const std::int64_t count = std::min(r.group_size, t.size - column);
-      const float exact = kq::group_scale(kq::host::max_magnitude(t.in(row, column), count), r.qmax);
-      const float scale = r.scale_format == ScaleFormat::float32 ? exact : kq::raise_to_power_of_two(exact);
+      const float exact = kq::group_scale(kq::host::abs_max(t.in(row, column), count), r.qmax);
+      const float scale = r.scale_format == ScaleFormat::float32 ? exact : kq::ceil_to_power_of_two(exact);
       const std::int64_t index =
           r.scale_layout == kq::ScaleLayout::row ? row * groups_per_row + group : group * t.rows + row;
       if (r.scale_format == ScaleFormat::ue8m0) {
@@ -364,7 +364,7 @@ class NativeHostImplementation final : public Implementation {
     return "C++ for " + compiled_architecture() + ", " + std::to_string(threads_) +
            (threads_ == 1 ? " thread" : " threads") + (has_threads ? " (OpenMP)" : "");
   }
-  std::optional<std::string> refusal(const Request&) const override { return std::nullopt; }
+  std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
 
   std::size_t workspace_bytes(const Request& r) const override {
     const auto partials = static_cast<std::size_t>(threads_) * sizeof(Range);

@@ -73,7 +73,7 @@ class KokkosImplementation final : public Implementation {
 
   std::string_view name() const override { return "kokkos"; }
   std::string description() const override { return description_; }
-  std::optional<std::string> refusal(const kq::Request&) const override { return std::nullopt; }
+  std::optional<std::string> unsupported_reason(const kq::Request&) const override { return std::nullopt; }
   std::size_t workspace_bytes(const kq::Request& request) const override {
     return kq::workspace_bytes(space_, request);
   }

@@ -255,7 +255,7 @@ class ReferenceImplementation final : public Implementation {
  public:
   std::string_view name() const override { return "reference"; }
   std::string description() const override { return "the definitions, step by step"; }
-  std::optional<std::string> refusal(const Request&) const override { return std::nullopt; }
+  std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
   std::size_t workspace_bytes(const Request&) const override { return 0; }
   void enqueue(const Request& request, const Operands& operands) override { quantize(request, operands); }
 };

@@ -23,9 +23,9 @@ struct FlatGroups {
   Code* codes;
   int size;
 
-  KQ_FUNCTION Span<const Element> input_group(std::int64_t id) const { return {input + id * size, size}; }
-  KQ_FUNCTION Span<Code> codes_group(std::int64_t id) const { return {codes + id * size, size}; }
-  KQ_FUNCTION static std::int64_t scale_index(std::int64_t id) { return id; }
+  KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * size, size}; }
+  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {codes + id * size, size}; }
+  KQ_HOST_DEVICE static std::int64_t scale_index(std::int64_t id) { return id; }
 };
 
 /// Groups of separate tokens, those of a token one after the other.
@@ -38,13 +38,15 @@ struct TokenGroups {
   std::int64_t token_step;  ///< from a token's scale to the next token's
   std::int64_t group_step;  ///< from a group's scale to the next group's
 
-  KQ_FUNCTION std::int64_t token(std::int64_t id) const { return device::divide(id, per_token); }
-  KQ_FUNCTION std::int64_t group(std::int64_t id) const { return id - token(id) * per_token; }
-  KQ_FUNCTION Span<const Element> input_group(std::int64_t id) const {
+  KQ_HOST_DEVICE std::int64_t token(std::int64_t id) const { return device::divide(id, per_token); }
+  KQ_HOST_DEVICE std::int64_t group(std::int64_t id) const { return id - token(id) * per_token; }
+  KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const {
     return input.slice(token(id), group(id) * size, size);
   }
-  KQ_FUNCTION Span<Code> codes_group(std::int64_t id) const { return codes.slice(token(id), group(id) * size, size); }
-  KQ_FUNCTION std::int64_t scale_index(std::int64_t id) const {
+  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const {
+    return codes.slice(token(id), group(id) * size, size);
+  }
+  KQ_HOST_DEVICE std::int64_t scale_index(std::int64_t id) const {
     return token(id) * token_step + group(id) * group_step;
   }
 };
@@ -58,11 +60,11 @@ struct DynamicGroup {
   float qmax;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto x = program.load(groups.input_group(program.id()));
-    const float amax = program.max_magnitude(x);
+    const float amax = program.abs_max(x);
     const float exact = group_scale(amax, qmax);
-    const float scale = scale_format == ScaleFormat::float32 ? exact : raise_to_power_of_two(exact);
+    const float scale = scale_format == ScaleFormat::float32 ? exact : ceil_to_power_of_two(exact);
     program.store(groups.codes_group(program.id()), x, SpanDivideQuantizer<Format, Element>(scale, qmax, amax));
     const auto index = groups.scale_index(program.id());
     if (scale_format == ScaleFormat::ue8m0) {
@@ -88,25 +90,25 @@ void dynamic_group(const ExecutionSpace& space, const Request& r, const Buffers&
     using Format = decltype(format);
     using Code = typename Format::Code;
     auto* const codes = static_cast<Code*>(b.codes);
-    const auto run = [&](auto shape, const auto& kernel) {
-      launch<decltype(shape)>(space, "kq::dynamic_group", kernel, count, size);
+    const auto run = [&](auto config, const auto& kernel) {
+      launch<decltype(config)>(space, "kq::dynamic_group", kernel, count, size);
     };
-    if (flat && with_flat_group_shape<Element>(space, size, count, aligned, [&](auto shape) {
-          run(shape, DynamicGroup<Element, Format, FlatGroups>{
-                         {input, codes, static_cast<int>(size)}, b.scales, r.scale_format, r.qmax});
+    if (flat && with_flat_group_config<Element>(space, size, count, aligned, [&](auto config) {
+          run(config, DynamicGroup<Element, Format, FlatGroups>{
+                          {input, codes, static_cast<int>(size)}, b.scales, r.scale_format, r.qmax});
         })) {
       return;
     }
-    with_group_shape<Element, ExecutionSpace>(size, aligned, [&](auto shape) {
-      run(shape, DynamicGroup<Element, Format, TokenGroups>{{{input, r.hidden_size, r.input_stride},
-                                                             {codes, r.hidden_size, r.codes_stride},
-                                                             size,
-                                                             per_token,
-                                                             row_major ? per_token : 1,
-                                                             row_major ? 1 : r.num_tokens},
-                                                            b.scales,
-                                                            r.scale_format,
-                                                            r.qmax});
+    with_group_config<Element, ExecutionSpace>(size, aligned, [&](auto config) {
+      run(config, DynamicGroup<Element, Format, TokenGroups>{{{input, r.hidden_size, r.input_stride},
+                                                              {codes, r.hidden_size, r.codes_stride},
+                                                              size,
+                                                              per_token,
+                                                              row_major ? per_token : 1,
+                                                              row_major ? 1 : r.num_tokens},
+                                                             b.scales,
+                                                             r.scale_format,
+                                                             r.qmax});
     });
   });
 }

@@ -27,7 +27,7 @@ struct TensorScale {
   float factor;
   float qmax;
 
-  KQ_FUNCTION TensorScale(float high, [[maybe_unused]] float low, float bound) : qmax(bound) {
+  KQ_HOST_DEVICE TensorScale(float high, [[maybe_unused]] float low, float bound) : qmax(bound) {
     if constexpr (Asymmetric) {
       const Affine affine = affine_scale(-low, high, qmax);
       scale = affine.scale;
@@ -42,7 +42,7 @@ struct TensorScale {
     }
   }
 
-  KQ_FUNCTION auto quantizer() const {
+  KQ_HOST_DEVICE auto quantizer() const {
     if constexpr (Asymmetric) {
       return AffineQuantizer(factor, zero_point, qmax);
     } else {
@@ -57,25 +57,25 @@ struct ScaleOut {
   std::int32_t* zero_point;
 
   template <class Program, class Format, bool Asymmetric>
-  KQ_FUNCTION void store(const Program& program, const TensorScale<Format, Asymmetric>& value) const {
+  KQ_HOST_DEVICE void store(const Program& program, const TensorScale<Format, Asymmetric>& value) const {
     program.store(scale, value.scale);
     if constexpr (Asymmetric) program.store(zero_point, value.zero_point);
   }
 };
 
-/// program_id: a share of the tensor.
+/// program_id: a part of the tensor.
 template <class Element, class Format, bool Asymmetric>
-struct SharedTensor {
+struct CooperativeTensor {
   Span<const Element> input;
   Span<typename Format::Code> codes;
-  Meeting meeting;
+  GridReduceWorkspace workspace;
   int scratch_vectors;
   ScaleOut out;
   float qmax;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
-    auto x = program.share(input, meeting, scratch_vectors);
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    auto x = program.partition(input, workspace, scratch_vectors);
     float low = 0.0f;
     float high = 0.0f;
     if constexpr (Asymmetric) {
@@ -83,7 +83,7 @@ struct SharedTensor {
       low = -range.min;
       high = range.max;
     } else {
-      high = program.max_magnitude(x);
+      high = program.abs_max(x);
     }
     const TensorScale<Format, Asymmetric> scale(high, low, qmax);
     program.store(codes, x, scale.quantizer());
@@ -99,23 +99,23 @@ struct Partials {
 };
 
 /// program_id: every program_count-th slice, starting with its own.
-template <class Stream, bool Asymmetric>
+template <class RowSlices, bool Asymmetric>
 struct TensorExtremes {
-  Stream stream;
+  RowSlices slices;
   Partials partials;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
     float low = -__builtin_huge_valf();
     float high = Asymmetric ? low : 0.0f;
-    for (auto slice = program.id(); slice < stream.num_slices(); slice += program.count()) {
-      const auto x = program.load(stream.input_slice(slice));
+    for (auto slice = program.id(); slice < slices.num_slices(); slice += program.count()) {
+      const auto x = program.load(slices.input_slice(slice));
       if constexpr (Asymmetric) {
         const Range range = program.partial_range(x);
         low = device::max_number(low, -range.min);
         high = device::max_number(high, range.max);
       } else {
-        high = device::max_number(high, program.partial_magnitude(x));
+        high = device::max_number(high, program.partial_abs_max(x));
       }
     }
     program.store(partials.high + program.id(), program.max(high));
@@ -124,20 +124,20 @@ struct TensorExtremes {
 };
 
 /// program_id: every program_count-th slice, from the last one down.
-template <class Stream, class Format, bool Asymmetric>
+template <class RowSlices, class Format, bool Asymmetric>
 struct TensorQuantize {
-  Stream stream;
+  RowSlices slices;
   Partials partials;
   ScaleOut out;
   float qmax;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
     const float high = program.max_of(partials.high, partials.count);
     const float low = Asymmetric ? program.max_of(partials.low, partials.count) : 0.0f;
     const TensorScale<Format, Asymmetric> scale(high, low, qmax);
-    for (auto slice = stream.num_slices() - 1 - program.id(); slice >= 0; slice -= program.count()) {
-      program.store(stream.codes_slice(slice), program.load(stream.input_slice(slice)), scale.quantizer());
+    for (auto slice = slices.num_slices() - 1 - program.id(); slice >= 0; slice -= program.count()) {
+      program.store(slices.codes_slice(slice), program.load(slices.input_slice(slice)), scale.quantizer());
     }
     if (program.id() == 0) out.store(program, scale);
   }
@@ -147,16 +147,16 @@ struct TensorQuantize {
 template <class Element, class Format, bool Asymmetric, class ExecutionSpace>
 void enqueue_twice(const ExecutionSpace& space, const Request& r, const Buffers& b, const ScaleOut& out) {
   using Code = typename Format::Code;
-  with_stream<Element, Code, true>(space, r, b, true, [&](auto shape, const auto& stream) {
-    using Stream = std::decay_t<decltype(stream)>;
-    const std::int64_t programs = std::min(stream.num_slices(), max_partials(space));
+  with_slices<Element, Code, true>(space, r, b, true, [&](auto config, const auto& slices) {
+    using RowSlices = std::decay_t<decltype(slices)>;
+    const std::int64_t programs = std::min(slices.num_slices(), max_partials(space));
     float* const values = partials_of(space, b.workspace);
     const Partials partials{values, values + programs, programs};
-    launch<decltype(shape)>(space, "kq::tensor_extremes", TensorExtremes<Stream, Asymmetric>{stream, partials},
-                            programs, host_grain);
-    launch<decltype(shape)>(space, "kq::tensor_quantize",
-                            TensorQuantize<Stream, Format, Asymmetric>{stream, partials, out, r.qmax}, programs,
-                            host_grain);
+    launch<decltype(config)>(space, "kq::tensor_extremes", TensorExtremes<RowSlices, Asymmetric>{slices, partials},
+                             programs, host_grain);
+    launch<decltype(config)>(space, "kq::tensor_quantize",
+                             TensorQuantize<RowSlices, Format, Asymmetric>{slices, partials, out, r.qmax}, programs,
+                             host_grain);
   });
 }
 
@@ -168,18 +168,19 @@ void enqueue_tensor(const ExecutionSpace& space, const Request& r, const Buffers
     return enqueue_twice<Element, Format, Asymmetric>(space, r, b, out);
   }
   const std::int64_t size = r.num_tokens * r.hidden_size;
-  const Meeting meeting = meeting_of(space, b.workspace);
+  const GridReduceWorkspace workspace = grid_reduce_workspace(space, b.workspace);
   constexpr int most_vectors = Asymmetric ? 6 : 8;  // that leave enough of 64 registers
-  with_share<Element, most_vectors>(space, size, meeting.capacity, [&](auto shape, const Share& share) {
-    const SharedTensor<Element, Format, Asymmetric> kernel{{static_cast<const Element*>(b.input), size},
-                                                           {static_cast<Code*>(b.codes), size},
-                                                           meeting,
-                                                           share.scratch_vectors,
-                                                           out,
-                                                           r.qmax};
-    launch<decltype(shape)>(space, "kq::dynamic_tensor", kernel, share.programs, size / share.programs,
-                            share.scratch_bytes);
-  });
+  with_cooperative_plan<Element, most_vectors>(
+      space, size, workspace.capacity, [&](auto config, const CooperativePlan& plan) {
+        const CooperativeTensor<Element, Format, Asymmetric> kernel{{static_cast<const Element*>(b.input), size},
+                                                                    {static_cast<Code*>(b.codes), size},
+                                                                    workspace,
+                                                                    plan.scratch_vectors,
+                                                                    out,
+                                                                    r.qmax};
+        launch<decltype(config)>(space, "kq::dynamic_tensor", kernel, plan.programs, size / plan.programs,
+                                 plan.scratch_bytes);
+      });
 }
 
 }  // namespace

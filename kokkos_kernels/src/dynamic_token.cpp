@@ -24,10 +24,10 @@ struct DynamicToken {
   float scale_ub;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
     const auto x = program.load(input.row(token));
-    const float amax = program.max_magnitude(x);
+    const float amax = program.abs_max(x);
     if constexpr (Format::is_integer) {
       program.store(codes.row(token), x, MultiplyQuantizer<Format>(amax == 0.0f ? 0.0f : qmax / amax, qmax));
       program.store(scales + token, amax / qmax);
@@ -49,7 +49,7 @@ struct DynamicTokenAsymmetric {
   float qmax;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
     const auto x = program.load(input.row(token));
     const auto [min, max] = program.range(x);
@@ -66,9 +66,9 @@ template <class Element, class ExecutionSpace>
 void dynamic_token(const ExecutionSpace& space, const Request& r, const Buffers& b) {
   const Rows<const Element> input{static_cast<const Element*>(b.input), r.hidden_size, r.input_stride};
   auto* const scales = static_cast<float*>(b.scales);
-  with_row_shape<Element>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto shape) {
+  with_row_config<Element>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto config) {
     const auto run = [&](const char* name, const auto& kernel) {
-      launch<decltype(shape)>(space, name, kernel, r.num_tokens, r.hidden_size);
+      launch<decltype(config)>(space, name, kernel, r.num_tokens, r.hidden_size);
     };
     if (r.asymmetric) {
       const Rows<Int8::Code> codes{static_cast<Int8::Code*>(b.codes), r.hidden_size, r.codes_stride};

@@ -28,32 +28,32 @@ std::int64_t concurrency([[maybe_unused]] const ExecutionSpace& space) {
 }
 
 /// A team of device threads that runs one program.
-template <class Kernel, class Shape, class Policy>
+template <class Kernel, class Config, class Policy>
 struct DeviceTeam {
   Kernel kernel;
   std::int64_t num_programs;
 
   // Inlined in any case: hipcc would call a large one as a function, which saves registers in memory.
-  KQ_FUNCTION void operator()(const typename Policy::member_type& team) const {
-    kernel(DeviceProgram<typename Policy::member_type, Shape>(team, static_cast<unsigned>(team.league_rank()),
-                                                              num_programs));
+  KQ_HOST_DEVICE void operator()(const typename Policy::member_type& team) const {
+    kernel(DeviceProgram<typename Policy::member_type, Config>(team, static_cast<unsigned>(team.league_rank()),
+                                                               num_programs));
   }
 };
 
 /// A part of a wave that runs one program: what is left of a team where there is nothing to wait for.
-class WavePart {
+class SubWarp {
  public:
-  KQ_FUNCTION explicit WavePart(int rank) : rank_(rank) {}
-  KQ_FUNCTION int team_rank() const { return rank_; }
+  KQ_HOST_DEVICE explicit SubWarp(int rank) : rank_(rank) {}
+  KQ_HOST_DEVICE int team_rank() const { return rank_; }
 
  private:
   int rank_;
 };
 
 /// A team of device threads whose waves, or parts of them, run a program each.
-template <class Kernel, class Shape, class Policy>
-struct DeviceWaves {
-  static constexpr unsigned programs_per_team = unsigned{Shape::team_size} / unsigned{Shape::lanes};
+template <class Kernel, class Config, class Policy>
+struct SubWarpPrograms {
+  static constexpr unsigned programs_per_team = unsigned{Config::team_size} / unsigned{Config::lanes};
 
   Kernel kernel;
   std::int64_t num_programs;
@@ -62,14 +62,14 @@ struct DeviceWaves {
     return static_cast<int>((programs + programs_per_team - 1) / programs_per_team);
   }
 
-  KQ_FUNCTION void operator()(const typename Policy::member_type& team) const {
+  KQ_HOST_DEVICE void operator()(const typename Policy::member_type& team) const {
     // Lanes to spare in the last team repeat the last program, so that none is missing when lanes exchange values; they
     // write what the others write.
     const auto thread = static_cast<unsigned>(team.team_rank());
     const std::int64_t id =
-        std::int64_t{static_cast<unsigned>(team.league_rank())} * programs_per_team + thread / Shape::lanes;
-    const WavePart lanes(static_cast<int>(thread % Shape::lanes));
-    kernel(DeviceProgram<WavePart, Shape>(lanes, id < num_programs ? id : num_programs - 1, num_programs));
+        std::int64_t{static_cast<unsigned>(team.league_rank())} * programs_per_team + thread / Config::lanes;
+    const SubWarp lanes(static_cast<int>(thread % Config::lanes));
+    kernel(DeviceProgram<SubWarp, Config>(lanes, id < num_programs ? id : num_programs - 1, num_programs));
   }
 };
 
@@ -92,9 +92,9 @@ struct HostTeam {
 /// Elements a host thread works on before it comes back for more: small enough to stay in its own caches.
 inline constexpr std::int64_t host_grain = 16384;
 
-/// Runs `kernel` for programs 0 to num_programs - 1 of about `program_size` elements each. `Shape` is what one program
+/// Runs `kernel` for programs 0 to num_programs - 1 of about `program_size` elements each. `Config` is what one program
 /// is on a device, where it has `share_bytes` of scratch memory for its share.
-template <class Shape, class ExecutionSpace, class Kernel>
+template <class Config, class ExecutionSpace, class Kernel>
 void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel, std::int64_t num_programs,
             [[maybe_unused]] std::int64_t program_size, [[maybe_unused]] int share_bytes = 0) {
   if constexpr (on_host<ExecutionSpace>) {
@@ -106,16 +106,16 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
   } else {
     // Teams also where a program is less than one: on an H200 they start 0.1 to 0.2 µs sooner than a RangePolicy, which
     // loops over its range.
-    using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Shape::team_size, Shape::min_resident>>;
-    if constexpr (Shape::is_team) {
-      using Team = DeviceTeam<Kernel, Shape, Policy>;
-      const int scratch = DeviceProgram<typename Policy::member_type, Shape>::scratch_bytes + share_bytes;
-      Policy policy(space, static_cast<int>(num_programs), Shape::team_size);
+    using Policy = Kokkos::TeamPolicy<ExecutionSpace, Kokkos::LaunchBounds<Config::team_size, Config::min_resident>>;
+    if constexpr (Config::is_team) {
+      using Team = DeviceTeam<Kernel, Config, Policy>;
+      const int scratch = DeviceProgram<typename Policy::member_type, Config>::scratch_bytes + share_bytes;
+      Policy policy(space, static_cast<int>(num_programs), Config::team_size);
       policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
       Kokkos::parallel_for(name, policy, Team{kernel, num_programs});
     } else {
-      using Waves = DeviceWaves<Kernel, Shape, Policy>;
-      Kokkos::parallel_for(name, Policy(space, Waves::teams(num_programs), Shape::team_size),
+      using Waves = SubWarpPrograms<Kernel, Config, Policy>;
+      Kokkos::parallel_for(name, Policy(space, Waves::teams(num_programs), Config::team_size),
                            Waves{kernel, num_programs});
     }
   }
@@ -127,33 +127,33 @@ std::int64_t multiprocessors(const ExecutionSpace& space) {
   return std::max<std::int64_t>(1, concurrency(space) / 2048);
 }
 
-/// Calls function(Shape{}) with the shape for `rows` rows of `size` elements that one program each reduces as a whole.
-/// The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where there
-/// are too few rows for that to fill the device, by more lanes with less each. Aligned rows of usual sizes have kernels
-/// that take that for granted. With eight vectors a lane a multiprocessor runs a single team, and no row's work
+/// Calls function(Config{}) with the config for `rows` rows of `size` elements that one program each reduces as a
+/// whole. The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where
+/// there are too few rows for that to fill the device, by more lanes with less each. Aligned rows of usual sizes have
+/// kernels that take that for granted. With eight vectors a lane a multiprocessor runs a single team, and no row's work
 /// overlaps with another's: only where six are not enough (a row of 5137 floats took 1.4 times as long for an element
-/// as one of 5120 with six, 2.2 with eight, on an H200). On a host every shape is the same.
+/// as one of 5120 with six, 2.2 with eight, on an H200). On a host every config is the same.
 template <class Element, class ExecutionSpace, class Function>
-void with_row_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
-                    [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
+void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
+                     [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
-    function(Shape<1, 0>{});
+    function(TileConfig<1, 0>{});
   } else {
     const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
     if (aligned) {
-      if (vectors <= 128) return function(Shape<32, 4, true>{});
+      if (vectors <= 128) return function(TileConfig<32, 4, true>{});
       const bool few = rows <= multiprocessors(space);
-      if (few && vectors <= 512) return function(Shape<512, 1, true>{});
-      if (vectors <= 256) return function(Shape<64, 4, true>{});
-      if (vectors <= 512) return function(Shape<128, 4, true>{});
-      if (vectors <= 1024) return function(Shape<256, 4, true>{});
-      if (vectors <= 2048) return function(Shape<512, 4, true>{});
+      if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
+      if (vectors <= 256) return function(TileConfig<64, 4, true>{});
+      if (vectors <= 512) return function(TileConfig<128, 4, true>{});
+      if (vectors <= 1024) return function(TileConfig<256, 4, true>{});
+      if (vectors <= 2048) return function(TileConfig<512, 4, true>{});
     }
-    if (vectors <= 128) return function(Shape<32, 4>{});
-    if (vectors <= 1024) return function(Shape<256, 4>{});
-    if (vectors <= 3072) return function(Shape<512, 6>{});
-    if (vectors <= 4096) return function(Shape<512, 8>{});
-    function(Shape<1024, 0>{});
+    if (vectors <= 128) return function(TileConfig<32, 4>{});
+    if (vectors <= 1024) return function(TileConfig<256, 4>{});
+    if (vectors <= 3072) return function(TileConfig<512, 6>{});
+    if (vectors <= 4096) return function(TileConfig<512, 8>{});
+    function(TileConfig<1024, 0>{});
   }
 }
 
@@ -168,21 +168,21 @@ bool is_small(const ExecutionSpace& space, std::int64_t size) {
 /// what is done for each, besides its elements, is done by fewer (4096 rows of 5137 halfs in groups of 128 took 23.8 µs
 /// with four lanes of four vectors, 26.2 with eight of two, 41 with sixteen of one on an H200).
 template <class Element, class ExecutionSpace, class Function>
-void with_group_shape(std::int64_t size, [[maybe_unused]] bool aligned, const Function& function) {
+void with_group_config(std::int64_t size, [[maybe_unused]] bool aligned, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
-    function(Shape<1, 0>{});
+    function(TileConfig<1, 0>{});
   } else {
     const std::int64_t vectors = (size + device::width<Element> - 1) / device::width<Element>;
     if (aligned) {
-      if (vectors <= 4) return function(Shape<4, 1, true>{});
-      if (vectors <= 8) return function(Shape<4, 2, true>{});
-      if (vectors <= 16) return function(Shape<4, 4, true>{});
-      if (vectors <= 32) return function(Shape<8, 4, true>{});
+      if (vectors <= 4) return function(TileConfig<4, 1, true>{});
+      if (vectors <= 8) return function(TileConfig<4, 2, true>{});
+      if (vectors <= 16) return function(TileConfig<4, 4, true>{});
+      if (vectors <= 32) return function(TileConfig<8, 4, true>{});
     }
-    if (vectors <= 16) return function(Shape<4, 4>{});
-    if (vectors <= 32) return function(Shape<8, 4>{});
-    if (vectors <= 128) return function(Shape<32, 4>{});
-    return function(Shape<32, 0>{});
+    if (vectors <= 16) return function(TileConfig<4, 4>{});
+    if (vectors <= 32) return function(TileConfig<8, 4>{});
+    if (vectors <= 128) return function(TileConfig<32, 4>{});
+    return function(TileConfig<32, 0>{});
   }
 }
 
@@ -190,25 +190,25 @@ void with_group_shape(std::int64_t size, [[maybe_unused]] bool aligned, const Fu
 /// 128 of half is 4 lanes of four vectors, so that what a lane does once a group is spread over many elements; in a
 /// small tensor, 16 of one.
 template <class Element, class ExecutionSpace, class Function>
-bool with_flat_group_shape([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
-                           [[maybe_unused]] std::int64_t groups, [[maybe_unused]] bool aligned,
-                           const Function& function) {
-  const auto run = [&](auto shape) { return function(shape), true; };
+bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
+                            [[maybe_unused]] std::int64_t groups, [[maybe_unused]] bool aligned,
+                            const Function& function) {
+  const auto run = [&](auto config) { return function(config), true; };
   if constexpr (on_host<ExecutionSpace>) {
-    return run(Shape<1, 0>{});
+    return run(TileConfig<1, 0>{});
   } else {
     const std::int64_t vectors = aligned ? size / device::width<Element> : 0;
     const bool small = is_small<Element>(space, groups * size);
-    if (vectors == 8) return run(Shape<4, 2, true>{});
-    if (vectors == 16) return small ? run(Shape<16, 1, true>{}) : run(Shape<4, 4, true>{});
-    if (vectors == 32) return small ? run(Shape<32, 1, true>{}) : run(Shape<8, 4, true>{});
+    if (vectors == 8) return run(TileConfig<4, 2, true>{});
+    if (vectors == 16) return small ? run(TileConfig<16, 1, true>{}) : run(TileConfig<4, 4, true>{});
+    if (vectors == 32) return small ? run(TileConfig<32, 1, true>{}) : run(TileConfig<8, 4, true>{});
     return false;
   }
 }
 
 /// A tensor that programs stream through: rows of what belongs together, each cut into slices.
 template <class Element_, class Code_>
-struct Stream {
+struct RowSlices {
   using Element = Element_;
   using Code = Code_;
   static constexpr bool is_flat = false;
@@ -219,24 +219,24 @@ struct Stream {
   std::int64_t slices_per_row;
   std::int64_t slice_size;
 
-  KQ_FUNCTION std::int64_t num_slices() const { return num_rows * slices_per_row; }
-  KQ_FUNCTION std::int64_t row(std::int64_t slice) const {
+  KQ_HOST_DEVICE std::int64_t num_slices() const { return num_rows * slices_per_row; }
+  KQ_HOST_DEVICE std::int64_t row(std::int64_t slice) const {
     return slices_per_row == 1 ? slice : device::divide(slice, slices_per_row);
   }
-  KQ_FUNCTION std::int64_t begin(std::int64_t slice) const {
+  KQ_HOST_DEVICE std::int64_t begin(std::int64_t slice) const {
     return (slice - row(slice) * slices_per_row) * slice_size;
   }
-  KQ_FUNCTION Span<const Element> input_slice(std::int64_t slice) const {
+  KQ_HOST_DEVICE Span<const Element> input_slice(std::int64_t slice) const {
     return input.slice(row(slice), begin(slice), slice_size);
   }
-  KQ_FUNCTION Span<Code> codes_slice(std::int64_t slice) const {
+  KQ_HOST_DEVICE Span<Code> codes_slice(std::int64_t slice) const {
     return codes.slice(row(slice), begin(slice), slice_size);
   }
 };
 
 /// The same for one piece of memory, the size of a slice known to the compiler.
 template <class Element_, class Code_, int SliceSize>
-struct FlatStream {
+struct FlatSlices {
   using Element = Element_;
   using Code = Code_;
   static constexpr bool is_flat = true;
@@ -245,15 +245,15 @@ struct FlatStream {
   Span<const Element> input;
   Span<Code> codes;
 
-  KQ_FUNCTION std::int64_t num_slices() const { return (input.size + slice_size - 1) / slice_size; }
-  KQ_FUNCTION static std::int64_t row(std::int64_t) { return 0; }
-  KQ_FUNCTION std::int64_t begin(std::int64_t slice) const { return slice * slice_size; }
-  KQ_FUNCTION Span<const Element> input_slice(std::int64_t slice) const { return cut(input, slice); }
-  KQ_FUNCTION Span<Code> codes_slice(std::int64_t slice) const { return cut(codes, slice); }
+  KQ_HOST_DEVICE std::int64_t num_slices() const { return (input.size + slice_size - 1) / slice_size; }
+  KQ_HOST_DEVICE static std::int64_t row(std::int64_t) { return 0; }
+  KQ_HOST_DEVICE std::int64_t begin(std::int64_t slice) const { return slice * slice_size; }
+  KQ_HOST_DEVICE Span<const Element> input_slice(std::int64_t slice) const { return cut(input, slice); }
+  KQ_HOST_DEVICE Span<Code> codes_slice(std::int64_t slice) const { return cut(codes, slice); }
 
  private:
   template <class T>
-  KQ_FUNCTION Span<T> cut(const Span<T>& span, std::int64_t slice) const {
+  KQ_HOST_DEVICE Span<T> cut(const Span<T>& span, std::int64_t slice) const {
     const std::int64_t left = span.size - begin(slice);
     return {span.data + begin(slice), left < slice_size ? left : slice_size};
   }
@@ -282,12 +282,12 @@ bool fits_one_launch(const Request& r, const Buffers& b) {
 }
 
 /// Programs of such a launch, and the scratch memory of each for its share of the tensor.
-struct Share {
+struct CooperativePlan {
   std::int64_t programs = 1;
   int scratch_vectors = 0;  ///< of each lane
   int scratch_bytes = 0;
 
-  static constexpr int teams_at_once = 4;  ///< of 128 lanes that a multiprocessor runs, or two of 512
+  static constexpr int teams_per_multiprocessor = 4;  ///< of 128 lanes that a multiprocessor runs, or two of 512
 };
 
 /// Scratch memory of a multiprocessor (compute unit) in bytes, which Kokkos has no name for.
@@ -302,54 +302,55 @@ std::int64_t scratch_of_multiprocessor([[maybe_unused]] const ExecutionSpace& sp
 #endif
 }
 
-/// Scratch memory in bytes for the share of each program, so that `teams_at_once` of them run on a multiprocessor. A
-/// team can have 48 KiB with Kokkos.
+/// Scratch memory in bytes for the share of each program, so that `teams_per_multiprocessor` of them run on a
+/// multiprocessor. A team can have 48 KiB with Kokkos.
 template <class ExecutionSpace>
-std::int64_t scratch_for_share(const ExecutionSpace& space) {
+std::int64_t scratch_per_program(const ExecutionSpace& space) {
   constexpr std::int64_t most_of_team = std::int64_t{48} << 10;
   constexpr std::int64_t taken = std::int64_t{3} << 9;                // by Kokkos and the program
   constexpr std::int64_t reserved_by_device = std::int64_t{1} << 10;  // beside that
-  const std::int64_t of_team = scratch_of_multiprocessor(space) / Share::teams_at_once - reserved_by_device;
+  const std::int64_t of_team =
+      scratch_of_multiprocessor(space) / CooperativePlan::teams_per_multiprocessor - reserved_by_device;
   return std::max<std::int64_t>(0, std::min(most_of_team, of_team) - taken);
 }
 
-/// Calls function(Shape{}, share) for a launch of at most `max_programs`. A tensor that one program can hold in
+/// Calls function(Config{}, share) for a launch of at most `max_programs`. A tensor that one program can hold in
 /// registers needs no other. More programs hold one vector a lane; where that would take more than one program a
 /// multiprocessor, up to `MostVectors`, for few programs meet sooner. Of a larger tensor scratch memory and registers
 /// hold a part: with 128 lanes a program and 128 registers a lane, 45 MB of it on an H200.
 template <class Element, int MostVectors, class ExecutionSpace, class Function>
-void with_share([[maybe_unused]] const ExecutionSpace& space, std::int64_t size,
-                [[maybe_unused]] std::int64_t max_programs, const Function& function) {
+void with_cooperative_plan([[maybe_unused]] const ExecutionSpace& space, std::int64_t size,
+                           [[maybe_unused]] std::int64_t max_programs, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
-    function(Shape<1, 0>{}, Share{});
+    function(TileConfig<1, 0>{}, CooperativePlan{});
   } else {
-    using Small = Shape<512, 1, true, 1024>;
-    using Middle = Shape<512, 4, true, 1024>;
-    using Big = Shape<512, MostVectors, true, 1024>;
-    using Large = Shape<128, 0, true, 512>;
+    using Small = TileConfig<512, 1, true, 1024>;
+    using Middle = TileConfig<512, 4, true, 1024>;
+    using Big = TileConfig<512, MostVectors, true, 1024>;
+    using Large = TileConfig<128, 0, true, 512>;
     const auto rows = [&](int lanes) { return (size / device::width<Element> + lanes - 1) / lanes; };
     const std::int64_t held = rows(Small::lanes);
-    const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / Share::teams_at_once);
+    const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / CooperativePlan::teams_per_multiprocessor);
     const std::int64_t most = std::max<std::int64_t>(1, max_programs / 2);
-    if (held <= 1) return function(Small{}, Share{});
-    if (held <= Middle::vectors) return function(Middle{}, Share{});
-    if (held <= one_each) return function(Small{}, Share{held});
-    if (held <= one_each * Middle::vectors) return function(Middle{}, Share{one_each});
-    if (held <= one_each * Big::vectors) return function(Big{}, Share{one_each});
-    if (held <= most * Big::vectors) return function(Big{}, Share{most});
+    if (held <= 1) return function(Small{}, CooperativePlan{});
+    if (held <= Middle::vectors) return function(Middle{}, CooperativePlan{});
+    if (held <= one_each) return function(Small{}, CooperativePlan{held});
+    if (held <= one_each * Middle::vectors) return function(Middle{}, CooperativePlan{one_each});
+    if (held <= one_each * Big::vectors) return function(Big{}, CooperativePlan{one_each});
+    if (held <= most * Big::vectors) return function(Big{}, CooperativePlan{most});
     constexpr int vector_row = Large::lanes * int{sizeof(device::Vector16)};
     const std::int64_t programs = std::min(max_programs, rows(Large::lanes));
     const std::int64_t vectors_a_lane = (rows(Large::lanes) + programs - 1) / programs;
-    const auto scratch_vectors = static_cast<int>(std::min(vectors_a_lane, scratch_for_share(space) / vector_row));
-    function(Large{}, Share{programs, scratch_vectors, scratch_vectors * vector_row});
+    const auto scratch_vectors = static_cast<int>(std::min(vectors_a_lane, scratch_per_program(space) / vector_row));
+    function(Large{}, CooperativePlan{programs, scratch_vectors, scratch_vectors * vector_row});
   }
 }
 
-/// Calls function(Shape{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
+/// Calls function(Config{}, stream) for a request whose tensor is streamed. Where `whole` says that nothing depends on
 /// the row, a contiguous tensor is one long row. A device program holds four vectors a lane, so that as many loads are
 /// in flight; a small tensor is cut finer, so that every multiprocessor has a part.
 template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
-void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
+void with_slices(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
                  const Function& function) {
   const bool flat = whole && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
@@ -357,25 +358,25 @@ void with_stream(const ExecutionSpace& space, const Request& r, const Buffers& b
   const Rows<const Element> input{static_cast<const Element*>(b.input), size, r.input_stride};
   const Rows<Code> codes{static_cast<Code*>(b.codes), size, r.codes_stride};
   const auto cut_rows = [&](std::int64_t slice) {
-    return Stream<Element, Code>{input, codes, rows, (size + slice - 1) / slice, slice};
+    return RowSlices<Element, Code>{input, codes, rows, (size + slice - 1) / slice, slice};
   };
   if constexpr (on_host<ExecutionSpace>) {
-    function(Shape<1, 0>{}, cut_rows(host_grain));
+    function(TileConfig<1, 0>{}, cut_rows(host_grain));
   } else {
     const bool small = is_small<Element>(space, rows * size);
     if constexpr (Reduces) {
-      if (small) return function(Shape<256, 1>{}, cut_rows(Shape<256, 1>::capacity<Element>));
-      function(Shape<256, 4>{}, cut_rows(Shape<256, 4>::capacity<Element>));
+      if (small) return function(TileConfig<256, 1>{}, cut_rows(TileConfig<256, 1>::capacity<Element>));
+      function(TileConfig<256, 4>{}, cut_rows(TileConfig<256, 4>::capacity<Element>));
     } else {
       if (!flat || !is_aligned<Element>(r, b)) {
-        return function(Shape<32, 4>{}, cut_rows(Shape<32, 4>::capacity<Element>));
+        return function(TileConfig<32, 4>{}, cut_rows(TileConfig<32, 4>::capacity<Element>));
       }
-      const auto cut_flat = [&](auto shape) {
-        constexpr int slice = decltype(shape)::template capacity<Element>;
-        function(shape, FlatStream<Element, Code, slice>{input.row(0), codes.row(0)});
+      const auto cut_flat = [&](auto config) {
+        constexpr int slice = decltype(config)::template capacity<Element>;
+        function(config, FlatSlices<Element, Code, slice>{input.row(0), codes.row(0)});
       };
-      if (small) return cut_flat(Shape<256, 1, true>{});
-      cut_flat(Shape<256, 4, true>{});
+      if (small) return cut_flat(TileConfig<256, 1, true>{});
+      cut_flat(TileConfig<256, 4, true>{});
     }
   }
 }

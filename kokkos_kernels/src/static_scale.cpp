@@ -15,7 +15,7 @@ namespace {
 
 /// What a static scale does to one element.
 template <class Format, class Element, bool Asymmetric>
-KQ_FUNCTION auto static_quantizer(float scale, [[maybe_unused]] const std::int32_t* zero_point, float qmax) {
+KQ_HOST_DEVICE auto static_quantizer(float scale, [[maybe_unused]] const std::int32_t* zero_point, float qmax) {
   if constexpr (Asymmetric) {
     return AffineQuantizer(1.0f / scale, *zero_point, qmax);
   } else if constexpr (Format::is_integer) {
@@ -26,40 +26,40 @@ KQ_FUNCTION auto static_quantizer(float scale, [[maybe_unused]] const std::int32
 }
 
 /// program_id: a slice of the tensor, or of a token where each has its scale.
-template <class Stream, class Format, bool Asymmetric>
+template <class RowSlices, class Format, bool Asymmetric>
 struct StaticScale {
-  using Element = typename Stream::Element;
+  using Element = typename RowSlices::Element;
 
-  Stream stream;
+  RowSlices slices;
   const float* scales;
   const std::int32_t* zero_points;
   std::int64_t scale_stride;  ///< 1: a scale a row, 0: the same for all
   float qmax;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
-    const auto x = program.load(stream.input_slice(program.id()));
-    const auto span = stream.row(program.id()) * scale_stride;
-    program.store(stream.codes_slice(program.id()), x,
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto x = program.load(slices.input_slice(program.id()));
+    const auto span = slices.row(program.id()) * scale_stride;
+    program.store(slices.codes_slice(program.id()), x,
                   static_quantizer<Format, Element, Asymmetric>(scales[span], zero_points + span, qmax));
   }
 };
 
 /// program_id: a slice of a token. Every column has its own scale.
-template <class Stream, class Format, bool Asymmetric>
+template <class RowSlices, class Format, bool Asymmetric>
 struct StaticChannel {
-  using Element = typename Stream::Element;
+  using Element = typename RowSlices::Element;
 
-  Stream stream;
+  RowSlices slices;
   const float* scales;
   const std::int32_t* zero_points;
   float qmax;
 
   template <class Program>
-  KQ_FUNCTION void operator()(const Program& program) const {
-    const auto x = program.load(stream.input_slice(program.id()));
-    const auto first = stream.begin(program.id());
-    program.store_each(stream.codes_slice(program.id()), x, [&](std::int64_t i) {
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto x = program.load(slices.input_slice(program.id()));
+    const auto first = slices.begin(program.id());
+    program.store_each(slices.codes_slice(program.id()), x, [&](std::int64_t i) {
       return static_quantizer<Format, Element, Asymmetric>(scales[first + i], zero_points + first + i, qmax);
     });
   }
@@ -70,20 +70,20 @@ void enqueue_static(const ExecutionSpace& space, const Request& r, const Buffers
   using Code = typename Format::Code;
   const auto* const scales = static_cast<const float*>(b.scales);
   const bool whole = r.granularity == Granularity::tensor;
-  with_stream<Element, Code, false>(space, r, b, whole, [&](auto shape, const auto& stream) {
-    using Stream = std::decay_t<decltype(stream)>;
-    if constexpr (!Stream::is_flat) {
+  with_slices<Element, Code, false>(space, r, b, whole, [&](auto config, const auto& slices) {
+    using RowSlices = std::decay_t<decltype(slices)>;
+    if constexpr (!RowSlices::is_flat) {
       if (r.granularity == Granularity::channel) {
-        return launch<Roomy<decltype(shape)>>(
+        return launch<LowOccupancy<decltype(config)>>(
             space, "kq::static_channel",
-            StaticChannel<Stream, Format, Asymmetric>{stream, scales, b.zero_points, r.qmax}, stream.num_slices(),
-            stream.slice_size);
+            StaticChannel<RowSlices, Format, Asymmetric>{slices, scales, b.zero_points, r.qmax}, slices.num_slices(),
+            slices.slice_size);
       }
     }
-    launch<decltype(shape)>(
+    launch<decltype(config)>(
         space, "kq::static_scale",
-        StaticScale<Stream, Format, Asymmetric>{stream, scales, b.zero_points, whole ? 0 : 1, r.qmax},
-        stream.num_slices(), stream.slice_size);
+        StaticScale<RowSlices, Format, Asymmetric>{slices, scales, b.zero_points, whole ? 0 : 1, r.qmax},
+        slices.num_slices(), slices.slice_size);
   });
 }
 

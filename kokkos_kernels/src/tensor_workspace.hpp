@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kq/device_share.hpp"
+#include "kq/cooperative_partition.hpp"
 #include "launch.hpp"
 
 namespace kq::detail {
@@ -17,7 +17,7 @@ namespace kq::detail {
 /// Programs of one launch: as many as run at once on a device that has nothing else to do.
 template <class ExecutionSpace>
 std::int64_t max_sharing(const ExecutionSpace& space) {
-  return on_host<ExecutionSpace> ? 1 : Share::teams_at_once * multiprocessors(space);
+  return on_host<ExecutionSpace> ? 1 : CooperativePlan::teams_per_multiprocessor * multiprocessors(space);
 }
 
 /// Programs of the first of two launches: a whole device's worth of teams of 256, and no fewer on a host than keep its
@@ -28,18 +28,18 @@ std::int64_t max_partials(const ExecutionSpace& space) {
 }
 
 template <class ExecutionSpace>
-Meeting meeting_of(const ExecutionSpace& space, void* workspace) {
+GridReduceWorkspace grid_reduce_workspace(const ExecutionSpace& space, void* workspace) {
   return {static_cast<std::uint64_t*>(workspace), max_sharing(space)};
 }
 
 template <class ExecutionSpace>
 float* partials_of(const ExecutionSpace& space, void* workspace) {
-  return reinterpret_cast<float*>(static_cast<std::byte*>(workspace) + Meeting::bytes(max_sharing(space)));
+  return reinterpret_cast<float*>(static_cast<std::byte*>(workspace) + GridReduceWorkspace::bytes(max_sharing(space)));
 }
 
 template <class ExecutionSpace>
 std::size_t tensor_workspace_bytes(const ExecutionSpace& space) {
-  return static_cast<std::size_t>(Meeting::bytes(max_sharing(space))) +
+  return static_cast<std::size_t>(GridReduceWorkspace::bytes(max_sharing(space))) +
          2 * sizeof(float) * static_cast<std::size_t>(max_partials(space));
 }
 

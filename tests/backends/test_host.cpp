@@ -22,7 +22,7 @@
 #include "backends/host/processor.hpp"
 #include "backends/host/stream.hpp"
 #include "backends/host/threads.hpp"
-#include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/bench/tensors/scratch_folder.hpp"
 
 namespace kqbench {
 namespace {

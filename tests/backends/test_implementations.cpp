@@ -148,7 +148,7 @@ TEST(DynamicToken, KeepsToTheScalesUpperBound) {
         request.scale_ub = scale_ub;
         EXPECT_RIGHT(problem_of(request, seed++));
         EXPECT_RIGHT(problem_of(request, seed++, Fill::specials));
-        EXPECT_RIGHT(problem_of(request, seed++, Fill::not_numbers));
+        EXPECT_RIGHT(problem_of(request, seed++, Fill::nans));
       }
     }
   }

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "apps/kqbench/measure/device_memory.hpp"
+#include "bench/measure/device_memory.hpp"
 #include "kq/element.hpp"
 #include "tests/support/implementations.hpp"
 #include "tests/support/requests.hpp"

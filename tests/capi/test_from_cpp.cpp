@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "apps/kqbench/tensors/random.hpp"
 #include "backends/backend.hpp"
+#include "bench/tensors/random.hpp"
 #include "kq.h"
 #include "kq/dequantize.hpp"
 #include "kq/request.hpp"

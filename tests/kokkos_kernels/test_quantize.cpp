@@ -300,8 +300,8 @@ TEST(Quantize, NamesFieldsAsThisInterfaceDoes) {
 
 // What validate() takes for granted where it bounds the teams of a launch: 8 parts of a row in each, a slice being 512
 // elements or more.
-using Slice = kq::Shape<32, 4>;
-using FlatSlice = kq::Shape<256, 4, true>;
+using Slice = kq::TileConfig<32, 4>;
+using FlatSlice = kq::TileConfig<256, 4, true>;
 static_assert(Slice::team_size / Slice::lanes >= 8 && Slice::capacity<float> >= 512);
 static_assert(FlatSlice::capacity<float> >= 8 * 512);
 

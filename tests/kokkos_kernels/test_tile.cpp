@@ -45,14 +45,14 @@ kq::bfloat16 element<kq::bfloat16>(float value) {
 template <class ElementType, class ShapeType>
 struct Case {
   using Element = ElementType;
-  using Shape = ShapeType;
+  using Config = ShapeType;
 };
 
 template <class TestCase>
 class DeviceTileTest : public testing::Test {
  protected:
   using Input = typename TestCase::Element;
-  using Layout = typename TestCase::Shape;
+  using Layout = typename TestCase::Config;
 
   /// Calls function(program) for every lane of program `id`.
   template <class Function>
@@ -76,27 +76,27 @@ class DeviceTileTest : public testing::Test {
   }
 };
 
-using Cases =
-    testing::Types<Case<kq::half, kq::Shape<8, 1>>, Case<kq::half, kq::Shape<4, 4>>, Case<kq::half, kq::Shape<32, 4>>,
-                   Case<kq::half, kq::Shape<256, 2>>, Case<kq::half, kq::Shape<512, 6>>,
-                   Case<kq::half, kq::Shape<512, 8>>, Case<kq::half, kq::Shape<32, 0>>,
-                   Case<kq::bfloat16, kq::Shape<8, 4>>, Case<kq::bfloat16, kq::Shape<256, 1>>,
-                   Case<float, kq::Shape<8, 1>>, Case<float, kq::Shape<8, 4>>, Case<float, kq::Shape<256, 4>>,
-                   Case<float, kq::Shape<512, 0>>>;
+using Cases = testing::Types<Case<kq::half, kq::TileConfig<8, 1>>, Case<kq::half, kq::TileConfig<4, 4>>,
+                             Case<kq::half, kq::TileConfig<32, 4>>, Case<kq::half, kq::TileConfig<256, 2>>,
+                             Case<kq::half, kq::TileConfig<512, 6>>, Case<kq::half, kq::TileConfig<512, 8>>,
+                             Case<kq::half, kq::TileConfig<32, 0>>, Case<kq::bfloat16, kq::TileConfig<8, 4>>,
+                             Case<kq::bfloat16, kq::TileConfig<256, 1>>, Case<float, kq::TileConfig<8, 1>>,
+                             Case<float, kq::TileConfig<8, 4>>, Case<float, kq::TileConfig<256, 4>>,
+                             Case<float, kq::TileConfig<512, 0>>>;
 TYPED_TEST_SUITE(DeviceTileTest, Cases);
 
 /// Every element of a span reaches exactly one lane, wherever in memory the span begins.
 TYPED_TEST(DeviceTileTest, CoversEveryElementOnce) {
   using Element = typename TypeParam::Element;
-  using Shape = typename TypeParam::Shape;
+  using Config = typename TypeParam::Config;
   constexpr int width = kq::device::width<Element>;
   for (const std::int64_t size : this->sizes()) {
     for (int offset = 0; offset < width; ++offset) {
       std::vector<Element> memory(static_cast<std::size_t>(size + width));
       const kq::Span<const Element> span{memory.data() + offset, size};
       std::vector<int> seen(static_cast<std::size_t>(size));
-      for (int lane = 0; lane < Shape::lanes; ++lane) {
-        const kq::DeviceTile<Element, Shape> tile(span, lane);
+      for (int lane = 0; lane < Config::lanes; ++lane) {
+        const kq::DeviceTile<Element, Config> tile(span, lane);
         tile.for_each(
             [&](const kq::device::Vector16&, std::int64_t behind) {
               const std::int64_t begin = tile.begin() + behind;
@@ -139,7 +139,7 @@ TYPED_TEST(DeviceTileTest, FoldsMatchAPlainLoop) {
       kq::Range folded{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
       this->for_each_lane([&](const auto& program) {
         const auto tile = program.load(span);
-        folded_amax = std::max(folded_amax, program.partial_magnitude(tile));
+        folded_amax = std::max(folded_amax, program.partial_abs_max(tile));
         const kq::Range partial = program.partial_range(tile);
         folded = {std::min(folded.min, partial.min), std::max(folded.max, partial.max)};
       });

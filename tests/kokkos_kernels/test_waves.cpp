@@ -56,13 +56,13 @@ struct EmulatedExchange {
 };
 
 /// Runs kernel(program) for every lane of `count` programs, all at once.
-template <class Block, class Shape, class Kernel>
+template <class Block, class Config, class Kernel>
 void run_programs(LaneOrder order, std::int64_t count, std::size_t share_bytes, const Kernel& kernel) {
   using Team = EmulatedTeam<Block>;
   using Wave = EmulatedExchange<Block>;
-  using Program = kq::DeviceProgram<Team, Shape, Wave>;
-  constexpr int threads = Shape::is_team ? Shape::lanes : std::max(Shape::lanes, Block::wave_size);
-  constexpr int programs_per_block = threads / Shape::lanes;
+  using Program = kq::DeviceProgram<Team, Config, Wave>;
+  constexpr int threads = Config::is_team ? Config::lanes : std::max(Config::lanes, Block::wave_size);
+  constexpr int programs_per_block = threads / Config::lanes;
   const auto blocks = static_cast<int>((count + programs_per_block - 1) / programs_per_block);
   std::vector<EmulatedBlockState> states;
   std::vector<std::vector<kq::device::Vector16>> scratch;
@@ -76,7 +76,7 @@ void run_programs(LaneOrder order, std::int64_t count, std::size_t share_bytes, 
     const Block block(lanes, states[index], lane % threads, static_cast<std::int64_t>(index), blocks);
     const Team team(block, scratch[index]);
     // Lanes to spare repeat the last program, as launch.hpp has them do.
-    const std::int64_t id = std::int64_t{lane / threads} * programs_per_block + lane % threads / Shape::lanes;
+    const std::int64_t id = std::int64_t{lane / threads} * programs_per_block + lane % threads / Config::lanes;
     kernel(Program(team, std::min(id, count - 1), count, Wave{&block}));
   });
 }
@@ -110,7 +110,7 @@ struct Extremes {
 template <class BlockType, class ShapeType>
 struct Case {
   using Block = BlockType;
-  using Shape = ShapeType;
+  using Config = ShapeType;
 };
 
 using Nvidia = EmulatedBlock<32, true>;
@@ -122,32 +122,32 @@ using Cdna = EmulatedBlock<64, false>;
 template <class TestCase>
 class RowProgram : public testing::Test {};
 
-using RowCases =
-    testing::Types<Case<Nvidia, kq::Shape<16, 1, true>>, Case<Cdna, kq::Shape<32, 1, true>>,
-                   Case<Nvidia, kq::Shape<4, 4, true>>, Case<Rdna, kq::Shape<4, 4, true>>,
-                   Case<Cdna, kq::Shape<4, 4, true>>, Case<Nvidia, kq::Shape<4, 4>>, Case<Rdna, kq::Shape<4, 4>>,
-                   Case<Cdna, kq::Shape<4, 4>>, Case<Nvidia, kq::Shape<32, 4>>, Case<Rdna, kq::Shape<32, 4>>,
-                   Case<Cdna, kq::Shape<32, 4>>, Case<Nvidia, kq::Shape<64, 4>>, Case<Cdna, kq::Shape<64, 4>>,
-                   Case<Nvidia, kq::Shape<256, 4>>, Case<Rdna, kq::Shape<256, 4>>, Case<Cdna, kq::Shape<256, 4>>,
-                   Case<Nvidia, kq::Shape<512, 6>>, Case<Cdna, kq::Shape<512, 6>>, Case<Nvidia, kq::Shape<1024, 0>>,
-                   Case<Rdna, kq::Shape<1024, 0>>, Case<Cdna, kq::Shape<1024, 0>>>;
+using RowCases = testing::Types<
+    Case<Nvidia, kq::TileConfig<16, 1, true>>, Case<Cdna, kq::TileConfig<32, 1, true>>,
+    Case<Nvidia, kq::TileConfig<4, 4, true>>, Case<Rdna, kq::TileConfig<4, 4, true>>,
+    Case<Cdna, kq::TileConfig<4, 4, true>>, Case<Nvidia, kq::TileConfig<4, 4>>, Case<Rdna, kq::TileConfig<4, 4>>,
+    Case<Cdna, kq::TileConfig<4, 4>>, Case<Nvidia, kq::TileConfig<32, 4>>, Case<Rdna, kq::TileConfig<32, 4>>,
+    Case<Cdna, kq::TileConfig<32, 4>>, Case<Nvidia, kq::TileConfig<64, 4>>, Case<Cdna, kq::TileConfig<64, 4>>,
+    Case<Nvidia, kq::TileConfig<256, 4>>, Case<Rdna, kq::TileConfig<256, 4>>, Case<Cdna, kq::TileConfig<256, 4>>,
+    Case<Nvidia, kq::TileConfig<512, 6>>, Case<Cdna, kq::TileConfig<512, 6>>, Case<Nvidia, kq::TileConfig<1024, 0>>,
+    Case<Rdna, kq::TileConfig<1024, 0>>, Case<Cdna, kq::TileConfig<1024, 0>>>;
 TYPED_TEST_SUITE(RowProgram, RowCases);
 
 /// Ragged rows, more than fill the last wave, with three reductions after each other, as kernels never have more.
 TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
-  using Shape = typename TypeParam::Shape;
+  using Config = typename TypeParam::Config;
   constexpr std::int64_t rows = sanitized ? 2 : 5;
-  const std::int64_t full = Shape::in_registers ? Shape::template capacity<kq::half> : 20000;
+  const std::int64_t full = Config::in_registers ? Config::template capacity<kq::half> : 20000;
   std::vector<std::int64_t> sizes{full, full / 2};
-  if (!Shape::aligned) sizes.insert(sizes.end(), {1, 7, 17, full - 1, full / 2 + 3});
+  if (!Config::aligned) sizes.insert(sizes.end(), {1, 7, 17, full - 1, full / 2 + 3});
   for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
     for (const std::int64_t size : sizes) {
       const auto input = random_halves(static_cast<std::size_t>(rows * size), static_cast<std::uint32_t>(size));
       const auto row = [&](std::int64_t id) { return kq::Span<const kq::half>{input.data() + id * size, size}; };
       std::vector<Extremes> found(rows, Extremes({nullptr, 0}));
-      run_programs<typename TypeParam::Block, Shape>(order, rows, 0, [&](const auto& program) {
+      run_programs<typename TypeParam::Block, Config>(order, rows, 0, [&](const auto& program) {
         const auto tile = program.load(row(program.id()));
-        const float amax = program.max_magnitude(tile);
+        const float amax = program.abs_max(tile);
         const kq::Range range = program.range(tile);
         auto& to = found[static_cast<std::size_t>(program.id())];
         program.store(&to.amax, amax);
@@ -170,28 +170,28 @@ TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
 template <class TestCase>
 class SharedTensor : public testing::Test {};
 
-using SharedCases = testing::Types<Case<Nvidia, kq::Shape<256, 0, true>>, Case<Rdna, kq::Shape<256, 0, true>>,
-                                   Case<Cdna, kq::Shape<256, 0, true>>, Case<Nvidia, kq::Shape<256, 4, true>>,
-                                   Case<Rdna, kq::Shape<256, 4, true>>, Case<Cdna, kq::Shape<256, 4, true>>>;
+using SharedCases = testing::Types<Case<Nvidia, kq::TileConfig<256, 0, true>>, Case<Rdna, kq::TileConfig<256, 0, true>>,
+                                   Case<Cdna, kq::TileConfig<256, 0, true>>, Case<Nvidia, kq::TileConfig<256, 4, true>>,
+                                   Case<Rdna, kq::TileConfig<256, 4, true>>, Case<Cdna, kq::TileConfig<256, 4, true>>>;
 TYPED_TEST_SUITE(SharedTensor, SharedCases);
 
 /// Every program finds the whole tensor's extremes and quantizes its part, with shares in registers, shares that fit in
-/// scratch memory and shares that do not, in one launch after the other with the same meeting, of different numbers of
-/// programs.
+/// scratch memory and shares that do not, in one launch after the other with the same workspace, of different numbers
+/// of programs.
 TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
   using Block = typename TypeParam::Block;
-  using Shape = typename TypeParam::Shape;
-  constexpr int scratch_vectors = Shape::in_registers ? 0 : 2;
-  constexpr std::size_t share_bytes = std::size_t{scratch_vectors} * Shape::lanes * sizeof(kq::device::Vector16);
+  using Config = typename TypeParam::Config;
+  constexpr int scratch_vectors = Config::in_registers ? 0 : 2;
+  constexpr std::size_t share_bytes = std::size_t{scratch_vectors} * Config::lanes * sizeof(kq::device::Vector16);
   constexpr std::int64_t capacity = 4;
   const kq::MultiplyQuantizer<kq::Fp8E4M3Fn> quantizer(3.0f, 448.0f);
-  std::vector<std::uint64_t> slots(kq::Meeting::bytes(capacity) / sizeof(std::uint64_t));
-  const kq::Meeting meeting{slots.data(), capacity};
+  std::vector<std::uint64_t> slots(kq::GridReduceWorkspace::bytes(capacity) / sizeof(std::uint64_t));
+  const kq::GridReduceWorkspace workspace{slots.data(), capacity};
   std::uint32_t seed = 1;
   for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
     for (const std::int64_t programs :
          sanitized ? std::vector<std::int64_t>{3, 2} : std::vector<std::int64_t>{3, 1, 4, 2}) {
-      const std::int64_t largest = Shape::in_registers ? programs * Shape::template capacity<kq::half> : 40000;
+      const std::int64_t largest = Config::in_registers ? programs * Config::template capacity<kq::half> : 40000;
       for (const std::int64_t size : {std::int64_t{8}, std::int64_t{2048}, std::int64_t{6152}, largest}) {
         std::vector<kq::half> memory = random_halves(static_cast<std::size_t>(size) + 8, ++seed);
         // Vectors lie at multiples of 16 bytes.
@@ -201,9 +201,9 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
         auto* const codes = reinterpret_cast<std::uint8_t*>(words.data());
         const Extremes expected(input);
         std::vector<float> amaxes(static_cast<std::size_t>(programs));
-        run_programs<Block, Shape>(order, programs, share_bytes, [&](const auto& program) {
-          auto share = program.share(input, meeting, scratch_vectors);
-          program.store(&amaxes[static_cast<std::size_t>(program.id())], program.max_magnitude(share));
+        run_programs<Block, Config>(order, programs, share_bytes, [&](const auto& program) {
+          auto share = program.partition(input, workspace, scratch_vectors);
+          program.store(&amaxes[static_cast<std::size_t>(program.id())], program.abs_max(share));
           program.store(kq::Span<std::uint8_t>{codes, size}, share, quantizer);
         });
         EXPECT_EQ(amaxes, std::vector<float>(amaxes.size(), expected.amax)) << size << " of " << programs;
@@ -212,8 +212,8 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
         }
 
         std::vector<float> ranges(2 * static_cast<std::size_t>(programs));
-        run_programs<Block, Shape>(order, programs, share_bytes, [&](const auto& program) {
-          auto share = program.share(input, meeting, scratch_vectors);
+        run_programs<Block, Config>(order, programs, share_bytes, [&](const auto& program) {
+          auto share = program.partition(input, workspace, scratch_vectors);
           const kq::Range range = program.range(share);
           float* const to = &ranges[2 * static_cast<std::size_t>(program.id())];
           program.store(to, range.min);

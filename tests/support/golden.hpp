@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/kqbench/tensors/npy.hpp"
+#include "bench/tensors/npy.hpp"
 
 namespace kqbench::test {
 

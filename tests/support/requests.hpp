@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/kqbench/measure/problem.hpp"
-#include "apps/kqbench/tensors/random.hpp"
+#include "bench/measure/problem.hpp"
+#include "bench/tensors/random.hpp"
 #include "kq/request.hpp"
 #include "tests/support/run.hpp"
 

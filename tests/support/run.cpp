@@ -12,7 +12,7 @@
 #include <span>
 #include <vector>
 
-#include "apps/kqbench/measure/device_memory.hpp"
+#include "bench/measure/device_memory.hpp"
 #include "kq/element.hpp"
 
 namespace kqbench::test {
@@ -144,7 +144,7 @@ std::optional<std::string> complaint(const Candidate& candidate, const Problem& 
   const kq::Request& r = p.request;
   Implementation& implementation = *candidate.implementation;
   Device& device = *candidate.device;
-  if (const auto refusal = implementation.refusal(r)) return "refuses: " + *refusal;
+  if (const auto refusal = implementation.unsupported_reason(r)) return "refuses: " + *refusal;
 
   // The input ends where its memory ends, so that a tool which watches memory sees a read beyond it.
   const std::size_t input_shift = static_cast<std::size_t>(placement.input) * kq::element_size(r.element);

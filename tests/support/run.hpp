@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "apps/kqbench/measure/problem.hpp"
+#include "bench/measure/problem.hpp"
 #include "tests/support/implementations.hpp"
 
 namespace kqbench::test {

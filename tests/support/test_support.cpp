@@ -23,7 +23,7 @@ class Mistaken final : public Implementation {
 
   std::string_view name() const override { return "mistaken"; }
   std::string description() const override { return ""; }
-  std::optional<std::string> refusal(const kq::Request&) const override { return std::nullopt; }
+  std::optional<std::string> unsupported_reason(const kq::Request&) const override { return std::nullopt; }
   std::size_t workspace_bytes(const kq::Request&) const override { return 24; }
   void enqueue(const kq::Request& request, const Operands& operands) override {
     reference_.enqueue(request, operands);

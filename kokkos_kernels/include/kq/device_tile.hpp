@@ -20,7 +20,7 @@ template <int Lanes, int Vectors, bool Aligned = false,
           int Resident = (Vectors >= 8             ? 512
                           : Aligned && Vectors > 0 ? 1280
                                                    : 1024)>
-struct Shape {
+struct TileConfig {
   static constexpr int sub_wave = 32;
   static constexpr int shared_team = 256;
   static constexpr int lanes = Lanes;
@@ -45,7 +45,7 @@ struct Shape {
 
 /// The same with 128 registers a thread, for kernels that hold more than a tile.
 template <class S>
-using Roomy = Shape<S::lanes, S::vectors, S::aligned, 512>;
+using LowOccupancy = TileConfig<S::lanes, S::vectors, S::aligned, 512>;
 
 /// A span as vectors: those wholly inside it and aligned to 16 bytes are its body, what is left at both ends its edges.
 /// `Index` counts elements: 32 bits where the span is known to fit in registers.
@@ -55,7 +55,7 @@ struct VectorLayout {
   Index body;  ///< vectors
   Index tail;  ///< elements after it
 
-  KQ_FUNCTION explicit VectorLayout(Span<const Element> span) {
+  KQ_HOST_DEVICE explicit VectorLayout(Span<const Element> span) {
     constexpr Index width = device::width<Element>;
     using Unsigned = std::make_unsigned_t<Index>;
     const auto size = static_cast<Index>(span.size);
@@ -69,9 +69,9 @@ struct VectorLayout {
     tail = Aligned ? 0 : size - head - body * width;
   }
 
-  KQ_FUNCTION Index vector_begin(Index vector) const { return head + vector * Index{device::width<Element>}; }
-  KQ_FUNCTION Index edges() const { return head + tail; }
-  KQ_FUNCTION Index edge_index(Index edge) const {
+  KQ_HOST_DEVICE Index vector_begin(Index vector) const { return head + vector * Index{device::width<Element>}; }
+  KQ_HOST_DEVICE Index edges() const { return head + tail; }
+  KQ_HOST_DEVICE Index edge_index(Index edge) const {
     return edge < head ? edge : edge + body * Index{device::width<Element>};
   }
 };
@@ -80,65 +80,65 @@ struct VectorLayout {
 /// the body that begins i elements behind this lane's first one, which begins at begin(); `edge(x, i)` for element i, a
 /// single one at the ends. (What is the same for all vectors of a lane is apart from what the compiler knows, so that
 /// it ends up in an address and in an instruction's offset.)
-template <class Element, class Shape>
+template <class Element, class Config>
 class DeviceTile {
  public:
   static constexpr bool reads_again = false;
 
-  KQ_FUNCTION DeviceTile(Span<const Element> span, int lane)
+  KQ_HOST_DEVICE DeviceTile(Span<const Element> span, int lane)
       : data_(span.data), layout_(span), lane_(lane), mine_(span.data + begin()) {
-    if constexpr (Shape::in_registers) {
+    if constexpr (Config::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
-        if (lane_ + n * Shape::lanes < layout_.body) vectors_[n] = device::load16(mine_ + n * row_size);
+        if (lane_ + n * Config::lanes < layout_.body) vectors_[n] = device::load16(mine_ + n * row_size);
       }
       KQ_UNROLL
       for (int n = 0; n < held_edges; ++n) {
-        const int edge = lane_ + n * Shape::lanes;
+        const int edge = lane_ + n * Config::lanes;
         if (edge < layout_.edges()) edges_[n] = data_[layout_.edge_index(edge)];
       }
     }
   }
 
-  KQ_FUNCTION auto begin() const { return layout_.vector_begin(lane_); }
+  KQ_HOST_DEVICE auto begin() const { return layout_.vector_begin(lane_); }
 
   template <class VectorFunction, class EdgeFunction>
-  KQ_FUNCTION void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
-    if constexpr (Shape::in_registers) {
+  KQ_HOST_DEVICE void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
+    if constexpr (Config::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
-        if (lane_ + n * Shape::lanes < layout_.body) on_vector(vectors_[n], Index{n * row_size});
+        if (lane_ + n * Config::lanes < layout_.body) on_vector(vectors_[n], Index{n * row_size});
       }
     } else {
       Index offset = 0;
-      for (Index vector = lane_; vector < layout_.body; vector += Shape::lanes) {
+      for (Index vector = lane_; vector < layout_.body; vector += Config::lanes) {
         on_vector(device::load16(mine_ + offset), offset);
         offset += row_size;
       }
     }
     KQ_UNROLL
     for (int n = 0; n < held_edges; ++n) {
-      const int edge = lane_ + n * Shape::lanes;
+      const int edge = lane_ + n * Config::lanes;
       if (edge < layout_.edges()) {
         const auto index = layout_.edge_index(edge);
-        on_edge(Shape::in_registers ? edges_[n] : data_[index], index);
+        on_edge(Config::in_registers ? edges_[n] : data_[index], index);
       }
     }
   }
 
  private:
-  using Index = std::conditional_t<Shape::in_registers, std::int32_t, std::int64_t>;
-  static constexpr int row_size = Shape::lanes * device::width<Element>;
-  static constexpr int held_vectors = Shape::in_registers ? Shape::vectors : 1;
+  using Index = std::conditional_t<Config::in_registers, std::int32_t, std::int64_t>;
+  static constexpr int row_size = Config::lanes * device::width<Element>;
+  static constexpr int held_vectors = Config::in_registers ? Config::vectors : 1;
   static constexpr int held_edges =
-      Shape::aligned ? 0 : (2 * device::width<Element> - 2 + Shape::lanes - 1) / Shape::lanes;
+      Config::aligned ? 0 : (2 * device::width<Element> - 2 + Config::lanes - 1) / Config::lanes;
 
   const Element* data_;
-  VectorLayout<Element, Index, Shape::aligned> layout_;
+  VectorLayout<Element, Index, Config::aligned> layout_;
   int lane_;
   const Element* mine_;  ///< this lane's first vector
   device::Vector16 vectors_[held_vectors];
-  Element edges_[Shape::aligned ? 1 : held_edges];
+  Element edges_[Config::aligned ? 1 : held_edges];
 };
 
 }  // namespace kq

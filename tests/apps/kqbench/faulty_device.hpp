@@ -80,7 +80,9 @@ class FaultyImplementation : public Implementation {
   FaultyImplementation(Implementation& real, FaultPlan& plan) : real_(real), plan_(plan) {}
   std::string_view name() const override { return real_.name(); }
   std::string description() const override { return real_.description(); }
-  std::optional<std::string> refusal(const kq::Request& request) const override { return real_.refusal(request); }
+  std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
+    return real_.unsupported_reason(request);
+  }
   std::size_t workspace_bytes(const kq::Request& request) const override { return real_.workspace_bytes(request); }
   void enqueue(const kq::Request& request, const Operands& operands) override {
     plan_.pass(Fault::launch, "launching a kernel failed: an unspecified launch failure");

@@ -26,13 +26,13 @@
 #include <utility>
 #include <vector>
 
-#include "apps/kqbench/measure/measurement.hpp"
 #include "apps/kqbench/program.hpp"
-#include "apps/kqbench/tensors/npy.hpp"
 #include "backends/backend.hpp"
+#include "bench/measure/measurement.hpp"
+#include "bench/tensors/npy.hpp"
 #include "tests/apps/kqbench/faulty_device.hpp"
-#include "tests/apps/kqbench/measure/fake_device.hpp"
-#include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/bench/measure/fake_device.hpp"
+#include "tests/bench/tensors/scratch_folder.hpp"
 
 namespace kqbench::test {
 namespace {

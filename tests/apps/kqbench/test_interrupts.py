@@ -31,7 +31,7 @@ ALL = (*BOTH, signal.SIGHUP)
 SECONDS = 20
 SWEEP = "--backend host --num-tokens 1,2 --hidden-size 64 --max-time 0.005 --num-iters 5 --cache hot --no-ceiling --no-progress"
 AT_ONCE = "kqbench: interrupted; no unfinished file is left\n"
-RESULT = pathlib.Path(__file__).parent / "results/kqbench-1.json"
+RESULT = pathlib.Path(__file__).parents[2] / "bench/results/kqbench-1.json"
 # In place of gnuplot: a file for each chart, with time to interrupt it before and after.
 GNUPLOT = """#!/bin/sh
 for file in $(sed -n "s/^set output '\\(.*\\)'/\\1/p" "$2"); do

@@ -15,11 +15,11 @@
 #include <string>
 #include <vector>
 
-#include "apps/kqbench/interrupt.hpp"
 #include "apps/kqbench/program.hpp"
-#include "apps/kqbench/tensors/npy.hpp"
-#include "apps/kqbench/tensors/random.hpp"
-#include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "bench/support/interrupt.hpp"
+#include "bench/tensors/npy.hpp"
+#include "bench/tensors/random.hpp"
+#include "tests/bench/tensors/scratch_folder.hpp"
 #include "tests/support/text.hpp"
 
 namespace kqbench {

@@ -27,10 +27,10 @@
 #include <vector>
 
 #include "apps/kqbench/program.hpp"
-#include "apps/kqbench/tensors/npy.hpp"
 #include "backends/backend.hpp"
+#include "bench/tensors/npy.hpp"
 #include "tests/apps/kqbench/faulty_device.hpp"
-#include "tests/apps/kqbench/tensors/scratch_folder.hpp"
+#include "tests/bench/tensors/scratch_folder.hpp"
 #include "tests/support/exhaustive.hpp"
 
 namespace kqbench::test {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "backends/gpu/meeting.hpp"
+#include "backends/gpu/grid_reduce.hpp"
 #include "tests/support/emulated_block.hpp"
 
 namespace kqbench::test {
@@ -19,7 +19,7 @@ struct EmulatedLauncher {
   LaneOrder order = LaneOrder::forward;
   int multiprocessors = 2;
   std::size_t shared_bytes = 0;
-  gpu::Meeting meeting{nullptr, 0};
+  gpu::GridReduceWorkspace grid_reduce{nullptr, 0};
 
   template <class Kernel>
   void launch(const Kernel& kernel, std::int64_t blocks) const {
@@ -38,7 +38,7 @@ struct EmulatedLauncher {
   /// Blocks `first` to `first + together - 1` of a grid of `count`, at once.
   template <class Kernel>
   void run(const Kernel& kernel, std::int64_t first, int together, int count, std::size_t tile_bytes) const {
-    constexpr int threads = Kernel::Shape::threads;
+    constexpr int threads = Kernel::Config::threads;
     std::vector<EmulatedBlockState> states;
     for (int i = 0; i < together; ++i) {
       states.emplace_back(threads, Block::wave_size, tile_bytes);

@@ -24,12 +24,12 @@ class EmulatedNative final : public Implementation {
     launcher_.lanes = &lanes_;
     launcher_.order = order;
     launcher_.shared_bytes = shared_bytes;
-    launcher_.meeting = {slots_.data(), meeting_blocks};
+    launcher_.grid_reduce = {slots_.data(), meeting_blocks};
   }
 
   std::string_view name() const override { return "emulated native"; }
   std::string description() const override { return "native kernels in emulated waves"; }
-  std::optional<std::string> refusal(const kq::Request& request) const override {
+  std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
     if (std::ranges::count(emulated_elements(waves), request.element) > 0) return std::nullopt;
     return "not emulated";
   }

@@ -39,7 +39,7 @@ class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrde
 
 TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
   const auto native = make_native();
-  const auto meeting = make_native(blocks_at_once);
+  const auto grid_reduce = make_native(blocks_at_once);
   std::uint64_t seed = 1;
   for (const kq::Scheme& scheme : kq::schemes()) {
     for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
@@ -50,7 +50,7 @@ TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
           const Problem problem = problem_of(request, seed, seed % 2 == 0 ? Fill::normal : Fill::specials);
           const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
           expect_right(*native, problem, placement);
-          if (request.granularity == kq::Granularity::tensor) expect_right(*meeting, problem, placement);
+          if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
         }
       }
     }
@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(All, EmulatedWaves,
 using Block = EmulatedBlock<64, false>;
 
 struct OneWave {
-  struct Shape {
+  struct Config {
     static constexpr int threads = 64;
   };
 };

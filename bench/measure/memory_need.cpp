@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/measure/memory_need.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "backends/host/memory.hpp"
+#include "bench/measure/output_check.hpp"
+#include "bench/measure/rotating_buffers.hpp"
+#include "bench/requests/sweep.hpp"
+#include "bench/support/bytes_text.hpp"
+
+namespace kqbench {
+namespace {
+
+constexpr std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
+
+std::uint64_t add(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? everything : sum;
+}
+
+[[noreturn]] void refuse(const kq::Request& request, std::uint64_t needed, const std::string& where,
+                         std::uint64_t there) {
+  throw DeviceError(fmt::format("not enough memory for {}: {} are needed, {} are free {}; take a smaller shape",
+                                describe(request), bytes_text(needed), bytes_text(there), where));
+}
+
+}  // namespace
+
+MemoryNeed memory_need(const kq::Request& request, std::span<Implementation* const> implementations) {
+  const kq::Request full = kq::resolved(request);
+  const BufferSizes buffers = buffer_sizes(full, implementations);
+  const std::uint64_t outputs = OutputLayout(full).bytes();
+  MemoryNeed need;
+  need.device = add(buffers.per_copy, buffers.fixed);
+  // The reference's outputs, their image, an untouched block, and a fetched one.
+  need.host = kq::input_bytes(full);
+  for (int block = 0; block < 4; ++block) {
+    need.host = add(need.host, outputs);
+  }
+  return need;
+}
+
+void require_memory(const Device& device, const kq::Request& request,
+                    std::span<Implementation* const> implementations) {
+  const MemoryNeed need = memory_need(request, implementations);
+  const std::uint64_t on_device = device.free_memory_bytes();
+  const std::uint64_t on_host = memory_available_bytes();
+  if (device.info().host_memory) {
+    const std::uint64_t there = std::min(on_device, on_host);
+    if (add(need.device, need.host) > there) refuse(request, add(need.device, need.host), "on this machine", there);
+    return;
+  }
+  if (need.device > on_device) refuse(request, need.device, "on the device", on_device);
+  if (need.host > on_host) refuse(request, need.host, "on the host", on_host);
+}
+
+}  // namespace kqbench

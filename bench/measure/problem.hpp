@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A request with data: what goes in, on the host, and what must come out.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "backends/backend.hpp"
+#include "bench/tensors/scale_finder.hpp"
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+struct Problem {
+  kq::Request request;                    ///< resolved
+  std::vector<std::byte> input;           ///< kq::input_bytes(request)
+  std::vector<float> scales;              ///< static schemes: kq::num_scales(request), else empty
+  std::vector<std::int32_t> zero_points;  ///< static asymmetric schemes: as many, else empty
+  Outputs expected;                       ///< by kqbench::reference
+};
+
+/// Adds scales to an input, and what the reference makes of them. Scales that are not given are those that just hold
+/// the input's finite numbers: amax / qmax of each span, or kq::affine_scale for an asymmetric scheme; a span of zeros
+/// gets scale 1. `request` is valid, `input` has kq::input_bytes(request) bytes.
+Problem make_problem(const kq::Request& request, std::vector<std::byte> input, const GivenScale& given);
+
+}  // namespace kqbench

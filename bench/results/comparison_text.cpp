@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/results/comparison_text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string_view>
+
+#include "bench/results/csv.hpp"
+#include "bench/results/grid.hpp"
+#include "bench/results/row_text.hpp"
+#include "bench/results/setting_text.hpp"
+#include "bench/support/in_quotes.hpp"
+
+namespace kqbench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view explanation =
+    "ratio: its time / the baseline's time, above 1 is slower; the interval holds it with 95 % confidence.";
+
+std::string ratio_text(const Ratio& ratio) {
+  return fmt::format("{:.3f}", ratio.value);
+}
+
+std::string interval_text(const Ratio& ratio) {
+  return ratio.interval ? fmt::format("{:.3f} - {:.3f}", ratio.interval->low, ratio.interval->high) : "too few samples";
+}
+
+/// "faster", "slower", "not significant", or nothing where that cannot be told.
+Cell verdict(const Ratio& ratio) {
+  if (!ratio.interval) return {};
+  if (!ratio.significant()) return "not significant";
+  return ratio.value > 1.0 ? Cell("slower", Paint::warning) : Cell("faster", Paint::good);
+}
+
+/// What else one must know of a row: nothing for most.
+std::string caveat(const Row& row) {
+  if (row.codes_checked && row.codes_checked->differ != 0) return verdict_cell(row).text;
+  if (row.suspect) return "suspect";
+  if (row.clocks.dropped || row.drifted) return "unsteady";
+  if (is_unchecked(row)) return "unchecked";
+  return row.verified ? "" : "not verified";
+}
+
+/// The same of a row held against a baseline, which may be of another protocol.
+std::string caveat(const ComparedRow& compared) {
+  const std::string protocol = protocol_text(*compared.row);
+  std::string text = protocol == protocol_text(*compared.baseline_row) ? "" : protocol;
+  if (const std::string other = caveat(*compared.row); !other.empty()) text += (text.empty() ? "" : ", ") + other;
+  return text;
+}
+
+std::string section_title(const Row& row) {
+  return fmt::format("{} ({})", work_text(row.request), protocol_text(row));
+}
+
+Grid rows_grid(const Comparison& comparison) {
+  Grid grid({{"shape", Align::right},
+             {"what", Align::left},
+             {"median µs", Align::right},
+             {"ratio", Align::right},
+             {"95 % interval", Align::right},
+             {"", Align::left},
+             {"note", Align::left}});
+  std::string title;
+  const Row* baseline = nullptr;
+  for (const ComparedRow& compared : comparison.rows) {
+    const std::string section = section_title(*compared.baseline_row);
+    if (section != title) grid.begin_section(section);
+    title = section;
+    if (compared.baseline_row != baseline) {
+      baseline = compared.baseline_row;
+      grid.add({shape_text(baseline->request), label(compared.baseline), microseconds_text(baseline->time_us->median),
+                "1", "", "baseline", Cell(caveat(*baseline), Paint::warning)});
+    }
+    grid.add({shape_text(compared.row->request), label(compared.series),
+              microseconds_text(compared.row->time_us->median), ratio_text(compared.ratio),
+              interval_text(compared.ratio), verdict(compared.ratio), Cell(caveat(compared), Paint::warning)});
+  }
+  return grid;
+}
+
+std::string summary_name(const SchemeSummary& summary) {
+  return summary.series ? label(*summary.series) : "fastest peer";
+}
+
+/// Rows in few words: one line for all the shapes of a series that did the same.
+std::vector<std::string> lone_lines(const std::vector<LoneRow>& rows) {
+  std::vector<std::string> lines;
+  std::string what;
+  for (const LoneRow& lone : rows) {
+    const std::string now = fmt::format("{}, {}:", label(lone.series), section_title(*lone.row));
+    if (lines.empty() || now != what) lines.push_back(now);
+    what = now;
+    lines.back() += ' ' + shape_text(lone.row->request);
+  }
+  return lines;
+}
+
+/// "80", or "20 of 80" where the others have fewer in common with it.
+std::string rows_text(const SchemeSummary& summary) {
+  return summary.rows == summary.all_rows ? fmt::to_string(summary.rows)
+                                          : fmt::format("{} of {}", summary.rows, summary.all_rows);
+}
+
+/// What the lines of the summary are about, where that is not all rows; or nothing.
+std::string summary_remark(const Comparison& comparison) {
+  const auto any = [&](auto condition) {
+    return std::any_of(comparison.summary.begin(), comparison.summary.end(), condition);
+  };
+  if (any([](const SchemeSummary& s) { return !s.in_common; })) {
+    return "Some schemes have no row that all were timed at: their lines are about different rows.";
+  }
+  if (any([](const SchemeSummary& s) { return s.rows != s.all_rows; })) {
+    return "Of each scheme, only rows that all were timed at are summarized.";
+  }
+  return "";
+}
+
+/// Rows that some series lack and others have.
+std::vector<LoneRow> lacking_rows(const Comparison& comparison) {
+  std::vector<LoneRow> rows;
+  for (const MissingRow& missing : comparison.missing) {
+    if (missing.elsewhere && missing.lacking) rows.push_back({*missing.lacking, missing.there.row});
+  }
+  return rows;
+}
+
+std::string significance_remark(const Comparison& comparison) {
+  std::size_t significant = 0;
+  for (const ComparedRow& row : comparison.rows) {
+    significant += row.ratio.significant() ? 1 : 0;
+  }
+  return fmt::format("{} of {} ratios differ significantly from 1; about {:.0f} would by chance alone.", significant,
+                     comparison.rows.size(), 0.05 * static_cast<double>(comparison.rows.size()));
+}
+
+/// Fields of a CSV line: what was done.
+std::vector<std::string> work_fields(const Row& row) {
+  const kq::Request& request = row.request;
+  return {kq::operation_name(request),
+          std::string(kq::to_string(request.element)),
+          std::string(kq::to_string(request.format)),
+          fmt::to_string(request.num_tokens),
+          fmt::to_string(request.hidden_size),
+          row.timing,
+          row.cache};
+}
+
+/// Of a ratio: itself, its interval, and whether it is significant.
+std::vector<std::string> ratio_fields(const Ratio& ratio) {
+  if (!ratio.interval) return {fmt::to_string(ratio.value), "", "", ""};
+  return {fmt::to_string(ratio.value), fmt::to_string(ratio.interval->low), fmt::to_string(ratio.interval->high),
+          fmt::to_string(ratio.significant())};
+}
+
+void append(std::vector<std::string>& line, const std::vector<std::string>& fields) {
+  line.insert(line.end(), fields.begin(), fields.end());
+}
+
+Json interval_json(const Ratio& ratio) {
+  return ratio.interval ? Json({ratio.interval->low, ratio.interval->high}) : Json(nullptr);
+}
+
+Json work_json(const Row& row) {
+  const kq::Request& request = row.request;
+  return {{"operation", kq::operation_name(request)},
+          {"num_tokens", request.num_tokens},
+          {"hidden_size", request.hidden_size},
+          {"dtype", kq::to_string(request.element)},
+          {"quant_dtype", kq::to_string(request.format)},
+          {"timing", row.timing},
+          {"cache", row.cache}};
+}
+
+Json lone_json(const std::vector<LoneRow>& rows) {
+  Json list = Json::array();
+  for (const LoneRow& lone : rows) {
+    Json json = {{"file", file_letter(lone.series.file)}, {"impl", lone.series.impl}};
+    json.update(work_json(*lone.row));
+    if (!lone.row->failure.empty()) json["failure"] = lone.row->failure;
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+}  // namespace
+
+Grid summary_grid(const Comparison& comparison) {
+  Grid grid({{"scheme", Align::left},
+             {"what", Align::left},
+             {"baseline", Align::left},
+             {"rows", Align::right},
+             {"ratio", Align::right},
+             {"95 % interval", Align::right},
+             {"faster", Align::right},
+             {"slower", Align::right}});
+  grid.begin_section("Geometric mean of the ratios over shapes and input types");
+  for (const SchemeSummary& summary : comparison.summary) {
+    grid.add({summary.scheme, summary_name(summary), label(summary.baseline), rows_text(summary),
+              ratio_text(summary.ratio), interval_text(summary.ratio), fmt::to_string(summary.faster),
+              fmt::to_string(summary.slower)});
+  }
+  return grid;
+}
+
+void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison,
+                           bool color) {
+  for (std::size_t file = 0; file < files.size(); ++file) {
+    const ResultFile& result = files[file].result;
+    out << fmt::format("{}  {}: {}{}\n", file_letter(file), in_quotes(files[file].name), setting_line(result.setting),
+                       result.complete ? "" : "; INCOMPLETE");
+  }
+  out << explanation << "\n\n";
+  if (!comparison.rows.empty()) {
+    rows_grid(comparison).write_text(out, color);
+    out << '\n';
+    summary_grid(comparison).write_text(out, color);
+    out << '\n';
+    if (const std::string remark = summary_remark(comparison); !remark.empty()) out << remark << '\n';
+    out << significance_remark(comparison) << '\n';
+  }
+  const auto write_lone = [&](const char* heading, const std::vector<LoneRow>& rows) {
+    if (!rows.empty()) out << '\n' << heading << '\n';
+    for (const std::string& line : lone_lines(rows)) {
+      out << "  " << line << '\n';
+    }
+  };
+  write_lone("No counterpart:", comparison.unmatched);
+  write_lone("Missing, though others have them:", lacking_rows(comparison));
+  write_lone("Failed, so without a time:", comparison.failed);
+}
+
+void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison) {
+  for (std::size_t file = 0; file < files.size(); ++file) {
+    const ResultFile& result = files[file].result;
+    out << fmt::format("- {}: {}: {}{}\n", file_letter(file), markdown_text(files[file].name),
+                       markdown_text(setting_line(result.setting)), result.complete ? "" : "; incomplete");
+  }
+  out << '\n' << explanation << "\n\n";
+  if (!comparison.rows.empty()) {
+    summary_grid(comparison).write_markdown(out);
+    if (const std::string remark = summary_remark(comparison); !remark.empty()) out << remark << "\n\n";
+    rows_grid(comparison).write_markdown(out);
+    out << significance_remark(comparison) << '\n';
+  }
+  const auto write_lone = [&](const char* heading, const std::vector<LoneRow>& rows) {
+    if (!rows.empty()) out << "\n### " << heading << "\n\n";
+    for (const std::string& line : lone_lines(rows)) {
+      out << "- " << markdown_text(line) << '\n';
+    }
+  };
+  write_lone("No counterpart", comparison.unmatched);
+  write_lone("Missing, though others have them", lacking_rows(comparison));
+  write_lone("Failed, so without a time", comparison.failed);
+}
+
+std::string comparison_csv(const std::vector<NamedResult>& files, const Comparison& comparison) {
+  std::string csv = csv_line({"operation",
+                              "dtype",
+                              "quant_dtype",
+                              "num_tokens",
+                              "hidden_size",
+                              "timing",
+                              "cache",
+                              "file",
+                              "impl",
+                              "median_us",
+                              "baseline_file",
+                              "baseline_impl",
+                              "baseline_median_us",
+                              "ratio",
+                              "ci95_low",
+                              "ci95_high",
+                              "significant",
+                              "status",
+                              "rows",
+                              "failure"});
+  for (const ComparedRow& compared : comparison.rows) {
+    std::vector<std::string> line = work_fields(*compared.row);
+    append(line, {files[compared.series.file].name, compared.series.impl, fmt::to_string(compared.row->time_us->median),
+                  files[compared.baseline.file].name, compared.baseline.impl,
+                  fmt::to_string(compared.baseline_row->time_us->median)});
+    append(line, ratio_fields(compared.ratio));
+    append(line, {"compared", "1", ""});
+    csv += csv_line(line);
+  }
+  const auto add_lone = [&](const char* status, const std::vector<LoneRow>& rows) {
+    for (const LoneRow& lone : rows) {
+      const bool timed = lone.row->time_us && std::string_view(status) != "missing";
+      std::vector<std::string> line = work_fields(*lone.row);
+      append(line,
+             {files[lone.series.file].name, lone.series.impl, timed ? fmt::to_string(lone.row->time_us->median) : ""});
+      append(line, {"", "", "", "", "", "", "", status, "1", lone.row->failure});
+      csv += csv_line(line);
+    }
+  };
+  add_lone("unmatched", comparison.unmatched);
+  add_lone("missing", lacking_rows(comparison));
+  add_lone("failed", comparison.failed);
+  for (const SchemeSummary& summary : comparison.summary) {
+    const kq::Request& request = summary.first->request;
+    std::vector<std::string> line = {kq::operation_name(request), "", std::string(kq::to_string(request.format))};
+    append(line, {"", "", "", "", summary.series ? files[summary.series->file].name : "",
+                  summary.series ? summary.series->impl : summary_name(summary), "", files[summary.baseline.file].name,
+                  summary.baseline.impl, ""});
+    append(line, ratio_fields(summary.ratio));
+    append(line, {"summary", fmt::to_string(summary.rows), ""});
+    csv += csv_line(line);
+  }
+  return csv;
+}
+
+std::string comparison_json(const std::vector<NamedResult>& files, const Comparison& comparison) {
+  Json json = {{"schema", "kqbench-comparison/1"},
+               {"files", Json::array()},
+               {"rows", Json::array()},
+               {"summary", Json::array()}};
+  for (std::size_t file = 0; file < files.size(); ++file) {
+    const ResultFile& result = files[file].result;
+    json["files"].push_back({{"file", file_letter(file)},
+                             {"name", files[file].name},
+                             {"device", result.setting.device},
+                             {"time", result.setting.time},
+                             {"complete", result.complete}});
+  }
+  for (const ComparedRow& compared : comparison.rows) {
+    Json row = work_json(*compared.row);
+    row["file"] = file_letter(compared.series.file);
+    row["impl"] = compared.series.impl;
+    row["median_us"] = compared.row->time_us->median;
+    row["baseline_file"] = file_letter(compared.baseline.file);
+    row["baseline_impl"] = compared.baseline.impl;
+    row["baseline_median_us"] = compared.baseline_row->time_us->median;
+    row["ratio"] = compared.ratio.value;
+    row["ci95"] = interval_json(compared.ratio);
+    row["significant"] = compared.ratio.interval ? Json(compared.ratio.significant()) : Json(nullptr);
+    json["rows"].push_back(std::move(row));
+  }
+  for (const SchemeSummary& summary : comparison.summary) {
+    json["summary"].push_back({{"scheme", summary.scheme},
+                               {"what", summary_name(summary)},
+                               {"baseline", label(summary.baseline)},
+                               {"rows", summary.rows},
+                               {"all_rows", summary.all_rows},
+                               {"in_common", summary.in_common},
+                               {"ratio", summary.ratio.value},
+                               {"ci95", interval_json(summary.ratio)},
+                               {"faster", summary.faster},
+                               {"slower", summary.slower}});
+  }
+  json["unmatched"] = lone_json(comparison.unmatched);
+  json["missing"] = lone_json(lacking_rows(comparison));
+  json["failed"] = lone_json(comparison.failed);
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace kqbench

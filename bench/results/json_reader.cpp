@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/results/json_reader.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "bench/results/json_writer.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "bench/tensors/input_file.hpp"
+
+namespace kqbench {
+namespace {
+
+/// A JSON scalar. Integers that are not negative arrive as unsigned.
+using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string>;
+
+constexpr double most_microseconds = 1e12;  // eleven days
+constexpr double most_ratio = 1e12;
+constexpr std::size_t most_entries = 256;  // of a map
+constexpr std::size_t most_depth = 16;
+constexpr std::uint64_t most_bytes = std::uint64_t{1} << 62;
+
+/// What a list or an object of the file is.
+enum class Place : std::uint8_t {
+  root,
+  setting,
+  libraries,
+  implementations,
+  ceilings,
+  rows,
+  row,
+  codes_checked,
+  time,
+  time_ci95,
+  samples,
+  ratio_ci95,
+  clocks,
+  run_clocks,
+  unknown,
+};
+
+bool is_list(Place place) {
+  return place == Place::rows || place == Place::time_ci95 || place == Place::samples || place == Place::ratio_ci95;
+}
+
+/// Lists of numbers, and objects whose members have names that are not known beforehand.
+bool holds_scalars(Place place) {
+  return place == Place::libraries || place == Place::implementations || place == Place::ceilings ||
+         place == Place::time_ci95 || place == Place::samples || place == Place::ratio_ci95;
+}
+
+class Reader;
+
+/// A member of an object: either a scalar, or another object or list.
+struct Member {
+  std::string_view name;
+  bool required;
+  void (*set)(Reader& reader, const Scalar& value);  ///< null: only `opens` is allowed
+  Place opens = Place::unknown;                      ///< unknown: only a scalar is allowed
+};
+
+std::span<const Member> members_of(Place place);
+
+/// An object or a list that has begun and not ended.
+struct Level {
+  Place place = Place::unknown;
+  const Member* member = nullptr;  ///< of an object: the one whose value comes next; null if not known
+  std::string key;                 ///< of an object: its name
+  std::uint64_t seen = 0;          ///< of an object: one bit a known member
+  std::size_t count = 0;           ///< values so far
+};
+
+[[noreturn]] void fail(const std::string& name, const std::string& what) {
+  throw UsageError(fmt::format("{}: {}", name, what));
+}
+
+[[noreturn]] void fail_no_result(const std::string& name, const char* why) {
+  fail(name, fmt::format("is not a result file of kqbench: {}; give one that --json wrote", why));
+}
+
+[[noreturn]] void fail_no_json(const std::string& name, std::size_t position) {
+  fail(name, fmt::format("is not a result file: no JSON from byte {} on; give one that --json wrote", position));
+}
+
+/// Called by nlohmann's parser, value by value: nothing is kept but what the result needs.
+class Reader final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  Reader(std::string name, std::size_t text_size) : name_(std::move(name)), text_size_(text_size) {}
+
+  // --- events -------------------------------------------------------------------------------------------------------
+
+  bool null() override { return scalar(nullptr); }
+  bool boolean(bool value) override { return scalar(value); }
+  bool number_integer(std::int64_t value) override { return scalar(value); }
+  bool number_unsigned(std::uint64_t value) override { return scalar(value); }
+  bool number_float(double value, const std::string& /*text*/) override { return scalar(value); }
+  bool string(std::string& value) override { return scalar(std::move(value)); }
+  bool binary(nlohmann::json::binary_t& /*value*/) override { return false; }  // JSON has none
+
+  bool start_object(std::size_t /*size*/) override { return begin(false); }
+  bool start_array(std::size_t /*size*/) override { return begin(true); }
+  bool end_array() override {
+    end();
+    return true;
+  }
+  bool end_object() override {
+    const Level& level = levels_.back();
+    const std::span<const Member> members = members_of(level.place);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (members[i].required && (level.seen >> i & 1) == 0) {
+        fail(name_, fmt::format("{}: {} is missing; write the file again", where_container(), members[i].name));
+      }
+    }
+    end();
+    return true;
+  }
+
+  bool key(std::string& name) override {
+    Level& level = levels_.back();
+    if (level.place == Place::root && level.seen == 0 && name != "schema") {
+      fail_no_result(name_, "its first member is not schema");
+    }
+    level.key = std::move(name);
+    level.member = nullptr;
+    const std::span<const Member> members = members_of(level.place);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (members[i].name != level.key) continue;
+      level.member = &members[i];
+      if ((level.seen >> i & 1) != 0) bad("is given twice");
+      level.seen |= std::uint64_t{1} << i;
+    }
+    return true;
+  }
+
+  bool parse_error(std::size_t position, const std::string& /*token*/,
+                   const nlohmann::json::exception& error) override {
+    if (error.id == 406) fail(name_, fmt::format("has a number that is out of range at byte {}", position));
+    if (position > text_size_) {
+      fail(name_, fmt::format("is cut short: it ends at byte {} in the middle; copy or write it again", text_size_));
+    }
+    fail_no_json(name_, position);
+  }
+
+  // --- checked values -----------------------------------------------------------------------------------------------
+
+  [[noreturn]] void bad(const std::string& what) const {
+    fail(name_, fmt::format("{}: {}; write the file again", where(), what));
+  }
+
+  std::string text(const Scalar& value) const {
+    const auto* const string = std::get_if<std::string>(&value);
+    if (string == nullptr) bad("must be text");
+    std::string clean = *string;
+    for (std::size_t i = 0; i < clean.size(); ++i) {  // terminals obey control characters, U+0080 to U+009F among them
+      const auto byte = static_cast<unsigned char>(clean[i]);
+      const bool c1 = byte == 0xc2 && static_cast<unsigned char>(clean[i + 1]) < 0xa0;
+      if (byte < 0x20 || byte == 0x7f || c1) clean[i] = '?';
+      if (c1) clean.erase(i + 1, 1);
+    }
+    return clean;
+  }
+
+  std::string word(const Scalar& value) const {
+    std::string name = text(value);
+    if (name.empty() || name.size() > 64) bad("must have 1 to 64 characters");
+    return name;
+  }
+
+  bool truth(const Scalar& value) const {
+    const auto* const boolean = std::get_if<bool>(&value);
+    if (boolean == nullptr) bad("must be true or false");
+    return *boolean;
+  }
+
+  std::uint64_t count(const Scalar& value, std::uint64_t most = most_bytes) const {
+    const auto* const number = std::get_if<std::uint64_t>(&value);
+    if (number == nullptr || *number > most) bad(fmt::format("must be an integer from 0 to {}", most));
+    return *number;
+  }
+
+  std::int64_t signed_count(const Scalar& value) const { return static_cast<std::int64_t>(count(value)); }
+
+  double number(const Scalar& value, double least, double most) const {
+    double number = std::numeric_limits<double>::quiet_NaN();
+    if (const auto* const real = std::get_if<double>(&value)) number = *real;
+    if (const auto* const integer = std::get_if<std::int64_t>(&value)) number = static_cast<double>(*integer);
+    if (const auto* const natural = std::get_if<std::uint64_t>(&value)) number = static_cast<double>(*natural);
+    if (!(number >= least) || !(number <= most)) bad(fmt::format("must be a number from {:g} to {:g}", least, most));
+    return number;
+  }
+
+  std::optional<double> number_or_null(const Scalar& value, double least, double most) const {
+    if (std::holds_alternative<std::nullptr_t>(value)) return std::nullopt;
+    return number(value, least, most);
+  }
+
+  double microseconds(const Scalar& value) const { return number(value, 1e-9, most_microseconds); }
+
+  /// One of the names that `parse` knows.
+  template <class Parse>
+  auto name_of(const Scalar& value, const Parse& parse) const {
+    const std::string name = text(value);
+    const auto parsed = parse(name);
+    if (!parsed) bad(fmt::format("{} is not known to this version of kqbench", in_quotes(name)));
+    return *parsed;
+  }
+
+  void granularity(const Scalar& value) {
+    using kq::Granularity;
+    const std::string name = text(value);
+    kq::Request& request = row.request;
+    for (const Granularity choice : {Granularity::tensor, Granularity::token, Granularity::channel}) {
+      if (name != kq::to_string(choice, 0)) continue;
+      request.granularity = choice;
+      return;
+    }
+    constexpr std::string_view group = "group:";
+    const char* const end = name.data() + name.size();
+    if (name.starts_with(group)) {
+      const auto [stopped, error] = std::from_chars(name.data() + group.size(), end, request.group_size);
+      request.granularity = Granularity::group;
+      if (error == std::errc() && stopped == end) return;
+    }
+    bad(fmt::format("{} is not tensor, token, channel or group:G", in_quotes(name)));
+  }
+
+  void schema(const Scalar& value) const {
+    const std::string schema = text(value);
+    const std::string prefix = fmt::format("{}/", result_schema_name);
+    int version = 0;
+    const char* const end = schema.data() + schema.size();
+    if (!schema.starts_with(prefix)) {
+      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}", in_quotes(schema)));
+    }
+    const auto [stopped, error] = std::from_chars(schema.data() + prefix.size(), end, version);
+    if (error == std::errc::result_out_of_range || version > result_schema_version) {
+      fail(name_, fmt::format("is of schema {}, and this kqbench reads up to {}{}; use the kqbench that wrote it, or a "
+                              "newer one",
+                              in_quotes(schema), prefix, result_schema_version));
+    }
+    if (error != std::errc() || stopped != end || version < 1) {
+      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}", in_quotes(schema)));
+    }
+  }
+
+  // --- what is being read -------------------------------------------------------------------------------------------
+
+  ResultFile result;
+  Row row;
+  TimeStatistics time;
+  RowClocks clocks;
+  std::vector<double> pair;  ///< the interval being read
+
+  bool finished() const { return finished_; }
+
+ private:
+  /// "rows[3].num_tokens".
+  std::string where() const {
+    std::string path;
+    for (const Level& level : levels_) {
+      if (is_list(level.place)) {
+        path += fmt::format("[{}]", level.count == 0 ? 0 : level.count - 1);
+      } else if (!level.key.empty()) {
+        path += path.empty() ? "" : ".";
+        path += level.member != nullptr ? level.key : in_quotes(level.key);
+      }
+    }
+    return path.empty() ? "the file" : path;
+  }
+
+  /// The object or list that is being read, without the member that came last.
+  std::string where_container() {
+    levels_.back().key.clear();
+    return where();
+  }
+
+  bool scalar(Scalar value) {
+    if (levels_.empty()) fail_no_result(name_, "it is a single value");
+    Level& level = levels_.back();
+    ++level.count;
+    switch (level.place) {
+      case Place::unknown:
+        return true;
+      case Place::rows:
+        bad("must be an object");
+      case Place::samples:
+        time.samples.push_back(microseconds(value));
+        return true;
+      case Place::time_ci95:
+      case Place::ratio_ci95:
+        pair.push_back(number(value, 0.0, most_ratio));
+        if (pair.size() > 2) bad("must not be there: an interval has two ends");
+        return true;
+      case Place::libraries:
+        entry(result.setting.libraries, text(value));
+        return true;
+      case Place::implementations:
+        entry(result.setting.implementations, text(value));
+        return true;
+      case Place::ceilings:
+        entry(result.setting.ceilings_gbps, number(value, 0.0, most_ratio));
+        return true;
+      default:
+        break;
+    }
+    if (level.member == nullptr) return true;
+    if (level.member->set != nullptr) {
+      level.member->set(*this, value);
+    } else if (!std::holds_alternative<std::nullptr_t>(value) || level.member->required) {
+      bad(is_list(level.member->opens) ? "must be a list" : "must be an object");
+    }
+    return true;
+  }
+
+  template <class Value>
+  void entry(std::map<std::string, Value>& map, Value value) const {
+    if (map.size() == most_entries) bad(fmt::format("is one too many: at most {} are read", most_entries));
+    if (!map.emplace(text(levels_.back().key), std::move(value)).second) bad("is given twice");
+  }
+
+  bool begin(bool list) {
+    if (levels_.empty()) {
+      if (list) fail_no_result(name_, "it is a list");
+      levels_.push_back({Place::root, nullptr, {}, 0, 0});
+      return true;
+    }
+    if (levels_.size() == most_depth) bad("is nested too deeply");
+    Level& level = levels_.back();
+    ++level.count;
+    Place place = Place::unknown;
+    if (level.place == Place::rows) {
+      if (list) bad("must be an object");
+      place = Place::row;
+      row = Row();
+    } else if (level.member != nullptr) {
+      place = level.member->opens;
+      if (place == Place::unknown) bad(list ? "must not be a list" : "must not be an object");
+      if (list != is_list(place)) bad(is_list(place) ? "must be a list" : "must be an object");
+    } else if (holds_scalars(level.place)) {
+      bad(list ? "must not be a list" : "must not be an object");
+    }
+    pair.clear();
+    if (place == Place::time) time = TimeStatistics();
+    if (place == Place::clocks || place == Place::run_clocks) clocks = RowClocks();
+    if (place == Place::codes_checked) row.codes_checked.emplace();
+    levels_.push_back({place, nullptr, {}, 0, 0});
+    return true;
+  }
+
+  void end() {
+    const Place place = levels_.back().place;
+    levels_.pop_back();
+    if (place == Place::root) finished_ = true;
+    if (place == Place::time_ci95 || place == Place::ratio_ci95) end_interval(place);
+    if (place == Place::time) end_time();
+    if (place == Place::clocks) row.clocks = clocks;
+    if (place == Place::run_clocks) result.setting.clocks = clocks;
+    if (place == Place::row) end_row();
+    if (place == Place::codes_checked && row.codes_checked->differ > row.codes_checked->compared) {
+      bad("more codes differ than were compared");
+    }
+  }
+
+  void end_interval(Place place) {
+    if (pair.size() != 2 || pair[0] > pair[1]) bad("must be [low, high]");
+    if (place == Place::time_ci95) {
+      time.ci95_low = pair[0];
+      time.ci95_high = pair[1];
+    } else {
+      row.time_ratio_ci95_low = pair[0];
+      row.time_ratio_ci95_high = pair[1];
+    }
+  }
+
+  void end_time() {
+    const bool ordered = time.min <= time.ci95_low && time.ci95_low <= time.median && time.median <= time.ci95_high &&
+                         time.ci95_high <= time.max;
+    if (!ordered) bad("min, ci95, median and max are not in this order");
+    for (const double sample : time.samples) {
+      if (sample < time.min || sample > time.max) bad(fmt::format("sample {:g} is not between min and max", sample));
+    }
+    row.time_us = std::move(time);
+  }
+
+  void end_row() {
+    if (const auto invalid = kq::validate(row.request)) bad(fmt::format("{}: {}", invalid->field, invalid->reason));
+    row.request = kq::resolved(row.request);
+    if (row.timing == not_timed) fail(name_, "holds no times; run it again without --profile");
+    if (row.verified && !row.time_us) bad("is verified but has no time");
+    result.rows.push_back(std::move(row));
+  }
+
+  std::string name_;
+  std::size_t text_size_;
+  std::vector<Level> levels_;
+  bool finished_ = false;
+};
+
+// --- the members, in the order they are written ----------------------------------------------------------------------
+
+constexpr Member root_members[] = {
+    {"schema", true, [](Reader& r, const Scalar& v) { r.schema(v); }},
+    {"complete", true, [](Reader& r, const Scalar& v) { r.result.complete = r.truth(v); }},
+    {"setting", true, nullptr, Place::setting},
+    {"rows", true, nullptr, Place::rows},
+};
+
+template <std::string Setting::*member>
+void set_text(Reader& r, const Scalar& v) {
+  r.result.setting.*member = r.text(v);
+}
+
+constexpr Member setting_members[] = {
+    {"program", false, set_text<&Setting::program>},
+    {"version", false, set_text<&Setting::version>},
+    {"commit", false, set_text<&Setting::commit>},
+    {"build_type", false, set_text<&Setting::build_type>},
+    {"compiler", false, set_text<&Setting::compiler>},
+    {"device_compiler", false, set_text<&Setting::device_compiler>},
+    {"device_architectures", false, set_text<&Setting::device_architectures>},
+    {"host_architecture", false, set_text<&Setting::host_architecture>},
+    {"libraries", false, nullptr, Place::libraries},
+    {"implementations", false, nullptr, Place::implementations},
+    {"backend", true, set_text<&Setting::backend>},
+    {"device", true, set_text<&Setting::device>},
+    {"architecture", false, set_text<&Setting::architecture>},
+    {"driver", false, set_text<&Setting::driver>},
+    {"runtime", false, set_text<&Setting::runtime>},
+    {"memory_bytes", false, [](Reader& r, const Scalar& v) { r.result.setting.memory_bytes = r.count(v); }},
+    {"cache_bytes", false, [](Reader& r, const Scalar& v) { r.result.setting.cache_bytes = r.count(v); }},
+    {"compute_units", false,
+     [](Reader& r, const Scalar& v) { r.result.setting.compute_units = static_cast<int>(r.count(v, 1 << 30)); }},
+    {"power_cap_watts", false,
+     [](Reader& r, const Scalar& v) { r.result.setting.power_cap_watts = r.number_or_null(v, 0.0, 1e6); }},
+    {"clocks", false, nullptr, Place::run_clocks},
+    {"ceilings_gbps", false, nullptr, Place::ceilings},
+    {"host_cpu", false, set_text<&Setting::host_cpu>},
+    {"host_threads", false,
+     [](Reader& r, const Scalar& v) { r.result.setting.host_threads = static_cast<int>(r.count(v, 1 << 30)); }},
+    {"host_threads_used", false,
+     [](Reader& r, const Scalar& v) { r.result.setting.host_threads_used = static_cast<int>(r.count(v, 1 << 30)); }},
+    {"operating_system", false, set_text<&Setting::operating_system>},
+    {"time", false, set_text<&Setting::time>},
+    {"command_line", false, set_text<&Setting::command_line>},
+};
+
+template <std::optional<double> Row::*member>
+void set_ratio(Reader& r, const Scalar& v) {
+  r.row.*member = r.number_or_null(v, 0.0, most_ratio);
+}
+
+constexpr Member row_members[] = {
+    {"impl", true, [](Reader& r, const Scalar& v) { r.row.impl = r.word(v); }},
+    {"backend", true, [](Reader& r, const Scalar& v) { r.row.backend = r.word(v); }},
+    {"num_tokens", true, [](Reader& r, const Scalar& v) { r.row.request.num_tokens = r.signed_count(v); }},
+    {"hidden_size", true, [](Reader& r, const Scalar& v) { r.row.request.hidden_size = r.signed_count(v); }},
+    {"dtype", true, [](Reader& r, const Scalar& v) { r.row.request.element = r.name_of(v, kq::parse_element); }},
+    {"quant_dtype", true, [](Reader& r, const Scalar& v) { r.row.request.format = r.name_of(v, kq::parse_format); }},
+    {"static_scale", true, [](Reader& r, const Scalar& v) { r.row.request.static_scale = r.truth(v); }},
+    {"granularity", true, [](Reader& r, const Scalar& v) { r.granularity(v); }},
+    {"asymmetric", true, [](Reader& r, const Scalar& v) { r.row.request.asymmetric = r.truth(v); }},
+    {"scale_format", true,
+     [](Reader& r, const Scalar& v) { r.row.request.scale_format = r.name_of(v, kq::parse_scale_format); }},
+    {"scale_layout", true,
+     [](Reader& r, const Scalar& v) { r.row.request.scale_layout = r.name_of(v, kq::parse_scale_layout); }},
+    {"input_stride", false, [](Reader& r, const Scalar& v) { r.row.request.input_stride = r.signed_count(v); }},
+    {"codes_stride", false, [](Reader& r, const Scalar& v) { r.row.request.codes_stride = r.signed_count(v); }},
+    {"qmax", false, [](Reader& r, const Scalar& v) { r.row.request.qmax = static_cast<float>(r.number(v, 0.0, 1e6)); }},
+    {"scale_ub", false,
+     [](Reader& r, const Scalar& v) {
+       if (const auto bound = r.number_or_null(v, 0.0, 3e38)) r.row.request.scale_ub = static_cast<float>(*bound);
+     }},
+    {"timing", true, [](Reader& r, const Scalar& v) { r.row.timing = r.word(v); }},
+    {"cache", true, [](Reader& r, const Scalar& v) { r.row.cache = r.word(v); }},
+    {"copies", false, [](Reader& r, const Scalar& v) { r.row.copies = r.signed_count(v); }},
+    {"bytes_between_uses", false, [](Reader& r, const Scalar& v) { r.row.bytes_between_uses = r.count(v); }},
+    {"verified", true, [](Reader& r, const Scalar& v) { r.row.verified = r.truth(v); }},
+    {"failure", false, [](Reader& r, const Scalar& v) { r.row.failure = r.text(v); }},
+    {"codes_checked", false, nullptr, Place::codes_checked},
+    {"stop", true, [](Reader& r, const Scalar& v) { r.row.stop = r.text(v); }},
+    {"bytes", true, [](Reader& r, const Scalar& v) { r.row.bytes = r.count(v); }},
+    {"gbps", true, [](Reader& r, const Scalar& v) { r.row.gbps = r.number(v, 0.0, most_ratio); }},
+    {"ceiling_mix", false, [](Reader& r, const Scalar& v) { r.row.ceiling_mix = r.text(v); }},
+    {"ceiling_gbps", true, set_ratio<&Row::ceiling_gbps>},
+    {"ceiling_fraction", true, set_ratio<&Row::ceiling_fraction>},
+    {"time_ratio_to_native", true, set_ratio<&Row::time_ratio_to_native>},
+    {"time_ratio_ci95", false, nullptr, Place::ratio_ci95},
+    {"suspect", true, [](Reader& r, const Scalar& v) { r.row.suspect = r.truth(v); }},
+    {"drifted", false, [](Reader& r, const Scalar& v) { r.row.drifted = r.truth(v); }},
+    {"clocks", false, nullptr, Place::clocks},
+    {"launches_per_sample", false, [](Reader& r, const Scalar& v) { r.row.launches_per_sample = r.signed_count(v); }},
+    {"time_us", true,
+     [](Reader& r, const Scalar& v) {
+       if (!std::holds_alternative<std::nullptr_t>(v)) r.bad("must be an object or null");
+     },
+     Place::time},
+};
+
+constexpr Member codes_checked_members[] = {
+    {"differ", true, [](Reader& r, const Scalar& v) { r.row.codes_checked->differ = r.count(v); }},
+    {"compared", true, [](Reader& r, const Scalar& v) { r.row.codes_checked->compared = r.count(v); }},
+};
+
+constexpr Member time_members[] = {
+    {"median", true, [](Reader& r, const Scalar& v) { r.time.median = r.microseconds(v); }},
+    {"ci95", true, nullptr, Place::time_ci95},
+    {"min", true, [](Reader& r, const Scalar& v) { r.time.min = r.microseconds(v); }},
+    {"max", true, [](Reader& r, const Scalar& v) { r.time.max = r.microseconds(v); }},
+    {"samples", true, nullptr, Place::samples},
+};
+
+template <std::optional<double> RowClocks::*member>
+void set_reading(Reader& r, const Scalar& v) {
+  r.clocks.*member = r.number_or_null(v, -1e6, 1e6);
+}
+
+constexpr Member clocks_members[] = {
+    {"core_mhz_before", false, set_reading<&RowClocks::core_mhz_before>},
+    {"core_mhz_after", false, set_reading<&RowClocks::core_mhz_after>},
+    {"memory_mhz_before", false, set_reading<&RowClocks::memory_mhz_before>},
+    {"memory_mhz_after", false, set_reading<&RowClocks::memory_mhz_after>},
+    {"power_watts", false, set_reading<&RowClocks::power_watts>},
+    {"temperature_celsius", false, set_reading<&RowClocks::temperature_celsius>},
+    {"dropped", false, [](Reader& r, const Scalar& v) { r.clocks.dropped = r.truth(v); }},
+};
+
+std::span<const Member> members_of(Place place) {
+  switch (place) {
+    case Place::root:
+      return root_members;
+    case Place::setting:
+      return setting_members;
+    case Place::row:
+      return row_members;
+    case Place::codes_checked:
+      return codes_checked_members;
+    case Place::time:
+      return time_members;
+    case Place::clocks:
+    case Place::run_clocks:
+      return clocks_members;
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+ResultFile parse_result(std::string_view text, const std::string& name) {
+  Reader reader(name, text.size());
+  const bool read = nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
+  // Its parser takes a zero byte for the end.
+  if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
+    fail_no_json(name, zero);
+  }
+  if (!read || !reader.finished()) fail(name, "is not a result file of kqbench");
+  return std::move(reader.result);
+}
+
+ResultFile read_result_file(const std::filesystem::path& path) {
+  const InputFile file(path);
+  if (file.size() > max_result_file_bytes) {
+    fail(file.name(), fmt::format("has {} bytes, and result files of more than {} are not read; split it", file.size(),
+                                  max_result_file_bytes));
+  }
+  std::string text(static_cast<std::size_t>(file.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return parse_result(text, file.name());
+}
+
+}  // namespace kqbench

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/results/json_writer.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "bench/measure/statistics.hpp"
+
+namespace kqbench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Text from a device or a shell may hold bytes that are no UTF-8: they become U+FFFD.
+std::string dump(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+Json or_null(const std::optional<double>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+/// [low, high], or null.
+Json interval(const std::optional<double>& low, const std::optional<double>& high) {
+  return low && high ? Json({*low, *high}) : Json(nullptr);
+}
+
+Json clocks_json(const RowClocks& clocks) {
+  return {{"core_mhz_before", or_null(clocks.core_mhz_before)},
+          {"core_mhz_after", or_null(clocks.core_mhz_after)},
+          {"memory_mhz_before", or_null(clocks.memory_mhz_before)},
+          {"memory_mhz_after", or_null(clocks.memory_mhz_after)},
+          {"power_watts", or_null(clocks.power_watts)},
+          {"temperature_celsius", or_null(clocks.temperature_celsius)},
+          {"dropped", clocks.dropped}};
+}
+
+Json setting_json(const Setting& setting) {
+  return {{"program", setting.program},
+          {"version", setting.version},
+          {"commit", setting.commit},
+          {"build_type", setting.build_type},
+          {"compiler", setting.compiler},
+          {"device_compiler", setting.device_compiler},
+          {"device_architectures", setting.device_architectures},
+          {"host_architecture", setting.host_architecture},
+          {"libraries", setting.libraries},
+          {"implementations", setting.implementations},
+          {"backend", setting.backend},
+          {"device", setting.device},
+          {"architecture", setting.architecture},
+          {"driver", setting.driver},
+          {"runtime", setting.runtime},
+          {"memory_bytes", setting.memory_bytes},
+          {"cache_bytes", setting.cache_bytes},
+          {"compute_units", setting.compute_units},
+          {"power_cap_watts", or_null(setting.power_cap_watts)},
+          {"clocks", clocks_json(setting.clocks)},
+          {"ceilings_gbps", setting.ceilings_gbps},
+          {"host_cpu", setting.host_cpu},
+          {"host_threads", setting.host_threads},
+          {"host_threads_used", setting.host_threads_used},
+          {"operating_system", setting.operating_system},
+          {"time", setting.time},
+          {"command_line", setting.command_line}};
+}
+
+void add_request(Json& row, const kq::Request& request) {
+  row["operation"] = kq::operation_name(request);
+  row["num_tokens"] = request.num_tokens;
+  row["hidden_size"] = request.hidden_size;
+  row["dtype"] = kq::to_string(request.element);
+  row["quant_dtype"] = kq::to_string(request.format);
+  row["static_scale"] = request.static_scale;
+  row["granularity"] = kq::to_string(request.granularity, request.group_size);
+  row["asymmetric"] = request.asymmetric;
+  row["scale_format"] = kq::to_string(request.scale_format);
+  row["scale_layout"] = kq::to_string(request.scale_layout);
+  row["input_stride"] = request.input_stride;
+  row["codes_stride"] = request.codes_stride;
+  row["qmax"] = static_cast<double>(request.qmax);
+  row["scale_ub"] = std::isfinite(request.scale_ub) ? Json(static_cast<double>(request.scale_ub)) : Json(nullptr);
+}
+
+Json time_json(const TimeStatistics& time) {
+  return {{"median", time.median},
+          {"ci95", interval(time.ci95_low, time.ci95_high)},
+          {"ci95_confidence", time.samples.empty() ? Json(nullptr) : Json(interval_confidence(time.samples.size()))},
+          {"min", time.min},
+          {"max", time.max},
+          {"samples", time.samples}};
+}
+
+Json row_json(const Row& row) {
+  Json json = {{"impl", row.impl}, {"backend", row.backend}};
+  add_request(json, row.request);
+  json["timing"] = row.timing;
+  json["cache"] = row.cache;
+  json["copies"] = row.copies;
+  json["bytes_between_uses"] = row.bytes_between_uses;
+  json["verified"] = row.verified;
+  json["failure"] = row.failure;
+  if (row.codes_checked) {
+    json["codes_checked"] = {{"differ", row.codes_checked->differ}, {"compared", row.codes_checked->compared}};
+  }
+  json["stop"] = row.stop;
+  json["bytes"] = row.bytes;
+  json["gbps"] = row.gbps;
+  json["ceiling_mix"] = row.ceiling_mix;
+  json["ceiling_gbps"] = or_null(row.ceiling_gbps);
+  json["ceiling_fraction"] = or_null(row.ceiling_fraction);
+  json["time_ratio_to_native"] = or_null(row.time_ratio_to_native);
+  json["time_ratio_ci95"] = interval(row.time_ratio_ci95_low, row.time_ratio_ci95_high);
+  json["suspect"] = row.suspect;
+  json["drifted"] = row.drifted;
+  json["clocks"] = clocks_json(row.clocks);
+  json["launches_per_sample"] = row.launches_per_sample;
+  json["time_us"] = row.time_us ? time_json(*row.time_us) : Json(nullptr);
+  return json;
+}
+
+/// A value of the outermost object, printed over several lines and indented by two.
+std::string indented(const Json& value) {
+  std::string text;
+  for (const char c : dump(value, 2)) {
+    text += c;
+    if (c == '\n') text += "  ";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string to_json(const ResultFile& result) {
+  std::string text =
+      fmt::format("{{\n  \"schema\": \"{}/{}\",\n  \"complete\": {},\n  \"setting\": {},\n  \"rows\": [",
+                  result_schema_name, result_schema_version, result.complete, indented(setting_json(result.setting)));
+  const char* separator = "\n    ";
+  for (const Row& row : result.rows) {
+    text += separator + dump(row_json(row), -1);
+    separator = ",\n    ";
+  }
+  text += result.rows.empty() ? "]\n}\n" : "\n  ]\n}\n";
+  return text;
+}
+
+}  // namespace kqbench

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The options --json, --csv and --markdown, of `run` and of `compare`.
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "bench/results/text_output.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace kqbench {
+
+/// As the user wrote them: file names, or "-" for standard output.
+struct OutputArguments {
+  std::optional<std::string> json, csv, markdown;
+
+  void add_to(CLI::App& command);  ///< in the group "Output"
+};
+
+/// The places asked for, opened at once, so that what cannot be written is refused before anything is measured.
+class ResultOutputs {
+ public:
+  /// Throws as TextOutput does, and UsageError if two formats want the same place.
+  explicit ResultOutputs(const OutputArguments& arguments, std::span<const std::string> inputs = {});
+
+  /// True if one of them goes to standard output: then nothing else should.
+  bool use_stdout() const;
+
+  /// Writes those that were asked for, calling only their functions. Throws SystemError.
+  using Text = std::function<std::string()>;
+  void write(const Text& json, const Text& csv, const Text& markdown);
+
+ private:
+  std::optional<TextOutput> json_, csv_, markdown_;
+};
+
+}  // namespace kqbench

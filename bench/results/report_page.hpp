@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A report on result files: what was measured where, a summary, charts and every row.
+
+#include <string>
+#include <vector>
+
+#include "bench/results/comparison.hpp"
+
+namespace kqbench {
+
+/// One HTML page that loads nothing else and follows the reader's choice of light or dark. Throws SystemError if
+/// gnuplot is missing or fails.
+std::string report_html(const std::vector<NamedResult>& files);
+
+/// The same as Markdown, without charts.
+std::string report_markdown(const std::vector<NamedResult>& files);
+
+}  // namespace kqbench

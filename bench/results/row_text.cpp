@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/results/row_text.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "bench/measure/statistics.hpp"
+
+namespace kqbench {
+namespace {
+
+/// The limit of the stopping rule.
+constexpr double narrow = 0.01;
+
+double half_width(const TimeStatistics& time) {
+  return relative_half_width({time.ci95_low, time.ci95_high}, time.median);
+}
+
+}  // namespace
+
+std::string shape_text(const kq::Request& request) {
+  return fmt::format("{}x{}", request.num_tokens, request.hidden_size);
+}
+
+std::string scheme_text(const kq::Request& request) {
+  return fmt::format("{} {}", kq::operation_name(request), kq::to_string(request.format));
+}
+
+std::string work_text(const kq::Request& request) {
+  std::string text = fmt::format("{} from {}", scheme_text(request), kq::to_string(request.element));
+  if (request.qmax != 0.0f && request.qmax != kq::format_max(request.format)) {
+    text += fmt::format(", qmax {:g}", request.qmax);
+  }
+  if (std::isfinite(request.scale_ub)) text += fmt::format(", scale_ub {:g}", request.scale_ub);
+  const auto add_stride = [&](const char* name, std::int64_t stride) {
+    if (stride != 0 && stride != request.hidden_size) text += fmt::format(", {} {}", name, stride);
+  };
+  add_stride("input_stride", request.input_stride);
+  add_stride("codes_stride", request.codes_stride);
+  return text;
+}
+
+std::string protocol_text(const Row& row) {
+  if (row.timing == not_timed) return "not timed";
+  return fmt::format("{} timing, {} cache", row.timing, row.cache);
+}
+
+std::string microseconds_text(double microseconds) {
+  return fmt::format("{:.3f}", microseconds);
+}
+
+Cell half_width_cell(const Row& row) {
+  if (has_few_samples(row)) return {fmt::format("n={}", row.time_us->samples.size()), Paint::warning};
+  const bool unsettled = is_unsettled(row);
+  return {fmt::format("{:.1f}%{}", 100.0 * half_width(*row.time_us), unsettled ? "*" : ""),
+          unsettled ? Paint::warning : Paint::plain};
+}
+
+std::string percent_text(const std::optional<double>& fraction) {
+  return fraction ? fmt::format("{:.1f}%", 100.0 * *fraction) : "-";
+}
+
+std::string number_text(const std::optional<double>& value, int decimals) {
+  return value ? fmt::format("{:.{}f}", *value, decimals) : "-";
+}
+
+Cell verdict_cell(const Row& row) {
+  if (row.codes_checked && row.codes_checked->differ != 0) {
+    return {fmt::format("{:.2g}% differ", 100.0 * static_cast<double>(row.codes_checked->differ) /
+                                              static_cast<double>(row.codes_checked->compared)),
+            Paint::warning};
+  }
+  if (is_unchecked(row)) return {"unchecked", Paint::warning};
+  if (!row.verified) return {"FAILED", Paint::bad};
+  if (row.suspect) return {"ok?", Paint::warning};
+  if (row.clocks.dropped || row.drifted) return {"ok~", Paint::warning};
+  return {"ok", Paint::good};
+}
+
+bool is_unsettled(const Row& row) {
+  return row.time_us && row.stop != "interval" && half_width(*row.time_us) > narrow;
+}
+
+bool has_few_samples(const Row& row) {
+  return row.time_us && row.time_us->samples.size() < least_samples;
+}
+
+bool is_unchecked(const Row& row) {
+  return !row.verified && row.time_us && !row.codes_checked && row.failure.empty();
+}
+
+}  // namespace kqbench

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// From what was measured to rows of a result file.
+
+#include <string>
+#include <vector>
+
+#include "bench/measure/ceiling.hpp"
+#include "bench/measure/measurement.hpp"
+#include "bench/results/result.hpp"
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+/// A cold row above this fraction of the ceiling is suspect.
+inline constexpr double suspect_fraction = 1.05;
+
+/// One row an implementation; those that were interrupted before their first sample are left out.
+std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& request, const std::string& backend,
+                         Timing timing, const Ceilings& ceilings);
+
+}  // namespace kqbench

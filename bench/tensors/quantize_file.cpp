@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/tensors/quantize_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "bench/requests/sweep.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "bench/tensors/block_quantizer.hpp"
+#include "bench/tensors/quantized_file.hpp"
+#include "bench/tensors/tensor_file.hpp"
+
+namespace kqbench {
+namespace {
+
+bool is_float_matrix(const StoredTensor& tensor, const std::optional<kq::Element>& wanted) {
+  const bool is_float = tensor.dtype == DType::float16 || tensor.dtype == DType::bfloat16 ||
+                        tensor.dtype == DType::float32 ||
+                        (tensor.dtype == DType::uint16 && wanted == kq::Element::bfloat16);
+  return is_float && tensor.shape.size() == 2 && tensor.bytes > 0;
+}
+
+PlannedTensor plan_tensor(const QuantizeJob& job, const TensorFile& file, const StoredTensor& tensor,
+                          const Implementation& implementation) {
+  kq::Request request = job.scheme;
+  request.element = element_of(file, tensor, job.element);
+  request.num_tokens = tensor.num_tokens();
+  request.hidden_size = tensor.hidden_size();
+  request.input_stride = 0;
+  request.codes_stride = 0;
+  if (const auto invalid = kq::validate(request)) {
+    throw UsageError(fmt::format("{}: {}", option_of_field(invalid->field), invalid->reason));
+  }
+  request = kq::resolved(request);
+  if (const auto refusal = implementation.unsupported_reason(request)) {
+    throw UsageError(fmt::format("{}: {}; choose another --impl", implementation.name(), *refusal));
+  }
+  PlannedTensor planned{tensor, request};
+  // Every tensor of a .safetensors file has a name: that of a .npy file gets the file's.
+  if (!file.has_names() && job.output.extension() == ".safetensors") planned.source.name = job.input.stem().native();
+  return planned;
+}
+
+std::vector<PlannedTensor> make_plan(const QuantizeJob& job, const TensorFile& file,
+                                     const Implementation& implementation, std::vector<std::string>& skipped) {
+  std::vector<PlannedTensor> plan;
+  if (!job.tensor.empty() || file.tensors().size() == 1) {
+    plan.push_back(plan_tensor(job, file, file.find(job.tensor), implementation));
+    return plan;
+  }
+  for (const StoredTensor& tensor : file.tensors()) {
+    if (is_float_matrix(tensor, job.element)) {
+      plan.push_back(plan_tensor(job, file, tensor, implementation));
+    } else {
+      skipped.push_back(tensor.name);
+    }
+  }
+  if (plan.empty()) {
+    throw UsageError(file.name() + ": holds no two-dimensional tensor of floats; choose one with --tensor");
+  }
+  return plan;
+}
+
+/// How a tensor is cut: into blocks of `rows` rows, the last one perhaps of fewer, with room behind each for
+/// `extra_rows`.
+struct Cut {
+  std::int64_t rows = 0;
+  std::int64_t extra_rows = 0;
+};
+
+/// The extremes of the whole tensor, as rows added to each block, where its one scale is computed.
+constexpr std::int64_t rows_of_extremes = 2;
+
+/// Blocks whose input, and whose scales (of narrow rows they have more bytes), are `block_bytes` each, or one row.
+Cut cut(const kq::Request& whole, std::size_t block_bytes) {
+  kq::Request row = whole;
+  row.num_tokens = 1;
+  std::size_t row_bytes = kq::input_bytes(row);
+  if (whole.granularity == kq::Granularity::token || whole.granularity == kq::Granularity::group) {
+    row_bytes = std::max(row_bytes, static_cast<std::size_t>(kq::num_scales(row)) * ScaleFinder::bytes_per_scale);
+  }
+  Cut cut;
+  cut.rows = std::clamp<std::int64_t>(static_cast<std::int64_t>(block_bytes / row_bytes), 1, whole.num_tokens);
+  const bool one_scale = !whole.static_scale && whole.granularity == kq::Granularity::tensor;
+  if (one_scale && cut.rows < whole.num_tokens) cut.extra_rows = rows_of_extremes;
+  return cut;
+}
+
+kq::Request largest_block(const kq::Request& whole, const Cut& cut) {
+  kq::Request block = whole;
+  block.num_tokens = cut.rows + cut.extra_rows;
+  return block;
+}
+
+/// Refuses blocks that are too large for this machine: a row may be.
+Cut cut_that_fits(const TensorFile& file, const kq::Request& whole, std::size_t block_bytes, const Device& device,
+                  const Implementation& implementation) {
+  const Cut found = cut(whole, std::min<std::size_t>(block_bytes, device.free_memory_bytes() / 4));
+  const kq::Request block = largest_block(whole, found);
+  const std::uint64_t input = kq::input_bytes(block);
+  const std::uint64_t outputs = kq::codes_bytes(block) + kq::scales_bytes(block) + kq::zero_points_bytes(block);
+  const std::uint64_t rows_of_error = 2 * sizeof(float) * static_cast<std::uint64_t>(block.hidden_size);
+  std::uint64_t bytes = input + outputs + rows_of_error;
+  if (whole.static_scale) bytes += static_cast<std::uint64_t>(kq::num_scales(block)) * ScaleFinder::bytes_per_scale;
+  if (device.info().host_memory) bytes += input + outputs + implementation.workspace_bytes(block);
+  require_memory(file, bytes);
+  return found;
+}
+
+/// Reads a tensor in blocks of rows into a buffer with room for the extra ones.
+class BlockReader {
+ public:
+  BlockReader(const TensorFile& file, const PlannedTensor& tensor, const Cut& cut)
+      : file_(file), tensor_(tensor), cut_(cut) {
+    buffer_.resize(static_cast<std::size_t>(cut.rows + cut.extra_rows) * row_bytes());
+  }
+
+  std::int64_t rows() const { return cut_.rows; }  ///< of the largest block
+
+  /// The block that begins at row `first`.
+  kq::Request read(std::int64_t first) {
+    kq::Request block = tensor_.request;
+    block.num_tokens = std::min(cut_.rows, tensor_.request.num_tokens - first);
+    if (loaded_ != first) {
+      file_.read_rows(tensor_.source, first, rows_of(0, block.num_tokens));
+      loaded_ = first;
+    }
+    return block;
+  }
+
+  const std::byte* input() const { return buffer_.data(); }
+
+  /// The extra rows, behind a block.
+  std::span<std::byte> behind(const kq::Request& block) { return rows_of(block.num_tokens, cut_.extra_rows); }
+
+ private:
+  std::size_t row_bytes() const {
+    return static_cast<std::size_t>(tensor_.request.hidden_size) * kq::element_size(tensor_.request.element);
+  }
+  std::span<std::byte> rows_of(std::int64_t first, std::int64_t count) {
+    return std::span(buffer_).subspan(static_cast<std::size_t>(first) * row_bytes(),
+                                      static_cast<std::size_t>(count) * row_bytes());
+  }
+
+  const TensorFile& file_;
+  const PlannedTensor& tensor_;
+  const Cut cut_;
+  std::int64_t loaded_ = -1;  ///< first row of what is in the buffer
+  std::vector<std::byte> buffer_;
+};
+
+/// The work on one tensor.
+class TensorJob {
+ public:
+  TensorJob(const QuantizeJob& job, const TensorFile& file, const PlannedTensor& tensor, Device& device,
+            Implementation& implementation, const std::function<bool()>& interrupted)
+      : job_(job),
+        request_(tensor.request),
+        cut_(cut_that_fits(file, request_, job.block_bytes, device, implementation)),
+        reader_(file, tensor, cut_),
+        interrupted_(interrupted),
+        device_(device),
+        implementation_(implementation) {}
+
+  /// False if interrupted.
+  bool quantize(std::size_t index, QuantizedWriter& writer, QuantizedTensor& result) {
+    BlockQuantizer quantizer(device_, implementation_, largest_block(request_, cut_));
+    if (!look_at_data()) return false;
+    kq::ErrorMeter meter;
+    Outputs outputs;
+    for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
+      if (interrupted_()) return false;
+      const kq::Request block = reader_.read(first);
+      run(quantizer, block, outputs);
+      meter.add(block, reader_.input(), quantized(outputs));
+      writer.write(index, block, first, outputs);
+    }
+    result.error = meter.report();
+    result.microseconds = quantizer.microseconds();
+    return true;
+  }
+
+  /// Nothing if interrupted.
+  std::optional<kq::ErrorReport> read_back(std::size_t index, const QuantizedReader& written) {
+    kq::ErrorMeter meter;
+    for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
+      if (interrupted_()) return std::nullopt;
+      const kq::Request block = reader_.read(first);
+      const Outputs outputs = written.read(index, block, first);
+      meter.add(block, reader_.input(), quantized(outputs));
+    }
+    return meter.report();
+  }
+
+ private:
+  static kq::Quantized quantized(const Outputs& outputs) {
+    return {outputs.codes.data(), outputs.scales.data(), outputs.zero_points.data()};
+  }
+
+  bool is_widened() const { return cut_.extra_rows > 0; }
+
+  /// The first pass over the tensor, where the scales of the first block depend on the last.
+  bool look_at_data() {
+    std::optional<ScaleFinder> finder;
+    if (request_.static_scale && request_.granularity != kq::Granularity::token) finder.emplace(request_, job_.given);
+    const bool find_scales = finder && finder->needs_data();
+    if (find_scales || is_widened()) {
+      for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
+        if (interrupted_()) return false;
+        const kq::Request block = reader_.read(first);
+        if (find_scales) finder->add(block, first, reader_.input());
+        if (is_widened()) extremes_.add(block, reader_.input());
+      }
+    }
+    if (finder) scales_ = finder->scales();
+    return true;
+  }
+
+  /// The scales of a block: a token's depend on its own row, the others are the same for all blocks.
+  const StaticScales& scales_for(const kq::Request& block) {
+    if (request_.granularity == kq::Granularity::token) {
+      ScaleFinder finder(block, job_.given);
+      if (finder.needs_data()) finder.add(block, 0, reader_.input());
+      scales_ = finder.scales();
+    }
+    return scales_;
+  }
+
+  void run(BlockQuantizer& quantizer, const kq::Request& block, Outputs& outputs) {
+    if (request_.static_scale) {
+      const StaticScales& given = scales_for(block);
+      const auto bytes = std::as_bytes(std::span(given.scales));
+      outputs.scales.assign(bytes.begin(), bytes.end());
+      outputs.zero_points = given.zero_points;
+    }
+    if (!is_widened()) {
+      quantizer.run(block, reader_.input(), outputs);
+      return;
+    }
+    kq::Request widened = block;
+    widened.num_tokens += cut_.extra_rows;
+    extremes_.write_rows(request_, reader_.behind(block));
+    quantizer.run(widened, reader_.input(), outputs);
+    outputs.codes.resize(kq::codes_bytes(block));
+  }
+
+  const QuantizeJob& job_;
+  const kq::Request request_;
+  const Cut cut_;  ///< with extra rows each block gets the tensor's extremes as rows, and so the whole tensor's scale
+  BlockReader reader_;
+  const std::function<bool()>& interrupted_;
+  Device& device_;
+  Implementation& implementation_;
+  StaticScales scales_;
+  ExtremesFinder extremes_;
+};
+
+}  // namespace
+
+QuantizeResult quantize_file(const QuantizeJob& job, Device& device, Implementation& implementation,
+                             const std::function<bool()>& interrupted) {
+  QuantizeResult result;
+  const TensorFile file(job.input);
+  const std::vector<PlannedTensor> plan = make_plan(job, file, implementation, result.skipped);
+  const QuantizedLayout layout(job.output, plan);
+  for (const QuantizedLayout::Part& part : layout.files()) {
+    refuse_to_replace(job.input, part.path);
+  }
+  QuantizedWriter writer(layout, plan);
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    QuantizedTensor tensor{plan[i].source.name, plan[i].source.shape, plan[i].request, {}, 0.0, std::nullopt};
+    TensorJob work(job, file, plan[i], device, implementation, interrupted);
+    if (!work.quantize(i, writer, tensor)) return {{}, {}, {}, true};
+    result.tensors.push_back(std::move(tensor));
+  }
+  writer.commit();
+  for (const QuantizedLayout::Part& part : layout.files()) {
+    result.files.push_back(part.path);
+  }
+  if (job.read_back) {
+    const QuantizedReader written(layout, plan);
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      TensorJob work(job, file, plan[i], device, implementation, interrupted);
+      result.tensors[i].error_again = work.read_back(i, written);
+      if (!result.tensors[i].error_again) {
+        result.interrupted = true;
+        break;
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace kqbench

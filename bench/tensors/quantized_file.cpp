@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/tensors/quantized_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <span>
+#include <utility>
+
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "bench/support/interrupt.hpp"
+#include "bench/tensors/npy.hpp"
+#include "bench/tensors/safetensors.hpp"
+
+namespace kqbench {
+namespace {
+
+DType code_type(kq::Format format) {
+  switch (format) {
+    case kq::Format::int8:
+      return DType::int8;
+    case kq::Format::fp8_e4m3fn:
+      return DType::fp8_e4m3fn;
+    case kq::Format::fp8_e5m2:
+      return DType::fp8_e5m2;
+    case kq::Format::fp8_e4m3fnuz:
+    case kq::Format::fp8_e5m2fnuz:
+      return DType::uint8;
+  }
+  return DType::uint8;
+}
+
+std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
+  const kq::Request& request = tensor.request;
+  std::vector<std::int64_t> shape = tensor.source.shape;
+  if (shape.empty()) shape = {1};
+  switch (request.granularity) {
+    case kq::Granularity::tensor:
+      return {1};
+    case kq::Granularity::channel:
+      return {1, request.hidden_size};
+    case kq::Granularity::token:
+      shape.back() = 1;
+      return shape;
+    case kq::Granularity::group:
+      if (request.scale_layout == kq::ScaleLayout::column) return {kq::groups_per_row(request), request.num_tokens};
+      shape.back() = kq::groups_per_row(request);
+      return shape;
+  }
+  return shape;
+}
+
+/// The one, two or three tensors that a tensor becomes.
+std::vector<StoredTensor> outputs_of(const PlannedTensor& tensor) {
+  const kq::Request& request = tensor.request;
+  const std::string& name = tensor.source.name;
+  const DType scale_type = request.scale_format == kq::ScaleFormat::ue8m0 ? DType::uint8 : DType::float32;
+  std::vector<StoredTensor> outputs;
+  outputs.push_back({name, code_type(request.format), tensor.source.shape, 0, kq::codes_bytes(request)});
+  outputs.push_back({name + ".scale", scale_type, scale_shape(tensor), 0, kq::scales_bytes(request)});
+  if (request.asymmetric) {
+    outputs.push_back({name + ".zero_point", DType::int32, scale_shape(tensor), 0, kq::zero_points_bytes(request)});
+  }
+  return outputs;
+}
+
+std::map<std::string, std::string> metadata_of(const kq::Request& request) {
+  return {{"kqbench.operation", kq::operation_name(request)},
+          {"kqbench.quant_dtype", std::string(kq::to_string(request.format))},
+          {"kqbench.granularity", kq::to_string(request.granularity, request.group_size)},
+          {"kqbench.scale_format", std::string(kq::to_string(request.scale_format))},
+          {"kqbench.scale_layout", std::string(kq::to_string(request.scale_layout))},
+          {"kqbench.qmax", fmt::format("{}", request.qmax)}};
+}
+
+/// Calls transfer(offset in the whole tensor's scales, offset in the block's, how many) for each run of scales that the
+/// two have in common, counted in scales.
+template <class Transfer>
+void for_each_run_of_scales(const kq::Request& whole, const kq::Request& block, std::int64_t first_token,
+                            const Transfer& transfer) {
+  switch (whole.granularity) {
+    case kq::Granularity::tensor:
+    case kq::Granularity::channel:
+      return transfer(0, 0, kq::num_scales(block));
+    case kq::Granularity::token:
+      return transfer(first_token, 0, block.num_tokens);
+    case kq::Granularity::group:
+      if (whole.scale_layout == kq::ScaleLayout::row) {
+        return transfer(first_token * kq::groups_per_row(whole), 0, kq::num_scales(block));
+      }
+      for (std::int64_t group = 0; group < kq::groups_per_row(whole); ++group) {
+        transfer(group * whole.num_tokens + first_token, group * block.num_tokens, block.num_tokens);
+      }
+  }
+}
+
+/// A part of `bytes`: `count` pieces of `size` bytes from piece `first` on.
+template <class Byte>
+std::span<Byte> pieces(std::span<Byte> bytes, std::int64_t first, std::int64_t count, std::size_t size) {
+  return bytes.subspan(static_cast<std::size_t>(first) * size, static_cast<std::size_t>(count) * size);
+}
+
+/// Calls transfer(component, bytes from the component's start, bytes of the block's) for all that a block consists of.
+template <class Outputs, class Transfer>
+void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64_t first_token, Outputs& outputs,
+                  const Transfer& transfer) {
+  const std::span codes(outputs.codes);
+  const std::span scales(outputs.scales);
+  const std::span zero_points(outputs.zero_points);
+  transfer(QuantizedLayout::codes, static_cast<std::uint64_t>(first_token * whole.hidden_size), codes);
+  for_each_run_of_scales(whole, block, first_token, [&](std::int64_t at, std::int64_t first, std::int64_t count) {
+    const std::size_t size = kq::scale_size(whole);
+    transfer(QuantizedLayout::scales, static_cast<std::uint64_t>(at) * size, pieces(scales, first, count, size));
+    if (whole.asymmetric) {
+      transfer(QuantizedLayout::zero_points, static_cast<std::uint64_t>(at) * sizeof(std::int32_t),
+               pieces(zero_points, first, count, 1));
+    }
+  });
+}
+
+}  // namespace
+
+QuantizedLayout::QuantizedLayout(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan) {
+  if (output.extension() == ".safetensors") {
+    std::vector<StoredTensor> all;
+    for (const PlannedTensor& tensor : plan) {
+      for (StoredTensor& stored : outputs_of(tensor)) {
+        all.push_back(std::move(stored));
+      }
+    }
+    std::string head = place_safetensors(all, metadata_of(plan.front().request));
+    std::uint64_t end = head.size();
+    auto next = all.begin();
+    for (const PlannedTensor& tensor : plan) {
+      places_.emplace_back();
+      for (std::size_t i = 0; i < outputs_of(tensor).size(); ++i, ++next) {
+        places_.back().push_back({0, next->offset});
+        end = std::max(end, next->offset + next->bytes);
+      }
+    }
+    files_.push_back({output, std::move(head), end});
+    return;
+  }
+  if (output.extension() != ".npy") {
+    throw UsageError(fmt::format("{}: its name ends in neither .npy nor .safetensors; choose one of the two",
+                                 in_quotes(output.native())));
+  }
+  if (plan.size() != 1) {
+    throw UsageError(
+        fmt::format("{}: a .npy file holds one tensor, not {}; choose one with --tensor, or write a "
+                    ".safetensors file",
+                    in_quotes(output.native()), plan.size()));
+  }
+  places_.emplace_back();
+  for (const StoredTensor& stored : outputs_of(plan.front())) {
+    std::filesystem::path path = output;
+    const std::string suffix = stored.name.substr(plan.front().source.name.size());  // ".scale"
+    if (!suffix.empty()) path.replace_extension(suffix + ".npy");
+    std::string head = npy_header(stored.dtype, stored.shape);
+    places_.back().push_back({files_.size(), head.size()});
+    const std::uint64_t bytes = head.size() + stored.bytes;
+    files_.push_back({std::move(path), std::move(head), bytes});
+  }
+}
+
+QuantizedWriter::QuantizedWriter(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan)
+    : layout_(layout), plan_(plan) {
+  for (const QuantizedLayout::Part& file : layout.files()) {
+    files_.push_back(std::make_unique<OutputFile>(file.path));
+    files_.back()->write_at(0, std::as_bytes(std::span(file.head)));
+  }
+}
+
+void QuantizedWriter::write(std::size_t tensor, const kq::Request& block, std::int64_t first_token,
+                            const Outputs& outputs) {
+  for_each_run(plan_[tensor].request, block, first_token, outputs, [&](auto component, std::uint64_t at, auto run) {
+    const QuantizedLayout::Place place = layout_.place(tensor, component);
+    files_[place.file]->write_at(place.offset + at, std::as_bytes(run));
+  });
+}
+
+void QuantizedWriter::commit() {
+  for (const auto& file : files_) {
+    file->store();
+  }
+  // The codes last: who finds them finds their scales. Nor does a signal come between the two.
+  const SignalsHeld held;
+  for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
+    (*file)->commit();
+  }
+}
+
+QuantizedReader::QuantizedReader(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan)
+    : layout_(layout), plan_(plan) {
+  for (const QuantizedLayout::Part& file : layout.files()) {
+    files_.emplace_back(file.path);
+    if (files_.back().size() != file.bytes) {
+      throw UsageError(fmt::format("{}: {} bytes were written, {} are there; write to a place of its own",
+                                   files_.back().name(), file.bytes, files_.back().size()));
+    }
+  }
+}
+
+Outputs QuantizedReader::read(std::size_t tensor, const kq::Request& block, std::int64_t first_token) const {
+  Outputs outputs;
+  outputs.codes.resize(kq::codes_bytes(block));
+  outputs.scales.resize(kq::scales_bytes(block));
+  outputs.zero_points.resize(kq::zero_points_bytes(block) / sizeof(std::int32_t));
+  for_each_run(plan_[tensor].request, block, first_token, outputs, [&](auto component, std::uint64_t at, auto run) {
+    const QuantizedLayout::Place place = layout_.place(tensor, component);
+    files_[place.file].read_at(place.offset + at, std::as_writable_bytes(run));
+  });
+  return outputs;
+}
+
+}  // namespace kqbench

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Codes and scales in files: where each block of rows goes, and how it is read back.
+///
+/// A .safetensors file holds, for each tensor, <name> (the codes: F8_E4M3, F8_E5M2 or I8; U8 for the FNUZ formats,
+/// which the file's format has no name for), <name>.scale (F32, or U8 for UE8M0 exponents) and, for an asymmetric
+/// scheme, <name>.zero_point (I32). <name> is the input's, or that of the .npy file it came from. Its metadata say what
+/// the scheme was. OUT.npy has OUT.scale.npy and OUT.zero_point.npy beside it; NumPy has no fp8, so those codes are
+/// uint8 there.
+///
+/// Codes have the input's shape [..., hidden_size]. Scales and zero points have one that broadcasts against it:
+/// [1] for the whole tensor, [..., 1] for a token's, [1, hidden_size] for a channel's; group scales have
+/// [..., groups], or [groups, num_tokens] in column layout.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/backend.hpp"
+#include "bench/support/output_file.hpp"
+#include "bench/tensors/input_file.hpp"
+#include "bench/tensors/tensor.hpp"
+#include "kq/request.hpp"
+
+namespace kqbench {
+
+/// A tensor that is to be quantized.
+struct PlannedTensor {
+  StoredTensor source;
+  kq::Request request;  ///< of the whole tensor; valid and resolved, no gaps between rows
+};
+
+/// Where the outputs of a plan lie: the files in the order they are made, and in one of them each component.
+class QuantizedLayout {
+ public:
+  enum Component : std::size_t { codes, scales, zero_points };
+
+  /// Throws UsageError if `output` ends in neither .npy nor .safetensors, or in .npy with several tensors planned.
+  QuantizedLayout(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan);
+
+  struct Part {
+    std::filesystem::path path;
+    std::string head;         ///< its first bytes, before any tensor's
+    std::uint64_t bytes = 0;  ///< length of the whole file
+  };
+  struct Place {
+    std::size_t file = 0;
+    std::uint64_t offset = 0;
+  };
+  const std::vector<Part>& files() const { return files_; }
+  Place place(std::size_t tensor, Component component) const { return places_[tensor][component]; }
+
+ private:
+  std::vector<Part> files_;
+  std::vector<std::vector<Place>> places_;
+};
+
+/// Writes blocks to their places. Every file is whole, or (without commit) none is there.
+class QuantizedWriter {
+ public:
+  QuantizedWriter(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan);
+
+  /// The outputs of rows first_token and on of a planned tensor; `block` describes them alone.
+  void write(std::size_t tensor, const kq::Request& block, std::int64_t first_token, const Outputs& outputs);
+
+  void commit();
+
+ private:
+  const QuantizedLayout& layout_;
+  const std::vector<PlannedTensor>& plan_;
+  std::vector<std::unique_ptr<OutputFile>> files_;
+};
+
+/// Reads blocks back from where the writer put them.
+class QuantizedReader {
+ public:
+  QuantizedReader(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan);
+
+  Outputs read(std::size_t tensor, const kq::Request& block, std::int64_t first_token) const;
+
+ private:
+  const QuantizedLayout& layout_;
+  const std::vector<PlannedTensor>& plan_;
+  std::vector<InputFile> files_;
+};
+
+}  // namespace kqbench

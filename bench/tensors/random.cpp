@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/tensors/random.hpp"
+
+#include <bit>
+#include <cstring>
+
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+
+namespace kqbench {
+namespace {
+
+/// The bits of an element type: how a float becomes one, and the landmarks of its number line.
+struct HalfBits {
+  using Bits = std::uint16_t;
+  static constexpr Bits sign = 0x8000, infinity = 0x7c00, largest = 0x7bff, smallest_normal = 0x0400;
+  static Bits from(float value) { return kq::to_half(value).bits; }
+};
+
+struct Bfloat16Bits {
+  using Bits = std::uint16_t;
+  static constexpr Bits sign = 0x8000, infinity = 0x7f80, largest = 0x7f7f, smallest_normal = 0x0080;
+  static Bits from(float value) { return kq::to_bfloat16(value).bits; }
+};
+
+struct Float32Bits {
+  using Bits = std::uint32_t;
+  static constexpr Bits sign = 0x80000000, infinity = 0x7f800000, largest = 0x7f7fffff, smallest_normal = 0x00800000;
+  static Bits from(float value) { return std::bit_cast<std::uint32_t>(value); }
+};
+
+/// A number exactly between two neighbouring codes of a format whose scale is 1.
+template <class Format>
+float half_way(std::uint64_t random) {
+  if constexpr (Format::is_integer) {
+    return static_cast<float>(static_cast<int>(random % 254) - 127) + 0.5f;
+  } else {
+    const auto code = static_cast<std::uint8_t>(random % 0x7au);  // at least one code below every format's largest
+    const float middle = 0.5f * (Format::decode(code) + Format::decode(static_cast<std::uint8_t>(code + 1)));
+    return (random >> 32) % 2 == 0 ? middle : -middle;
+  }
+}
+
+float half_way(kq::Format format, std::uint64_t random) {
+  switch (format) {
+    case kq::Format::int8:
+      return half_way<kq::Int8>(random);
+    case kq::Format::fp8_e4m3fn:
+      return half_way<kq::Fp8E4M3Fn>(random);
+    case kq::Format::fp8_e5m2:
+      return half_way<kq::Fp8E5M2>(random);
+    case kq::Format::fp8_e4m3fnuz:
+      return half_way<kq::Fp8E4M3Fnuz>(random);
+    case kq::Format::fp8_e5m2fnuz:
+      return half_way<kq::Fp8E5M2Fnuz>(random);
+  }
+  return 0.0f;
+}
+
+/// Element number `index` of a tensor, in row `token` and column `channel`.
+template <class Element>
+typename Element::Bits adversarial(const kq::Request& request, Fill fill, std::uint64_t seed, std::uint64_t index,
+                                   std::int64_t token, std::int64_t channel) {
+  using Bits = typename Element::Bits;
+  const std::uint64_t random = random_bits(seed, index);
+  const auto any = static_cast<Bits>(random >> 32);
+  const auto sign = static_cast<Bits>(any & Element::sign);
+  const auto magnitude = static_cast<Bits>(any & ~Element::sign);
+  const auto number = [&] { return Element::from(random_normal(seed, index)); };
+  switch (fill) {
+    case Fill::normal:
+      return number();
+    case Fill::every_size:
+      return static_cast<Bits>(sign | (magnitude >= Element::infinity ? magnitude & Element::largest : magnitude));
+    case Fill::specials: {
+      static constexpr Bits specials[] = {Element::infinity,           0, Element::largest, 1, Element::smallest_normal,
+                                          Element::smallest_normal - 1};
+      if (random % 16 != 0) return number();
+      return static_cast<Bits>(sign | specials[(random >> 8) % std::size(specials)]);
+    }
+    case Fill::nans:
+      if (token % 3 != 0 && random % 8 != 0) return number();
+      return static_cast<Bits>(any | Element::infinity | 1u);
+    case Fill::zeros:
+      return sign;
+    case Fill::constant:
+      return Element::from(random_normal(seed, static_cast<std::uint64_t>(token)));
+    case Fill::subnormals:
+      return static_cast<Bits>(sign | magnitude % Element::smallest_normal);
+    case Fill::extremes:
+      return static_cast<Bits>(sign | (Element::largest - magnitude % 16));
+    case Fill::rounding_ties:
+      // The format's largest number at the start of every 16, the least group, makes the scale 1.
+      return Element::from(channel % 16 == 0 ? kq::format_max(request.format) : half_way(request.format, random));
+  }
+  return 0;
+}
+
+template <class Element>
+std::vector<std::byte> make(const kq::Request& request, std::uint64_t seed, Fill fill) {
+  using Bits = typename Element::Bits;
+  std::vector<std::byte> bytes(kq::input_bytes(request));
+  const std::int64_t hidden_size = request.hidden_size;
+  const std::int64_t stride = request.input_stride == 0 ? hidden_size : request.input_stride;
+  const auto count = static_cast<std::int64_t>(bytes.size() / sizeof(Bits));
+  const auto store = [&bytes](std::int64_t position, Bits bits) {
+    std::memcpy(bytes.data() + static_cast<std::size_t>(position) * sizeof(Bits), &bits, sizeof(Bits));
+  };
+  for (std::int64_t token = 0; token < request.num_tokens; ++token) {
+    const std::int64_t row = token * stride;
+    const std::int64_t first = token * hidden_size;
+    if (fill == Fill::normal) {  // the one that benchmarks use, by the gigabyte
+      for (std::int64_t channel = 0; channel < hidden_size; ++channel) {
+        store(row + channel, Element::from(random_normal(seed, static_cast<std::uint64_t>(first + channel))));
+      }
+    } else {
+      for (std::int64_t channel = 0; channel < hidden_size; ++channel) {
+        const auto index = static_cast<std::uint64_t>(first + channel);
+        store(row + channel, adversarial<Element>(request, fill, seed, index, token, channel));
+      }
+    }
+    for (std::int64_t gap = row + hidden_size; gap < row + stride && gap < count; ++gap) {
+      store(gap, Element::largest);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string_view to_string(Fill fill) {
+  switch (fill) {
+    case Fill::normal:
+      return "normal";
+    case Fill::every_size:
+      return "every size";
+    case Fill::specials:
+      return "specials";
+    case Fill::nans:
+      return "not numbers";
+    case Fill::zeros:
+      return "zeros";
+    case Fill::constant:
+      return "constant";
+    case Fill::subnormals:
+      return "subnormals";
+    case Fill::extremes:
+      return "extremes";
+    case Fill::rounding_ties:
+      return "rounding_ties";
+  }
+  return "";
+}
+
+std::vector<std::byte> make_input(const kq::Request& request, std::uint64_t seed, Fill fill) {
+  switch (request.element) {
+    case kq::Element::half:
+      return make<HalfBits>(request, seed, fill);
+    case kq::Element::bfloat16:
+      return make<Bfloat16Bits>(request, seed, fill);
+    case kq::Element::float32:
+      return make<Float32Bits>(request, seed, fill);
+  }
+  return {};
+}
+
+}  // namespace kqbench

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/tensors/scale_finder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kq/element.hpp"
+#include "kq/numerics.hpp"
+
+namespace kqbench {
+namespace {
+
+/// Calls use(token, channel, value) for each element of a block.
+template <class Element, class Use>
+void for_each_of(const kq::Request& block, const void* input, const Use& use) {
+  for (std::int64_t token = 0; token < block.num_tokens; ++token) {
+    const std::byte* row =
+        static_cast<const std::byte*>(input) + static_cast<std::size_t>(token * block.input_stride) * sizeof(Element);
+    for (std::int64_t channel = 0; channel < block.hidden_size; ++channel) {
+      Element x;
+      std::memcpy(&x, row + static_cast<std::size_t>(channel) * sizeof(Element), sizeof(Element));
+      use(token, channel, kq::to_float(x));
+    }
+  }
+}
+
+template <class Use>
+void for_each_element(const kq::Request& block, const void* input, const Use& use) {
+  switch (block.element) {
+    case kq::Element::half:
+      return for_each_of<kq::half>(block, input, use);
+    case kq::Element::bfloat16:
+      return for_each_of<kq::bfloat16>(block, input, use);
+    case kq::Element::float32:
+      return for_each_of<float>(block, input, use);
+  }
+}
+
+void widen(Range& range, float x) {
+  range.min = std::min(range.min, x);
+  range.max = std::max(range.max, x);
+}
+
+float amax(const Range& range) {
+  return range.max < range.min ? 0.0f : std::max(-range.min, range.max);
+}
+
+/// A scale that is no number to divide by (0, or so small that its reciprocal overflows) is replaced.
+float usable(float scale) {
+  return scale == 0.0f ? 1.0f : std::max(scale, std::numeric_limits<float>::min());
+}
+
+template <class Element>
+void fill(std::span<std::byte> row, Element x) {
+  for (std::size_t i = 0; i < row.size(); i += sizeof(Element)) {
+    std::memcpy(row.data() + i, &x, sizeof(Element));
+  }
+}
+
+/// `x` came from an element of that type, so it is one exactly.
+void fill(kq::Element element, std::span<std::byte> row, float x) {
+  switch (element) {
+    case kq::Element::half:
+      return fill(row, kq::to_half(x));
+    case kq::Element::bfloat16:
+      return fill(row, kq::to_bfloat16(x));
+    case kq::Element::float32:
+      return fill(row, x);
+  }
+}
+
+}  // namespace
+
+ScaleFinder::ScaleFinder(const kq::Request& whole, const GivenScale& given) : whole_(whole), given_(given) {
+  if (!given.scale || (whole.asymmetric && !given.zero_point)) {
+    ranges_.resize(static_cast<std::size_t>(kq::num_scales(whole)));
+  }
+}
+
+bool ScaleFinder::needs_data() const {
+  return !ranges_.empty();
+}
+
+void ScaleFinder::add(const kq::Request& block, std::int64_t first_token, const void* input) {
+  for_each_element(block, input, [&](std::int64_t token, std::int64_t channel, float x) {
+    if (std::isfinite(x)) {
+      widen(ranges_[static_cast<std::size_t>(kq::scale_index(whole_, first_token + token, channel))], x);
+    }
+  });
+}
+
+StaticScales ScaleFinder::scales() const {
+  StaticScales found;
+  if (!needs_data()) {
+    const auto spans = static_cast<std::size_t>(kq::num_scales(whole_));
+    found.scales.assign(spans, given_.scale.value());
+    if (whole_.asymmetric) found.zero_points.assign(spans, given_.zero_point.value());
+    return found;
+  }
+  for (const Range& range : ranges_) {
+    if (whole_.asymmetric) {
+      const kq::Affine affine = kq::affine_scale(range.min, range.max, whole_.qmax);
+      found.scales.push_back(given_.scale.value_or(usable(affine.scale)));
+      found.zero_points.push_back(given_.zero_point.value_or(affine.zero_point));
+    } else {
+      found.scales.push_back(usable(amax(range) / whole_.qmax));
+    }
+  }
+  return found;
+}
+
+void ExtremesFinder::add(const kq::Request& block, const void* input) {
+  for_each_element(block, input, [&](std::int64_t, std::int64_t, float x) {
+    if (!std::isnan(x)) widen(range_, x);
+  });
+}
+
+void ExtremesFinder::write_rows(const kq::Request& request, std::span<std::byte> rows) const {
+  const bool none = range_.min > range_.max;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  fill(request.element, rows.first(rows.size() / 2), none ? nan : range_.min);
+  fill(request.element, rows.last(rows.size() / 2), none ? nan : range_.max);
+}
+
+}  // namespace kqbench

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Scales and quantizers: the formulas of docs/numerics.md as functions that every fast implementation shares, so that
+/// they agree by construction. (The reference implementation has its own, written for obviousness.)
+///
+/// All arithmetic is binary32, to nearest even, one rounding an operation; compile without contraction into FMA
+/// (-ffp-contract=off, -fmad=false).
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/config.hpp"
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+
+namespace kq {
+
+/// The least scale of a dynamic fp8 scheme, as vLLM defines it.
+inline constexpr float min_fp8_scale = 1.0f / (448.0f * 512.0f);
+
+/// The least amax of a group.
+inline constexpr float min_group_amax = 1e-10f;
+
+/// Dynamic token, fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)). Without a bound, `scale_ub` is infinity.
+KQ_HOST_DEVICE constexpr float fp8_token_scale(float amax, float qmax, float scale_ub) {
+  const float scale = (amax < scale_ub ? amax : scale_ub) / qmax;
+  return scale > min_fp8_scale ? scale : min_fp8_scale;
+}
+
+/// Dynamic tensor, fp8: amax / qmax, and 1 / (448 * 512) for a tensor of zeros.
+/// vLLM gives scale 0 there, and its codes are NaN: no engine wants that of an all-zero tensor.
+KQ_HOST_DEVICE constexpr float fp8_tensor_scale(float amax, float qmax) {
+  return amax == 0.0f ? min_fp8_scale : amax / qmax;
+}
+
+/// Group, any format: max(amax, 1e-10) / qmax.
+KQ_HOST_DEVICE constexpr float group_scale(float amax, float qmax) {
+  return (amax > min_group_amax ? amax : min_group_amax) / qmax;
+}
+
+/// A positive normal scale raised to the next power of two; exact powers stay, infinity stays.
+KQ_HOST_DEVICE constexpr float ceil_to_power_of_two(float scale) {
+  return bits_float((float_bits(scale) + 0x007fffffu) & 0xff800000u);
+}
+
+/// The UE8M0 code (OCP Microscaling specification 1.0, E8M0) of a power of two: its biased exponent; 255 for infinity.
+KQ_HOST_DEVICE constexpr std::uint8_t ue8m0_code(float power_of_two) {
+  return static_cast<std::uint8_t>(float_bits(power_of_two) >> 23);
+}
+
+/// The power of two that a UE8M0 code stands for; 255 is taken for infinity, as it comes from an infinite amax.
+KQ_HOST_DEVICE constexpr float ue8m0_value(std::uint8_t code) {
+  return code == 0 ? 0x1p-127f : bits_float(static_cast<std::uint32_t>(code) << 23);
+}
+
+/// Nearest int32, ties to even; saturating; NaN gives 0.
+KQ_HOST_DEVICE constexpr std::int32_t round_to_int32(float v) {
+  if (is_nan(v)) return 0;
+  if (v >= 0x1p31f) return INT32_MAX;
+  if (v <= -0x1p31f) return INT32_MIN;
+  const float magnitude = v < 0.0f ? -v : v;
+  // From 2^22 on the last bit of a float is worth 1/2 at most, so a sum with 2^23 rounds right up to there.
+  if (magnitude >= 0x1p23f) return static_cast<std::int32_t>(v);
+  const auto rounded = static_cast<std::int32_t>(magnitude + 0x1p23f - 0x1p23f);
+  return v < 0.0f ? -rounded : rounded;
+}
+
+/// Scale and zero point of an asymmetric int8 span.
+struct Affine {
+  float scale;
+  std::int32_t zero_point;
+};
+
+/// Dynamic, asymmetric int8: scale = (max - min) / (2 * qmax + 1), zero point = rne(-(qmax + 1) - min / scale).
+///
+/// A constant span (max == min) has no scale of its own: it is widened to hold 0, and if it is all zero then scale 1,
+/// zero point 0. vLLM divides by zero there. A span without a number (all NaN) has min > max; it counts as all zero.
+KQ_HOST_DEVICE constexpr Affine affine_scale(float min, float max, float qmax) {
+  if (!(min < max)) {
+    const bool empty = min > max;
+    min = empty || min > 0.0f ? 0.0f : min;
+    max = empty || max < 0.0f ? 0.0f : max;
+    if (min == max) return {1.0f, 0};
+  }
+  const float scale = (max - min) / (2.0f * qmax + 1.0f);
+  return {scale, round_to_int32(-(qmax + 1.0f) - min / scale)};
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// Quantizers: what turns one element into one code once its span's scale is known. Each has
+//   code(x)          one code
+//   codes4(x, s)     four, packed into a word, the first in the lowest byte; s is signs4(x), or the same from bits that
+//                    have not lost the sign of a NaN in a conversion
+//   with_fast_path(f)  calls f(q) with a quantizer q that gives this one's codes, in fewer instructions where `qmax` is
+//                    the format's own and the span is an ordinary one; one branch a span instead of work an element
+
+/// The range of values a format may use under a bound `qmax`: +-qmax, one step lower for an integer (-128 to 127).
+template <class Format>
+struct Bounds {
+  float low;
+  float high;
+  KQ_HOST_DEVICE constexpr explicit Bounds(float qmax) : low(Format::is_integer ? -qmax - 1.0f : -qmax), high(qmax) {}
+  KQ_HOST_DEVICE constexpr float limit(float v) const { return clamp(v, low, high); }
+
+  /// Whether FormatBounds serve as well, and better. On a host they would be slower: knowing the bounds, compilers make
+  /// a case of each, where two instructions of minimum and maximum do.
+  KQ_HOST_DEVICE constexpr bool can_be_dropped() const {
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+    return high >= Format::max;
+#else
+    return false;
+#endif
+  }
+};
+
+/// No bounds but the format's own, to which encode saturates by itself.
+template <class Format>
+struct FormatBounds {
+  static constexpr float high = Format::max;
+  KQ_HOST_DEVICE constexpr explicit FormatBounds(float /*qmax*/) {}
+  KQ_HOST_DEVICE constexpr float limit(float v) const { return v; }
+};
+
+/// encode(sat(x * factor)). `factor` is the reciprocal of a scale, already rounded to float.
+template <class Format_, class Bounds_ = Bounds<Format_>>
+class MultiplyQuantizer {
+ public:
+  using Format = Format_;
+  using Code = typename Format::Code;
+  KQ_HOST_DEVICE constexpr MultiplyQuantizer(float factor, float qmax) : factor_(factor), bounds_(qmax) {}
+
+  KQ_HOST_DEVICE constexpr float bound() const { return bounds_.high; }
+  template <class Value>
+  KQ_HOST_DEVICE constexpr Value scaled(Value x) const {
+    return x * factor_;
+  }
+
+  /// What is encoded: scaled and limited.
+  KQ_HOST_DEVICE constexpr float value(float x) const { return bounds_.limit(scaled(x)); }
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(scaled(x), x, bounds_.high); }
+
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
+    return Format::encode4(v, signs);
+  }
+
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    if (bounds_.can_be_dropped()) {
+      function(MultiplyQuantizer<Format, FormatBounds<Format>>(factor_, Format::max));
+    } else {
+      function(*this);
+    }
+  }
+
+ private:
+  float factor_;
+  Bounds_ bounds_;
+};
+
+/// Division by one divisor, many times, correctly rounded wherever the quotient is not so small that every format
+/// rounds it to zero, nor so large that every format saturates.
+///
+/// On a device an IEEE division an element costs more than the memory traffic leaves room for. With y = RN(1 / s) the
+/// quotient follows from q = RN(x * y), q' = RN(q + RN(x - q * s) * y) (Markstein, "Computation of elementary functions
+/// on the IBM RISC System/6000 processor", 1990). One such step gives RN(x / s) for every half and bfloat16 dividend
+/// and every float divisor: tests/core/test_divisor.cpp goes through all of their significands. For float
+/// dividends a second step is taken. A divisor outside [2^-85, 2^126], where a step could under- or overflow, is first
+/// brought there by an exact power of two, and the dividend with it.
+template <class Element>
+class ShortDivisor;
+
+template <class Element>
+class Divisor {
+ public:
+  using Short = ShortDivisor<Element>;
+
+  KQ_HOST_DEVICE constexpr explicit Divisor(float divisor)
+      : prescale_(divisor < 0x1p-85f ? 0x1p64f : (divisor > 0x1p126f ? 0x1p-64f : 1.0f)),
+        divisor_(divisor * prescale_),
+        reciprocal_(1.0f / divisor_) {
+    // x / inf is x * 0: with a divisor of 0 the step below adds just that to an estimate of x * 0.
+    if (reciprocal_ == 0.0f) divisor_ = 0.0f;
+  }
+
+  /// The quotient, as a device computes it. Usable on the host too, where tests hold it against `/`.
+  KQ_HOST_DEVICE constexpr float operator()(float x) const {
+    const float dividend = x * prescale_;
+    const float estimate = dividend * reciprocal_;
+    float quotient = correct(dividend, estimate);
+    if constexpr (std::is_same_v<Element, float>) quotient = correct(dividend, quotient);
+    // Beyond any format's range a step may overflow; there the estimate saturates as the quotient would.
+    return __builtin_fabsf(estimate) > 0x1p20f ? estimate : quotient;
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr float correct(float dividend, float quotient) const {
+    return fused_multiply_add(fused_multiply_add(-quotient, divisor_, dividend), reciprocal_, quotient);
+  }
+  KQ_HOST_DEVICE static constexpr float fused_multiply_add(float a, float b, float c) {
+    return __builtin_fmaf(a, b, c);
+  }
+
+  float prescale_;
+  float divisor_;
+  float reciprocal_;
+};
+
+/// The same without its exceptions: for a divisor within [2^-85, 2^126] and quotients within +-2^20.
+template <class Element>
+class ShortDivisor {
+ public:
+  /// Whether it serves dividends of at most `largest` in magnitude (and NaN). Of the two, `largest` is the one to
+  /// scale: it may be infinite, and the divisor must not become so.
+  KQ_HOST_DEVICE static constexpr bool serves(float divisor, float largest) {
+    return divisor >= 0x1p-85f && divisor <= 0x1p126f && largest * 0x1p-20f <= divisor;
+  }
+
+  KQ_HOST_DEVICE constexpr explicit ShortDivisor(float divisor) : divisor_(divisor), reciprocal_(1.0f / divisor) {}
+
+  KQ_HOST_DEVICE constexpr float operator()(float x) const {
+    const float quotient = correct(x, x * reciprocal_);
+    return std::is_same_v<Element, float> ? correct(x, quotient) : quotient;
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr float correct(float dividend, float quotient) const {
+    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, dividend), reciprocal_, quotient);
+  }
+
+  float divisor_;
+  float reciprocal_;
+};
+
+/// A host's own division, in the same dress. Host vector units divide fast enough.
+class PlainDivisor {
+ public:
+  using Short = PlainDivisor;
+  KQ_HOST_DEVICE static constexpr bool serves(float /*divisor*/, float /*largest*/) { return true; }
+
+  KQ_HOST_DEVICE constexpr explicit PlainDivisor(float divisor) : divisor_(divisor) {}
+  template <class Value>
+  KQ_HOST_DEVICE constexpr Value operator()(Value x) const {
+    return x / divisor_;
+  }
+
+ private:
+  float divisor_;
+};
+
+/// Host and device passes see different types here, so a DivideQuantizer is made where it is used, inside a kernel, and
+/// never handed from host to device.
+#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+template <class Element>
+using QuotientBy = Divisor<Element>;
+#else
+template <class Element>
+using QuotientBy = PlainDivisor;
+#endif
+
+/// encode(sat(x / scale)).
+template <class Format_, class Element, class Divide = QuotientBy<Element>, class Bounds_ = Bounds<Format_>>
+class DivideQuantizer {
+ public:
+  using Format = Format_;
+  using Code = typename Format::Code;
+  KQ_HOST_DEVICE constexpr DivideQuantizer(float scale, float qmax) : divide_(scale), bounds_(qmax) {}
+
+  KQ_HOST_DEVICE constexpr float bound() const { return bounds_.high; }
+  template <class Value>
+  KQ_HOST_DEVICE constexpr Value scaled(Value x) const {
+    return divide_(x);
+  }
+
+  /// What is encoded: scaled and limited.
+  KQ_HOST_DEVICE constexpr float value(float x) const { return bounds_.limit(scaled(x)); }
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(scaled(x), x, bounds_.high); }
+
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
+    return Format::encode4(v, signs);
+  }
+
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    if (bounds_.can_be_dropped()) {
+      function(DivideQuantizer<Format, Element, Divide, FormatBounds<Format>>(divide_));
+    } else {
+      function(*this);
+    }
+  }
+
+ private:
+  template <class, class, class, class>
+  friend class DivideQuantizer;
+  KQ_HOST_DEVICE constexpr explicit DivideQuantizer(Divide divide) : divide_(divide), bounds_(Format::max) {}
+
+  Divide divide_;
+  Bounds_ bounds_;
+};
+
+/// The same for a span whose largest magnitude `amax` is known, as it is where the scale was made of it.
+template <class Format, class Element>
+class SpanDivideQuantizer : public DivideQuantizer<Format, Element> {
+ public:
+  KQ_HOST_DEVICE constexpr SpanDivideQuantizer(float scale, float qmax, float amax)
+      : DivideQuantizer<Format, Element>(scale, qmax),
+        scale_(scale),
+        is_ordinary_(Bounds<Format>(qmax).can_be_dropped() && Short::serves(scale, amax)) {}
+
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    if (is_ordinary_) {
+      function(DivideQuantizer<Format, Element, Short, FormatBounds<Format>>(scale_, Format::max));
+    } else {
+      function(static_cast<const DivideQuantizer<Format, Element>&>(*this));
+    }
+  }
+
+ private:
+  using Short = typename QuotientBy<Element>::Short;
+
+  float scale_;
+  bool is_ordinary_;
+};
+
+/// Asymmetric int8 while the zero point is small: sat(rne(x * factor) + zero_point), NaN counting as 0.
+///
+/// The sum is limited before it is made: rne(v) within [low - zp, high - zp] is the same as the sum within [low, high].
+/// Those bounds are integers that a float holds exactly and Int8::round_small can round to.
+class SmallAffineQuantizer {
+ public:
+  using Code = Int8::Code;
+
+  KQ_HOST_DEVICE static constexpr bool serves(std::int32_t zero_point) {
+    return zero_point > -(1 << 21) && zero_point < (1 << 21);
+  }
+
+  KQ_HOST_DEVICE constexpr SmallAffineQuantizer(float factor, std::int32_t zero_point, float qmax)
+      : factor_(factor),
+        zero_point_(zero_point),
+        low_(static_cast<float>(static_cast<std::int32_t>(-qmax - 1.0f) - zero_point)),
+        high_(static_cast<float>(static_cast<std::int32_t>(qmax) - zero_point)) {}
+
+  KQ_HOST_DEVICE constexpr float low() const { return low_; }
+  KQ_HOST_DEVICE constexpr float high() const { return high_; }
+  KQ_HOST_DEVICE constexpr std::int32_t zero_point() const { return zero_point_; }
+  template <class Value>
+  KQ_HOST_DEVICE constexpr Value scaled(Value x) const {
+    return x * factor_;
+  }
+
+  KQ_HOST_DEVICE constexpr std::int32_t value(float x) const {
+    const float product = scaled(x);
+    return Int8::round_small(clamp(is_nan(product) ? 0.0f : product, low_, high_)) + zero_point_;
+  }
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return static_cast<Code>(value(x)); }
+
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
+    return pack4(value(x[0]), value(x[1]), value(x[2]), value(x[3]));
+  }
+
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    function(*this);
+  }
+
+ private:
+  float factor_;
+  std::int32_t zero_point_;
+  float low_;
+  float high_;
+};
+
+/// The same for any zero point: the sum is exact, it cannot wrap.
+class AffineQuantizer {
+ public:
+  using Code = Int8::Code;
+  KQ_HOST_DEVICE constexpr AffineQuantizer(float factor, std::int32_t zero_point, float qmax)
+      : factor_(factor), zero_point_(zero_point), qmax_(qmax) {}
+
+  KQ_HOST_DEVICE constexpr Code code(float x) const {
+    if (SmallAffineQuantizer::serves(zero_point_)) return small().code(x);
+    const auto low = static_cast<std::int32_t>(-qmax_ - 1.0f);
+    const auto high = static_cast<std::int32_t>(qmax_);
+    const std::int64_t sum = std::int64_t{round_to_int32(x * factor_)} + zero_point_;
+    return static_cast<Code>(sum < low ? low : (sum > high ? high : static_cast<std::int32_t>(sum)));
+  }
+
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
+    return pack4(code(x[0]), code(x[1]), code(x[2]), code(x[3]));
+  }
+
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    if (SmallAffineQuantizer::serves(zero_point_)) {
+      function(small());
+    } else {
+      function(*this);
+    }
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr SmallAffineQuantizer small() const { return {factor_, zero_point_, qmax_}; }
+
+  float factor_;
+  std::int32_t zero_point_;
+  float qmax_;
+};
+
+/// Four codes, each by its own quantizer, packed as codes4 does.
+template <class Quantizer>
+KQ_HOST_DEVICE constexpr std::uint32_t codes4_each(const Quantizer (&q)[4], const float (&x)[4],
+                                                   [[maybe_unused]] std::uint32_t signs) {
+  if constexpr (std::is_same_v<Quantizer, AffineQuantizer>) {
+    return pack4(q[0].code(x[0]), q[1].code(x[1]), q[2].code(x[2]), q[3].code(x[3]));
+  } else {
+    const float v[4] = {q[0].value(x[0]), q[1].value(x[1]), q[2].value(x[2]), q[3].value(x[3])};
+    return Quantizer::Format::encode4(v, signs);
+  }
+}
+
+}  // namespace kq

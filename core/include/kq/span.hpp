@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Pieces of memory, as kernels name them.
+
+#include <cstdint>
+
+#include "kq/config.hpp"
+
+namespace kq {
+
+/// `size` consecutive elements in memory.
+template <class T>
+struct Span {
+  T* data;
+  std::int64_t size;
+};
+
+/// The rows of a tensor: [num_rows, size], `stride` elements from one to the next.
+template <class T>
+struct Rows {
+  T* data;
+  std::int64_t size;
+  std::int64_t stride;
+
+  KQ_HOST_DEVICE Span<T> row(std::int64_t index) const { return {data + index * stride, size}; }
+
+  /// Elements [begin, begin + length) of a row, cut at the row's end.
+  KQ_HOST_DEVICE Span<T> slice(std::int64_t row, std::int64_t begin, std::int64_t length) const {
+    return {data + row * stride + begin, length < size - begin ? length : size - begin};
+  }
+};
+
+/// Least and greatest element of a span.
+struct Range {
+  float min;
+  float max;
+};
+
+}  // namespace kq

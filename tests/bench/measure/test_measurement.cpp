@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The measurement as a whole, with implementations that are right, and with the ones a benchmark must not fall for: one
+// that writes nothing, one that writes half, one that is right only now and then, one that writes too far.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "bench/measure/measurement.hpp"
+#include "tests/bench/measure/fake_device.hpp"
+#include "tests/bench/measure/small_problem.hpp"
+
+namespace kqbench {
+namespace {
+
+using fake::FakeDevice;
+using fake::FakeImplementation;
+using fake::small_problem;
+
+const Interrupted never = [] { return false; };
+
+MeasureOptions options_for(Timing timing) {
+  MeasureOptions options;
+  options.timing = timing;
+  return options;
+}
+
+class MeasureTest : public testing::TestWithParam<Timing> {
+ protected:
+  GroupMeasurement measure_all(std::vector<Implementation*> implementations, const MeasureOptions& options,
+                               const Interrupted& interrupted = never) {
+    return measure(device, arena, problem, implementations, options, device.time.clock(), interrupted);
+  }
+  GroupMeasurement measure_all(std::vector<Implementation*> implementations) {
+    return measure_all(std::move(implementations), options_for(GetParam()));
+  }
+
+  FakeDevice device;
+  DeviceArena arena{device};
+  Problem problem = small_problem();
+  FakeImplementation native{device, "native", fake::quantize_rightly};
+  FakeImplementation kokkos{device, "kokkos", fake::quantize_rightly};
+};
+
+INSTANTIATE_TEST_SUITE_P(Timings, MeasureTest, testing::Values(Timing::graph, Timing::stream, Timing::wall),
+                         [](const auto& instance) { return std::string(to_string(instance.param)); });
+
+TEST_P(MeasureTest, RightImplementationsAreTimedInPairs) {
+  kokkos.microseconds = [](std::int64_t) { return 11.0; };
+  const GroupMeasurement group = measure_all({&kokkos, &native});
+  ASSERT_EQ(group.implementations.size(), 2u);
+  for (const Measurement& measurement : group.implementations) {
+    EXPECT_FALSE(measurement.mismatch);
+    EXPECT_GE(measurement.samples.size(), 20u);
+    EXPECT_EQ(measurement.samples.size(), group.implementations[0].samples.size());
+    EXPECT_GE(static_cast<std::int64_t>(measurement.samples.size()) * measurement.launches_per_sample, 100);
+  }
+  EXPECT_NEAR(group.implementations[0].median, 11.0, 1e-6);
+  EXPECT_NEAR(group.implementations[1].median, 10.0, 1e-6);
+  EXPECT_NEAR(group.implementations[0].ratio_to_native->median, 1.1, 1e-6);
+  EXPECT_EQ(group.stop, StopReason::interval);
+  EXPECT_EQ(group.cache, Cache::cold);
+}
+
+TEST_P(MeasureTest, WhatIsColdIsColdInFact) {
+  const GroupMeasurement group = measure_all({&kokkos, &native});
+  const kq::Traffic traffic = kq::minimal_traffic(problem.request);
+  const std::uint64_t bytes = traffic.read + traffic.written;
+  // From the addresses that the launches saw, whoever made them.
+  std::map<const void*, std::size_t> last;
+  for (std::size_t i = 0; i < device.inputs.size(); ++i) {
+    const auto [at, first_time] = last.try_emplace(device.inputs[i], i);
+    if (first_time) continue;
+    ASSERT_GT((i - at->second - 1) * bytes, 2 * device.info().cache_bytes);
+    at->second = i;
+  }
+  EXPECT_EQ(static_cast<std::int64_t>(last.size()), group.copies);
+  EXPECT_GT(group.bytes_between_uses, 2 * device.info().cache_bytes);
+}
+
+TEST_P(MeasureTest, HotUsesOneCopy) {
+  MeasureOptions options = options_for(GetParam());
+  options.hot = true;
+  const GroupMeasurement group = measure_all({&native}, options);
+  EXPECT_EQ(group.cache, Cache::hot);
+  EXPECT_EQ(group.copies, 1);
+  EXPECT_TRUE(std::all_of(device.inputs.begin(), device.inputs.end(),
+                          [this](const void* input) { return input == device.inputs.front(); }));
+}
+
+TEST_P(MeasureTest, OneThatWritesNothingIsCaught) {
+  FakeImplementation lazy(device, "lazy", [](const kq::Request&, const Operands&, std::int64_t) {});
+  lazy.microseconds = [](std::int64_t) { return 0.001; };
+  const GroupMeasurement group = measure_all({&lazy, &native});
+  ASSERT_TRUE(group.implementations[0].mismatch);
+  EXPECT_TRUE(group.implementations[0].mismatch->untouched);
+  EXPECT_TRUE(group.implementations[0].samples.empty()) << "a wrong row has no time";
+  EXPECT_FALSE(group.implementations[1].mismatch) << "and spoils no other";
+  EXPECT_FALSE(group.implementations[1].samples.empty());
+}
+
+TEST_P(MeasureTest, OneThatWritesHalfIsCaught) {
+  FakeImplementation half(device, "half", [](const kq::Request& request, Operands operands, std::int64_t launch) {
+    kq::Request upper = request;
+    upper.num_tokens /= 2;
+    fake::quantize_rightly(upper, operands, launch);
+  });
+  const GroupMeasurement group = measure_all({&half});
+  ASSERT_TRUE(group.implementations[0].mismatch);
+  EXPECT_EQ(group.implementations[0].mismatch->where, "codes[token 2, channel 0]");
+  EXPECT_TRUE(group.implementations[0].samples.empty());
+}
+
+TEST_P(MeasureTest, OneThatRacesIsCaught) {
+  // Some launches lose one code to another's.
+  FakeImplementation racing(device, "racing", [](const kq::Request& request, Operands operands, std::int64_t launch) {
+    fake::quantize_rightly(request, operands, launch);
+    auto* codes = static_cast<std::byte*>(operands.codes);
+    if (launch % 5 == 4) codes[77] = codes[78] ^ std::byte{1};
+  });
+  for (const bool hot : {false, true}) {
+    MeasureOptions options = options_for(GetParam());
+    options.hot = hot;
+    const GroupMeasurement group = measure_all({&racing}, options);
+    ASSERT_TRUE(group.implementations[0].mismatch) << "hot: " << hot;
+    EXPECT_EQ(group.implementations[0].mismatch->wrong_bytes, 1u);
+  }
+}
+
+TEST_P(MeasureTest, OneThatIsWrongOnlyOnceItIsTimedIsCaught) {
+  FakeImplementation tired(device, "tired", [](const kq::Request& request, Operands operands, std::int64_t launch) {
+    if (launch < 50) fake::quantize_rightly(request, operands, launch);
+  });
+  const GroupMeasurement group = measure_all({&tired});
+  ASSERT_TRUE(group.implementations[0].mismatch);
+  EXPECT_TRUE(group.implementations[0].samples.empty());
+}
+
+TEST_P(MeasureTest, OneThatWritesTooFarIsCaught) {
+  FakeImplementation wide(device, "wide", [](const kq::Request& request, Operands operands, std::int64_t launch) {
+    fake::quantize_rightly(request, operands, launch);
+    static_cast<std::byte*>(operands.codes)[kq::codes_bytes(request)] = std::byte{0};
+  });
+  const GroupMeasurement group = measure_all({&wide});
+  ASSERT_TRUE(group.implementations[0].mismatch);
+  EXPECT_EQ(group.implementations[0].mismatch->where, "the guard after the codes");
+}
+
+TEST_P(MeasureTest, OneThatSpoilsItsInputIsCaught) {
+  FakeImplementation rude(device, "rude", [](const kq::Request& request, Operands operands, std::int64_t launch) {
+    fake::quantize_rightly(request, operands, launch);
+    std::memset(const_cast<void*>(operands.input), 0, 64);
+  });
+  EXPECT_TRUE(measure_all({&rude}).implementations[0].mismatch);
+}
+
+TEST_P(MeasureTest, OneCannotPassForAnothersWork) {
+  // Writes nothing itself; if outputs were shared, the native one's would be found in its place.
+  FakeImplementation lazy(device, "lazy", [](const kq::Request&, const Operands&, std::int64_t) {});
+  const GroupMeasurement group = measure_all({&native, &lazy});
+  EXPECT_FALSE(group.implementations[0].mismatch);
+  EXPECT_TRUE(group.implementations[1].mismatch);
+}
+
+TEST_P(MeasureTest, AClockThatDropsIsMarked) {
+  device.clocks = [this] {
+    ClockReading reading;
+    reading.core_mhz = device.time.microseconds < 60000.0 ? 1980.0 : 1200.0;
+    return reading;
+  };
+  native.microseconds = [this](std::int64_t) { return device.time.microseconds < 60000.0 ? 10.0 : 16.5; };
+  MeasureOptions options = options_for(GetParam());
+  options.limits.min_samples = 60;
+  const GroupMeasurement group = measure_all({&native}, options);
+  EXPECT_TRUE(group.clocks.dropped());
+  EXPECT_EQ(group.clocks.first().core_mhz, 1980.0);
+  EXPECT_EQ(group.clocks.last().core_mhz, 1200.0);
+}
+
+TEST_P(MeasureTest, AJumpThatNoClockTellsOfIsSeenInTheTimes) {
+  // Half-way through 120 samples of 2 ms, which a graph takes twice as long over.
+  const double jump = GetParam() == Timing::graph ? 250000.0 : 130000.0;
+  native.microseconds = [this, jump](std::int64_t) { return device.time.microseconds < jump ? 10.0 : 16.5; };
+  MeasureOptions options = options_for(GetParam());
+  options.limits.min_samples = 120;
+  const GroupMeasurement group = measure_all({&native}, options);
+  EXPECT_TRUE(group.implementations[0].drifted);
+}
+
+TEST_P(MeasureTest, WarmUpIsNotCounted) {
+  native.microseconds = [](std::int64_t launch) { return launch < 1000 ? 100.0 : 10.0; };
+  MeasureOptions options = options_for(GetParam());
+  options.warmup_launches = 1000;
+  const GroupMeasurement group = measure_all({&native}, options);
+  EXPECT_NEAR(*std::max_element(group.implementations[0].samples.begin(), group.implementations[0].samples.end()), 10.0,
+              1e-6);
+}
+
+TEST_P(MeasureTest, AnInterruptKeepsWhatIsThereInPairs) {
+  const Interrupted later = [this] { return device.time.microseconds > 150000.0; };
+  MeasureOptions options = options_for(GetParam());
+  options.limits.min_samples = 1000000;
+  const GroupMeasurement group = measure_all({&kokkos, &native}, options, later);
+  EXPECT_EQ(group.stop, StopReason::interrupted);
+  EXPECT_FALSE(group.implementations[0].samples.empty());
+  EXPECT_EQ(group.implementations[0].samples.size(), group.implementations[1].samples.size());
+}
+
+TEST_P(MeasureTest, AnInterruptBeforeTheFirstSampleLeavesNone) {
+  const GroupMeasurement group = measure_all({&native}, options_for(GetParam()), [] { return true; });
+  EXPECT_EQ(group.stop, StopReason::interrupted);
+  EXPECT_TRUE(group.implementations[0].samples.empty());
+}
+
+TEST_P(MeasureTest, MemoryIsKeptForTheNextProblemAndGivenBackAtTheEnd) {
+  measure_all({&native});
+  measure_all({&native});
+  EXPECT_EQ(device.allocations, 1);
+  EXPECT_EQ(device.blocks(), 1u);
+}
+
+TEST(PlanCopies, LeaveHalfOfTheMemoryAlone) {
+  FakeDevice device;
+  DeviceArena arena(device);
+  kq::Request request;
+  request.num_tokens = 1;
+  request.hidden_size = 64;
+  request.granularity = kq::Granularity::token;
+  const kq::Request full = kq::resolved(request);
+  FakeImplementation native(device, "native", fake::quantize_rightly);
+  Implementation* const implementations[] = {&native};
+  const BufferSizes sizes = buffer_sizes(full, implementations);
+  const std::int64_t copies = plan_copies(device, arena, full, implementations, false);
+  EXPECT_LE(static_cast<std::uint64_t>(copies) * sizes.per_copy, FakeDevice::memory_bytes / 2);
+  EXPECT_EQ(plan_copies(device, arena, full, implementations, true), 1);
+}
+
+TEST(WallTiming, WhereLaunchesQueueUpASampleIsTheWholeLoopOfVllmsScript) {
+  FakeDevice device;
+  DeviceArena arena(device);
+  const Problem problem = small_problem();
+  FakeImplementation native(device, "native", fake::quantize_rightly);
+  native.microseconds = [](std::int64_t) { return 5000.0; };
+  Implementation* const implementations[] = {&native};
+  MeasureOptions options = options_for(Timing::wall);
+  const GroupMeasurement group = measure(device, arena, problem, implementations, options, device.time.clock(), never);
+  EXPECT_EQ(group.implementations[0].launches_per_sample, 100);
+}
+
+}  // namespace
+}  // namespace kqbench

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "bench/requests/sweep.hpp"
+#include "bench/support/errors.hpp"
+
+namespace kqbench {
+namespace {
+
+using kq::Element;
+using kq::Format;
+using kq::Granularity;
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+Sweep one_shape() {
+  Sweep sweep;
+  sweep.num_tokens = {4};
+  sweep.hidden_sizes = {64};
+  sweep.formats = {Format::int8};
+  sweep.elements = {Element::half};
+  return sweep;
+}
+
+TEST(ParseGranularity, KnowsNamesAndGroups) {
+  EXPECT_EQ(parse_granularity("--granularity", "tensor"), (GranularityChoice{Granularity::tensor, 0}));
+  EXPECT_EQ(parse_granularity("--granularity", "channel"), (GranularityChoice{Granularity::channel, 0}));
+  EXPECT_EQ(parse_granularity("--granularity", "group:128"), (GranularityChoice{Granularity::group, 128}));
+  for (const char* text : {"", "row", "group", "group:", "group:8", "group:x", "group:128 "}) {
+    EXPECT_EQ(message_of([&] { parse_granularity("--granularity", text); }).substr(0, 14), "--granularity:") << text;
+  }
+}
+
+TEST(PlanSweep, MakesEveryCombinationShapesInnermost) {
+  Sweep sweep = one_shape();
+  sweep.num_tokens = {1, 2};
+  sweep.hidden_sizes = {64, 128};
+  sweep.formats = {Format::int8, Format::fp8_e5m2};
+  sweep.elements = {Element::half, Element::float32};
+  sweep.granularities = {{Granularity::token, 0}, {Granularity::group, 64}};
+  const SweepPlan plan = plan_sweep(sweep);
+  ASSERT_EQ(plan.requests.size(), 32u);
+  EXPECT_TRUE(plan.left_out.empty());
+  EXPECT_EQ(plan.requests[0].hidden_size, 64);
+  EXPECT_EQ(plan.requests[1].hidden_size, 128);
+  EXPECT_EQ(plan.requests[2].num_tokens, 2);
+  EXPECT_EQ(plan.requests[4].element, Element::float32);
+  EXPECT_EQ(plan.requests[8].granularity, Granularity::group);
+  EXPECT_EQ(plan.requests[16].format, Format::fp8_e5m2);
+}
+
+TEST(PlanSweep, DefaultsToTheGranularityOfVllmsScript) {
+  Sweep sweep = one_shape();
+  sweep.formats = {Format::int8, Format::fp8_e4m3fn};
+  SweepPlan plan = plan_sweep(sweep);
+  EXPECT_EQ(plan.requests[0].granularity, Granularity::token);
+  EXPECT_EQ(plan.requests[1].granularity, Granularity::tensor);
+  sweep.static_scale = true;
+  plan = plan_sweep(sweep);
+  EXPECT_EQ(plan.requests[0].granularity, Granularity::tensor);
+  EXPECT_EQ(plan.requests[1].granularity, Granularity::tensor);
+}
+
+TEST(PlanSweep, LeavesOutWhatMakesNoSenseAndSaysSoOnceAReason) {
+  Sweep sweep = one_shape();
+  sweep.num_tokens = {4, 8};
+  sweep.formats = {Format::int8, Format::fp8_e4m3fn};
+  sweep.asymmetric = true;
+  const SweepPlan plan = plan_sweep(sweep);
+  EXPECT_EQ(plan.requests.size(), 2u);
+  ASSERT_EQ(plan.left_out.size(), 1u);
+  EXPECT_NE(plan.left_out[0].find("2 combinations"), std::string::npos) << plan.left_out[0];
+  sweep.formats = {Format::fp8_e4m3fn};
+  EXPECT_EQ(message_of([&] { plan_sweep(sweep); }).substr(0, 13), "--asymmetric:");
+}
+
+TEST(SingleScheme, IsWhatASweepOfOneMakes) {
+  Sweep sweep = one_shape();
+  sweep.formats = {Format::fp8_e5m2};
+  sweep.granularities = {{Granularity::group, 32}};
+  sweep.scale_format = kq::ScaleFormat::ue8m0;
+  sweep.scale_layout = kq::ScaleLayout::column;
+  sweep.qmax = 100.0f;
+  kq::Request scheme = single_scheme(sweep);
+  scheme.num_tokens = 4;
+  scheme.hidden_size = 64;
+  EXPECT_EQ(scheme, plan_sweep(sweep).requests.front());
+  EXPECT_EQ(single_element(sweep), Element::half);
+}
+
+TEST(SingleScheme, HasDefaultsAndRefusesLists) {
+  EXPECT_EQ(single_scheme({}).format, Format::int8);
+  EXPECT_EQ(single_scheme({}).granularity, Granularity::token);
+  EXPECT_EQ(single_element({}), std::nullopt);
+  Sweep sweep;
+  sweep.elements = {Element::half, Element::float32};
+  EXPECT_EQ(message_of([&] { single_element(sweep); }), "--dtype: takes one value here, not 2; leave out the others");
+  sweep.formats = {Format::int8, Format::fp8_e5m2, Format::fp8_e4m3fn};
+  EXPECT_EQ(message_of([&] { single_scheme(sweep); }),
+            "--quant-dtype: takes one value here, not 3; leave out the others");
+}
+
+}  // namespace
+}  // namespace kqbench

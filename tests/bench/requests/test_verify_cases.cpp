@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What `kqbench verify` goes through, and how options restrict it.
+
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "bench/requests/arguments.hpp"
+#include "bench/requests/verify_cases.hpp"
+#include "bench/support/errors.hpp"
+
+namespace kqbench {
+namespace {
+
+using kq::Granularity;
+using kq::ScaleFormat;
+using kq::ScaleLayout;
+
+using Formats = std::set<ScaleFormat>;
+using Layouts = std::set<ScaleLayout>;
+
+const Formats all_formats = {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0};
+const Layouts all_layouts = {ScaleLayout::row, ScaleLayout::column};
+
+/// The requests of a command line, of one small shape.
+std::vector<kq::Request> requests_of(const std::string& options) {
+  CLI::App command;
+  SweepArguments arguments;
+  arguments.add_to(command, Use::verify);
+  command.parse("--num-tokens 3 --hidden-size 40 " + options);
+  return verify_requests(arguments.sweep());
+}
+
+/// How the scales of groups are stored: every combination of format and layout, and nothing else.
+void expect_of_groups(const std::string& options, const Formats& formats, const Layouts& layouts) {
+  std::set<std::pair<ScaleFormat, ScaleLayout>> wanted, found;
+  for (const ScaleFormat format : formats) {
+    for (const ScaleLayout layout : layouts)
+      wanted.insert({format, layout});
+  }
+  for (const kq::Request& r : requests_of(options)) {
+    if (r.granularity == Granularity::group) found.insert({r.scale_format, r.scale_layout});
+  }
+  EXPECT_EQ(found, wanted) << options;
+}
+
+bool has_others_than_groups(const std::string& options) {
+  for (const kq::Request& r : requests_of(options)) {
+    if (r.granularity != Granularity::group) return true;
+  }
+  return false;
+}
+
+TEST(VerifyRequests, HaveEveryScaleFormatAndLayoutThatIsNotGiven) {
+  expect_of_groups("", all_formats, all_layouts);
+  expect_of_groups("--scale-format float", {ScaleFormat::float32}, all_layouts);
+  expect_of_groups("--scale-format ue8m0", {ScaleFormat::ue8m0}, all_layouts);
+  expect_of_groups("--scale-layout row", all_formats, {ScaleLayout::row});
+  expect_of_groups("--scale-layout column", all_formats, {ScaleLayout::column});
+  expect_of_groups("--scale-format float --scale-layout row", {ScaleFormat::float32}, {ScaleLayout::row});
+  expect_of_groups("--scale-format ue8m0_float --scale-layout column", {ScaleFormat::ue8m0_float32},
+                   {ScaleLayout::column});
+}
+
+TEST(VerifyRequests, AreOfGroupsAloneWhereOnlyThoseCanBeAsGiven) {
+  EXPECT_TRUE(has_others_than_groups(""));
+  EXPECT_TRUE(has_others_than_groups("--scale-format float --scale-layout row"));
+  EXPECT_FALSE(has_others_than_groups("--scale-format ue8m0"));
+  EXPECT_FALSE(has_others_than_groups("--scale-layout column"));
+  EXPECT_THROW(requests_of("--scale-format ue8m0 --granularity token"), UsageError);
+}
+
+TEST(VerifyRequests, AreValidAndEachThereOnce) {
+  const std::vector<kq::Request> requests = requests_of("--dtype half --quant-dtype int8,fp8");
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_FALSE(kq::validate(requests[i])) << describe(requests[i]);
+    for (std::size_t j = 0; j < i; ++j)
+      EXPECT_FALSE(requests[i] == requests[j]) << describe(requests[i]);
+  }
+  // 11 schemes as they stand, groups thrice the size and 6 ways to store their scales, each also with a smaller qmax,
+  // and fp8 dynamic token with a bound.
+  const std::size_t int8_schemes = 10, fp8_schemes = 5, groups = 3;
+  EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (6 + 1));
+}
+
+TEST(VerifyRequests, KeepABoundThatIsGiven) {
+  for (const kq::Request& r : requests_of("--qmax 100")) {
+    EXPECT_EQ(r.qmax, 100.0f);
+  }
+  for (const kq::Request& r : requests_of("--scale-ub 2")) {
+    EXPECT_EQ(r.scale_ub, 2.0f);
+  }
+}
+
+}  // namespace
+}  // namespace kqbench

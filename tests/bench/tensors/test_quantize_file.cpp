@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/backend.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/output_file.hpp"
+#include "bench/tensors/npy.hpp"
+#include "bench/tensors/quantize_file.hpp"
+#include "bench/tensors/random.hpp"
+#include "bench/tensors/safetensors.hpp"
+#include "bench/tensors/tensor_file.hpp"
+#include "tests/bench/tensors/scratch_folder.hpp"
+
+namespace kqbench {
+namespace {
+
+constexpr std::int64_t tokens = 23;
+constexpr std::int64_t width = 50;
+
+/// The host, and the reference on it: these tests are about blocks and files, not about kernels.
+class QuantizeFile : public testing::Test {
+ protected:
+  QuantizeFile() : device_(find_backend("host")->open({})) {
+    for (const auto& implementation : device_->implementations()) {
+      if (implementation->name() == "reference") reference_ = implementation.get();
+    }
+  }
+
+  QuantizeResult run(const QuantizeJob& job) {
+    return quantize_file(job, *device_, *reference_, [] { return false; });
+  }
+
+  std::string message_of(const QuantizeJob& job) {
+    try {
+      run(job);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+
+  std::ptrdiff_t files() const {
+    return std::distance(std::filesystem::directory_iterator(folder_.path()), std::filesystem::directory_iterator());
+  }
+
+  ScratchFolder folder_;
+  std::unique_ptr<Device> device_;
+  Implementation* reference_ = nullptr;
+};
+
+kq::Request matrix_of(kq::Element element) {
+  kq::Request request;
+  request.element = element;
+  request.num_tokens = tokens;
+  request.hidden_size = width;
+  return request;
+}
+
+DType dtype_of(kq::Element element) {
+  return element == kq::Element::half      ? DType::float16
+         : element == kq::Element::float32 ? DType::float32
+                                           : DType::uint16;
+}
+
+void write_input(const std::filesystem::path& path, const kq::Request& request, const std::vector<std::byte>& input) {
+  write_npy(path, {dtype_of(request.element), {request.num_tokens, request.hidden_size}, input});
+}
+
+/// Every scheme of the table for int8 and one fp8 format, groups in every scale format and layout.
+std::vector<kq::Request> all_schemes() {
+  std::vector<kq::Request> all;
+  for (const kq::Scheme& scheme : kq::schemes()) {
+    for (const kq::Format format : {kq::Format::int8, kq::Format::fp8_e4m3fn}) {
+      kq::Request request;
+      request.format = format;
+      request.granularity = scheme.granularity;
+      request.static_scale = scheme.static_scale;
+      request.asymmetric = scheme.asymmetric;
+      if (format == kq::Format::int8 ? !scheme.int8 : !scheme.fp8) continue;
+      if (scheme.granularity != kq::Granularity::group) {
+        all.push_back(request);
+        continue;
+      }
+      request.group_size = 16;
+      for (const kq::ScaleFormat scale_format :
+           {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
+        for (const kq::ScaleLayout layout : {kq::ScaleLayout::row, kq::ScaleLayout::column}) {
+          request.scale_format = scale_format;
+          request.scale_layout = layout;
+          all.push_back(request);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
+  for (const Fill fill : {Fill::normal, Fill::specials, Fill::nans, Fill::zeros}) {
+    for (const kq::Element element : {kq::Element::half, kq::Element::bfloat16, kq::Element::float32}) {
+      if (fill != Fill::specials && element != kq::Element::half) continue;  // enough, and each case waits for a disk
+      const std::vector<std::byte> input = make_input(matrix_of(element), 7, fill);
+      write_input(folder_ / "in.npy", matrix_of(element), input);
+      for (kq::Request scheme : all_schemes()) {
+        SCOPED_TRACE(std::string(to_string(fill)) + ", " + kq::operation_name(scheme) + " " +
+                     std::string(kq::to_string(scheme.format)));
+        QuantizeJob job;
+        job.input = folder_ / "in.npy";
+        job.output = folder_ / "out.npy";
+        job.element = element;
+        job.scheme = scheme;
+        if (scheme.static_scale) {
+          job.given.scale = 0.017f;
+          if (scheme.asymmetric) job.given.zero_point = -5;
+        }
+        job.block_bytes = 4 * width * kq::element_size(element);  // six blocks, the last one short
+        job.read_back = true;
+        const QuantizeResult result = run(job);
+
+        scheme.element = element;
+        scheme.num_tokens = tokens;
+        scheme.hidden_size = width;
+        scheme = kq::resolved(scheme);
+        const std::vector<float> scales(static_cast<std::size_t>(kq::num_scales(scheme)), 0.017f);
+        const std::vector<std::int32_t> zero_points(scales.size(), -5);
+        const Outputs expected = reference(scheme, input.data(), scales.data(), zero_points.data());
+        EXPECT_EQ(read_npy(folder_ / "out.npy").bytes, expected.codes);
+        EXPECT_EQ(read_npy(folder_ / "out.scale.npy").bytes, expected.scales);
+        ASSERT_EQ(result.files.size(), scheme.asymmetric ? 3u : 2u);
+        if (scheme.asymmetric) {
+          const auto bytes = std::as_bytes(std::span(expected.zero_points));
+          EXPECT_EQ(read_npy(folder_ / "out.zero_point.npy").bytes, std::vector(bytes.begin(), bytes.end()));
+        }
+
+        kq::ErrorMeter meter;
+        meter.add(scheme, input.data(), {expected.codes.data(), expected.scales.data(), expected.zero_points.data()});
+        ASSERT_EQ(result.tensors.size(), 1u);
+        EXPECT_EQ(result.tensors[0].error.elements, tokens * width);
+        EXPECT_EQ(result.tensors[0].error.max_error, meter.report().max_error);
+        EXPECT_EQ(result.tensors[0].error.lost, meter.report().lost);
+        ASSERT_TRUE(result.tensors[0].error_again.has_value());
+        EXPECT_EQ(result.tensors[0].error_again->max_error, result.tensors[0].error.max_error);
+        EXPECT_EQ(result.tensors[0].error_again->rmse, result.tensors[0].error.rmse);
+        EXPECT_EQ(result.tensors[0].error_again->sqnr_db, result.tensors[0].error.sqnr_db);
+      }
+    }
+  }
+}
+
+TEST_F(QuantizeFile, StaticScalesNotGivenJustHoldTheData) {
+  const kq::Request matrix = matrix_of(kq::Element::float32);
+  std::vector<float> values(tokens * width, 0.5f);
+  values[22 * width + 3] = -254.0f;  // the last row: the first block's scale depends on it
+  std::vector<std::byte> input(values.size() * sizeof(float));
+  std::memcpy(input.data(), values.data(), input.size());
+  write_input(folder_ / "in.npy", matrix, input);
+  QuantizeJob job;
+  job.input = folder_ / "in.npy";
+  job.output = folder_ / "out.npy";
+  job.scheme.static_scale = true;
+  job.block_bytes = 1;  // a row at a time
+  const auto scales_for = [&](kq::Granularity granularity) {
+    job.scheme.granularity = granularity;
+    run(job);
+    const NpyArray array = read_npy(folder_ / "out.scale.npy");
+    std::vector<float> scales(array.bytes.size() / sizeof(float));
+    std::memcpy(scales.data(), array.bytes.data(), array.bytes.size());
+    return scales;
+  };
+  EXPECT_EQ(scales_for(kq::Granularity::tensor), std::vector<float>{2.0f});
+  std::vector<float> by_token(tokens, 0.5f / 127.0f);
+  by_token[22] = 2.0f;
+  EXPECT_EQ(scales_for(kq::Granularity::token), by_token);
+  std::vector<float> by_channel(width, 0.5f / 127.0f);
+  by_channel[3] = 2.0f;
+  EXPECT_EQ(scales_for(kq::Granularity::channel), by_channel);
+}
+
+/// A file with two matrices, a vector and a matrix of integers.
+std::filesystem::path write_model(const ScratchFolder& folder) {
+  std::vector<StoredTensor> tensors;
+  tensors.push_back({"layer.0", DType::float16, {4, 6}, 0, 0});
+  tensors.push_back({"layer.1", DType::float32, {3, 5}, 0, 0});
+  tensors.push_back({"norm", DType::float32, {5}, 0, 0});
+  tensors.push_back({"ids", DType::int32, {2, 2}, 0, 0});
+  const std::string head = place_safetensors(tensors, {});
+  OutputFile file(folder / "model.safetensors");
+  file.write_at(0, std::as_bytes(std::span(head)));
+  for (const StoredTensor& tensor : tensors) {
+    file.write_at(tensor.offset, std::vector<std::byte>(tensor.bytes, std::byte{0x11}));
+  }
+  file.commit();
+  return folder / "model.safetensors";
+}
+
+TEST_F(QuantizeFile, TakesEveryMatrixOfASafetensorsFile) {
+  QuantizeJob job;
+  job.input = write_model(folder_);
+  job.output = folder_ / "out.safetensors";
+  job.scheme.format = kq::Format::fp8_e5m2;
+  job.scheme.granularity = kq::Granularity::token;
+  job.read_back = true;
+  const QuantizeResult result = run(job);
+  ASSERT_EQ(result.tensors.size(), 2u);
+  EXPECT_EQ(result.skipped.size(), 2u);
+  EXPECT_EQ(result.files, std::vector<std::filesystem::path>{job.output});
+  const TensorFile out(job.output);
+  EXPECT_EQ(out.tensors().size(), 4u);
+  EXPECT_EQ(out.find("layer.0").dtype, DType::fp8_e5m2);
+  EXPECT_EQ(out.find("layer.0").shape, (std::vector<std::int64_t>{4, 6}));
+  EXPECT_EQ(out.find("layer.0.scale").dtype, DType::float32);
+  EXPECT_EQ(out.find("layer.0.scale").shape, (std::vector<std::int64_t>{4, 1}));
+  EXPECT_EQ(out.find("layer.1").shape, (std::vector<std::int64_t>{3, 5}));
+}
+
+TEST_F(QuantizeFile, TakesOneTensorByName) {
+  QuantizeJob job;
+  job.input = write_model(folder_);
+  job.output = folder_ / "out.safetensors";
+  job.tensor = "norm";
+  job.scheme.asymmetric = true;
+  ASSERT_EQ(run(job).tensors.size(), 1u);
+  const TensorFile out(job.output);
+  EXPECT_EQ(out.tensors().size(), 3u);
+  EXPECT_EQ(out.find("norm").dtype, DType::int8);
+  EXPECT_EQ(out.find("norm.zero_point").dtype, DType::int32);
+}
+
+TEST_F(QuantizeFile, ANpyFilesTensorGetsItsNameInASafetensorsFile) {
+  const kq::Request matrix = matrix_of(kq::Element::half);
+  write_input(folder_ / "layer.0.npy", matrix, make_input(matrix, 1));
+  QuantizeJob job;
+  job.input = folder_ / "layer.0.npy";
+  job.output = folder_ / "out.safetensors";
+  job.read_back = true;
+  const QuantizeResult result = run(job);
+  ASSERT_EQ(result.tensors.size(), 1u);
+  EXPECT_EQ(result.tensors[0].name, "layer.0");
+  const TensorFile out(job.output);
+  EXPECT_EQ(out.tensors().size(), 2u);
+  EXPECT_EQ(out.find("layer.0").dtype, DType::int8);
+  EXPECT_EQ(out.find("layer.0.scale").dtype, DType::float32);
+}
+
+TEST_F(QuantizeFile, ScalesBroadcastAgainstTheirCodes) {
+  write_npy(folder_ / "in.npy", {DType::float32, {2, 3, 40}, std::vector<std::byte>(960, std::byte{0x3f})});
+  QuantizeJob job;
+  job.input = folder_ / "in.npy";
+  job.output = folder_ / "out.npy";
+  job.scheme.format = kq::Format::fp8_e4m3fn;
+  const auto shape_for = [&](const auto& change) {
+    job.scheme.granularity = kq::Granularity::tensor;
+    change(job.scheme);
+    run(job);
+    EXPECT_EQ(read_npy(folder_ / "out.npy").shape, (std::vector<std::int64_t>{2, 3, 40}));
+    return read_npy(folder_ / "out.scale.npy").shape;
+  };
+  using Shape = std::vector<std::int64_t>;
+  EXPECT_EQ(shape_for([](kq::Request&) {}), (Shape{1}));
+  EXPECT_EQ(shape_for([](kq::Request& r) { r.granularity = kq::Granularity::token; }), (Shape{2, 3, 1}));
+  const auto group = [](kq::Request& r) {
+    r.granularity = kq::Granularity::group;
+    r.group_size = 16;
+  };
+  EXPECT_EQ(shape_for(group), (Shape{2, 3, 3}));
+  EXPECT_EQ(shape_for([&](kq::Request& r) {
+              group(r);
+              r.scale_layout = kq::ScaleLayout::column;
+            }),
+            (Shape{3, 6}));
+}
+
+TEST_F(QuantizeFile, DoesNotReplaceItsInput) {
+  const kq::Request matrix = matrix_of(kq::Element::half);
+  write_input(folder_ / "x.npy", matrix, make_input(matrix, 1));
+  write_input(folder_ / "y.scale.npy", matrix, make_input(matrix, 1));
+  std::filesystem::create_hard_link(folder_ / "x.npy", folder_ / "z.npy");
+  QuantizeJob job;
+  for (const auto& [input, output] : {std::pair{"x.npy", "x.npy"}, {"x.npy", "z.npy"}, {"y.scale.npy", "y.npy"}}) {
+    job.input = folder_ / input;
+    job.output = folder_ / output;
+    EXPECT_NE(message_of(job).find("is the input itself"), std::string::npos) << input << ": " << message_of(job);
+    EXPECT_EQ(read_npy(job.input).dtype, DType::float16);
+  }
+  EXPECT_EQ(files(), 3);
+}
+
+TEST_F(QuantizeFile, NamesWhatStandsInTheWayAndWritesNothing) {
+  const std::filesystem::path model = write_model(folder_);
+  QuantizeJob job;
+  job.input = model;
+  job.output = folder_ / "out.npy";
+  EXPECT_NE(message_of(job).find("holds one tensor, not 2"), std::string::npos) << message_of(job);
+  job.output = folder_ / "out.bin";
+  EXPECT_NE(message_of(job).find("neither .npy nor .safetensors"), std::string::npos) << message_of(job);
+  job.output = folder_ / "missing/out.safetensors";
+  EXPECT_NE(message_of(job).find("No such file"), std::string::npos) << message_of(job);
+  job.output = folder_ / "out.safetensors";
+  job.tensor = "ids";
+  EXPECT_NE(message_of(job).find("of int32; only float16"), std::string::npos) << message_of(job);
+  job.tensor = "layer.0";
+  job.scheme.qmax = 500.0f;
+  EXPECT_NE(message_of(job).find("qmax: must be"), std::string::npos) << message_of(job);
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(QuantizeFile, InterruptedWritesNothing) {
+  const kq::Request matrix = matrix_of(kq::Element::half);
+  write_input(folder_ / "in.npy", matrix, make_input(matrix, 1));
+  QuantizeJob job;
+  job.input = folder_ / "in.npy";
+  job.output = folder_ / "out.npy";
+  job.block_bytes = 1;
+  int asked = 0;
+  const QuantizeResult result = quantize_file(job, *device_, *reference_, [&] { return ++asked == 5; });
+  EXPECT_TRUE(result.interrupted);
+  EXPECT_TRUE(result.files.empty());
+  EXPECT_EQ(files(), 1);
+}
+
+}  // namespace
+}  // namespace kqbench

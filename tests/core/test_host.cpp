@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// A host's loops over elements, which use vector instructions where they can: held against one element at a time.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <random>
+#include <type_traits>
+#include <vector>
+
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+#include "kq/host.hpp"
+#include "kq/numerics.hpp"
+#include "tests/support/exhaustive.hpp"
+
+namespace kq {
+namespace {
+
+using kqbench::test::exhaustive;
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+
+/// Where a code must not be written, this is still there.
+constexpr unsigned char untouched = 0x5a;
+
+/// Expects of `in`, quantized at once, what the quantizer makes of each element.
+template <class Element, class Quantizer>
+void expect_each_code(const Element* in, std::int64_t size, const Quantizer& quantizer, std::size_t misalignment = 0) {
+  using Code = typename Quantizer::Code;
+  constexpr std::size_t margin = 64;
+  const auto count = static_cast<std::size_t>(size);
+  std::vector<Code> codes(margin + misalignment + count + margin, static_cast<Code>(untouched));
+  Code* const out = codes.data() + margin + misalignment;
+  host::quantize(in, out, size, quantizer, size);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Code expected = quantizer.code(to_float(in[i]));
+    ASSERT_EQ(out[i], expected) << "element " << i << " of " << size << ": " << to_float(in[i]);
+  }
+  for (std::size_t i = 0; i < margin; ++i) {
+    ASSERT_EQ(codes[i + misalignment], static_cast<Code>(untouched)) << "before the codes";
+    ASSERT_EQ(out[count + i], static_cast<Code>(untouched)) << "after the codes";
+  }
+}
+
+/// Calls function(quantizer) for every way to quantize to a format by a scale.
+template <class Element, class Format, class Function>
+void for_each_quantizer(float scale, float qmax, const Function& function) {
+  function(MultiplyQuantizer<Format>(scale, qmax));
+  function(DivideQuantizer<Format, Element>(scale, qmax));
+  if constexpr (Format::is_integer) {
+    for (const std::int32_t zero_point : {0, 5, -128, 1000, -(1 << 21) + 1, 1 << 21, INT32_MIN}) {
+      function(AffineQuantizer(scale, zero_point, qmax));
+    }
+  }
+}
+
+const std::initializer_list<float> scales = {1.0f,     0.0123f, 1.7f, -0.37f,   0x1p-20f, 448.0f / 3.0f, 1e-38f, 1e-42f,
+                                             0x1p120f, 3.4e38f, 0.0f, infinity, nan};
+
+template <class Format>
+std::vector<float> bounds() {
+  return {Format::max, Format::max / 2, 100.5f, 3.0f, 1.0f};
+}
+
+template <class Format>
+class HostQuantize : public ::testing::Test {
+ protected:
+  template <class Element>
+  static void expect_every_pattern_has_its_code() {
+    std::vector<Element> in(65536);
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      in[i].bits = static_cast<std::uint16_t>(i);
+    }
+    // In an order that mixes NaN with numbers, and in one that does not.
+    for (const bool mixed : {false, true}) {
+      if (mixed) std::shuffle(in.begin(), in.end(), std::mt19937(1));
+      for (const float scale : scales) {
+        for (const float qmax : bounds<Format>()) {
+          for_each_quantizer<Element, Format>(scale, qmax, [&](const auto& quantizer) {
+            SCOPED_TRACE(testing::Message() << "scale " << scale << ", qmax " << qmax << ", mixed " << mixed);
+            expect_each_code(in.data(), static_cast<std::int64_t>(in.size()), quantizer);
+          });
+        }
+      }
+    }
+  }
+
+  /// Spans of every length up to 70, on any address, with a NaN of either sign anywhere in them.
+  template <class Element, class Make>
+  static void expect_spans_end_where_they_end(const Make& make) {
+    constexpr std::int64_t longest = 70;
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal(0.0f, 50.0f);
+    std::vector<Element> in(longest + 8);
+    for (std::int64_t size = 0; size <= longest; ++size) {
+      for (std::int64_t nan_at = -1; nan_at < size; ++nan_at) {
+        for (Element& x : in) {
+          x = make(normal(random));
+        }
+        const auto misalignment = static_cast<std::size_t>(random() % 8);
+        Element* const first = in.data() + misalignment;
+        if (nan_at >= 0) first[nan_at] = make(nan_at % 2 == 0 ? nan : -nan);
+        for_each_quantizer<Element, Format>(
+            1.3f, Format::max, [&](const auto& quantizer) { expect_each_code(first, size, quantizer, random() % 8); });
+      }
+    }
+  }
+};
+
+using Formats = ::testing::Types<Int8, Fp8E4M3Fn, Fp8E5M2, Fp8E4M3Fnuz, Fp8E5M2Fnuz>;
+struct FormatName {
+  template <class Format>
+  static std::string GetName(int) {
+    return std::string(Format::name);
+  }
+};
+TYPED_TEST_SUITE(HostQuantize, Formats, FormatName);
+
+TYPED_TEST(HostQuantize, EveryHalfBecomesItsCode) {
+  this->template expect_every_pattern_has_its_code<half>();
+}
+
+TYPED_TEST(HostQuantize, EveryBfloat16BecomesItsCode) {
+  this->template expect_every_pattern_has_its_code<bfloat16>();
+}
+
+TYPED_TEST(HostQuantize, SpansOfHalfEndWhereTheyEnd) {
+  this->template expect_spans_end_where_they_end<half>(to_half);
+}
+
+TYPED_TEST(HostQuantize, SpansOfBfloat16EndWhereTheyEnd) {
+  this->template expect_spans_end_where_they_end<bfloat16>(to_bfloat16);
+}
+
+TYPED_TEST(HostQuantize, SpansOfFloatEndWhereTheyEnd) {
+  this->template expect_spans_end_where_they_end<float>([](float x) { return x; });
+}
+
+/// By scale 1: the codes change at floats of few digits, whose neighbours are looked at, and others in between.
+TYPED_TEST(HostQuantize, EveryFloatBecomesItsCode) {
+  constexpr std::uint32_t block = 1 << 16;
+  const std::uint32_t size = exhaustive() ? block : 1024;
+  std::vector<float> in(size);
+  std::mt19937 random(3);
+  for (std::uint64_t begin = 0; begin < std::uint64_t{1} << 32; begin += block) {
+    const bool first_of_many = begin % (1 << 19) == 0;  // mantissas of 4 bits
+    if (!exhaustive() && !first_of_many) continue;
+    for (std::uint32_t i = 0; i < size; ++i) {
+      const auto bits = static_cast<std::uint32_t>(begin) + i;
+      const std::uint32_t near = static_cast<std::uint32_t>(begin) + i / 2 % 256 - 128;
+      in[i] = bits_float(exhaustive() ? bits : (i % 2 == 0 ? near : static_cast<std::uint32_t>(random())));
+    }
+    expect_each_code(in.data(), size, MultiplyQuantizer<TypeParam>(1.0f, TypeParam::max));
+    expect_each_code(in.data(), size, DivideQuantizer<TypeParam, float>(1.7f, TypeParam::max));
+    if (this->HasFailure()) break;
+  }
+}
+
+// --- extremes
+// ----------------------------------------------------------------------------------------------------------
+
+template <class Element>
+void expect_extremes(const std::vector<Element>& in) {
+  float magnitude = 0.0f;
+  float min = infinity;
+  float max = -infinity;
+  for (const Element element : in) {
+    const float x = to_float(element);
+    if (is_nan(x)) continue;
+    magnitude = std::max(magnitude, __builtin_fabsf(x));
+    min = std::min(min, x);
+    max = std::max(max, x);
+  }
+  const auto size = static_cast<std::int64_t>(in.size());
+  ASSERT_EQ(host::abs_max(in.data(), size), magnitude);
+  const auto range = host::range(in.data(), size);
+  ASSERT_EQ(range.first, min);
+  ASSERT_EQ(range.second, max);
+}
+
+template <class Element>
+class HostExtremes : public ::testing::Test {
+ protected:
+  static Element make(float x) {
+    if constexpr (std::is_same_v<Element, half>) return to_half(x);
+    if constexpr (std::is_same_v<Element, bfloat16>) return to_bfloat16(x);
+    if constexpr (std::is_same_v<Element, float>) return x;
+  }
+};
+using Elements = ::testing::Types<half, bfloat16, float>;
+TYPED_TEST_SUITE(HostExtremes, Elements);
+
+TYPED_TEST(HostExtremes, LeaveNanOut) {
+  const float specials[] = {nan,     -nan,  infinity, -infinity, 0.0f, -0.0f, 1e-42f,
+                            -1e-42f, 6e-8f, 3.0f,     -3.0f,     6e4f, -6e4f};
+  std::mt19937 random(4);
+  for (std::size_t size = 0; size <= 70; ++size) {
+    for (int round = 0; round < 200; ++round) {
+      std::vector<TypeParam> in(size);
+      const std::size_t kinds = 1 + random() % std::size(specials);
+      const std::size_t first_kind = random() % std::size(specials);
+      for (TypeParam& x : in) {
+        x = this->make(specials[(first_kind + random() % kinds) % std::size(specials)]);
+      }
+      expect_extremes(in);
+      if (this->HasFatalFailure()) return;
+    }
+  }
+}
+
+TYPED_TEST(HostExtremes, AreRightForAnyBits) {
+  using Bits = typename host::Pattern<TypeParam>::Unsigned;
+  std::mt19937 random(5);
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<TypeParam> in(1 + random() % 40);
+    for (TypeParam& x : in) {
+      x = host::Pattern<TypeParam>::element(static_cast<Bits>(random()));
+    }
+    expect_extremes(in);
+    if (this->HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace kq
