@@ -20,17 +20,16 @@
 
 #include <cstdint>
 
-#include "kq/config.hpp"
-#include "kq/device.hpp"
+#include "kq/arch/arch.hpp"
 
 namespace kqbench::gpu {
 
-#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+#if KQ_DEVICE_ANY
 
 class DeviceBlock {
  public:
-  static constexpr int wave_size = kq::device::wave_size;
-  static constexpr bool has_wave_max = kq::device::has_wave_max;
+  static constexpr int wave_size = kq::arch::wave_size;
+  static constexpr bool has_wave_max = kq::arch::has_wave_max;
 
   /// A launch of more blocks than a grid may have comes in several grids, this one starting at `first_block`.
   KQ_HOST_DEVICE explicit DeviceBlock(std::int64_t first_block) : first_block_(first_block) {}
@@ -45,28 +44,16 @@ class DeviceBlock {
     return storage;
   }
   KQ_HOST_DEVICE void* tile_memory() const {
-    extern __shared__ kq::device::Vector16 dynamic_memory[];
+    extern __shared__ kq::arch::Vector16 dynamic_memory[];
     return dynamic_memory;
   }
   KQ_HOST_DEVICE void barrier() const { __syncthreads(); }
 
-  KQ_HOST_DEVICE std::uint32_t exchange(std::uint32_t value, int mask) const {
-#if KQ_DEVICE_CUDA
-    return __shfl_xor_sync(0xffffffffu, value, mask);
-#else
-    return static_cast<std::uint32_t>(__shfl_xor(static_cast<int>(value), mask));
-#endif
-  }
-  KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) const {
-    return kq::device::wave_max(key);
-  }
+  KQ_HOST_DEVICE std::uint32_t exchange(std::uint32_t value, int mask) const { return kq::arch::exchange(value, mask); }
+  KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) const { return kq::arch::wave_max(key); }
 
-  KQ_HOST_DEVICE std::uint64_t read_slot(const std::uint64_t* slot) const {
-    return kq::device::read_slot(slot);
-  }
-  KQ_HOST_DEVICE void write_slot(std::uint64_t* slot, std::uint64_t value) const {
-    kq::device::write_slot(slot, value);
-  }
+  KQ_HOST_DEVICE std::uint64_t read_slot(const std::uint64_t* slot) const { return kq::arch::read_slot(slot); }
+  KQ_HOST_DEVICE void write_slot(std::uint64_t* slot, std::uint64_t value) const { kq::arch::write_slot(slot, value); }
   KQ_HOST_DEVICE void pause() const {}
 
  private:

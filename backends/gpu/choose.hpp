@@ -34,7 +34,7 @@ using Any = std::false_type;
 
 /// One given scale for a contiguous tensor: several loads in flight a lane once every lane has several vectors anyway.
 template <class Function>
-void with_static_tensor_shape(std::int64_t vectors, bool aligned, int multiprocessors, const Function& function) {
+void with_static_tensor_config(std::int64_t vectors, bool aligned, int multiprocessors, const Function& function) {
   const bool small = is_small(vectors, multiprocessors);
   if (aligned && small) return function(TileConfig<256, 256, 1>{}, Aligned());
   if (aligned) return function(TileConfig<256, 256, 4>{}, Aligned());
@@ -44,7 +44,7 @@ void with_static_tensor_shape(std::int64_t vectors, bool aligned, int multiproce
 
 /// Given scales, by rows: rows that a part of a wave's registers holds share blocks, others are cut.
 template <class Function>
-void with_static_rows_shape(std::int64_t vectors_per_row, const Function& function) {
+void with_static_rows_config(std::int64_t vectors_per_row, const Function& function) {
   if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{});
   function(TileConfig<128, 128, 4>{});
 }
@@ -55,8 +55,8 @@ void with_static_rows_shape(std::int64_t vectors_per_row, const Function& functi
 /// rows of 5137 floats took 35.4 µs with four, 38.0 with six on an H200. Above 4096 vectors (32768 elements of 16 bits)
 /// the row does not fit.
 template <class Function>
-void with_token_shape(std::int64_t vectors_per_row, std::int64_t rows, bool aligned, int multiprocessors,
-                      const Function& function) {
+void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool aligned, int multiprocessors,
+                       const Function& function) {
   if (aligned) {
     const bool few = rows <= multiprocessors;
     if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{}, Aligned());

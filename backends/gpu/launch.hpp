@@ -2,31 +2,28 @@
 #pragma once
 
 /// \file
-/// How a launcher launches: for device compilers.
+/// How a launcher launches. Device compilers see the kernel and its launch here; a host compiler, which runs kernels in
+/// emulated waves (tests/backends/gpu), sees nothing.
+
+#if defined(__CUDACC__) || defined(__HIPCC__)
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "backends/gpu/block.hpp"
-#include "backends/gpu/families.hpp"
+#include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launcher.hpp"
 #include "backends/gpu/runtime.hpp"
 
 namespace kqbench::gpu {
 
-/// What __launch_bounds__ is given beside a block's threads, so that a multiprocessor (compute unit) can hold at least
-/// `resident` threads: blocks for CUDA, waves of 64 on each of four SIMDs for HIP.
-constexpr int launch_bound(int threads, int resident) {
-  return KQ_GPU_HIP ? std::max(1, std::max(threads, resident) / 256) : std::max(1, resident / threads);
-}
-
-/// Runs a body.
+/// The kernel that every functor of this folder is launched as.
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::Config::threads,
-                                  launch_bound(Kernel::Config::threads, Kernel::Config::resident_threads))
+                                  kq::arch::launch_bound(Kernel::Config::threads, Kernel::Config::resident_threads))
     run([[maybe_unused]] const Kernel kernel, [[maybe_unused]] const std::int64_t first_block) {
-#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+#if KQ_DEVICE_ANY
   kernel(DeviceBlock(first_block));
 #endif
 }
@@ -65,13 +62,17 @@ void DeviceLauncher::launch_together(Kernel kernel, int blocks, std::size_t tile
 
 }  // namespace kqbench::gpu
 
-/// A family for the element types it is compiled for: KQ_ELEMENT, or all where that is not given.
+/// At the end of a kernel's file: its function, for KQ_ELEMENT or, where that is not given, for all element types.
 #if defined(KQ_ELEMENT)
-#define KQ_INSTANTIATE(family) \
-  template void family<KQ_ELEMENT>(const DeviceLauncher&, const kq::Request&, const Operands&);
+#define KQ_INSTANTIATE(function) \
+  template void function<KQ_ELEMENT>(const DeviceLauncher&, const kq::Request&, const Operands&);
 #else
-#define KQ_INSTANTIATE(family)                                                                    \
-  template void family<kq::half>(const DeviceLauncher&, const kq::Request&, const Operands&);     \
-  template void family<kq::bfloat16>(const DeviceLauncher&, const kq::Request&, const Operands&); \
-  template void family<float>(const DeviceLauncher&, const kq::Request&, const Operands&);
+#define KQ_INSTANTIATE(function)                                                                    \
+  template void function<kq::half>(const DeviceLauncher&, const kq::Request&, const Operands&);     \
+  template void function<kq::bfloat16>(const DeviceLauncher&, const kq::Request&, const Operands&); \
+  template void function<float>(const DeviceLauncher&, const kq::Request&, const Operands&);
+#endif
+
+#else
+#define KQ_INSTANTIATE(function)
 #endif

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "backends/gpu/choose.hpp"
-#include "backends/gpu/families.hpp"
+#include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launcher.hpp"
 #include "backends/gpu/runtime.hpp"
 #include "kq/element.hpp"
@@ -25,9 +25,9 @@ class NativeImplementation final : public Implementation {
       const int blocks = properties.multiProcessorCount;
       const std::size_t bytes = sizeof(std::uint64_t) * max_keys * static_cast<std::size_t>(blocks);
       void* slots = nullptr;
-      check(cudaMalloc(&slots, bytes), "allocating the native kernels' grid_reduce place");
+      check(cudaMalloc(&slots, bytes), "allocating the native kernels' slots");
       launcher_.grid_reduce = {static_cast<std::uint64_t*>(slots), blocks};
-      check(cudaMemsetAsync(slots, 0, bytes, stream), "clearing the native kernels' grid_reduce place");
+      check(cudaMemsetAsync(slots, 0, bytes, stream), "clearing the native kernels' slots");
     }
 #endif
   }

@@ -8,10 +8,14 @@
 
 #include "backends/backend.hpp"
 #include "backends/gpu/tile.hpp"
-#include "kq/format.hpp"
 #include "kq/request.hpp"
+#include "kq/scale_layout.hpp"
 
 namespace kqbench::gpu {
+
+using kq::FloatScales;
+using kq::GivenScales;
+using kq::GroupScales;
 
 /// The request's tensors as rows.
 template <class Element, class Code>
@@ -38,27 +42,10 @@ bool is_aligned(const Rows<Element, Code>& rows) {
          (rows.count == 1 || (rows.input_stride % width == 0 && rows.codes_stride % width == 0));
 }
 
-/// A contiguous tensor as one span, cut.
+/// A contiguous tensor as one span, split.
 template <class Element, class Code, bool Aligned = false>
-CutOf<Element, Code, std::int64_t, Aligned> tensor_of(const kq::Request& r, const Operands& o) {
+SplitOf<Element, Code, std::int64_t, Aligned> tensor_of(const kq::Request& r, const Operands& o) {
   return {static_cast<const Element*>(o.input), static_cast<Code*>(o.codes), r.num_tokens * r.hidden_size};
-}
-
-/// Calls function(Format{}) with the type of an fp8 format.
-template <class Function>
-void with_fp8(kq::Format format, const Function& function) {
-  switch (format) {
-    case kq::Format::int8:
-      return;
-    case kq::Format::fp8_e4m3fn:
-      return function(kq::Fp8E4M3Fn{});
-    case kq::Format::fp8_e5m2:
-      return function(kq::Fp8E5M2{});
-    case kq::Format::fp8_e4m3fnuz:
-      return function(kq::Fp8E4M3Fnuz{});
-    case kq::Format::fp8_e5m2fnuz:
-      return function(kq::Fp8E5M2Fnuz{});
-  }
 }
 
 }  // namespace kqbench::gpu

@@ -9,23 +9,34 @@
 
 #include <cstdint>
 
-#include "kq/config.hpp"
-#include "kq/device.hpp"
-#include "kq/format.hpp"
+#include "kq/arch/config.hpp"
+#include "kq/reduce.hpp"
 
 namespace kqbench::gpu {
 
-using kq::device::OrderedKey;
-
-/// A key for a float that is neither negative nor NaN.
-KQ_HOST_DEVICE std::uint32_t magnitude_key(float magnitude) {
-  return kq::float_bits(magnitude);
+/// The keys of what a lane has folded.
+template <class Reduction, class Fold>
+KQ_HOST_DEVICE void to_keys(const Fold& fold, std::uint32_t (&key)[Reduction::count]) {
+  float maxima[Reduction::count];
+  fold.to_maxima(maxima);
+  KQ_UNROLL
+  for (int k = 0; k < Reduction::count; ++k) {
+    key[k] = Reduction::Key::of(maxima[k]);
+  }
 }
-KQ_HOST_DEVICE float magnitude_of_key(std::uint32_t key) {
-  return kq::bits_float(key);
+
+/// What keys stand for: max |x|, or min and max.
+template <class Reduction>
+KQ_HOST_DEVICE auto value_of_keys(const std::uint32_t (&key)[Reduction::count]) {
+  float maxima[Reduction::count];
+  KQ_UNROLL
+  for (int k = 0; k < Reduction::count; ++k) {
+    maxima[k] = Reduction::Key::value(key[k]);
+  }
+  return Reduction::value(maxima);
 }
 
-/// Where the waves of a block meet: a slot a wave for each of `Keys` keys.
+/// What the waves of a block tell each other: a slot per wave for each of `Keys` keys.
 template <int Keys>
 struct WaveSlots {
   std::uint32_t key[Keys][32];

@@ -4,18 +4,18 @@
 #include <iterator>
 
 #include "backends/gpu/stream.hpp"
-#include "kq/device.hpp"
+#include "kq/arch/arch.hpp"
 
 namespace kqbench::gpu {
 namespace {
 
-using kq::device::Vector16;
+using kq::arch::Vector16;
 
 /// Each thread reads `Reads` vectors and writes `Writes`, those of a block next to each other. What it writes depends
 /// on all that it read; with nothing to write, it writes if a sum happens to have one value, so that it has to read.
 template <int Reads, int Writes>
 __global__ void stream_pass([[maybe_unused]] const Vector16* read, [[maybe_unused]] Vector16* write) {
-#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
+#if KQ_DEVICE_ANY
   const std::int64_t block = blockIdx.x;
   const auto threads = static_cast<std::int64_t>(blockDim.x);
   const auto thread = static_cast<std::int64_t>(threadIdx.x);
@@ -24,7 +24,7 @@ __global__ void stream_pass([[maybe_unused]] const Vector16* read, [[maybe_unuse
     Vector16 vectors[Reads];
     KQ_UNROLL
     for (int n = 0; n < Reads; ++n) {
-      vectors[n] = kq::device::load16(read + (block * Reads + n) * threads + thread);
+      vectors[n] = kq::arch::load16(read + (block * Reads + n) * threads + thread);
     }
     KQ_UNROLL
     for (int n = 0; n < Reads; ++n) {

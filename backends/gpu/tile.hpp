@@ -5,29 +5,27 @@
 /// A span of a tensor as the lanes that share it hold it: 16-byte vectors where the input is aligned to 16 bytes,
 /// single elements at the two ends where it is not.
 ///
-/// A row of odd length starts anywhere. AlignedSplit at the addresses that 16-byte loads want, a few elements remain in
-/// front of the first and behind the last such address; a lane takes one of them, so that they cost a load and a store
-/// more, and everything between moves at full width. Codes follow the input: a vector of 8 or 4 elements becomes one
-/// store of as many bytes if the codes are aligned to that, which they are in a contiguous tensor, and single bytes
-/// otherwise.
+/// A row of odd length starts anywhere. It is split at the addresses that 16-byte loads want: a few elements remain in
+/// front of the first and behind the last such address (head and tail). A lane takes one of them, so that they cost one
+/// load and one store more, and everything between moves at full width. Codes follow the input: a vector of 8 or 4
+/// elements becomes one store of as many bytes if the codes are aligned to that, which they are in a contiguous tensor,
+/// and single bytes otherwise.
 
 #include <cstdint>
 #include <type_traits>
 
-#include "kq/config.hpp"
-#include "kq/device.hpp"
+#include "kq/arch/arch.hpp"
 #include "kq/element.hpp"
+#include "kq/span.hpp"
+#include "kq/vector.hpp"
 
 namespace kqbench::gpu {
 
-using kq::device::divide;
-using kq::device::quantize_vector;
-using kq::device::store_codes;
-using kq::device::Vector16;
-
-/// Elements in a vector: 8 or 4.
-template <class Element>
-inline constexpr int vector_width = kq::device::width<Element>;
+using kq::divide;
+using kq::quantize_vector;
+using kq::store_codes;
+using kq::Vector16;
+using kq::vector_width;
 
 /// A tensor's rows, and where their codes go.
 template <class Element, class Code>
@@ -40,7 +38,7 @@ struct Rows {
   std::int64_t codes_stride;  ///< codes from a row to the next
 };
 
-/// A span cut at the addresses that are aligned to 16 bytes: `head` elements, `vectors` vectors, `tail` elements.
+/// A span split at the addresses that are aligned to 16 bytes: `head` elements, `vectors` vectors, `tail` elements.
 /// `Index` counts elements: 32 bits where the span is known to be short.
 template <class Element, class Code, class Index>
 struct AlignedSplit {
@@ -75,7 +73,7 @@ struct AlignedSplit {
 
 /// A span whose input and codes are aligned to whole vectors of them, and whose size is a multiple of those.
 template <class Element, class Code, class Index>
-struct AlignedCut {
+struct WholeVectors {
   static constexpr int width = vector_width<Element>;
   static constexpr bool wide = true;
 
@@ -83,7 +81,7 @@ struct AlignedCut {
   Code* codes;
   Index vectors;
 
-  KQ_HOST_DEVICE AlignedCut(const Element* input, Code* output, Index size)
+  KQ_HOST_DEVICE WholeVectors(const Element* input, Code* output, Index size)
       : body(input),
         codes(output),
         vectors(static_cast<Index>(static_cast<std::make_unsigned_t<Index>>(size) / unsigned{width})) {}
@@ -92,25 +90,25 @@ struct AlignedCut {
   KQ_HOST_DEVICE static constexpr int edge(int) { return 0; }
 };
 
-/// The cut for spans that are known to be aligned, or for any.
+/// The split of spans that are known to be aligned, or of any.
 template <class Element, class Code, class Index, bool Aligned>
-using CutOf = std::conditional_t<Aligned, AlignedCut<Element, Code, Index>, AlignedSplit<Element, Code, Index>>;
+using SplitOf = std::conditional_t<Aligned, WholeVectors<Element, Code, Index>, AlignedSplit<Element, Code, Index>>;
 
-/// A row, cut.
+/// A row, split.
 template <class Index, bool Aligned = false, class Element, class Code>
-KQ_HOST_DEVICE CutOf<Element, Code, Index, Aligned> cut_row(const Rows<Element, Code>& rows, std::int64_t row) {
+KQ_HOST_DEVICE SplitOf<Element, Code, Index, Aligned> split_row(const Rows<Element, Code>& rows, std::int64_t row) {
   return {rows.input + row * rows.input_stride, rows.codes + row * rows.codes_stride, static_cast<Index>(rows.size)};
 }
 
-/// Of a cut span's vectors `capacity` from `begin` on, fewer where they end; `count` is not positive behind them.
+/// Of a split span's vectors `capacity` from `begin` on, fewer where they end; `count` is not positive behind them.
 template <class Element, class Code>
 struct Slice {
   const Element* input;
   Code* codes;
   int count;
 
-  template <class AlignedSplit, class Index>
-  KQ_HOST_DEVICE Slice(const AlignedSplit& span, Index begin, int capacity)
+  template <class Split, class Index>
+  KQ_HOST_DEVICE Slice(const Split& span, Index begin, int capacity)
       : input(span.body + begin * vector_width<Element>), codes(span.codes + begin * vector_width<Element>) {
     const Index left = span.vectors - begin;
     count = left < capacity ? static_cast<int>(left) : capacity;
@@ -129,15 +127,15 @@ class Tile {
     const Element* const mine = address + lane * width;
     KQ_UNROLL
     for (int n = 0; n < Vectors; ++n) {
-      if (lane + n * Lanes < count) vectors_[n] = kq::device::load16(mine + n * Lanes * width);
+      if (lane + n * Lanes < count) vectors_[n] = kq::arch::load16(mine + n * Lanes * width);
     }
   }
 
-  template <class Extremes>
-  KQ_HOST_DEVICE void fold(Extremes& extremes, int count, int lane) const {
+  template <class Fold>
+  KQ_HOST_DEVICE void fold(Fold& gathered, int count, int lane) const {
     KQ_UNROLL
     for (int n = 0; n < Vectors; ++n) {
-      if (lane + n * Lanes < count) extremes.add(vectors_[n]);
+      if (lane + n * Lanes < count) gathered.add(vectors_[n]);
     }
   }
 
@@ -158,33 +156,33 @@ class Tile {
   Vector16 vectors_[Vectors];
 };
 
-/// A cut's single elements, spread over the lanes.
+/// The single elements at a span's ends, spread over the lanes.
 template <class Element, int Lanes>
 class HeadTail {
  public:
-  template <class AlignedSplit>
-  KQ_HOST_DEVICE void load(const AlignedSplit& cut, int lane) {
+  template <class Split>
+  KQ_HOST_DEVICE void load(const Split& split, int lane) {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
       const int number = lane + n * Lanes;
-      if (number < cut.edges()) elements_[n] = cut.body[cut.edge(number)];
+      if (number < split.edges()) elements_[n] = split.body[split.edge(number)];
     }
   }
 
-  template <class AlignedSplit, class Extremes>
-  KQ_HOST_DEVICE void fold(Extremes& extremes, const AlignedSplit& cut, int lane) const {
+  template <class Split, class Fold>
+  KQ_HOST_DEVICE void fold(Fold& gathered, const Split& split, int lane) const {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
-      if (lane + n * Lanes < cut.edges()) extremes.add(elements_[n]);
+      if (lane + n * Lanes < split.edges()) gathered.add(elements_[n]);
     }
   }
 
-  template <class AlignedSplit, class Quantizer>
-  KQ_HOST_DEVICE void store(const AlignedSplit& cut, int lane, const Quantizer& quantizer) const {
+  template <class Split, class Quantizer>
+  KQ_HOST_DEVICE void store(const Split& split, int lane, const Quantizer& quantizer) const {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
       const int number = lane + n * Lanes;
-      if (number < cut.edges()) cut.codes[cut.edge(number)] = quantizer.code(kq::to_float(elements_[n]));
+      if (number < split.edges()) split.codes[split.edge(number)] = quantizer.code(kq::to_float(elements_[n]));
     }
   }
 

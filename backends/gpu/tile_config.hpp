@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "kq/config.hpp"
+#include "kq/arch/config.hpp"
 
 namespace kqbench::gpu {
 
@@ -42,7 +42,7 @@ struct TileConfig {
   static constexpr std::int64_t blocks(std::int64_t count) { return (count + spans_per_block - 1) / spans_per_block; }
 };
 
-/// Vectors a lane has in flight where a span is read from memory.
+/// Vectors that a lane has in flight where a span is read from memory.
 inline constexpr int streamed_vectors = 4;
 
 }  // namespace kqbench::gpu

@@ -7,16 +7,15 @@
 #include "backends/host/native.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <string>
-#include <utility>
 
 #include "backends/host/processor.hpp"
 #include "backends/host/threads.hpp"
 #include "kq/element.hpp"
-#include "kq/format.hpp"
 #include "kq/host.hpp"
-#include "kq/numerics.hpp"
+#include "kq/reduce.hpp"
+#include "kq/scale_layout.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kqbench {
 namespace {
@@ -46,7 +45,7 @@ struct Tensors {
         input_stride(r.input_stride),
         codes_stride(r.codes_stride) {}
 
-  /// The same memory as a single row if there are no gaps in it.
+  /// This memory as a single row if there are no gaps in it.
   Tensors flat() const {
     Tensors t = *this;
     if (input_stride == size && codes_stride == size) {
@@ -59,7 +58,7 @@ struct Tensors {
   Code* out(std::int64_t row, std::int64_t column) const { return codes + row * codes_stride + column; }
 
   /// The elements that one of `parts` threads works on, counted row after row.
-  Slice share(int part, int parts) const { return slice_of(rows * size, part, parts, unit); }
+  Slice part(int index, int parts) const { return slice_of(rows * size, index, parts, unit); }
 
   /// Calls function(row, column, count) for the elements of a slice, cut at the ends of rows.
   template <class Function>
@@ -73,7 +72,7 @@ struct Tensors {
     }
   }
 
-  /// The same, but beginning with the end, which is what a first pass over the slice has left in the caches.
+  /// for_each_piece from the slice's end, which is what a first pass over the slice has left in the caches.
   template <class Function>
   void for_each_piece_backwards(Slice slice, const Function& function) const {
     constexpr std::int64_t step = 16384;
@@ -87,7 +86,7 @@ struct Tensors {
 /// out[i] = quantizer.code(in[i])
 template <class Element, class Quantizer>
 void quantize(const Element* in, typename Quantizer::Code* out, std::int64_t size, const Quantizer& quantizer) {
-  kq::host::quantize(in, out, size, quantizer, kq::host::distance_after<Element>(size));
+  kq::host::quantize(in, out, size, quantizer, kq::host::prefetch_distance<Element>(size));
 }
 
 /// out[i] = quantizer_of(i).code(in[i])
@@ -98,33 +97,19 @@ void quantize_each(const Element* in, Code* out, std::int64_t size, const Quanti
 
 // --- static scales ---------------------------------------------------------------------------------------------------
 
-template <class Element, class Format, bool Asymmetric>
-auto static_quantizer(float scale, [[maybe_unused]] const std::int32_t* zero_point, float qmax) {
-  if constexpr (Asymmetric) {
-    return kq::AffineQuantizer(1.0f / scale, *zero_point, qmax);
-  } else if constexpr (Format::is_integer) {
-    return kq::DivideQuantizer<Format, Element>(scale, qmax);
-  } else {
-    return kq::MultiplyQuantizer<Format>(1.0f / scale, qmax);
-  }
-}
-
-template <class Element, class Format, bool Asymmetric>
-void static_scale(int threads, const Request& r, const Operands& o) {
-  const auto* const scales = static_cast<const float*>(o.scales);
-  const Tensors<Element, typename Format::Code> all(r, o);
+template <class Element, class Rule>
+void static_scale(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  const kq::GivenScales scales{static_cast<const float*>(o.scales), o.zero_points};
+  const Tensors<Element, typename Rule::Code> all(r, o);
   const bool whole = r.granularity == Granularity::tensor;
   const auto t = whole ? all.flat() : all;
   in_parallel(threads, [&](int part) {
-    t.for_each_piece(t.share(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      const auto quantizer = [scales, zero_points = o.zero_points, qmax = r.qmax](std::int64_t span) {
-        return static_quantizer<Element, Format, Asymmetric>(scales[span], zero_points + span, qmax);
-      };
+    t.for_each_piece(t.part(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
       if (r.granularity == Granularity::channel) {
         quantize_each(t.in(row, column), t.out(row, column), count,
-                      [quantizer, column](std::int64_t i) { return quantizer(column + i); });
+                      [scales, rule, column](std::int64_t i) { return rule.scale(scales, column + i).quantizer(); });
       } else {
-        quantize(t.in(row, column), t.out(row, column), count, quantizer(whole ? 0 : row));
+        quantize(t.in(row, column), t.out(row, column), count, rule.scale(scales, whole ? 0 : row).quantizer());
       }
     });
   });
@@ -132,185 +117,102 @@ void static_scale(int threads, const Request& r, const Operands& o) {
 
 // --- dynamic scales of tensors and tokens ----------------------------------------------------------------------------
 
-/// The extremes of a span, as far as its scheme needs them: max |x|, or min and max. NaN is left out.
-struct Magnitude {
-  float max = 0.0f;
-
-  template <class Element>
-  void add(const Element* in, std::int64_t size) {
-    max = std::max(max, kq::host::abs_max(in, size));
-  }
-  void add(const Magnitude& other) { max = std::max(max, other.max); }
-};
-struct Range {
-  float min = std::numeric_limits<float>::infinity();
-  float max = -std::numeric_limits<float>::infinity();
-
-  template <class Element>
-  void add(const Element* in, std::int64_t size) {
-    const auto [low, high] = kq::host::range(in, size);
-    add(Range{low, high});
-  }
-  void add(const Range& other) {
-    min = std::min(min, other.min);
-    max = std::max(max, other.max);
-  }
-};
-
-// A dynamic scheme: which extremes of a span it needs, and what scale and quantizer follow from them.
-
-struct Int8Symmetric {
-  using Extremes = Magnitude;
-  using Quantizer = kq::MultiplyQuantizer<kq::Int8>;
-  static Quantizer quantizer(const Request& r, Extremes e, float* scale, std::int32_t* /*zero_point*/) {
-    *scale = e.max / r.qmax;
-    return {e.max == 0.0f ? 0.0f : r.qmax / e.max, r.qmax};
-  }
-};
-
-struct Int8Asymmetric {
-  using Extremes = Range;
-  using Quantizer = kq::AffineQuantizer;
-  static Quantizer quantizer(const Request& r, Extremes e, float* scale, std::int32_t* zero_point) {
-    const kq::Affine affine = kq::affine_scale(e.min, e.max, r.qmax);
-    *scale = affine.scale;
-    *zero_point = affine.zero_point;
-    return {1.0f / affine.scale, affine.zero_point, r.qmax};
-  }
-};
-
-template <class Element, class Format>
-struct Fp8Token {
-  using Extremes = Magnitude;
-  using Quantizer = kq::DivideQuantizer<Format, Element>;
-  static Quantizer quantizer(const Request& r, Extremes e, float* scale, std::int32_t* /*zero_point*/) {
-    *scale = kq::fp8_token_scale(e.max, r.qmax, r.scale_ub);
-    return {*scale, r.qmax};
-  }
-};
-
-template <class Format>
-struct Fp8Tensor {
-  using Extremes = Magnitude;
-  using Quantizer = kq::MultiplyQuantizer<Format>;
-  static Quantizer quantizer(const Request& r, Extremes e, float* scale, std::int32_t* /*zero_point*/) {
-    *scale = kq::fp8_tensor_scale(e.max, r.qmax);
-    return {1.0f / *scale, r.qmax};
-  }
-};
-
 /// Every token by one thread: its second reading comes from that thread's own caches.
-template <class Scheme, class Element>
-void tokens_whole(int threads, const Request& r, const Operands& o) {
-  const Tensors<Element, typename Scheme::Quantizer::Code> t(r, o);
+template <class Element, class Rule>
+void whole_tokens(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  const kq::FloatScales scales{static_cast<float*>(o.scales), o.zero_points};
+  const Tensors<Element, typename Rule::Code> t(r, o);
   in_parallel(threads, [&](int part) {
     const Slice rows = slice_of(t.rows, part, threads);
     for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      typename Scheme::Extremes extremes;
-      extremes.add(t.in(row, 0), t.size);
-      const auto quantizer = Scheme::quantizer(r, extremes, static_cast<float*>(o.scales) + row, o.zero_points + row);
-      quantize(t.in(row, 0), t.out(row, 0), t.size, quantizer);
+      const auto maxima = kq::host::maxima(rule.reduction, t.in(row, 0), t.size);
+      const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+      quantize(t.in(row, 0), t.out(row, 0), t.size, scale.quantizer());
+      scales.at(row).write(scale);
     }
   });
 }
 
 /// Every token by all threads, for fewer tokens than threads can share fairly. The workspace holds what each thread
 /// finds in its part of each token.
-template <class Scheme, class Element>
-void tokens_shared(int threads, const Request& r, const Operands& o) {
-  using Extremes = typename Scheme::Extremes;
-  const Tensors<Element, typename Scheme::Quantizer::Code> t(r, o);
-  auto* const partial = static_cast<Extremes*>(o.workspace);
+template <class Element, class Rule>
+void shared_tokens(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  using Found = kq::Maxima<typename Rule::Reduction>;
+  const kq::FloatScales scales{static_cast<float*>(o.scales), o.zero_points};
+  const Tensors<Element, typename Rule::Code> t(r, o);
+  auto* const partial = static_cast<Found*>(o.workspace);
   in_parallel(threads, [&](int part) {
     const Slice columns = slice_of(t.size, part, threads, unit);
     for (std::int64_t row = 0; row < t.rows; ++row) {
-      Extremes extremes;
-      extremes.add(t.in(row, columns.begin), columns.end - columns.begin);
-      partial[row * threads + part] = extremes;
+      partial[row * threads + part] =
+          kq::host::maxima(rule.reduction, t.in(row, columns.begin), columns.end - columns.begin);
     }
   });
   in_parallel(threads, [&](int part) {
     const Slice columns = slice_of(t.size, part, threads, unit);
     for (std::int64_t row = 0; row < t.rows; ++row) {
-      Extremes extremes;
+      Found maxima;
       for (int other = 0; other < threads; ++other) {
-        extremes.add(partial[row * threads + other]);
+        maxima.add(partial[row * threads + other]);
       }
-      float scale = 0.0f;
-      std::int32_t zero_point = 0;
-      const auto quantizer = Scheme::quantizer(r, extremes, &scale, &zero_point);
-      if (part == 0) {
-        static_cast<float*>(o.scales)[row] = scale;
-        if (r.asymmetric) o.zero_points[row] = zero_point;
-      }
-      quantize(t.in(row, columns.begin), t.out(row, columns.begin), columns.end - columns.begin, quantizer);
+      const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+      if (part == 0) scales.at(row).write(scale);
+      quantize(t.in(row, columns.begin), t.out(row, columns.begin), columns.end - columns.begin, scale.quantizer());
     }
   });
 }
 
 /// The whole tensor in two passes over each thread's part.
-template <class Scheme, class Element>
-void tensor(int threads, const Request& r, const Operands& o) {
-  using Extremes = typename Scheme::Extremes;
-  const auto t = Tensors<Element, typename Scheme::Quantizer::Code>(r, o).flat();
-  auto* const partial = static_cast<Extremes*>(o.workspace);
+template <class Element, class Rule>
+void tensor(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  using Found = kq::Maxima<typename Rule::Reduction>;
+  const auto t = Tensors<Element, typename Rule::Code>(r, o).flat();
+  auto* const partial = static_cast<Found*>(o.workspace);
   in_parallel(threads, [&](int part) {
-    Extremes extremes;
-    t.for_each_piece(t.share(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      extremes.add(t.in(row, column), count);
+    Found maxima;
+    t.for_each_piece(t.part(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      maxima.add(kq::host::maxima(rule.reduction, t.in(row, column), count));
     });
-    partial[part] = extremes;
+    partial[part] = maxima;
   });
-  Extremes extremes;
+  Found maxima;
   for (int part = 0; part < threads; ++part) {
-    extremes.add(partial[part]);
+    maxima.add(partial[part]);
   }
-  const auto quantizer = Scheme::quantizer(r, extremes, static_cast<float*>(o.scales), o.zero_points);
+  const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+  kq::FloatScales{static_cast<float*>(o.scales), o.zero_points}.at(0).write(scale);
   in_parallel(threads, [&](int part) {
-    t.for_each_piece_backwards(t.share(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      quantize(t.in(row, column), t.out(row, column), count, quantizer);
+    t.for_each_piece_backwards(t.part(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
     });
   });
 }
 
-/// Whether tokens are shared out whole: if that leaves threads idle for an eighth of the time at most.
-bool whole_tokens(const Request& r, int threads) {
+/// Whether threads take whole tokens: if that leaves them idle for an eighth of the time at most.
+bool takes_whole_tokens(const Request& r, int threads) {
   const std::int64_t rounds = (r.num_tokens + threads - 1) / threads;
   return 8 * rounds * threads <= 9 * r.num_tokens;
 }
 
-template <class Scheme, class Element>
-void tokens(int threads, const Request& r, const Operands& o) {
-  if (whole_tokens(r, threads)) {
-    tokens_whole<Scheme, Element>(threads, r, o);
-  } else {
-    tokens_shared<Scheme, Element>(threads, r, o);
-  }
-}
-
 // --- groups ----------------------------------------------------------------------------------------------------------
 
-template <class Element, class Format>
-void groups(int threads, const Request& r, const Operands& o) {
-  const Tensors<Element, typename Format::Code> t(r, o);
+template <class Element, class Rule>
+void groups(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  const kq::GroupScales scales{o.scales, r.scale_format == ScaleFormat::ue8m0};
+  const kq::ScaleOffset scale_offset = kq::scale_offset(r);
+  const Tensors<Element, typename Rule::Code> t(r, o);
   const std::int64_t groups_per_row = kq::groups_per_row(r);
   in_parallel(threads, [&](int part) {
-    const Slice share = slice_of(t.rows * groups_per_row, part, threads);
-    std::int64_t row = share.begin / groups_per_row;
-    std::int64_t group = share.begin % groups_per_row;
-    for (std::int64_t left = share.end - share.begin; left > 0; --left) {
+    const Slice mine = slice_of(t.rows * groups_per_row, part, threads);
+    std::int64_t row = mine.begin / groups_per_row;
+    std::int64_t group = mine.begin % groups_per_row;
+    for (std::int64_t left = mine.end - mine.begin; left > 0; --left) {
       const std::int64_t column = group * r.group_size;
       const std::int64_t count = std::min(r.group_size, t.size - column);
-      const float exact = kq::group_scale(kq::host::abs_max(t.in(row, column), count), r.qmax);
-      const float scale = r.scale_format == ScaleFormat::float32 ? exact : kq::ceil_to_power_of_two(exact);
-      const std::int64_t index =
-          r.scale_layout == kq::ScaleLayout::row ? row * groups_per_row + group : group * t.rows + row;
-      if (r.scale_format == ScaleFormat::ue8m0) {
-        static_cast<std::uint8_t*>(o.scales)[index] = kq::ue8m0_code(scale);
-      } else {
-        static_cast<float*>(o.scales)[index] = scale;
-      }
-      quantize(t.in(row, column), t.out(row, column), count, kq::DivideQuantizer<Format, Element>(scale, r.qmax));
+      const auto maxima = kq::host::maxima(rule.reduction, t.in(row, column), count);
+      const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+      quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
+      scales.at(scale_offset(row, group)).write(scale);
       if (++group == groups_per_row) {
         group = 0;
         ++row;
@@ -321,37 +223,26 @@ void groups(int threads, const Request& r, const Operands& o) {
 
 // --- from a request to its code --------------------------------------------------------------------------------------
 
-template <class Element, class Format>
-void run(int threads, const Request& r, const Operands& o) {
-  if (r.static_scale) return static_scale<Element, Format, false>(threads, r, o);
-  if (r.granularity == Granularity::group) return groups<Element, Format>(threads, r, o);
-  const bool whole = r.granularity == Granularity::tensor;
-  if constexpr (Format::is_integer) {
-    return whole ? tensor<Int8Symmetric, Element>(threads, r, o) : tokens<Int8Symmetric, Element>(threads, r, o);
-  } else {
-    return whole ? tensor<Fp8Tensor<Format>, Element>(threads, r, o)
-                 : tokens<Fp8Token<Element, Format>, Element>(threads, r, o);
-  }
-}
-
 template <class Element>
 void run(int threads, const Request& r, const Operands& o) {
-  if (r.asymmetric) {
-    if (r.static_scale) return static_scale<Element, kq::Int8, true>(threads, r, o);
-    return r.granularity == Granularity::tensor ? tensor<Int8Asymmetric, Element>(threads, r, o)
-                                                : tokens<Int8Asymmetric, Element>(threads, r, o);
+  if (r.static_scale) {
+    return kq::with_static_rule<Element>(r, [&](const auto& rule) { static_scale<Element>(threads, r, o, rule); });
   }
-  switch (r.format) {
-    case kq::Format::int8:
-      return run<Element, kq::Int8>(threads, r, o);
-    case kq::Format::fp8_e4m3fn:
-      return run<Element, kq::Fp8E4M3Fn>(threads, r, o);
-    case kq::Format::fp8_e5m2:
-      return run<Element, kq::Fp8E5M2>(threads, r, o);
-    case kq::Format::fp8_e4m3fnuz:
-      return run<Element, kq::Fp8E4M3Fnuz>(threads, r, o);
-    case kq::Format::fp8_e5m2fnuz:
-      return run<Element, kq::Fp8E5M2Fnuz>(threads, r, o);
+  switch (r.granularity) {
+    case Granularity::tensor:
+      return kq::with_tensor_rule<Element>(r, [&](const auto& rule) { tensor<Element>(threads, r, o, rule); });
+    case Granularity::token:
+      return kq::with_token_rule<Element>(r, [&](const auto& rule) {
+        if (takes_whole_tokens(r, threads)) {
+          whole_tokens<Element>(threads, r, o, rule);
+        } else {
+          shared_tokens<Element>(threads, r, o, rule);
+        }
+      });
+    case Granularity::group:
+      return kq::with_group_rule<Element>(r, [&](const auto& rule) { groups<Element>(threads, r, o, rule); });
+    case Granularity::channel:
+      return;  // static only: kq::validate refuses it
   }
 }
 
@@ -367,10 +258,10 @@ class NativeHostImplementation final : public Implementation {
   std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
 
   std::size_t workspace_bytes(const Request& r) const override {
-    const auto partials = static_cast<std::size_t>(threads_) * sizeof(Range);
+    const auto partials = static_cast<std::size_t>(threads_) * sizeof(kq::Maxima<kq::MinMax>);
     if (r.static_scale || r.granularity == Granularity::group) return 0;
     if (r.granularity == Granularity::tensor) return partials;
-    return whole_tokens(r, threads_) ? 0 : partials * static_cast<std::size_t>(r.num_tokens);
+    return takes_whole_tokens(r, threads_) ? 0 : partials * static_cast<std::size_t>(r.num_tokens);
   }
 
   void enqueue(const Request& r, const Operands& o) override {

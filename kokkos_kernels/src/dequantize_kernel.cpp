@@ -2,9 +2,12 @@
 
 // The way back, of every scheme: fp8 decode(code) * scale, int8 (code - zero_point) * scale.
 
-#include "families.hpp"
+#include "kq/execution_space.hpp"
 #include "kq/numerics.hpp"
-#include "launch.hpp"
+#include "kq/quantize.hpp"
+#include "kq/scale_layout.hpp"
+#include "kq/scale_rules.hpp"
+#include "kq/vector.hpp"
 
 namespace kq {
 namespace {
@@ -18,15 +21,14 @@ struct Dequantize {
   float* output;
   std::int64_t hidden_size;
   std::int64_t codes_stride;
-  std::int64_t group_size;  ///< elements of a row that share a scale
-  std::int64_t token_step;  ///< from a token's scale to the next token's
-  std::int64_t group_step;  ///< from a group's scale to the next group's
-  bool exponents;           ///< the scales are UE8M0 codes
+  std::int64_t scale_columns;  ///< columns that share a scale
+  ScaleOffset scale_offset;
+  bool exponents;  ///< the scales are UE8M0 codes
 
   KOKKOS_FUNCTION void operator()(std::int64_t i) const {
-    const auto token = device::divide(i, hidden_size);
+    const auto token = divide(i, hidden_size);
     const auto column = i - token * hidden_size;
-    const auto span = token * token_step + device::divide(column, group_size) * group_step;
+    const auto span = scale_offset(token, divide(column, scale_columns));
     const float scale = exponents ? ue8m0_value(static_cast<const std::uint8_t*>(scales)[span])
                                   : static_cast<const float*>(scales)[span];
     const auto code = codes[token * codes_stride + column];
@@ -43,31 +45,19 @@ struct Dequantize {
 
 template <class ExecutionSpace>
 void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Buffers& b, float* output) {
-  const bool row_major = r.scale_layout == ScaleLayout::row;
-  std::int64_t group_size = r.hidden_size;  // one scale a row, or one for all of them
-  std::int64_t token_step = r.granularity == Granularity::token ? 1 : 0;
-  std::int64_t group_step = 0;
-  if (r.granularity == Granularity::channel) {
-    group_size = group_step = 1;
-  } else if (r.granularity == Granularity::group) {
-    group_size = r.group_size;
-    token_step = row_major ? groups_per_row(r) : 1;
-    group_step = row_major ? 1 : r.num_tokens;
-  }
   using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>>;
-  detail::with_format(r.format, [&](auto format) {
+  with_format(r.format, [&](auto format) {
     using Numbers = decltype(format);
     Kokkos::parallel_for(
         "kq::dequantize", Policy(space, 0, r.num_tokens * r.hidden_size),
         Dequantize<Numbers>{static_cast<const typename Numbers::Code*>(b.codes), b.scales,
-                            r.asymmetric ? b.zero_points : nullptr, output, r.hidden_size, r.codes_stride, group_size,
-                            token_step, group_step, r.scale_format == ScaleFormat::ue8m0});
+                            r.asymmetric ? b.zero_points : nullptr, output, r.hidden_size, r.codes_stride,
+                            scale_columns(r), scale_offset(r), r.scale_format == ScaleFormat::ue8m0});
   });
 }
 
-template void enqueue_dequantize(const detail::HostSpace&, const Request&, const Buffers&, float*);
-#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
-template void enqueue_dequantize(const detail::DeviceSpace&, const Request&, const Buffers&, float*);
-#endif
+#define KQ_INSTANTIATE(Space, unused) \
+  template void enqueue_dequantize(const Space&, const Request&, const Buffers&, float*);
+KQ_FOR_EACH_SPACE(KQ_INSTANTIATE, )
 
 }  // namespace kq

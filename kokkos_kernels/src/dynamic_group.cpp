@@ -9,9 +9,10 @@
 #include <algorithm>
 #include <limits>
 
-#include "families.hpp"
-#include "kq/numerics.hpp"
+#include "kernels.hpp"
+#include "kq/scale_rules.hpp"
 #include "launch.hpp"
+#include "tuning.hpp"
 
 namespace kq::detail {
 namespace {
@@ -35,10 +36,9 @@ struct TokenGroups {
   Rows<Code> codes;
   std::int64_t size;
   std::int64_t per_token;
-  std::int64_t token_step;  ///< from a token's scale to the next token's
-  std::int64_t group_step;  ///< from a group's scale to the next group's
+  ScaleOffset scale_offset;
 
-  KQ_HOST_DEVICE std::int64_t token(std::int64_t id) const { return device::divide(id, per_token); }
+  KQ_HOST_DEVICE std::int64_t token(std::int64_t id) const { return divide(id, per_token); }
   KQ_HOST_DEVICE std::int64_t group(std::int64_t id) const { return id - token(id) * per_token; }
   KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const {
     return input.slice(token(id), group(id) * size, size);
@@ -46,32 +46,23 @@ struct TokenGroups {
   KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const {
     return codes.slice(token(id), group(id) * size, size);
   }
-  KQ_HOST_DEVICE std::int64_t scale_index(std::int64_t id) const {
-    return token(id) * token_step + group(id) * group_step;
-  }
+  KQ_HOST_DEVICE std::int64_t scale_index(std::int64_t id) const { return scale_offset(token(id), group(id)); }
 };
 
 /// program_id: a group.
-template <class Element, class Format, template <class, class> class Groups>
+template <class Rule, template <class, class> class Groups>
 struct DynamicGroup {
-  Groups<Element, typename Format::Code> groups;
-  void* scales;  ///< of ScaleFormat's type
-  ScaleFormat scale_format;
-  float qmax;
+  Groups<typename Rule::Element, typename Rule::Code> groups;
+  GroupScales scales;
+  Rule rule;
 
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
-    const auto x = program.load(groups.input_group(program.id()));
-    const float amax = program.abs_max(x);
-    const float exact = group_scale(amax, qmax);
-    const float scale = scale_format == ScaleFormat::float32 ? exact : ceil_to_power_of_two(exact);
-    program.store(groups.codes_group(program.id()), x, SpanDivideQuantizer<Format, Element>(scale, qmax, amax));
-    const auto index = groups.scale_index(program.id());
-    if (scale_format == ScaleFormat::ue8m0) {
-      program.store(static_cast<std::uint8_t*>(scales) + index, ue8m0_code(scale));
-    } else {
-      program.store(static_cast<float*>(scales) + index, scale);
-    }
+    const auto group = program.id();
+    const auto x = program.load(groups.input_group(group));
+    const auto scale = rule.scale(program.reduce(rule.reduction, x));
+    program.store(groups.codes_group(group), encode(x, scale));
+    program.store(scales.at(groups.scale_index(group)), scale);
   }
 };
 
@@ -79,40 +70,31 @@ struct DynamicGroup {
 
 template <class Element, class ExecutionSpace>
 void dynamic_group(const ExecutionSpace& space, const Request& r, const Buffers& b) {
-  const auto* const input = static_cast<const Element*>(b.input);
   const std::int64_t per_token = groups_per_row(r);
   const std::int64_t count = r.num_tokens * per_token;
   const std::int64_t size = std::min(r.group_size, r.hidden_size);
-  const bool row_major = r.scale_layout == ScaleLayout::row;
-  const bool flat = row_major && is_flat(r) && r.hidden_size % size == 0 && size <= std::numeric_limits<int>::max();
-  const bool aligned = is_aligned<Element>(r, b) && size % device::width<Element> == 0;
-  with_format(r.format, [&](auto format) {
-    using Format = decltype(format);
-    using Code = typename Format::Code;
-    auto* const codes = static_cast<Code*>(b.codes);
-    const auto run = [&](auto config, const auto& kernel) {
-      launch<decltype(config)>(space, "kq::dynamic_group", kernel, count, size);
+  const bool flat = r.scale_layout == ScaleLayout::row && is_flat(r) && r.hidden_size % size == 0 &&
+                    size <= std::numeric_limits<int>::max();
+  const bool aligned = is_aligned<Element>(r, b) && size % vector_width<Element> == 0;
+  const GroupScales scales{b.scales, r.scale_format == ScaleFormat::ue8m0};
+  with_group_rule<Element>(r, [&](const auto& rule) {
+    using Rule = std::decay_t<decltype(rule)>;
+    const auto run = [&]<class Config>(Config, const auto& kernel) {
+      launch<Config>(space, "kq::dynamic_group", kernel, count, size);
     };
+    const auto input = input_rows<Element>(r, b);
+    const auto codes = code_rows<typename Rule::Code>(r, b);
     if (flat && with_flat_group_config<Element>(space, size, count, aligned, [&](auto config) {
-          run(config, DynamicGroup<Element, Format, FlatGroups>{
-                          {input, codes, static_cast<int>(size)}, b.scales, r.scale_format, r.qmax});
+          run(config, DynamicGroup<Rule, FlatGroups>{{input.data, codes.data, static_cast<int>(size)}, scales, rule});
         })) {
       return;
     }
     with_group_config<Element, ExecutionSpace>(size, aligned, [&](auto config) {
-      run(config, DynamicGroup<Element, Format, TokenGroups>{{{input, r.hidden_size, r.input_stride},
-                                                              {codes, r.hidden_size, r.codes_stride},
-                                                              size,
-                                                              per_token,
-                                                              row_major ? per_token : 1,
-                                                              row_major ? 1 : r.num_tokens},
-                                                             b.scales,
-                                                             r.scale_format,
-                                                             r.qmax});
+      run(config, DynamicGroup<Rule, TokenGroups>{{input, codes, size, per_token, scale_offset(r)}, scales, rule});
     });
   });
 }
 
-KQ_INSTANTIATE_FAMILY(dynamic_group)
+KQ_INSTANTIATE_KERNEL(dynamic_group)
 
 }  // namespace kq::detail

@@ -1,62 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// One scale a token, from the token itself.
+// One scale per token, from the token itself.
 //
 //   fp8               scale = max(min(amax, scale_ub) / qmax, 1 / (448 * 512)), encode(sat(x / scale))
 //   int8              scale = amax / qmax, sat(rne(x * (qmax / amax)))
 //   int8, asymmetric  scale = (max - min) / (2 qmax + 1), zero_point = rne(-(qmax + 1) - min / scale),
 //                     sat(rne(x * (1 / scale)) + zero_point)
 
-#include "families.hpp"
-#include "kq/numerics.hpp"
+#include "kernels.hpp"
+#include "kq/scale_rules.hpp"
 #include "launch.hpp"
+#include "tuning.hpp"
 
 namespace kq::detail {
 namespace {
 
 /// program_id: a token.
-template <class Element, class Format>
+template <class Rule>
 struct DynamicToken {
-  Rows<const Element> input;
-  Rows<typename Format::Code> codes;
-  float* scales;
-  float qmax;
-  float scale_ub;
+  Rows<const typename Rule::Element> input;
+  Rows<typename Rule::Code> codes;
+  FloatScales scales;
+  Rule rule;
 
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
     const auto x = program.load(input.row(token));
-    const float amax = program.abs_max(x);
-    if constexpr (Format::is_integer) {
-      program.store(codes.row(token), x, MultiplyQuantizer<Format>(amax == 0.0f ? 0.0f : qmax / amax, qmax));
-      program.store(scales + token, amax / qmax);
-    } else {
-      const float scale = fp8_token_scale(amax, qmax, scale_ub);
-      program.store(codes.row(token), x, SpanDivideQuantizer<Format, Element>(scale, qmax, amax));
-      program.store(scales + token, scale);
-    }
-  }
-};
-
-/// program_id: a token.
-template <class Element>
-struct DynamicTokenAsymmetric {
-  Rows<const Element> input;
-  Rows<Int8::Code> codes;
-  float* scales;
-  std::int32_t* zero_points;
-  float qmax;
-
-  template <class Program>
-  KQ_HOST_DEVICE void operator()(const Program& program) const {
-    const auto token = program.id();
-    const auto x = program.load(input.row(token));
-    const auto [min, max] = program.range(x);
-    const auto [scale, zero_point] = affine_scale(min, max, qmax);
-    program.store(codes.row(token), x, AffineQuantizer(1.0f / scale, zero_point, qmax));
-    program.store(scales + token, scale);
-    program.store(zero_points + token, zero_point);
+    const auto scale = rule.scale(program.reduce(rule.reduction, x));
+    program.store(codes.row(token), encode(x, scale));
+    program.store(scales.at(token), scale);
   }
 };
 
@@ -64,25 +37,16 @@ struct DynamicTokenAsymmetric {
 
 template <class Element, class ExecutionSpace>
 void dynamic_token(const ExecutionSpace& space, const Request& r, const Buffers& b) {
-  const Rows<const Element> input{static_cast<const Element*>(b.input), r.hidden_size, r.input_stride};
-  auto* const scales = static_cast<float*>(b.scales);
+  const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
   with_row_config<Element>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto config) {
-    const auto run = [&](const char* name, const auto& kernel) {
-      launch<decltype(config)>(space, name, kernel, r.num_tokens, r.hidden_size);
-    };
-    if (r.asymmetric) {
-      const Rows<Int8::Code> codes{static_cast<Int8::Code*>(b.codes), r.hidden_size, r.codes_stride};
-      run("kq::dynamic_token", DynamicTokenAsymmetric<Element>{input, codes, scales, b.zero_points, r.qmax});
-    } else {
-      with_format(r.format, [&](auto format) {
-        using Code = typename decltype(format)::Code;
-        const Rows<Code> codes{static_cast<Code*>(b.codes), r.hidden_size, r.codes_stride};
-        run("kq::dynamic_token", DynamicToken<Element, decltype(format)>{input, codes, scales, r.qmax, r.scale_ub});
-      });
-    }
+    with_token_rule<Element>(r, [&](const auto& rule) {
+      using Rule = std::decay_t<decltype(rule)>;
+      const DynamicToken<Rule> kernel{input_rows<Element>(r, b), code_rows<typename Rule::Code>(r, b), scales, rule};
+      launch<decltype(config)>(space, "kq::dynamic_token", kernel, r.num_tokens, r.hidden_size);
+    });
   });
 }
 
-KQ_INSTANTIATE_FAMILY(dynamic_token)
+KQ_INSTANTIATE_KERNEL(dynamic_token)
 
 }  // namespace kq::detail

@@ -2,8 +2,7 @@
 
 #include "kq/quantize.hpp"
 
-#include "families.hpp"
-#include "launch.hpp"
+#include "kernels.hpp"
 #include "tensor_workspace.hpp"
 
 namespace kq {
@@ -11,16 +10,10 @@ namespace detail {
 
 template <class Element, class ExecutionSpace>
 void enqueue_element(const ExecutionSpace& space, const Request& request, const Buffers& buffers) {
-  if (request.static_scale) return static_scale<Element>(space, request, buffers);
-  switch (request.granularity) {
-    case Granularity::tensor:
-      return dynamic_tensor<Element>(space, request, buffers);
-    case Granularity::token:
-      return dynamic_token<Element>(space, request, buffers);
-    case Granularity::group:
-      return dynamic_group<Element>(space, request, buffers);
-    case Granularity::channel:
-      return;  // static only; validate() refuses it
+  for (const auto& kernel : kernel_table<Element, ExecutionSpace>) {
+    if (kernel.static_scale == request.static_scale && kernel.granularity == request.granularity) {
+      return kernel.enqueue(space, request, buffers);
+    }
   }
 }
 
@@ -44,13 +37,9 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Buffers&
   }
 }
 
-#define KQ_INSTANTIATE(Space)                                                \
+#define KQ_INSTANTIATE(Space, unused)                                        \
   template std::size_t workspace_bytes<Space>(const Space&, const Request&); \
   template void enqueue<Space>(const Space&, const Request&, const Buffers&);
-
-KQ_INSTANTIATE(detail::HostSpace)
-#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
-KQ_INSTANTIATE(detail::DeviceSpace)
-#endif
+KQ_FOR_EACH_SPACE(KQ_INSTANTIATE, )
 
 }  // namespace kq

@@ -2,15 +2,16 @@
 #pragma once
 
 /// \file
-/// What a dynamic tensor scale needs of the workspace: the slots where the programs of one launch meet, then the
+/// The workspace of a dynamic tensor scale: the slots by which the programs of one launch reduce together, then the
 /// partial results that the first of two launches leaves for the second.
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
-#include "kq/cooperative_partition.hpp"
-#include "launch.hpp"
+#include "kq/execution_space.hpp"
+#include "kq/grid_reduce.hpp"
+#include "tuning.hpp"
 
 namespace kq::detail {
 

@@ -49,7 +49,7 @@ std::vector<std::byte> make_block_and_tail(const kq::Request& request, std::int6
     std::byte* const place = input.data() + static_cast<std::size_t>(i) * sizeof(std::uint16_t);
     std::uint16_t bits = 0;
     std::memcpy(&bits, place, sizeof bits);
-    bits = kq::to_half(16.0f * kq::half_bits_to_float(bits)).bits;
+    bits = kq::to_half(16.0f * kq::to_float(kq::half{bits})).bits;
     std::memcpy(place, &bits, sizeof bits);
   }
   return input;

@@ -291,10 +291,10 @@ double defined_value(std::uint16_t bits, int exponent_bits, int mantissa_bits) {
 TEST(Half, EveryPatternHasItsValueAndComesBack) {
   for (std::uint32_t pattern = 0; pattern < 65536; ++pattern) {
     const auto bits = static_cast<std::uint16_t>(pattern);
-    const float value = half_bits_to_float(bits);
+    const float value = arch::portable::half_to_float(bits);
     if ((bits & 0x7fffu) > 0x7c00u) {
       ASSERT_EQ(float_bits(value), (bits & 0x8000u) << 16 | infinity_bits | (bits & 0x03ffu) << 13) << pattern;
-      ASSERT_TRUE(std::isnan(half_bits_to_float(to_half(value).bits))) << pattern;
+      ASSERT_TRUE(std::isnan(arch::portable::half_to_float(to_half(value).bits))) << pattern;
       ASSERT_EQ(to_half(value).bits & 0x8000u, bits & 0x8000u) << pattern;
       continue;
     }
@@ -363,7 +363,7 @@ TEST(Half, ABlockOfThemConvertsAsOneDoes) {
   std::vector<float> out(count);
   host::to_floats(in.data(), out.data(), count);
   for (std::size_t i = 0; i < out.size(); ++i) {
-    const float expected = half_bits_to_float(in[i].bits);
+    const float expected = arch::portable::half_to_float(in[i].bits);
     if (std::isnan(expected)) {
       ASSERT_TRUE(std::isnan(out[i])) << i;
       ASSERT_EQ(std::signbit(out[i]), std::signbit(expected)) << i;

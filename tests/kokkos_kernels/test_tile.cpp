@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kq/numerics.hpp"
+#include "kq/scale_rules.hpp"
 #include "kq/tile.hpp"
 
 namespace {
@@ -65,7 +66,7 @@ class DeviceTileTest : public testing::Test {
 
   /// Sizes around every boundary: nothing, an edge alone, whole vectors, a full tile.
   static std::vector<std::int64_t> sizes() {
-    constexpr std::int64_t width = kq::device::width<Input>;
+    constexpr std::int64_t width = kq::vector_width<Input>;
     const std::int64_t full = Layout::in_registers ? Layout::template capacity<Input> : 3 * Layout::lanes * width + 5;
     std::vector<std::int64_t> sizes{1, 2, width - 1, width, width + 1, 2 * width + 3, 16 * width};
     for (const std::int64_t size : {full / 2 + 1, full - width, full - 1, full}) {
@@ -89,7 +90,7 @@ TYPED_TEST_SUITE(DeviceTileTest, Cases);
 TYPED_TEST(DeviceTileTest, CoversEveryElementOnce) {
   using Element = typename TypeParam::Element;
   using Config = typename TypeParam::Config;
-  constexpr int width = kq::device::width<Element>;
+  constexpr int width = kq::vector_width<Element>;
   for (const std::int64_t size : this->sizes()) {
     for (int offset = 0; offset < width; ++offset) {
       std::vector<Element> memory(static_cast<std::size_t>(size + width));
@@ -98,7 +99,7 @@ TYPED_TEST(DeviceTileTest, CoversEveryElementOnce) {
       for (int lane = 0; lane < Config::lanes; ++lane) {
         const kq::DeviceTile<Element, Config> tile(span, lane);
         tile.for_each(
-            [&](const kq::device::Vector16&, std::int64_t behind) {
+            [&](const kq::Vector16&, std::int64_t behind) {
               const std::int64_t begin = tile.begin() + behind;
               ASSERT_EQ(reinterpret_cast<std::uintptr_t>(span.data + begin) % 16, 0u);
               for (int i = 0; i < width; ++i) {
@@ -115,7 +116,7 @@ TYPED_TEST(DeviceTileTest, CoversEveryElementOnce) {
 /// Partial extremes, combined over the lanes, leave NaN out and miss nothing.
 TYPED_TEST(DeviceTileTest, FoldsMatchAPlainLoop) {
   using Element = typename TypeParam::Element;
-  constexpr int width = kq::device::width<Element>;
+  constexpr int width = kq::vector_width<Element>;
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   for (const std::int64_t size : this->sizes()) {
@@ -139,8 +140,8 @@ TYPED_TEST(DeviceTileTest, FoldsMatchAPlainLoop) {
       kq::Range folded{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
       this->for_each_lane([&](const auto& program) {
         const auto tile = program.load(span);
-        folded_amax = std::max(folded_amax, program.partial_abs_max(tile));
-        const kq::Range partial = program.partial_range(tile);
+        folded_amax = std::max(folded_amax, kq::AbsMax::value(program.partial(kq::AbsMax{}, tile).value));
+        const kq::Range partial = kq::MinMax::value(program.partial(kq::MinMax{}, tile).value);
         folded = {std::min(folded.min, partial.min), std::max(folded.max, partial.max)};
       });
       EXPECT_EQ(folded_amax, amax) << "size " << size << ", offset " << offset;
@@ -153,10 +154,11 @@ TYPED_TEST(DeviceTileTest, FoldsMatchAPlainLoop) {
 /// Codes are written for every element, at every mutual alignment of input and output, and nowhere else.
 TYPED_TEST(DeviceTileTest, StoresEveryCodeAndNothingElse) {
   using Element = typename TypeParam::Element;
-  constexpr int width = kq::device::width<Element>;
+  constexpr int width = kq::vector_width<Element>;
   std::mt19937 random(11);
   std::normal_distribution<float> normal(0.0f, 100.0f);
-  const kq::MultiplyQuantizer<kq::Fp8E4M3Fn> quantizer(0.75f, 448.0f);
+  const kq::detail::ReciprocalScale<kq::Fp8E4M3Fn> scale{1.25f, 448.0f};
+  const auto quantizer = scale.quantizer();
   for (const std::int64_t size : this->sizes()) {
     for (const int offset : {0, 1, width - 1}) {
       for (const int codes_offset : {0, 1, 3, 4}) {
@@ -173,9 +175,9 @@ TYPED_TEST(DeviceTileTest, StoresEveryCodeAndNothingElse) {
         }
         this->for_each_lane([&](const auto& program) {
           const auto tile = program.load(span);
-          program.store(kq::Span<std::uint8_t>{codes.data() + codes_offset, size}, tile, quantizer);
-          program.store_each(kq::Span<std::uint8_t>{each.data() + codes_offset, size}, tile,
-                             [&](std::int64_t) { return quantizer; });
+          program.store(kq::Span<std::uint8_t>{codes.data() + codes_offset, size}, kq::encode(tile, scale));
+          program.store(kq::Span<std::uint8_t>{each.data() + codes_offset, size},
+                        kq::encode_each(tile, [&](std::int64_t) { return scale; }));
         });
         ASSERT_EQ(codes, expected) << "size " << size << ", offsets " << offset << " and " << codes_offset;
         ASSERT_EQ(each, expected) << "size " << size << ", offsets " << offset << " and " << codes_offset;

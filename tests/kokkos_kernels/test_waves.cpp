@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kq/numerics.hpp"
+#include "kq/scale_rules.hpp"
 #include "kq/tile.hpp"
 #include "tests/support/emulated_block.hpp"
 #include "tests/support/exhaustive.hpp"
@@ -26,7 +27,7 @@ namespace {
 template <class Block>
 class EmulatedTeam {
  public:
-  EmulatedTeam(const Block& block, std::vector<kq::device::Vector16>& scratch) : block_(block), scratch_(scratch) {}
+  EmulatedTeam(const Block& block, std::vector<kq::Vector16>& scratch) : block_(block), scratch_(scratch) {}
 
   int team_rank() const { return block_.thread(); }
   void team_barrier() const { block_.barrier(); }
@@ -42,7 +43,7 @@ class EmulatedTeam {
 
  private:
   const Block& block_;
-  std::vector<kq::device::Vector16>& scratch_;
+  std::vector<kq::Vector16>& scratch_;
   mutable std::size_t used_ = 0;
 };
 
@@ -57,7 +58,7 @@ struct EmulatedExchange {
 
 /// Runs kernel(program) for every lane of `count` programs, all at once.
 template <class Block, class Config, class Kernel>
-void run_programs(LaneOrder order, std::int64_t count, std::size_t share_bytes, const Kernel& kernel) {
+void run_programs(LaneOrder order, std::int64_t count, std::size_t scratch_bytes, const Kernel& kernel) {
   using Team = EmulatedTeam<Block>;
   using Wave = EmulatedExchange<Block>;
   using Program = kq::DeviceProgram<Team, Config, Wave>;
@@ -65,10 +66,10 @@ void run_programs(LaneOrder order, std::int64_t count, std::size_t share_bytes, 
   constexpr int programs_per_block = threads / Config::lanes;
   const auto blocks = static_cast<int>((count + programs_per_block - 1) / programs_per_block);
   std::vector<EmulatedBlockState> states;
-  std::vector<std::vector<kq::device::Vector16>> scratch;
+  std::vector<std::vector<kq::Vector16>> scratch;
   for (int i = 0; i < blocks; ++i) {
     states.emplace_back(threads, Block::wave_size, 0);
-    scratch.emplace_back((static_cast<std::size_t>(Program::scratch_bytes) + 15) / 16 + share_bytes / 16);
+    scratch.emplace_back((static_cast<std::size_t>(Program::scratch_bytes) + 15) / 16 + scratch_bytes / 16);
   }
   Lanes lanes;
   lanes.run(blocks * threads, order, [&](int lane) {
@@ -147,8 +148,8 @@ TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
       std::vector<Extremes> found(rows, Extremes({nullptr, 0}));
       run_programs<typename TypeParam::Block, Config>(order, rows, 0, [&](const auto& program) {
         const auto tile = program.load(row(program.id()));
-        const float amax = program.abs_max(tile);
-        const kq::Range range = program.range(tile);
+        const float amax = program.reduce(kq::AbsMax{}, tile);
+        const kq::Range range = program.reduce(kq::MinMax{}, tile);
         auto& to = found[static_cast<std::size_t>(program.id())];
         program.store(&to.amax, amax);
         program.store(&to.min, range.min);
@@ -175,16 +176,17 @@ using SharedCases = testing::Types<Case<Nvidia, kq::TileConfig<256, 0, true>>, C
                                    Case<Rdna, kq::TileConfig<256, 4, true>>, Case<Cdna, kq::TileConfig<256, 4, true>>>;
 TYPED_TEST_SUITE(SharedTensor, SharedCases);
 
-/// Every program finds the whole tensor's extremes and quantizes its part, with shares in registers, shares that fit in
-/// scratch memory and shares that do not, in one launch after the other with the same workspace, of different numbers
+/// Every program finds the whole tensor's extremes and quantizes its part, with parts in registers, parts that fit in
+/// scratch memory and parts that do not, in one launch after the other with the same workspace, of different numbers
 /// of programs.
 TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
   using Block = typename TypeParam::Block;
   using Config = typename TypeParam::Config;
   constexpr int scratch_vectors = Config::in_registers ? 0 : 2;
-  constexpr std::size_t share_bytes = std::size_t{scratch_vectors} * Config::lanes * sizeof(kq::device::Vector16);
+  constexpr std::size_t scratch_bytes = std::size_t{scratch_vectors} * Config::lanes * sizeof(kq::Vector16);
   constexpr std::int64_t capacity = 4;
-  const kq::MultiplyQuantizer<kq::Fp8E4M3Fn> quantizer(3.0f, 448.0f);
+  const kq::detail::ReciprocalScale<kq::Fp8E4M3Fn> scale{0.3f, 448.0f};
+  const auto quantizer = scale.quantizer();
   std::vector<std::uint64_t> slots(kq::GridReduceWorkspace::bytes(capacity) / sizeof(std::uint64_t));
   const kq::GridReduceWorkspace workspace{slots.data(), capacity};
   std::uint32_t seed = 1;
@@ -201,10 +203,10 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
         auto* const codes = reinterpret_cast<std::uint8_t*>(words.data());
         const Extremes expected(input);
         std::vector<float> amaxes(static_cast<std::size_t>(programs));
-        run_programs<Block, Config>(order, programs, share_bytes, [&](const auto& program) {
-          auto share = program.partition(input, workspace, scratch_vectors);
-          program.store(&amaxes[static_cast<std::size_t>(program.id())], program.abs_max(share));
-          program.store(kq::Span<std::uint8_t>{codes, size}, share, quantizer);
+        run_programs<Block, Config>(order, programs, scratch_bytes, [&](const auto& program) {
+          auto part = program.load_partition(input, workspace, scratch_vectors);
+          program.store(&amaxes[static_cast<std::size_t>(program.id())], program.reduce(kq::AbsMax{}, part));
+          program.store(kq::Span<std::uint8_t>{codes, size}, kq::encode(part, scale));
         });
         EXPECT_EQ(amaxes, std::vector<float>(amaxes.size(), expected.amax)) << size << " of " << programs;
         for (std::int64_t i = 0; i < size; ++i) {
@@ -212,9 +214,9 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
         }
 
         std::vector<float> ranges(2 * static_cast<std::size_t>(programs));
-        run_programs<Block, Config>(order, programs, share_bytes, [&](const auto& program) {
-          auto share = program.partition(input, workspace, scratch_vectors);
-          const kq::Range range = program.range(share);
+        run_programs<Block, Config>(order, programs, scratch_bytes, [&](const auto& program) {
+          auto part = program.load_partition(input, workspace, scratch_vectors);
+          const kq::Range range = program.reduce(kq::MinMax{}, part);
           float* const to = &ranges[2 * static_cast<std::size_t>(program.id())];
           program.store(to, range.min);
           program.store(to + 1, range.max);

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <vector>
 
-#include "kq/device.hpp"
+#include "kq/arch/arch.hpp"
 #include "tests/support/lanes.hpp"
 
 namespace kqbench::test {
@@ -40,7 +40,7 @@ class EmulatedWave {
 /// What the threads of one block share.
 struct EmulatedBlockState {
   EmulatedBlockState(int threads, int wave_size, std::size_t tile_bytes)
-      : barrier(threads), tile(tile_bytes / sizeof(kq::device::Vector16)) {
+      : barrier(threads), tile(tile_bytes / sizeof(kq::Vector16)) {
     for (int left = threads; left > 0; left -= wave_size) {
       waves.emplace_back(std::min(left, wave_size));
     }
@@ -49,7 +49,7 @@ struct EmulatedBlockState {
 
   LaneBarrier barrier;
   std::vector<EmulatedWave> waves;
-  std::vector<kq::device::Vector16> tile;
+  std::vector<kq::Vector16> tile;
   alignas(16) std::array<std::byte, 4096> shared;
 };
 
@@ -80,9 +80,9 @@ class EmulatedBlock {
   }
   std::uint32_t wave_max(std::uint32_t key) const { return *std::ranges::max_element(gather(key)); }
 
-  std::uint64_t read_slot(const std::uint64_t* slot) const { return kq::device::read_slot(slot); }
+  std::uint64_t read_slot(const std::uint64_t* slot) const { return kq::arch::read_slot(slot); }
   void write_slot(std::uint64_t* slot, std::uint64_t value) const {
-    kq::device::write_slot(slot, value);
+    kq::arch::write_slot(slot, value);
     lanes_.note_progress();
   }
   void pause() const { lanes_.yield(); }

@@ -75,7 +75,7 @@ std::string describe_element(const kq::Request& request, const std::byte* input,
   std::uint16_t bits = 0;
   std::memcpy(&bits, input + static_cast<std::size_t>(index) * sizeof bits, sizeof bits);
   const float value =
-      request.element == kq::Element::half ? kq::half_bits_to_float(bits) : kq::to_float(kq::bfloat16{bits});
+      request.element == kq::Element::half ? kq::to_float(kq::half{bits}) : kq::to_float(kq::bfloat16{bits});
   return fmt::format("{:#06x} ({})", bits, value);
 }
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kq/config.hpp"
+#include "kq/arch/arch.hpp"
 
 namespace kq {
 
@@ -23,28 +23,6 @@ struct bfloat16 {
   std::uint16_t bits;
 };
 
-/// binary16 to binary32 without the hardware instruction; exact, NaN payloads kept.
-/// Subnormals: the value is (mantissa * 2^-24), which an integer conversion gives exactly.
-KQ_HOST_DEVICE constexpr float half_bits_to_float(std::uint16_t bits) {
-  const std::uint32_t sign = (bits & 0x8000u) << 16;
-  const std::uint32_t magnitude = bits & 0x7fffu;
-  const bool subnormal = magnitude < 0x0400u;
-  const bool special = magnitude >= 0x7c00u;
-  const std::uint32_t normal = (magnitude << 13) + (special ? (255u - 31u) << 23 : (127u - 15u) << 23);
-  const std::uint32_t small =
-      std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
-  return std::bit_cast<float>(sign | (subnormal ? small : normal));
-}
-
-#if KQ_DEVICE_CUDA
-/// A half's value by the hardware instruction, which makes every NaN a positive one.
-KQ_HOST_DEVICE float convert(half x) {
-  float value;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(x.bits));
-  return value;
-}
-#endif
-
 /// The exact value of an element as float.
 KQ_HOST_DEVICE constexpr float to_float(float x) {
   return x;
@@ -55,15 +33,8 @@ KQ_HOST_DEVICE constexpr float to_float(bfloat16 x) {
 }
 
 KQ_HOST_DEVICE constexpr float to_float(half x) {
-#if KQ_DEVICE_CUDA
-  if (!std::is_constant_evaluated()) {
-    const auto bits = std::bit_cast<std::uint32_t>(convert(x));
-    return std::bit_cast<float>((bits & 0x7fffffffu) | static_cast<std::uint32_t>(x.bits & 0x8000u) << 16);
-  }
-#elif KQ_DEVICE_HIP
-  if (!std::is_constant_evaluated()) return static_cast<float>(__builtin_bit_cast(_Float16, x.bits));
-#endif
-  return half_bits_to_float(x.bits);
+  if (!std::is_constant_evaluated()) return arch::half_to_float(x.bits);
+  return arch::portable::half_to_float(x.bits);
 }
 
 /// The nearest half, ties to even; overflow gives infinity, NaN stays NaN. Host-side data preparation.

@@ -27,25 +27,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include "kq/config.hpp"
-
-/// Which of the two kinds of fp8 this pass's AMD processor converts to by an instruction: the MI300 series to its own
-/// FNUZ formats, MI350 and RDNA 4 to OCP's. A compiler that knows no such instruction has none.
-#if KQ_DEVICE_HIP && defined(__has_builtin)
-#if __has_builtin(__builtin_amdgcn_cvt_pk_fp8_f32)
-#if defined(__gfx940__) || defined(__gfx941__) || defined(__gfx942__)
-#define KQ_AMD_CONVERTS_TO_FNUZ 1
-#elif defined(__gfx950__) || defined(__gfx1200__) || defined(__gfx1201__)
-#define KQ_AMD_CONVERTS_TO_OCP 1
-#endif
-#endif
-#endif
-#if !defined(KQ_AMD_CONVERTS_TO_FNUZ)
-#define KQ_AMD_CONVERTS_TO_FNUZ 0
-#endif
-#if !defined(KQ_AMD_CONVERTS_TO_OCP)
-#define KQ_AMD_CONVERTS_TO_OCP 0
-#endif
+#include "kq/arch/arch.hpp"
 
 namespace kq {
 
@@ -74,14 +56,8 @@ KQ_HOST_DEVICE constexpr std::uint32_t signs4(const float (&x)[4]) {
 
 /// `v` limited to [low, high]; NaN stays NaN.
 KQ_HOST_DEVICE constexpr float clamp(float v, float low, float high) {
-#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 800
-  if (!std::is_constant_evaluated()) {
-    asm("{ max.NaN.f32 %0, %0, %1; min.NaN.f32 %0, %0, %2; }" : "+f"(v) : "f"(low), "f"(high));
-    return v;
-  }
-#endif
-  v = v > high ? high : v;
-  return v < low ? low : v;
+  if (!std::is_constant_evaluated()) return arch::clamp(v, low, high);
+  return arch::portable::clamp(v, low, high);
 }
 
 namespace detail {
@@ -121,6 +97,7 @@ template <int MantissaBits, int Bias, std::uint32_t MaxCode>
 struct OcpFloat8 {
   using Code = std::uint8_t;
   static constexpr bool is_integer = false;
+  static constexpr bool is_float8 = true;
   static constexpr int mantissa_bits = MantissaBits;
   static constexpr int bias = Bias;
   static constexpr bool has_negative_zero = true;
@@ -147,6 +124,7 @@ template <int MantissaBits, int Bias>
 struct FnuzFloat8 {
   using Code = std::uint8_t;
   static constexpr bool is_integer = false;
+  static constexpr bool is_float8 = true;
   static constexpr int mantissa_bits = MantissaBits;
   static constexpr int bias = Bias;
   static constexpr bool has_negative_zero = false;
@@ -178,67 +156,28 @@ KQ_HOST_DEVICE constexpr std::uint32_t encode4_portable(const float (&v)[4], std
   return word;
 }
 
-#if KQ_AMD_CONVERTS_TO_FNUZ || KQ_AMD_CONVERTS_TO_OCP
-/// Four codes by AMD's instructions, whose e4m3 and e5m2 are "fp8" and "bf8". They are given nothing that they might
-/// treat in ways of their own: numbers within the format's range. A NaN among the four sends all four the portable way.
-template <class Format, bool IsE4M3>
-KQ_HOST_DEVICE std::uint32_t encode4_amd(const float (&v)[4], std::uint32_t signs) {
-  if (__builtin_isunordered(v[0], v[1]) || __builtin_isunordered(v[2], v[3])) [[unlikely]] {
-    return encode4_portable<Format>(v, signs);
-  }
-  float in_range[4];
-  for (int i = 0; i < 4; ++i) {
-    in_range[i] = __builtin_amdgcn_fmed3f(v[i], -Format::max, Format::max);
-  }
-  int word = 0;
-  if constexpr (IsE4M3) {
-    word = __builtin_amdgcn_cvt_pk_fp8_f32(in_range[0], in_range[1], word, false);
-    word = __builtin_amdgcn_cvt_pk_fp8_f32(in_range[2], in_range[3], word, true);
-  } else {
-    word = __builtin_amdgcn_cvt_pk_bf8_f32(in_range[0], in_range[1], word, false);
-    word = __builtin_amdgcn_cvt_pk_bf8_f32(in_range[2], in_range[3], word, true);
-  }
-  return static_cast<std::uint32_t>(word);
+/// Four codes by the processor's own conversion where it has one for the format, by portable ones elsewhere.
+template <class Format>
+KQ_HOST_DEVICE std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+  std::uint32_t word;
+  return arch::encode4<Format>(v, signs, word) ? word : encode4_portable<Format>(v, signs);
 }
-#endif
 
 }  // namespace detail
 
 /// OCP E4M3: bias 7, largest 448.
 struct Fp8E4M3Fn : detail::OcpFloat8<3, 7, 0x7eu> {
   static constexpr std::string_view name = "fp8_e4m3fn";
-
   KQ_HOST_DEVICE static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
-#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 890
-    std::uint16_t low, high;
-    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
-    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
-    // NaN comes without its sign; every other code has it already.
-    return (low | static_cast<std::uint32_t>(high) << 16) | signs;
-#elif KQ_AMD_CONVERTS_TO_OCP
-    return detail::encode4_amd<Fp8E4M3Fn, true>(v, signs);
-#else
-    return detail::encode4_portable<Fp8E4M3Fn>(v, signs);
-#endif
+    return detail::encode4<Fp8E4M3Fn>(v, signs);
   }
 };
 
 /// OCP E5M2: bias 15, largest 57344.
 struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
   static constexpr std::string_view name = "fp8_e5m2";
-
   KQ_HOST_DEVICE static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
-#if KQ_DEVICE_CUDA && __CUDA_ARCH__ >= 890
-    std::uint16_t low, high;
-    asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
-    asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
-    // NaN comes without its sign; every other code has it already.
-    return (low | static_cast<std::uint32_t>(high) << 16) | signs;
-#elif KQ_AMD_CONVERTS_TO_OCP
-    return detail::encode4_amd<Fp8E5M2, false>(v, signs);
-#else
-    return detail::encode4_portable<Fp8E5M2>(v, signs);
-#endif
+    return detail::encode4<Fp8E5M2>(v, signs);
   }
 };
 
@@ -246,11 +185,7 @@ struct Fp8E5M2 : detail::OcpFloat8<2, 15, 0x7bu> {
 struct Fp8E4M3Fnuz : detail::FnuzFloat8<3, 8> {
   static constexpr std::string_view name = "fp8_e4m3fnuz";
   KQ_HOST_DEVICE static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
-#if KQ_AMD_CONVERTS_TO_FNUZ
-    return detail::encode4_amd<Fp8E4M3Fnuz, true>(v, signs);
-#else
-    return detail::encode4_portable<Fp8E4M3Fnuz>(v, signs);
-#endif
+    return detail::encode4<Fp8E4M3Fnuz>(v, signs);
   }
 };
 
@@ -258,11 +193,7 @@ struct Fp8E4M3Fnuz : detail::FnuzFloat8<3, 8> {
 struct Fp8E5M2Fnuz : detail::FnuzFloat8<2, 16> {
   static constexpr std::string_view name = "fp8_e5m2fnuz";
   KQ_HOST_DEVICE static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
-#if KQ_AMD_CONVERTS_TO_FNUZ
-    return detail::encode4_amd<Fp8E5M2Fnuz, false>(v, signs);
-#else
-    return detail::encode4_portable<Fp8E5M2Fnuz>(v, signs);
-#endif
+    return detail::encode4<Fp8E5M2Fnuz>(v, signs);
   }
 };
 

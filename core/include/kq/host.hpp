@@ -11,16 +11,10 @@
 #include <type_traits>
 #include <utility>
 
-#if defined(__F16C__) && defined(__AVX__) && !defined(__CUDACC__)
-#include <immintrin.h>
-#define KQ_HOST_F16C 1
-#else
-#define KQ_HOST_F16C 0
-#endif
-
-#include "kq/config.hpp"
+#include "kq/arch/avx2.hpp"
+#include "kq/arch/config.hpp"
 #include "kq/element.hpp"
-#include "kq/host_avx2.hpp"
+#include "kq/reduce.hpp"
 
 namespace kq::host {
 
@@ -64,10 +58,10 @@ KQ_HOST_DEVICE void map(const Element* in, Code* __restrict out, std::int64_t si
   }
 }
 
-/// How far from the element that is being quantized the next ones are asked for, in elements: what is quantized has
-/// mostly been read before, and then what follows it comes next.
+/// Prefetch distance, in elements: how far ahead of the element that is being quantized memory is asked for. What is
+/// quantized has mostly been read before, and then what follows it comes next.
 template <class Element>
-KQ_HOST_DEVICE constexpr std::int64_t distance_after(std::int64_t size) {
+KQ_HOST_DEVICE constexpr std::int64_t prefetch_distance(std::int64_t size) {
   constexpr std::int64_t least = 2048 / sizeof(Element);
   constexpr std::int64_t most = (1 << 18) / sizeof(Element);
   return size > most ? 2 * least : (size > least ? size : least);
@@ -154,6 +148,22 @@ KQ_HOST_DEVICE std::pair<float, float> range(const Element* x, std::int64_t size
     max = for_max > max ? for_max : max;
   }
   return {value(min), value(max)};
+}
+
+/// The maxima of a reduction over `size` elements (kq/reduce.hpp).
+template <class Element>
+KQ_HOST_DEVICE Maxima<AbsMax> maxima(AbsMax, const Element* x, std::int64_t size) {
+  Maxima<AbsMax> found;
+  found.value[0] = abs_max(x, size);
+  return found;
+}
+template <class Element>
+KQ_HOST_DEVICE Maxima<MinMax> maxima(MinMax, const Element* x, std::int64_t size) {
+  const auto [min, max] = range(x, size);
+  Maxima<MinMax> found;
+  found.value[0] = -min;
+  found.value[1] = max;
+  return found;
 }
 
 }  // namespace kq::host

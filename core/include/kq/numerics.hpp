@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kq/config.hpp"
+#include "kq/arch/config.hpp"
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 
@@ -106,13 +106,7 @@ struct Bounds {
 
   /// Whether FormatBounds serve as well, and better. On a host they would be slower: knowing the bounds, compilers make
   /// a case of each, where two instructions of minimum and maximum do.
-  KQ_HOST_DEVICE constexpr bool can_be_dropped() const {
-#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
-    return high >= Format::max;
-#else
-    return false;
-#endif
-  }
+  KQ_HOST_DEVICE constexpr bool can_be_dropped() const { return arch::is_device && high >= Format::max; }
 };
 
 /// No bounds but the format's own, to which encode saturates by itself.
@@ -252,13 +246,8 @@ class PlainDivisor {
 
 /// Host and device passes see different types here, so a DivideQuantizer is made where it is used, inside a kernel, and
 /// never handed from host to device.
-#if KQ_DEVICE_CUDA || KQ_DEVICE_HIP
 template <class Element>
-using QuotientBy = Divisor<Element>;
-#else
-template <class Element>
-using QuotientBy = PlainDivisor;
-#endif
+using QuotientBy = std::conditional_t<arch::is_device, Divisor<Element>, PlainDivisor>;
 
 /// encode(sat(x / scale)).
 template <class Format_, class Element, class Divide = QuotientBy<Element>, class Bounds_ = Bounds<Format_>>

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "kq/config.hpp"
+#include "kq/arch/config.hpp"
 
 namespace kq {
 

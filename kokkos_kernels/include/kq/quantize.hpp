@@ -42,6 +42,7 @@
 #include <type_traits>
 
 #include "kq/element.hpp"
+#include "kq/execution_space.hpp"
 #include "kq/request.hpp"
 
 namespace kq {
@@ -89,15 +90,6 @@ template <class ExecutionSpace>
 void enqueue_dequantize(const ExecutionSpace& space, const Request& request, const Buffers& buffers, float* output);
 
 namespace detail {
-
-/// The execution spaces that the library is built for: Kokkos's default one, where it is a GPU's, and its default host
-/// one.
-template <class ExecutionSpace>
-inline constexpr bool is_built_for =
-#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
-    std::is_same_v<ExecutionSpace, Kokkos::DefaultExecutionSpace> ||
-#endif
-    std::is_same_v<ExecutionSpace, Kokkos::DefaultHostExecutionSpace>;
 
 template <class T>
 concept HasElement = requires {

@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <vector>
 
-#include "backends/gpu/dynamic_group_family.hpp"
-#include "backends/gpu/dynamic_tensor_family.hpp"
-#include "backends/gpu/dynamic_token_family.hpp"
-#include "backends/gpu/families.hpp"
-#include "backends/gpu/static_scale_family.hpp"
+#include "backends/gpu/dynamic_group.cu"
+#include "backends/gpu/dynamic_tensor.cu"
+#include "backends/gpu/dynamic_token.cu"
+#include "backends/gpu/static_scale.cu"
 #include "tests/backends/gpu/emulated_launcher.hpp"
 
 namespace kqbench::test {
@@ -19,12 +18,12 @@ class EmulatedNative final : public Implementation {
   using Block = EmulatedBlock<waves == Waves::of_64 ? 64 : 32, waves == Waves::of_32_with_max>;
 
  public:
-  EmulatedNative(LaneOrder order, int meeting_blocks, std::size_t shared_bytes)
-      : slots_(static_cast<std::size_t>(gpu::max_keys * meeting_blocks)) {
+  EmulatedNative(LaneOrder order, int reducing_blocks, std::size_t shared_bytes)
+      : slots_(static_cast<std::size_t>(gpu::max_keys * reducing_blocks)) {
     launcher_.lanes = &lanes_;
     launcher_.order = order;
     launcher_.shared_bytes = shared_bytes;
-    launcher_.grid_reduce = {slots_.data(), meeting_blocks};
+    launcher_.grid_reduce = {slots_.data(), reducing_blocks};
   }
 
   std::string_view name() const override { return "emulated native"; }
@@ -52,18 +51,18 @@ class EmulatedNative final : public Implementation {
 
 }  // namespace
 
-std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int meeting_blocks,
+std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int reducing_blocks,
                                                      std::size_t shared_bytes) {
   switch (waves) {
     case Waves::of_32_with_max:
-      return std::make_unique<EmulatedNative<Waves::of_32_with_max>>(order, meeting_blocks, shared_bytes);
+      return std::make_unique<EmulatedNative<Waves::of_32_with_max>>(order, reducing_blocks, shared_bytes);
     case Waves::of_32:
       if constexpr (emulates_all) {
-        return std::make_unique<EmulatedNative<Waves::of_32>>(order, meeting_blocks, shared_bytes);
+        return std::make_unique<EmulatedNative<Waves::of_32>>(order, reducing_blocks, shared_bytes);
       }
       break;
     case Waves::of_64:
-      return std::make_unique<EmulatedNative<Waves::of_64>>(order, meeting_blocks, shared_bytes);
+      return std::make_unique<EmulatedNative<Waves::of_64>>(order, reducing_blocks, shared_bytes);
   }
   return nullptr;
 }

@@ -42,8 +42,8 @@ inline std::vector<kq::Element> emulated_elements(Waves waves) {
 }
 
 /// The native kernels for these elements, choices of shapes included, on a device of two multiprocessors. Where
-/// `meeting_blocks` is not 0, so many blocks can run at once, each with `shared_bytes` of shared memory.
-std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int meeting_blocks,
+/// `reducing_blocks` is not 0, so many blocks can run at once, each with `shared_bytes` of shared memory.
+std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int reducing_blocks,
                                                      std::size_t shared_bytes);
 
 }  // namespace kqbench::test

@@ -24,8 +24,8 @@ class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrde
   /// Two vectors for each of 512 lanes, and what blocks share besides.
   static constexpr std::size_t shared_bytes = 20000;
 
-  std::unique_ptr<Implementation> make_native(int meeting_blocks = 0) const {
-    return make_emulated_native(std::get<0>(GetParam()), std::get<1>(GetParam()), meeting_blocks, shared_bytes);
+  std::unique_ptr<Implementation> make_native(int reducing_blocks = 0) const {
+    return make_emulated_native(std::get<0>(GetParam()), std::get<1>(GetParam()), reducing_blocks, shared_bytes);
   }
 
   void expect_right(Implementation& implementation, const Problem& problem, const Placement& placement = {}) {

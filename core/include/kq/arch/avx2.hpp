@@ -5,17 +5,13 @@
 /// Codes by AVX2, F16C and FMA, for hosts that are compiled for: 32 at a time, the same bits as by the quantizers' own
 /// code, in half the instructions that compilers make of that.
 
-// An AMD device's pass sees the host's instruction set too.
-#if defined(__AVX2__) && defined(__F16C__) && defined(__FMA__) && !defined(__CUDACC__) && \
-    !defined(__HIP_DEVICE_COMPILE__)
-#define KQ_HOST_AVX2 1
-#else
-#define KQ_HOST_AVX2 0
+#include "kq/arch/config.hpp"
+
+#if KQ_HOST_F16C
+#include <immintrin.h>
 #endif
 
 #if KQ_HOST_AVX2
-
-#include <immintrin.h>
 
 #include <cstdint>
 #include <type_traits>

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What differs from one kind of processor to the next, as functions of one name in namespace kq::arch. Each target is
+/// one file: cuda.hpp, hip.hpp, and generic.hpp for hosts, whose bodies are portable. A new target is another file with
+/// these members:
+///
+///   load16(a)                    sixteen aligned bytes, one access, not written by anyone meanwhile
+///   load16_evict_first(a)        the same access, with a hint that its cache lines go first
+///   store_words(a, w)            one or two words, one access
+///   store_words_evict_first(a, w)
+///   read_slot(a), write_slot(a)  64 bits that other programs write meanwhile, whole, unordered with all else
+///   unpack_half(bits)            a half as float; the sign of a NaN may be lost
+///   half_to_float(bits)          a half as float, exact, the sign of a NaN kept
+///   clamp(v, low, high)          v limited to a range; NaN stays NaN
+///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored
+///   has_packed_extremes          whether two 16-bit elements are compared at once, by
+///   max_number2<E>, min_number2<E>
+///   sign_bytes<n>(a, b)          the sign bytes of 2n elements in two words, in the low bytes of one word
+///   encode4<Format>(v, s, word)  four codes by the processor's own conversion; false where it has none for them
+///   wave_size                    lanes that exchange registers
+///   exchange(v, mask)            the value of the lane whose number differs in the bits of mask; all lanes call it
+///   has_wave_max, wave_max(key)  the greatest key of a wave in one instruction
+///
+/// tests/core/test_arch.cpp holds each function that a host can run against its definition.
+
+#include "kq/arch/config.hpp"
+
+#if KQ_DEVICE_CUDA
+#include "kq/arch/cuda.hpp"
+#elif KQ_DEVICE_HIP
+#include "kq/arch/hip.hpp"
+#else
+#include "kq/arch/generic.hpp"
+#endif

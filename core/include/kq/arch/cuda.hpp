@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// NVIDIA's processors. arch.hpp says what each function is.
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/arch/config.hpp"
+#include "kq/arch/portable.hpp"
+
+namespace kq {
+struct half;
+}
+
+namespace kq::arch {
+
+using portable::store_words;
+
+/// Volatile, so that loads stay where they are written: before what waits for them. (Asking the first-level cache not
+/// to keep them, by L1::no_allocate, made streaming kernels 8 to 11 % slower on an H200.)
+KQ_HOST_DEVICE Vector16 load16(const void* address) {
+  Vector16 v;
+  asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "l"(address));
+  return v;
+}
+
+#if __CUDA_ARCH__ >= 800
+/// The second-level cache gives lines of this policy up first.
+KQ_HOST_DEVICE std::uint64_t evict_first_policy() {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
+KQ_HOST_DEVICE Vector16 load16_evict_first(const void* address) {
+  Vector16 v;
+  asm volatile("ld.global.nc.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "l"(address), "l"(evict_first_policy()));
+  return v;
+}
+
+template <int Count>
+KQ_HOST_DEVICE void store_words_evict_first(void* address, const std::uint32_t (&word)[Count]) {
+  static_assert(Count == 1 || Count == 2);
+  if constexpr (Count == 1) {
+    asm volatile("st.global.L2::cache_hint.u32 [%0], %1, %2;"
+                 :
+                 : "l"(address), "r"(word[0]), "l"(evict_first_policy())
+                 : "memory");
+  } else {
+    asm volatile("st.global.L2::cache_hint.v2.u32 [%0], {%1, %2}, %3;"
+                 :
+                 : "l"(address), "r"(word[0]), "r"(word[1]), "l"(evict_first_policy())
+                 : "memory");
+  }
+}
+#else
+KQ_HOST_DEVICE Vector16 load16_evict_first(const void* address) {
+  return load16(address);
+}
+template <int Count>
+KQ_HOST_DEVICE void store_words_evict_first(void* address, const std::uint32_t (&word)[Count]) {
+  store_words(address, word);
+}
+#endif
+
+KQ_HOST_DEVICE std::uint64_t read_slot(const std::uint64_t* slot) {
+  std::uint64_t value;
+  asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(value) : "l"(slot) : "memory");
+  return value;
+}
+KQ_HOST_DEVICE void write_slot(std::uint64_t* slot, std::uint64_t value) {
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(slot), "l"(value) : "memory");
+}
+
+/// The instruction makes every NaN a positive one.
+KQ_HOST_DEVICE float unpack_half(std::uint16_t bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+KQ_HOST_DEVICE float half_to_float(std::uint16_t bits) {
+  const auto value = std::bit_cast<std::uint32_t>(unpack_half(bits));
+  return std::bit_cast<float>((value & 0x7fffffffu) | static_cast<std::uint32_t>(bits & 0x8000u) << 16);
+}
+
+KQ_HOST_DEVICE float clamp(float v, float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  asm("{ max.NaN.f32 %0, %0, %1; min.NaN.f32 %0, %0, %2; }" : "+f"(v) : "f"(low), "f"(high));
+  return v;
+#else
+  return portable::clamp(v, low, high);
+#endif
+}
+
+KQ_HOST_DEVICE float max_number(float a, float b) {
+  return __builtin_fmaxf(a, b);
+}
+KQ_HOST_DEVICE float min_number(float a, float b) {
+  return __builtin_fminf(a, b);
+}
+
+#if __CUDA_ARCH__ >= 800
+inline constexpr bool has_packed_extremes = true;
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t max_number2(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t r;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("max.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  } else {
+    asm("max.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  }
+  return r;
+}
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t min_number2(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t r;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("min.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  } else {
+    asm("min.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  }
+  return r;
+}
+#else
+inline constexpr bool has_packed_extremes = false;
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t max_number2(std::uint32_t a, std::uint32_t) {
+  return a;
+}
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t min_number2(std::uint32_t a, std::uint32_t) {
+  return a;
+}
+#endif
+
+template <int Count>
+KQ_HOST_DEVICE std::uint32_t sign_bytes(std::uint32_t first, std::uint32_t second) {
+  return __byte_perm(first, second, Count == 2 ? 0x7531 : 0x0073);
+}
+
+/// A conversion gives NaN without its sign; every other code has it already.
+template <class Format>
+KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], [[maybe_unused]] std::uint32_t signs,
+                            [[maybe_unused]] std::uint32_t& word) {
+#if __CUDA_ARCH__ >= 890
+  if constexpr (Format::is_float8 && Format::has_negative_zero) {
+    std::uint16_t low, high;
+    if constexpr (Format::mantissa_bits == 3) {
+      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
+      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
+    } else {
+      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
+      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
+    }
+    word = (low | static_cast<std::uint32_t>(high) << 16) | signs;
+    return true;
+  }
+#endif
+  return false;
+}
+
+inline constexpr int wave_size = 32;
+
+KQ_HOST_DEVICE float exchange(float value, int mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+KQ_HOST_DEVICE std::uint32_t exchange(std::uint32_t value, int mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+
+#if __CUDA_ARCH__ >= 800
+inline constexpr bool has_wave_max = true;
+KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) {
+  return __reduce_max_sync(0xffffffffu, key);
+}
+#else
+inline constexpr bool has_wave_max = false;
+KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) {
+  return key;
+}
+#endif
+
+}  // namespace kq::arch

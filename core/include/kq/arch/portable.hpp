@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Bodies that compile for every processor. generic.hpp takes all of them, hip.hpp those that AMD has no better way
+/// for.
+
+#include <bit>
+#include <cstdint>
+#if defined(__HIPCC__)
+#include <hip/hip_runtime.h>
+#endif
+
+#include "kq/arch/config.hpp"
+#include "kq/arch/vector.hpp"
+
+namespace kq::arch::portable {
+
+KQ_HOST_DEVICE Vector16 load16(const void* address) {
+  return *static_cast<const Vector16*>(address);
+}
+
+/// Writes `Count` words, 1 or 2, in one access; the address is aligned to their size.
+template <int Count>
+KQ_HOST_DEVICE void store_words(void* address, const std::uint32_t (&word)[Count]) {
+  static_assert(Count == 1 || Count == 2);
+  if constexpr (Count == 1) {
+    *static_cast<std::uint32_t*>(address) = word[0];
+  } else {
+    *static_cast<std::uint64_t*>(address) = word[0] | static_cast<std::uint64_t>(word[1]) << 32;
+  }
+}
+
+/// binary16 to binary32; exact, NaN payloads kept. Subnormals: the value is mantissa * 2^-24, which an integer
+/// conversion gives exactly.
+KQ_HOST_DEVICE constexpr float half_to_float(std::uint16_t bits) {
+  const std::uint32_t sign = (bits & 0x8000u) << 16;
+  const std::uint32_t magnitude = bits & 0x7fffu;
+  const bool subnormal = magnitude < 0x0400u;
+  const bool special = magnitude >= 0x7c00u;
+  const std::uint32_t normal = (magnitude << 13) + (special ? (255u - 31u) << 23 : (127u - 15u) << 23);
+  const std::uint32_t small =
+      std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
+  return std::bit_cast<float>(sign | (subnormal ? small : normal));
+}
+
+KQ_HOST_DEVICE constexpr float clamp(float v, float low, float high) {
+  v = v > high ? high : v;
+  return v < low ? low : v;
+}
+
+/// The bytes of two words that hold the signs of `Count` elements in each, 1 or 2, in the low bytes of a word.
+template <int Count>
+KQ_HOST_DEVICE constexpr std::uint32_t sign_bytes(std::uint32_t first, std::uint32_t second) {
+  if constexpr (Count == 2) {
+    return (first >> 8 & 0xffu) | (first >> 16 & 0xff00u) | (second << 8 & 0xff0000u) | (second & 0xff000000u);
+  } else {
+    return first >> 24 | (second >> 16 & 0xff00u);
+  }
+}
+
+}  // namespace kq::arch::portable

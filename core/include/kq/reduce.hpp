@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Reductions over a span: AbsMax is max |x|, MinMax is min x and max x. NaN is left out of both.
+///
+/// Every reduction is made of maxima, of which it has `count`: MinMax takes the minimum as max -x. A lane gathers its
+/// elements in a Fold<Element>; what folds found is combined as Maxima, between lanes as keys: unsigned integers in
+/// the order of the floats that they stand for, which compare in one instruction everywhere, and a whole wave of them
+/// in one where the hardware can.
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/arch/arch.hpp"
+#include "kq/element.hpp"
+#include "kq/span.hpp"
+#include "kq/vector.hpp"
+
+namespace kq {
+
+/// Keys in the order of floats other than NaN: negative ones in reverse below the others, -0 before +0.
+struct OrderedKey {
+  KQ_HOST_DEVICE static std::uint32_t of(float value) {
+    const std::uint32_t bits = float_bits(value);
+    return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+  }
+  KQ_HOST_DEVICE static float value(std::uint32_t key) {
+    return bits_float((key & 0x80000000u) != 0 ? key & 0x7fffffffu : ~key);
+  }
+};
+
+/// Keys where no value is negative: their own bits.
+struct AbsMaxKey {
+  KQ_HOST_DEVICE static std::uint32_t of(float value) { return float_bits(value); }
+  KQ_HOST_DEVICE static float value(std::uint32_t key) { return bits_float(key); }
+};
+
+namespace detail {
+
+/// Whether this pass folds pairs of 16-bit elements at once.
+template <class Element>
+inline constexpr bool folds_pairs = arch::has_packed_extremes && sizeof(Element) == 2;
+
+template <class Element>
+KQ_HOST_DEVICE float low_element(std::uint32_t word) {
+  return to_float(Element{static_cast<std::uint16_t>(word)});
+}
+template <class Element>
+KQ_HOST_DEVICE float high_element(std::uint32_t word) {
+  return to_float(Element{static_cast<std::uint16_t>(word >> 16)});
+}
+
+/// Bits of +infinity in both 16-bit parts of a word.
+template <class Element>
+inline constexpr std::uint32_t infinity2 = std::is_same_v<Element, half> ? 0x7c007c00u : 0x7f807f80u;
+
+/// function(x) for every element of a vector, as float.
+template <class Element, class Function>
+KQ_HOST_DEVICE void for_each_float(const Vector16& v, const Function& function) {
+  for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
+    float x[4];
+    unpack4<Element>(v, quarter, x);
+    for (int i = 0; i < 4; ++i) {
+      function(x[i]);
+    }
+  }
+}
+
+}  // namespace detail
+
+/// max |x|; 0 where there is no number.
+struct AbsMax {
+  using Value = float;
+  using Key = AbsMaxKey;
+  static constexpr int count = 1;
+  static constexpr float identity = 0.0f;
+
+  KQ_HOST_DEVICE static Value value(const float (&maxima)[1]) { return maxima[0]; }
+
+  template <class Element>
+  class Fold {
+   public:
+    KQ_HOST_DEVICE void add(Element x) { single_ = arch::max_number(single_, __builtin_fabsf(to_float(x))); }
+    KQ_HOST_DEVICE void add(const Vector16& v) {
+      if constexpr (detail::folds_pairs<Element>) {
+        for (int i = 0; i < 4; ++i) {
+          pair_ = arch::max_number2<Element>(pair_, v.word[i] & 0x7fff7fffu);
+        }
+      } else {
+        detail::for_each_float<Element>(v, [&](float x) { single_ = arch::max_number(single_, __builtin_fabsf(x)); });
+      }
+    }
+    KQ_HOST_DEVICE void to_maxima(float (&maxima)[1]) const {
+      maxima[0] = single_;
+      if constexpr (detail::folds_pairs<Element>) {
+        const float pair = arch::max_number(detail::low_element<Element>(pair_), detail::high_element<Element>(pair_));
+        maxima[0] = arch::max_number(single_, pair);
+      }
+    }
+
+   private:
+    float single_ = 0.0f;
+    std::uint32_t pair_ = 0;
+  };
+};
+
+/// min x and max x; min > max where there is no number.
+struct MinMax {
+  using Value = Range;
+  using Key = OrderedKey;
+  static constexpr int count = 2;
+  static constexpr float identity = -__builtin_huge_valf();
+
+  KQ_HOST_DEVICE static Value value(const float (&maxima)[2]) { return {-maxima[0], maxima[1]}; }
+
+  template <class Element>
+  class Fold {
+   public:
+    KQ_HOST_DEVICE void add(Element element) { add_float(to_float(element)); }
+    KQ_HOST_DEVICE void add(const Vector16& v) {
+      if constexpr (detail::folds_pairs<Element>) {
+        for (int i = 0; i < 4; ++i) {
+          min_pair_ = arch::min_number2<Element>(min_pair_, v.word[i]);
+          max_pair_ = arch::max_number2<Element>(max_pair_, v.word[i]);
+        }
+      } else {
+        detail::for_each_float<Element>(v, [&](float x) { add_float(x); });
+      }
+    }
+    KQ_HOST_DEVICE void to_maxima(float (&maxima)[2]) const {
+      float min = min_;
+      float max = max_;
+      if constexpr (detail::folds_pairs<Element>) {
+        min = arch::min_number(
+            min, arch::min_number(detail::low_element<Element>(min_pair_), detail::high_element<Element>(min_pair_)));
+        max = arch::max_number(
+            max, arch::max_number(detail::low_element<Element>(max_pair_), detail::high_element<Element>(max_pair_)));
+      }
+      maxima[0] = -min;
+      maxima[1] = max;
+    }
+
+   private:
+    KQ_HOST_DEVICE void add_float(float x) {
+      min_ = arch::min_number(min_, x);
+      max_ = arch::max_number(max_, x);
+    }
+
+    float min_ = __builtin_huge_valf();
+    float max_ = -__builtin_huge_valf();
+    std::uint32_t min_pair_ = detail::infinity2<Element>;
+    std::uint32_t max_pair_ = detail::infinity2<Element> | 0x80008000u;
+  };
+};
+
+/// What a reduction has found so far, over several tiles.
+template <class Reduction>
+struct Maxima {
+  float value[Reduction::count];
+
+  KQ_HOST_DEVICE Maxima() {
+    for (float& v : value) {
+      v = Reduction::identity;
+    }
+  }
+  KQ_HOST_DEVICE void add(const Maxima& other) {
+    for (int k = 0; k < Reduction::count; ++k) {
+      value[k] = arch::max_number(value[k], other.value[k]);
+    }
+  }
+};
+
+/// This pass's wave, as programs exchange values through it. Tests have others.
+struct Wave {
+  static constexpr int size = arch::wave_size;
+  static constexpr bool has_max = arch::has_wave_max;
+  KQ_HOST_DEVICE float exchange(float value, int mask) const { return arch::exchange(value, mask); }
+  KQ_HOST_DEVICE std::uint32_t max(std::uint32_t key) const { return arch::wave_max(key); }
+};
+
+/// The greatest value, none of them NaN, among `Lanes` consecutive lanes (a power of two), in every one of them. Every
+/// lane of the wave calls this.
+template <int Lanes, class Key, class Wave>
+KQ_HOST_DEVICE float max_over_lanes(const Wave& wave, float value) {
+  static_assert(Lanes <= Wave::size && (Lanes & (Lanes - 1)) == 0);
+  if constexpr (Wave::has_max && Lanes == Wave::size) {
+    return Key::value(wave.max(Key::of(value)));
+  } else {
+    for (int mask = Lanes / 2; mask > 0; mask /= 2) {
+      value = arch::max_number(value, wave.exchange(value, mask));
+    }
+    return value;
+  }
+}
+
+}  // namespace kq

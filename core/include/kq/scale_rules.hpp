@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Scale rules: from what a reduction found in a span to its scale and to what makes codes under that scale. Every fast
+/// implementation, portable or native, on a device or a host, takes its formulas from here; kq/numerics.hpp has them as
+/// functions, docs/numerics.md as text. (The reference has its own: it judges.)
+///
+/// A dynamic rule has
+///
+///   Element, Format    what it is for
+///   reduction          AbsMax or MinMax: what it needs to know of a span
+///   has_zero_point     whether its scales have a zero point
+///   scale(value)       the scale of a span that the reduction found `value` in
+///
+/// A static rule has the first two, and scale(given, i): scale i of those given (kq/scale_layout.hpp). A scale has
+///
+///   value()            the number to be stored
+///   zero_point()       if has_zero_point
+///   quantizer()        makes codes of elements (kq/numerics.hpp)
+///
+/// value() is computed when it is called, since the codes may not depend on it: a kernel stores them first.
+
+#include <cstdint>
+
+#include "kq/arch/config.hpp"
+#include "kq/format.hpp"
+#include "kq/numerics.hpp"
+#include "kq/reduce.hpp"
+#include "kq/request.hpp"
+#include "kq/scale_layout.hpp"
+
+namespace kq {
+
+namespace detail {
+
+/// encode(sat(x * factor)), factor = 1 / scale.
+template <class Format>
+struct ReciprocalScale {
+  float scale;
+  float qmax;
+  KQ_HOST_DEVICE float value() const { return scale; }
+  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Format>(1.0f / scale, qmax); }
+};
+
+/// encode(sat(x / scale)), of a span whose amax is known.
+template <class Format, class Element>
+struct DividingScale {
+  float scale;
+  float qmax;
+  float amax;
+  KQ_HOST_DEVICE float value() const { return scale; }
+  KQ_HOST_DEVICE auto quantizer() const { return SpanDivideQuantizer<Format, Element>(scale, qmax, amax); }
+};
+
+/// encode(sat(x / scale)), of any span.
+template <class Format, class Element>
+struct GivenDividingScale {
+  float scale;
+  float qmax;
+  KQ_HOST_DEVICE float value() const { return scale; }
+  KQ_HOST_DEVICE auto quantizer() const { return DivideQuantizer<Format, Element>(scale, qmax); }
+};
+
+/// sat(rne(x * (qmax / amax))), scale amax / qmax.
+struct SymmetricInt8Scale {
+  float amax;
+  float qmax;
+  KQ_HOST_DEVICE float value() const { return amax / qmax; }
+  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Int8>(amax == 0.0f ? 0.0f : qmax / amax, qmax); }
+};
+
+/// sat(rne(x * (1 / scale)) + zero_point).
+struct AffineInt8Scale {
+  Affine affine;
+  float qmax;
+  KQ_HOST_DEVICE float value() const { return affine.scale; }
+  KQ_HOST_DEVICE std::int32_t zero_point() const { return affine.zero_point; }
+  KQ_HOST_DEVICE auto quantizer() const { return AffineQuantizer(1.0f / affine.scale, affine.zero_point, qmax); }
+};
+
+template <class Element_, class Format_, class Reduction_, bool HasZeroPoint>
+struct Rule {
+  using Element = Element_;
+  using Format = Format_;
+  using Code = typename Format::Code;
+  using Reduction = Reduction_;
+  static constexpr Reduction reduction{};
+  static constexpr bool has_zero_point = HasZeroPoint;
+};
+
+}  // namespace detail
+
+// --- dynamic ---------------------------------------------------------------------------------------------------------
+
+/// A token, fp8.
+template <class Element, class Format>
+struct TokenFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
+  float qmax;
+  float scale_ub;
+  KQ_HOST_DEVICE TokenFp8Rule(float bound, float upper_bound) : qmax(bound), scale_ub(upper_bound) {}
+  KQ_HOST_DEVICE auto scale(float amax) const {
+    return detail::DividingScale<Format, Element>{fp8_token_scale(amax, qmax, scale_ub), qmax, amax};
+  }
+};
+
+/// A tensor, fp8.
+template <class Element, class Format>
+struct TensorFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
+  float qmax;
+  KQ_HOST_DEVICE explicit TensorFp8Rule(float bound) : qmax(bound) {}
+  KQ_HOST_DEVICE auto scale(float amax) const {
+    return detail::ReciprocalScale<Format>{fp8_tensor_scale(amax, qmax), qmax};
+  }
+};
+
+/// A token or a tensor, symmetric int8.
+template <class Element>
+struct SymmetricInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
+  float qmax;
+  KQ_HOST_DEVICE explicit SymmetricInt8Rule(float bound) : qmax(bound) {}
+  KQ_HOST_DEVICE auto scale(float amax) const { return detail::SymmetricInt8Scale{amax, qmax}; }
+};
+
+/// A token or a tensor, asymmetric int8.
+template <class Element>
+struct AffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
+  float qmax;
+  KQ_HOST_DEVICE explicit AffineInt8Rule(float bound) : qmax(bound) {}
+  KQ_HOST_DEVICE auto scale(Range range) const {
+    return detail::AffineInt8Scale{affine_scale(range.min, range.max, qmax), qmax};
+  }
+};
+
+/// A group, any format; with `power_of_two` the scale is raised to the next one.
+template <class Element, class Format>
+struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
+  float qmax;
+  bool power_of_two;
+  KQ_HOST_DEVICE GroupRule(float bound, bool raised) : qmax(bound), power_of_two(raised) {}
+  KQ_HOST_DEVICE auto scale(float amax) const {
+    const float exact = group_scale(amax, qmax);
+    return detail::DividingScale<Format, Element>{power_of_two ? ceil_to_power_of_two(exact) : exact, qmax, amax};
+  }
+};
+
+// --- static ----------------------------------------------------------------------------------------------------------
+
+template <class Element, class Format>
+struct StaticFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
+  float qmax;
+  KQ_HOST_DEVICE explicit StaticFp8Rule(float bound) : qmax(bound) {}
+  KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
+    return detail::ReciprocalScale<Format>{given.scales[i], qmax};
+  }
+};
+
+template <class Element>
+struct StaticInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
+  float qmax;
+  KQ_HOST_DEVICE explicit StaticInt8Rule(float bound) : qmax(bound) {}
+  KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
+    return detail::GivenDividingScale<Int8, Element>{given.scales[i], qmax};
+  }
+};
+
+template <class Element>
+struct StaticAffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
+  float qmax;
+  KQ_HOST_DEVICE explicit StaticAffineInt8Rule(float bound) : qmax(bound) {}
+  KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
+    return detail::AffineInt8Scale{{given.scales[i], given.zero_points[i]}, qmax};
+  }
+};
+
+// --- from a request to its rule: each calls function(rule) -----------------------------------------------------------
+
+/// function(Format{}) with the type of a format.
+template <class Function>
+void with_format(Format format, const Function& function) {
+  switch (format) {
+    case Format::int8:
+      return function(Int8{});
+    case Format::fp8_e4m3fn:
+      return function(Fp8E4M3Fn{});
+    case Format::fp8_e5m2:
+      return function(Fp8E5M2{});
+    case Format::fp8_e4m3fnuz:
+      return function(Fp8E4M3Fnuz{});
+    case Format::fp8_e5m2fnuz:
+      return function(Fp8E5M2Fnuz{});
+  }
+}
+
+template <class Element, class Function>
+void with_static_rule(const Request& r, const Function& function) {
+  if (r.asymmetric) return function(StaticAffineInt8Rule<Element>(r.qmax));
+  with_format(r.format, [&](auto format) {
+    using Codes = decltype(format);
+    if constexpr (Codes::is_integer) {
+      function(StaticInt8Rule<Element>(r.qmax));
+    } else {
+      function(StaticFp8Rule<Element, Codes>(r.qmax));
+    }
+  });
+}
+
+template <class Element, class Function>
+void with_token_rule(const Request& r, const Function& function) {
+  if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
+  with_format(r.format, [&](auto format) {
+    using Codes = decltype(format);
+    if constexpr (Codes::is_integer) {
+      function(SymmetricInt8Rule<Element>(r.qmax));
+    } else {
+      function(TokenFp8Rule<Element, Codes>(r.qmax, r.scale_ub));
+    }
+  });
+}
+
+template <class Element, class Function>
+void with_tensor_rule(const Request& r, const Function& function) {
+  if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
+  with_format(r.format, [&](auto format) {
+    using Codes = decltype(format);
+    if constexpr (Codes::is_integer) {
+      function(SymmetricInt8Rule<Element>(r.qmax));
+    } else {
+      function(TensorFp8Rule<Element, Codes>(r.qmax));
+    }
+  });
+}
+
+template <class Element, class Function>
+void with_group_rule(const Request& r, const Function& function) {
+  const bool power_of_two = r.scale_format != ScaleFormat::float32;
+  with_format(r.format, [&](auto format) { function(GroupRule<Element, decltype(format)>(r.qmax, power_of_two)); });
+}
+
+}  // namespace kq

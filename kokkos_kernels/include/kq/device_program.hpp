@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A program on a device, seen by one of its lanes.
+
+#include <cstdint>
+
+#include "kq/arch/arch.hpp"
+#include "kq/cooperative_partition.hpp"
+#include "kq/device_tile.hpp"
+#include "kq/encoded.hpp"
+#include "kq/grid_reduce.hpp"
+#include "kq/reduce.hpp"
+#include "kq/span.hpp"
+#include "kq/tile_config.hpp"
+#include "kq/vector.hpp"
+
+namespace kq {
+
+template <class Team, class Config, class Wave = kq::Wave>
+class DeviceProgram {
+ public:
+  KQ_HOST_DEVICE DeviceProgram(const Team& team, std::int64_t id, std::int64_t count, const Wave& wave = {})
+      : team_(team),
+        wave_(wave),
+        id_(id),
+        count_(count),
+        lane_(static_cast<int>(static_cast<unsigned>(team.team_rank()) % Config::lanes)) {
+    if constexpr (scratch_bytes > 0) slots_ = static_cast<float*>(team.team_scratch(0).get_shmem(int{scratch_bytes}));
+  }
+
+  /// Team scratch memory that a program needs.
+  static constexpr int scratch_bytes = !Config::is_team ? 0 : 4 * Config::lanes / 32 * int{sizeof(float)};
+
+  KQ_HOST_DEVICE std::int64_t id() const { return id_; }        ///< which program this is
+  KQ_HOST_DEVICE std::int64_t count() const { return count_; }  ///< of how many
+
+  // --- loads
+
+  template <class Element>
+  KQ_HOST_DEVICE auto load(Span<const Element> span) const {
+    return DeviceTile<Element, Config>(span, lane_);
+  }
+
+  /// This program's part of a tensor that all programs hold together: in registers, if the configuration has some; else
+  /// `scratch_vectors` of each lane's vectors may stay in scratch memory.
+  template <class Element>
+  KQ_HOST_DEVICE auto load_partition(Span<const Element> tensor, const GridReduceWorkspace& workspace,
+                                     [[maybe_unused]] int scratch_vectors) const {
+    if constexpr (Config::in_registers) {
+      return RegisterPartition<Element, Config>(tensor, id_, count_, lane_, workspace);
+    } else {
+      constexpr int vector_row = Config::lanes * int{sizeof(Vector16)};
+      void* const scratch = team_.team_scratch(0).get_shmem_aligned(scratch_vectors * vector_row, 16);
+      return CachedPartition<Element, Config>(tensor, id_, count_, lane_, scratch, scratch_vectors, workspace);
+    }
+  }
+
+  // --- reductions: AbsMax or MinMax (kq/reduce.hpp)
+
+  /// The reduction of a tile.
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE auto reduce(Reduction, const DeviceTile<Element, Config>& tile) const {
+    return Reduction::value(reduce(partial(Reduction{}, tile)).value);
+  }
+
+  /// The reduction of a whole tensor, of which every program holds a part.
+  template <class Reduction, template <class, class> class Partition, class Element>
+  KQ_HOST_DEVICE auto reduce(Reduction, Partition<Element, Config>& part) const {
+    return Reduction::value(reduce_over_grid<Reduction, Element>(part).value);
+  }
+
+  /// What this lane finds in a tile: for a reduction over several tiles, which ends in a reduce().
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE Maxima<Reduction> partial(Reduction, const DeviceTile<Element, Config>& tile) const {
+    typename Reduction::template Fold<Element> fold;
+    tile.for_each([&](const Vector16& v, std::int64_t) { fold.add(v); }, [&](Element x, std::int64_t) { fold.add(x); });
+    return maxima_of<Reduction>(fold);
+  }
+
+  /// The maxima of all lanes.
+  template <class Reduction>
+  KQ_HOST_DEVICE Maxima<Reduction> reduce(Maxima<Reduction> maxima) const {
+    max_over_program<typename Reduction::Key>(maxima.value);
+    return maxima;
+  }
+
+  /// What other programs have left in memory: `count` values of each maximum, one at least, none NaN; the values of the
+  /// k-th maximum begin at values + k * count.
+  template <class Reduction>
+  KQ_HOST_DEVICE auto reduce_stored(Reduction, const float* values, std::int64_t count) const {
+    Maxima<Reduction> maxima;
+    for (int k = 0; k < Reduction::count; ++k) {
+      for (std::int64_t i = lane_; i < count; i += Config::lanes) {
+        maxima.value[k] = arch::max_number(maxima.value[k], values[k * count + i]);
+      }
+    }
+    return Reduction::value(reduce(maxima).value);
+  }
+
+  // --- stores
+
+  /// codes[i] = the code of tile element i.
+  template <class Code, class Tile, class Quantizer>
+  KQ_HOST_DEVICE void store(Span<Code> codes, const Encoded<Tile, Quantizer>& encoded) const {
+    encoded.quantizer.with_fast_path([&](const auto& quantizer) { store_by(codes, encoded.tile, quantizer); });
+  }
+
+  /// codes[i] = the code of tile element i, each by a quantizer of its own: quantizer_of(i).
+  template <class Element, class Code, class QuantizerOf>
+  KQ_HOST_DEVICE void store(Span<Code> codes,
+                            const EncodedEach<DeviceTile<Element, Config>, QuantizerOf>& encoded) const {
+    constexpr int width = vector_width<Element>;
+    const auto& tile = encoded.tile;
+    const CodeVectors<Element, Code> mine(codes.data + tile.begin());
+    tile.for_each(
+        [&](const Vector16& v, std::int64_t offset) {
+          std::uint32_t words[width / 4];
+          KQ_UNROLL
+          for (int quarter = 0; quarter < width / 4; ++quarter) {
+            const std::int64_t i = tile.begin() + offset + 4 * quarter;
+            const auto& of = encoded.quantizer_of;
+            const decltype(of(i)) quantizers[4] = {of(i), of(i + 1), of(i + 2), of(i + 3)};
+            float x[4];
+            unpack4<Element>(v, quarter, x);
+            words[quarter] = codes4_each(quantizers, x, signs4<Element>(v, quarter));
+          }
+          mine.store(offset, words);
+        },
+        [&](Element x, std::int64_t index) { codes.data[index] = encoded.quantizer_of(index).code(to_float(x)); });
+  }
+
+  /// A span's scale, and its zero point if it has one, to where `slot` says.
+  template <class Slot, class Scale>
+  KQ_HOST_DEVICE void store(const Slot& slot, const Scale& scale) const requires requires {
+    slot.write(scale);
+  }
+  {
+    if (lane_ == 0) slot.write(scale);
+  }
+
+  /// A float of the whole program.
+  KQ_HOST_DEVICE void store(float* address, float value) const {
+    if (lane_ == 0) *address = value;
+  }
+
+ private:
+  static constexpr int max_values = 2;                        ///< that are reduced at once
+  static constexpr int slots_per_value = Config::lanes / 32;  ///< one for each wave
+
+  /// How often a lane reads another program's slot before it recomputes that program's maxima: some milliseconds.
+  static constexpr int max_polls = 1 << 14;
+
+  template <class Reduction, class Fold>
+  KQ_HOST_DEVICE static Maxima<Reduction> maxima_of(const Fold& fold) {
+    Maxima<Reduction> maxima;
+    fold.to_maxima(maxima.value);
+    return maxima;
+  }
+
+  /// The greatest of each value over the whole program, compared by keys.
+  template <class Key, int Count>
+  KQ_HOST_DEVICE void max_over_program(float (&value)[Count]) const {
+    constexpr int in_wave = Config::is_team ? Wave::size : Config::lanes;
+    for (int k = 0; k < Count; ++k) {
+      value[k] = max_over_lanes<in_wave, Key>(wave_, value[k]);
+    }
+    if constexpr (Config::is_team) {
+      // Waves exchange values through scratch memory, where two sets of slots alternate, so that one barrier is enough.
+      static_assert(Count <= max_values);
+      constexpr int waves = Config::lanes / Wave::size;
+      constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;
+      float* const slots = slots_ + (reductions_++ % 2) * max_values * slots_per_value;
+      for (int k = 0; k < Count; ++k) {
+        if (lane_ % Wave::size == 0) slots[k * slots_per_value + lane_ / Wave::size] = value[k];
+      }
+      team_.team_barrier();
+      for (int k = 0; k < Count; ++k) {
+        value[k] = max_over_lanes<lanes_that_compare, Key>(wave_, slots[k * slots_per_value + lane_ % waves]);
+      }
+    }
+  }
+
+  /// Reads a part for the first time, and combines what all programs find in theirs.
+  template <class Reduction, class Element, class Partition>
+  KQ_HOST_DEVICE Maxima<Reduction> reduce_over_grid(Partition& part) const {
+    using Fold = typename Reduction::template Fold<Element>;
+    Fold fold;
+    part.read([&](const Vector16& v) { fold.add(v); });
+    Maxima<Reduction> maxima = reduce(maxima_of<Reduction>(fold));
+    if (Config::in_registers && count_ == 1) return maxima;
+    part.grid_reduce().publish(id_, count_, lane_, Config::lanes, maxima.value);
+    for (std::int64_t other = lane_; other < count_; other += Config::lanes) {
+      Maxima<Reduction> theirs;
+      if (!part.grid_reduce().await(other, max_polls, theirs.value)) {
+        Fold missing;
+        part.partition().read_all_of(other, [&](const Vector16& v) { missing.add(v); });
+        theirs = maxima_of<Reduction>(missing);
+      }
+      maxima.add(theirs);
+    }
+    return reduce(maxima);
+  }
+
+  template <class Code, template <class, class> class Tile, class Element, class Quantizer>
+  KQ_HOST_DEVICE void store_by(Span<Code> codes, Tile<Element, Config>& tile, const Quantizer& quantizer) const {
+    using Codes = CodeVectors<Element, Code, Tile<Element, Config>::reads_again>;
+    const Codes mine(codes.data + tile.begin());
+    tile.for_each(
+        [&](const Vector16& v, std::int64_t offset) {
+          std::uint32_t words[vector_width<Element> / 4];
+          quantize_vector<Element>(v, quantizer, words);
+          mine.store(offset, words);
+        },
+        [&](Element x, std::int64_t index) { codes.data[index] = quantizer.code(to_float(x)); });
+  }
+  template <class Code, template <class, class> class Tile, class Element, class Quantizer>
+  KQ_HOST_DEVICE void store_by(Span<Code> codes, const Tile<Element, Config>& tile, const Quantizer& quantizer) const {
+    store_by(codes, const_cast<Tile<Element, Config>&>(tile), quantizer);
+  }
+
+  /// Where a lane's vectors of codes go, which all are as aligned as the first.
+  template <class Element, class Code, bool EvictFirst = false>
+  struct CodeVectors {
+    static constexpr int width = vector_width<Element>;
+    Code* first;
+    bool wide;
+
+    KQ_HOST_DEVICE explicit CodeVectors(Code* address)
+        : first(address), wide(Config::aligned || reinterpret_cast<std::uintptr_t>(address) % width == 0) {}
+    KQ_HOST_DEVICE void store(std::int64_t offset, const std::uint32_t (&words)[width / 4]) const {
+      store_codes<EvictFirst>(first + offset, wide, words);
+    }
+  };
+
+  const Team& team_;
+  [[no_unique_address]] Wave wave_;
+  std::int64_t id_;
+  std::int64_t count_;
+  int lane_;
+  float* slots_ = nullptr;
+  mutable int reductions_ = 0;
+};
+
+}  // namespace kq

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// How a device program is laid out: a compile-time choice that kernels are instantiated for.
+
+#include <cstdint>
+
+#include "kq/arch/config.hpp"
+#include "kq/vector.hpp"
+
+namespace kq {
+
+/// `Lanes` threads run a program, each holding `Vectors` 16-byte vectors of a tile in registers, or none where the tile
+/// stays in memory and is read again each time it is used. A program of more than 32 lanes is a team of its own;
+/// smaller ones share a team of 256. With `Aligned`, spans begin and end at whole vectors, of input and codes.
+///
+/// `Resident` threads must fit on a multiprocessor at once, which bounds the registers of each: 48 of them for 1280
+/// threads, 64 for 1024, 128 for the 512 that suit a tile which takes 32 itself.
+template <int Lanes, int Vectors, bool Aligned = false,
+          int Resident = (Vectors >= 8             ? 512
+                          : Aligned && Vectors > 0 ? 1280
+                                                   : 1024)>
+struct TileConfig {
+  static constexpr int lanes = Lanes;
+  static constexpr int vectors = Vectors;
+  static constexpr bool in_registers = Vectors > 0;
+  static constexpr bool aligned = Aligned;
+  static constexpr bool is_team = Lanes > 32;
+  static constexpr int team_size = is_team ? Lanes : 256;
+  static constexpr int min_resident = arch::launch_bound(team_size, Resident);  ///< for Kokkos::LaunchBounds
+
+  /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its head and tail.
+  template <class Element>
+  static constexpr std::int64_t capacity = std::int64_t{Lanes} * Vectors* vector_width<Element>;
+};
+
+/// The configuration with 128 registers a thread, for kernels that hold more than a tile.
+template <class Config>
+using LowOccupancy = TileConfig<Config::lanes, Config::vectors, Config::aligned, 512>;
+
+}  // namespace kq

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The kernels' table: which file's function serves which schemes. CMake compiles every file once per element type
+/// (KQ_ELEMENT), for each execution space of the library.
+
+#include <array>
+
+#include "kq/execution_space.hpp"
+#include "kq/quantize.hpp"
+#include "kq/request.hpp"
+
+namespace kq::detail {
+
+/// Puts a request on an execution space. The request is valid and resolved.
+template <class ExecutionSpace>
+using Enqueue = void (*)(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+
+template <class Element, class ExecutionSpace>
+void static_scale(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+template <class Element, class ExecutionSpace>
+void dynamic_token(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+template <class Element, class ExecutionSpace>
+void dynamic_tensor(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+template <class Element, class ExecutionSpace>
+void dynamic_group(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+
+template <class ExecutionSpace>
+struct KernelEntry {
+  bool static_scale;
+  Granularity granularity;
+  Enqueue<ExecutionSpace> enqueue;
+};
+
+/// The first entry for a request's scheme serves it.
+template <class Element, class ExecutionSpace>
+inline constexpr std::array kernel_table = {
+    KernelEntry<ExecutionSpace>{true, Granularity::tensor, static_scale<Element, ExecutionSpace>},
+    KernelEntry<ExecutionSpace>{true, Granularity::token, static_scale<Element, ExecutionSpace>},
+    KernelEntry<ExecutionSpace>{true, Granularity::channel, static_scale<Element, ExecutionSpace>},
+    KernelEntry<ExecutionSpace>{false, Granularity::tensor, dynamic_tensor<Element, ExecutionSpace>},
+    KernelEntry<ExecutionSpace>{false, Granularity::token, dynamic_token<Element, ExecutionSpace>},
+    KernelEntry<ExecutionSpace>{false, Granularity::group, dynamic_group<Element, ExecutionSpace>},
+};
+
+}  // namespace kq::detail
+
+/// At the end of a kernel's file: its function for every execution space.
+#define KQ_INSTANTIATE_KERNEL(function) KQ_FOR_EACH_SPACE(KQ_INSTANTIATE_KERNEL_IN, function)
+#define KQ_INSTANTIATE_KERNEL_IN(Space, function) \
+  template void function<KQ_ELEMENT, Space>(const Space&, const Request&, const Buffers&);

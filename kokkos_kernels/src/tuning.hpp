@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Which configuration a launch gets: every choice that depends on sizes.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kq/execution_space.hpp"
+#include "kq/quantize.hpp"
+#include "kq/request.hpp"
+#include "kq/tile_config.hpp"
+#include "kq/vector.hpp"
+#include "launch.hpp"
+#include "slices.hpp"
+
+namespace kq::detail {
+
+/// Calls function(Config{}) with the config for `rows` rows of `size` elements that one program each reduces as a
+/// whole. The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where
+/// there are too few rows for that to fill the device, by more lanes with less each. Aligned rows of usual sizes have
+/// kernels that take that for granted. With eight vectors a lane a multiprocessor runs a single team, and no row's work
+/// overlaps with another's: only where six are not enough (a row of 5137 floats took 1.4 times as long for an element
+/// as one of 5120 with six, 2.2 with eight, on an H200). On a host every config is the same.
+template <class Element, class ExecutionSpace, class Function>
+void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
+                     [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(TileConfig<1, 0>{});
+  } else {
+    const std::int64_t vectors = (size + vector_width<Element> - 1) / vector_width<Element>;
+    if (aligned) {
+      if (vectors <= 128) return function(TileConfig<32, 4, true>{});
+      const bool few = rows <= multiprocessors(space);
+      if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
+      if (vectors <= 256) return function(TileConfig<64, 4, true>{});
+      if (vectors <= 512) return function(TileConfig<128, 4, true>{});
+      if (vectors <= 1024) return function(TileConfig<256, 4, true>{});
+      if (vectors <= 2048) return function(TileConfig<512, 4, true>{});
+    }
+    if (vectors <= 128) return function(TileConfig<32, 4>{});
+    if (vectors <= 1024) return function(TileConfig<256, 4>{});
+    if (vectors <= 3072) return function(TileConfig<512, 6>{});
+    if (vectors <= 4096) return function(TileConfig<512, 8>{});
+    function(TileConfig<1024, 0>{});
+  }
+}
+
+/// Whether lanes should have one vector each. With several, too few lanes would be left to fill the device, and a
+/// launch this short is mostly instruction-cache misses, of which more instructions cause more.
+template <class Element, class ExecutionSpace>
+bool is_small(const ExecutionSpace& space, std::int64_t size) {
+  return size <= concurrency(space) / 2 * vector_width<Element>;
+}
+
+/// Calls function(Config{}) for groups of `size` elements, many of which share a team. Few lanes per group are better
+/// for unaligned groups too, since every lane repeats the work that is done once per group (4096 rows of 5137 halfs in
+/// groups of 128 took 23.8 µs with four lanes of four vectors, 26.2 with eight of two, 41 with sixteen of one, on an
+/// H200).
+template <class Element, class ExecutionSpace, class Function>
+void with_group_config(std::int64_t size, [[maybe_unused]] bool aligned, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(TileConfig<1, 0>{});
+  } else {
+    const std::int64_t vectors = (size + vector_width<Element> - 1) / vector_width<Element>;
+    if (aligned) {
+      if (vectors <= 4) return function(TileConfig<4, 1, true>{});
+      if (vectors <= 8) return function(TileConfig<4, 2, true>{});
+      if (vectors <= 16) return function(TileConfig<4, 4, true>{});
+      if (vectors <= 32) return function(TileConfig<8, 4, true>{});
+    }
+    if (vectors <= 16) return function(TileConfig<4, 4>{});
+    if (vectors <= 32) return function(TileConfig<8, 4>{});
+    if (vectors <= 128) return function(TileConfig<32, 4>{});
+    return function(TileConfig<32, 0>{});
+  }
+}
+
+/// Calls function(Config{}) for `groups` groups of `size` elements that follow each other in memory, and returns true;
+/// returns false for sizes that have no configuration. A group of 128 halfs is 4 lanes of four vectors, so that the
+/// work per group is spread over many elements; in a small tensor, 16 lanes of one.
+template <class Element, class ExecutionSpace, class Function>
+bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
+                            [[maybe_unused]] std::int64_t groups, [[maybe_unused]] bool aligned,
+                            const Function& function) {
+  const auto run = [&](auto config) { return function(config), true; };
+  if constexpr (on_host<ExecutionSpace>) {
+    return run(TileConfig<1, 0>{});
+  } else {
+    const std::int64_t vectors = aligned ? size / vector_width<Element> : 0;
+    const bool small = is_small<Element>(space, groups * size);
+    if (vectors == 8) return run(TileConfig<4, 2, true>{});
+    if (vectors == 16) return small ? run(TileConfig<16, 1, true>{}) : run(TileConfig<4, 4, true>{});
+    if (vectors == 32) return small ? run(TileConfig<32, 1, true>{}) : run(TileConfig<8, 4, true>{});
+    return false;
+  }
+}
+
+/// Calls function(Config{}, slices) for a request whose tensor is read once, slice by slice. With `whole`, where
+/// nothing depends on the row, a contiguous tensor is one long row. A device program holds four vectors per lane, so
+/// that as many loads are in flight; a small tensor is cut finer, so that every multiprocessor has a part.
+template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
+void with_slices(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
+                 const Function& function) {
+  const bool flat = whole && is_flat(r);
+  const std::int64_t rows = flat ? 1 : r.num_tokens;
+  const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
+  const Rows<const Element> input{static_cast<const Element*>(b.input), size, r.input_stride};
+  const Rows<Code> codes{static_cast<Code*>(b.codes), size, r.codes_stride};
+  const auto cut_rows = [&](std::int64_t slice) {
+    return RowSlices<Element, Code>{input, codes, rows, (size + slice - 1) / slice, slice};
+  };
+  if constexpr (on_host<ExecutionSpace>) {
+    function(TileConfig<1, 0>{}, cut_rows(host_grain));
+  } else {
+    const bool small = is_small<Element>(space, rows * size);
+    if constexpr (Reduces) {
+      if (small) return function(TileConfig<256, 1>{}, cut_rows(TileConfig<256, 1>::capacity<Element>));
+      function(TileConfig<256, 4>{}, cut_rows(TileConfig<256, 4>::capacity<Element>));
+    } else {
+      if (!flat || !is_aligned<Element>(r, b)) {
+        return function(TileConfig<32, 4>{}, cut_rows(TileConfig<32, 4>::capacity<Element>));
+      }
+      const auto cut_flat = [&](auto config) {
+        constexpr int slice = decltype(config)::template capacity<Element>;
+        function(config, FlatSlices<Element, Code, slice>{input.row(0), codes.row(0)});
+      };
+      if (small) return cut_flat(TileConfig<256, 1, true>{});
+      cut_flat(TileConfig<256, 4, true>{});
+    }
+  }
+}
+
+// --- one launch for a tensor with a scale of its own
+// ------------------------------------------------------------------
+
+/// Whether one launch quantizes a tensor by its own scale: on a device, if the tensor is one aligned piece; on a host,
+/// if it is so small that several threads are not worth it.
+template <class ExecutionSpace, class Element>
+bool fits_one_launch(const Request& r, const Buffers& b) {
+  if (!is_flat(r)) return false;
+  return on_host<ExecutionSpace> ? r.num_tokens * r.hidden_size <= host_grain : is_aligned<Element>(r, b);
+}
+
+/// A launch whose programs hold a tensor together: how many there are, and the scratch memory of each for its part.
+struct CooperativePlan {
+  std::int64_t programs = 1;
+  int scratch_vectors = 0;  ///< of each lane
+  int scratch_bytes = 0;
+
+  static constexpr int teams_per_multiprocessor = 4;  ///< of 128 lanes, or two of 512, that run at once
+};
+
+/// Scratch memory in bytes that a program can have for its part of a tensor if `teams_per_multiprocessor` of them are
+/// to run on a multiprocessor. With Kokkos a team can have 48 KiB.
+template <class ExecutionSpace>
+std::int64_t scratch_per_program(const ExecutionSpace& space) {
+  constexpr std::int64_t most_of_team = std::int64_t{48} << 10;
+  constexpr std::int64_t taken = std::int64_t{3} << 9;                // by Kokkos and the program
+  constexpr std::int64_t reserved_by_device = std::int64_t{1} << 10;  // beside that
+  const std::int64_t of_team =
+      scratch_of_multiprocessor(space) / CooperativePlan::teams_per_multiprocessor - reserved_by_device;
+  return std::max<std::int64_t>(0, std::min(most_of_team, of_team) - taken);
+}
+
+/// Calls function(Config{}, plan) for a launch of at most `max_programs`. One program is enough for a tensor that fits
+/// in its registers. More programs hold one vector per lane, or up to `MostVectors` where that would take more than one
+/// program per multiprocessor: the fewer programs, the sooner their reduction is done. Of a larger tensor scratch
+/// memory and registers hold a part: with 128 lanes per program and 128 registers per lane, 45 MB of it on an H200.
+template <class Element, int MostVectors, class ExecutionSpace, class Function>
+void with_cooperative_plan([[maybe_unused]] const ExecutionSpace& space, std::int64_t size,
+                           [[maybe_unused]] std::int64_t max_programs, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(TileConfig<1, 0>{}, CooperativePlan{});
+  } else {
+    using Small = TileConfig<512, 1, true, 1024>;
+    using Middle = TileConfig<512, 4, true, 1024>;
+    using Big = TileConfig<512, MostVectors, true, 1024>;
+    using Large = TileConfig<128, 0, true, 512>;
+    const auto rows = [&](int lanes) { return (size / vector_width<Element> + lanes - 1) / lanes; };
+    const std::int64_t held = rows(Small::lanes);
+    const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / CooperativePlan::teams_per_multiprocessor);
+    const std::int64_t most = std::max<std::int64_t>(1, max_programs / 2);
+    if (held <= 1) return function(Small{}, CooperativePlan{});
+    if (held <= Middle::vectors) return function(Middle{}, CooperativePlan{});
+    if (held <= one_each) return function(Small{}, CooperativePlan{held});
+    if (held <= one_each * Middle::vectors) return function(Middle{}, CooperativePlan{one_each});
+    if (held <= one_each * Big::vectors) return function(Big{}, CooperativePlan{one_each});
+    if (held <= most * Big::vectors) return function(Big{}, CooperativePlan{most});
+    constexpr int vector_row = Large::lanes * int{sizeof(Vector16)};
+    const std::int64_t programs = std::min(max_programs, rows(Large::lanes));
+    const std::int64_t vectors_a_lane = (rows(Large::lanes) + programs - 1) / programs;
+    const auto scratch_vectors = static_cast<int>(std::min(vectors_a_lane, scratch_per_program(space) / vector_row));
+    function(Large{}, CooperativePlan{programs, scratch_vectors, scratch_vectors * vector_row});
+  }
+}
+
+}  // namespace kq::detail
