@@ -124,6 +124,10 @@ class Device {
 
   virtual void synchronize() = 0;  ///< waits for the stream; throws DeviceError if anything on it failed
 
+  /// Before something is measured: takes back what somebody else in the process may have asked for and what would keep
+  /// bytes in a cache however much is touched in between.
+  virtual void before_measuring() {}
+
   virtual bool has_graphs() const = 0;
   virtual std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) = 0;
   virtual bool has_events() const = 0;

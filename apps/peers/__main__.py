@@ -9,22 +9,21 @@ imported) at what a result file of kqbench timed, in the same way, and writes a 
 
 import argparse
 import itertools
+import os
+import pathlib
+import shutil
 import signal
 import sys
 
-try:
-    import torch
-except ImportError:
-    sys.exit("peers: PyTorch is not installed; every peer needs it (pip install torch)")
-
-import measure
+import canary
 import peers
+import processes
 import result_file
-import torch_functions
-from libkq import LibKq
 from work import NotServed, work_of
+from worker import EXIT_INTERRUPTED, EXIT_SYSTEM, reason
 
-EXIT_USAGE, EXIT_SYSTEM, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_CANARY, EXIT_USAGE = 1, 2
+CANARY_SECONDS = 0.5  # at most, a call
 
 
 def say(message):
@@ -36,14 +35,16 @@ def numbers(text):
 
 
 def parse_arguments():
-    known = [peer.name for peer in peers.ALL]
+    known = list(peers.ALL)
     parser = argparse.ArgumentParser(prog="python3 apps/peers", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweeps", metavar="RESULT.json", nargs="+",
                         help="files of `kqbench run --json`, all of one device: what to time")
     parser.add_argument("--json", metavar="FILE", default="-", help="where the results go [-: standard output]")
     parser.add_argument("--libkq", metavar="libkq.so", help="kqbench's C library (capi/): the peers' codes are held "
-                        "against its own [not checked]")
+                        "against its own, and it is the canary [not checked, no canary]")
+    parser.add_argument("--kqbench", metavar="PROGRAM", help="kqbench, which times the canary in its own process [that of "
+                        "the build that --libkq is in]")
     parser.add_argument("--peers", metavar="NAME,...", default=",".join(known), help="which [%(default)s]")
     parser.add_argument("--num-tokens", type=numbers, metavar="N,...", help="only these of the file's [all]")
     parser.add_argument("--hidden-size", type=numbers, metavar="N,...", help="only these of the file's [all]")
@@ -79,92 +80,114 @@ def chosen_rows(sweeps, arguments):
     return found
 
 
-def check_device(sweeps, arguments):
+def check_device(here, sweeps, arguments):
     """The files' ceilings and copies are those of their device, so it must be the one at hand."""
-    if arguments.device is None:
-        arguments.device = "cpu" if sweeps[0]["setting"].get("backend") == "host" else "cuda"
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise result_file.BadFile("--device cuda: PyTorch finds no GPU; files of a GPU need it, those of the host backend "
-                                 "--device cpu")
-    here = result_file.device_name(arguments.device) or sweeps[0]["setting"]["device"]
     for name, sweep in zip(arguments.sweeps, sweeps):
         there = sweep["setting"]["device"]
-        if here != there:
+        if here and here != there:
             raise result_file.BadFile(f"{name}: was measured on {there}, not on {here}; measure it here first")
 
 
-class Runner:
-    def __init__(self, arguments, found):
-        self.arguments = arguments
-        self.peers = found
-        self.library = LibKq(arguments.libkq, arguments.device) if arguments.libkq else None
-        self.limits = measure.Limits(min_launches=arguments.num_iters, max_seconds=arguments.max_time)
-
-    def rows(self, work, like):
-        torch.manual_seed(self.arguments.seed)
-        x = torch.randn(work.num_tokens, work.hidden_size, device=self.arguments.device,
-                        dtype=torch_functions.DTYPES[work.dtype])
-        given = torch_functions.given_scale(work, x)
-        expected = self.library.codes(work, x, given) if self.library else None
-        inputs = [x] + [x.clone() for _ in range(work.copies - 1)]
-        with torch.no_grad():
-            timed = measure.measure(work, self.peers, inputs, given, expected, self.limits,
-                                    self.arguments.num_warmup_iters, say)
-        return [result_file.row(like, one) for one in timed]
+def find_kqbench(arguments):
+    """Its path, or None. Raises BadFile where the one that was asked for cannot be run."""
+    if arguments.kqbench:
+        found = shutil.which(arguments.kqbench)
+        if not found:
+            raise result_file.BadFile(f"--kqbench: {arguments.kqbench} is no program; give kqbench's path")
+        return found
+    if not arguments.libkq:
+        return None
+    beside = pathlib.Path(arguments.libkq).resolve().parent.parent / "apps/kqbench/kqbench"
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("kqbench")
 
 
-def reason(error):
-    return (str(error) or type(error).__name__).splitlines()[0]
+class Reference:
+    """kqbench's own medians of the canary, taken between any two peers."""
+
+    def __init__(self, kqbench, calls, backend):
+        self.kqbench, self.calls, self.backend = kqbench, calls, backend
+
+    def medians(self):
+        """One a call, or None where there is no kqbench."""
+        if not self.kqbench or not self.calls:
+            return None
+        return canary.kqbench_medians(self.kqbench, self.calls, self.backend, CANARY_SECONDS)
 
 
-def release(device):
-    """Gives back what a work needed. Raises RuntimeError where the device is lost, as after an illegal access: then there
-    is no use in going on."""
-    if device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.synchronize()
+def job_of(peer, works, calls, sweep, arguments):
+    """What worker.py is told."""
+    return {"peer": peer, "works": works, "canary": calls, "canary_seconds": min(CANARY_SECONDS, arguments.max_time),
+            "cache_bytes": sweep["setting"].get("cache_bytes") or 64 << 20, "device": arguments.device,
+            "libkq": arguments.libkq, "compile_mode": arguments.compile_mode, "seed": arguments.seed,
+            "num_warmup_iters": arguments.num_warmup_iters, "num_iters": arguments.num_iters,
+            "max_seconds": arguments.max_time}
 
 
-def time_all(works, runner, result, device):
-    """Adds the rows of all works. A work that fails, of memory for example, costs its own rows only. Returns the status;
-    the result is complete if that is 0."""
-    status = 0
+def merge(setting, told):
+    """Adds what a peer's process told to the file's setting."""
+    for name, value in told.items():
+        if isinstance(value, dict):
+            setting.setdefault(name, {}).update(value)
+        else:
+            setting[name] = value
+
+
+def add_peer(result, outcome, peer, calls, before, after):
+    """Adds what a peer's process gave; `before` and `after` are kqbench's medians, or None."""
+    merge(result["setting"], outcome.setting)
+    result["rows"] += outcome.rows
+    for i, (call, (first, second, launches)) in enumerate(zip(calls, outcome.canary)):
+        reference = [medians[i] for medians in (before, after) if medians]
+        result["setting"]["canary"].append(canary.members(call, peer, first, second, launches, reference))
+
+
+def time_all(works, calls, sweeps, arguments, result, reference):
+    """Adds the rows of all peers. Returns the status; the result is complete if that is 0."""
+    status, present = 0, 0
     try:
-        for number, (work, like) in enumerate(works.items(), 1):
-            say(f"{number} of {len(works)}: {work}")
-            try:
-                result["rows"] += runner.rows(work, like)
-            except Exception as error:
-                say(f"{work} is left out: {reason(error)}")
-                status = EXIT_SYSTEM
-            release(device)  # after the except clause: an exception holds on to the tensors of its frames
+        before = reference.medians()
+        for peer in arguments.peers:
+            outcome = processes.run_peer(job_of(peer, works, calls, sweeps[0], arguments), say,
+                                         lambda here: check_device(here, sweeps, arguments))
+            if outcome.is_absent:
+                continue
+            present += 1
+            after = reference.medians() if outcome.status != EXIT_INTERRUPTED else None
+            add_peer(result, outcome, peer, calls, before, after)
+            before = after
+            status = outcome.status or status
+            if status == EXIT_INTERRUPTED:
+                break
+        if not present:
+            raise result_file.BadFile("--peers: none of them can be imported here")
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
-    except RuntimeError as error:
-        say(f"ends early: {reason(error)}")
-        status = EXIT_SYSTEM
     result["complete"] = status == 0
     return status
 
 
 def run(arguments):
     sweeps = [result_file.read(name) for name in arguments.sweeps]
-    check_device(sweeps, arguments)
-    works = chosen_rows(sweeps, arguments)
-    if not works:
-        raise result_file.BadFile(f"{', '.join(arguments.sweeps)}: no row that peers can be timed at")
-    peers.Compiled.mode = arguments.compile_mode
-    found = peers.importable(arguments.peers, say)
+    if arguments.device is None:
+        arguments.device = "cpu" if sweeps[0]["setting"].get("backend") == "host" else "cuda"
+    found = chosen_rows(sweeps, arguments)
     if not found:
-        raise result_file.BadFile("--peers: none of them can be imported here")
+        raise result_file.BadFile(f"{', '.join(arguments.sweeps)}: no row that peers can be timed at")
+    result = {"schema": result_file.SCHEMA, "complete": False, "setting": result_file.setting(sweeps[0]), "rows": []}
+    calls = canary.calls({work.timing for work in found}, arguments.device) if arguments.libkq else []
+    kqbench = find_kqbench(arguments)
     if not arguments.libkq:
-        say("codes are not checked; give --libkq")
-    runner = Runner(arguments, found)
-    result = {"schema": result_file.SCHEMA, "complete": False,
-              "setting": result_file.setting(sweeps[0], found, arguments.device), "rows": []}
+        say("codes are not checked, and there is no canary, so that compare and report refuse the times; give --libkq")
+    elif not kqbench:
+        say("kqbench is not found, so that the canary is held against itself alone; give --kqbench")
+    reference = Reference(kqbench, calls, result["setting"]["backend"])
     with result_file.Output(arguments.json) as output:  # what cannot be written is refused before anything is timed
-        status = time_all(works, runner, result, arguments.device)
+        status = time_all(list(found.values()), calls, sweeps, arguments, result, reference)
         output.write(result)
+    complaint = canary.complaint(result["setting"]["canary"])
+    if complaint:
+        say(complaint)
+        return status if status == EXIT_INTERRUPTED else EXIT_CANARY
     return status
 
 

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers: each has a name, a description with its version, and a function for the works that it serves."""
+"""The peers: each has a name, a description with its version, and a function for the works that it serves. What a peer
+needs is imported when it is made."""
 
 import importlib.metadata
 
-import torch
-
-import torch_functions
 from work import NotServed
 
 
@@ -20,10 +18,14 @@ class Eager:
     name = "torch.eager"
 
     def __init__(self):
+        import torch
+
+        import torch_functions
+        self.functions = torch_functions
         self.description = f"PyTorch {torch.__version__}, operator by operator"
 
     def function(self, work):
-        return torch_functions.function(work)
+        return self.functions.function(work)
 
 
 class Compiled:
@@ -31,11 +33,15 @@ class Compiled:
     mode = "default"
 
     def __init__(self):
+        import torch
+
+        import torch_functions
+        self.torch, self.functions = torch, torch_functions
         self.description = f"PyTorch {torch.__version__}, torch.compile (inductor), shapes static, mode {self.mode}"
 
     def function(self, work):
-        torch._dynamo.reset()  # each shape is compiled for itself, without an end to their number
-        return torch.compile(torch_functions.function(work), fullgraph=True, dynamic=False, mode=self.mode)
+        self.torch._dynamo.reset()  # each shape is compiled for itself, without an end to their number
+        return self.torch.compile(self.functions.function(work), fullgraph=True, dynamic=False, mode=self.mode)
 
 
 class Vllm:
@@ -104,9 +110,10 @@ class TransformerEngine:
     name = "transformer_engine"
 
     def __init__(self):
+        import torch
         import transformer_engine.pytorch as te
         import transformer_engine_torch as tex
-        self.te, self.tex = te, tex
+        self.torch, self.te, self.tex = torch, te, tex
         self.description = f"Transformer Engine {version_of('transformer_engine')}, its quantizers"
 
     def function(self, work):
@@ -115,7 +122,7 @@ class TransformerEngine:
         kind = self.tex.DType.kFloat8E4M3
         match work.scheme:
             case False, "tensor", False:
-                quantizer = self.te.Float8CurrentScalingQuantizer(kind, device=torch.device("cuda"), columnwise=False)
+                quantizer = self.te.Float8CurrentScalingQuantizer(kind, device=self.torch.device("cuda"), columnwise=False)
                 return lambda x: (quantizer(x)._data,)
             case False, "group", False if work.group_size == 128:
                 quantizer = self.te.Float8BlockQuantizer(kind, rowwise=True, columnwise=False, block_scaling_dim=1,
@@ -124,17 +131,4 @@ class TransformerEngine:
         raise NotServed("no such quantizer")
 
 
-ALL = (Eager, Compiled, Vllm, Sglang, TransformerEngine)
-
-
-def importable(names, say):
-    """The peers of these names that can be used here; what is absent is said."""
-    peers = []
-    for kind in ALL:
-        if kind.name not in names:
-            continue
-        try:
-            peers.append(kind())
-        except Exception as error:  # a package that is there but broken is absent, too
-            say(f"{kind.name} is left out: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
-    return peers
+ALL = {kind.name: kind for kind in (Eager, Compiled, Vllm, Sglang, TransformerEngine)}

@@ -2,7 +2,6 @@
 """Result files of kqbench, schema kqbench/1: read for the sweep, and written with the peers' times."""
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
@@ -11,9 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-import torch
-
-from measure import median, median_interval
+from medians import median, median_interval
 
 SCHEMA = "kqbench/1"
 WORK_MEMBERS = ("backend", "operation", "num_tokens", "hidden_size", "dtype", "quant_dtype", "static_scale",
@@ -36,20 +33,6 @@ def read(path):
     return result
 
 
-PACKAGES = ("torch", "triton", "pytorch-triton-rocm", "vllm", "sglang", "sgl-kernel", "transformer_engine", "numpy")
-
-
-def libraries():
-    """The versions of what the peers may be made of, as far as it is installed."""
-    found = {"torch": torch.__version__}
-    for package in PACKAGES[1:]:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            pass
-    return found
-
-
 def output_of(*command):
     """The first line that a command prints, without a trace of it where it is missing or fails."""
     try:
@@ -57,20 +40,6 @@ def output_of(*command):
         return done.stdout.strip().splitlines()[0]
     except (OSError, subprocess.SubprocessError, IndexError):
         return ""
-
-
-def nvidia_smi(field):
-    uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
-    which = [f"--id=GPU-{uuid}"] if uuid else []
-    text = output_of("nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", *which)
-    return "" if text.startswith("[") else text  # "[N/A]"
-
-
-def number_or_none(text):
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def host_cpu():
@@ -81,60 +50,29 @@ def host_cpu():
         return ""
 
 
-def device_name(device_type):
-    """As kqbench names it, or empty."""
-    return torch.cuda.get_device_name() if device_type == "cuda" else host_cpu()
-
-
-def device_setting(device_type):
-    """What PyTorch and the driver tell of the device here. Members that they do not tell are left out."""
-    if device_type != "cuda":
-        return {"runtime": f"PyTorch {torch.__version__}", "compute_units": torch.get_num_threads()}
-    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-    told = {"memory_bytes": properties.total_memory, "compute_units": properties.multi_processor_count}
-    if getattr(properties, "L2_cache_size", 0):
-        told["cache_bytes"] = properties.L2_cache_size
-    if torch.version.hip:
-        told.update(architecture=properties.gcnArchName.split(":")[0], runtime=f"HIP {torch.version.hip}")
-        try:
-            with open("/sys/module/amdgpu/version", encoding="utf-8") as file:
-                told["driver"] = file.read().strip()
-        except OSError:
-            pass  # the kernel's own driver has none
-        return told
-    told.update(architecture=f"sm_{properties.major}{properties.minor}", runtime=f"CUDA {torch.version.cuda}",
-                driver=nvidia_smi("driver_version"), power_cap_watts=number_or_none(nvidia_smi("power.limit")),
-                device_architectures=", ".join(torch.cuda.get_arch_list()))
-    return told
-
-
-def setting(sweep, peers, device_type):
-    """What is there at this moment. From the run whose sweep this was come the backend's name and the ceilings: the rows
-    are held against these, and they are not measured again."""
+def setting(sweep):
+    """What is there at this moment, but for what the peers' processes tell. From the run whose sweep this was come the
+    backend's name and the ceilings: the rows are held against these, and they are not measured again."""
     before = sweep["setting"]
     here = os.path.dirname(os.path.abspath(__file__))
-    described = {
+    return {
         "program": "kqbench peers", "version": "", "build_type": "",
         "commit": output_of("git", "-C", here, "rev-parse", "--short=12", "HEAD") or "unknown",
         "compiler": f"Python {platform.python_version()}",
-        "libraries": libraries(),
-        "implementations": {peer.name: peer.description for peer in peers},
-        "backend": before["backend"], "device": device_name(device_type) or before["device"],
+        "libraries": {}, "implementations": {},
+        "backend": before["backend"], "device": before["device"],
         "ceilings_gbps": before.get("ceilings_gbps", {}),
         "host_cpu": host_cpu(), "host_threads": os.cpu_count() or 0,
-        "host_threads_used": 1 if device_type == "cuda" else torch.get_num_threads(),
         "operating_system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "time": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "command_line": shlex.join(sys.argv)}
-    described.update(device_setting(device_type))
-    return described
+        "command_line": shlex.join(sys.argv), "canary": []}
 
 
-def row(like, timed):
+def row(like, peer, timed):
     """A peer's row, for the work of the row `like`."""
     middle = median(timed.samples)
     low, high = median_interval(timed.samples)
-    made = {"impl": timed.peer.name}
+    made = {"impl": peer}
     made.update((name, like[name]) for name in WORK_MEMBERS if name in like)
     made["verified"] = timed.codes_checked is not None and timed.codes_checked[0] == 0
     made["failure"] = ""

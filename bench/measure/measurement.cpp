@@ -201,6 +201,7 @@ GroupMeasurement measure(Device& device, DeviceArena& arena, const Problem& prob
   GroupMeasurement group;
   group.copies = plan_copies(device, arena, request, implementations, options.hot);
   RotatingBuffers buffers(device, arena, problem, implementations, group.copies);
+  device.before_measuring();  // after the copies were allocated, before anything is recorded
   Rotation rotation(group.copies);
   ReuseAudit audit(group.copies, traffic.read + traffic.written);
 

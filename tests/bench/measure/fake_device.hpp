@@ -81,6 +81,7 @@ class FakeDevice : public Device {
   void copy_on_device(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void fill(void* to, unsigned char value, std::size_t bytes) override { std::memset(to, value, bytes); }
   void synchronize() override {}
+  void before_measuring() override { journal.emplace_back("before measuring"); }
 
   bool has_graphs() const override { return queue_; }
   std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) override {

@@ -81,6 +81,16 @@ TEST_P(MeasureTest, WhatIsColdIsColdInFact) {
   EXPECT_GT(group.bytes_between_uses, 2 * device.info().cache_bytes);
 }
 
+TEST_P(MeasureTest, WhatKeepsBytesInACacheIsTakenBackOnceBeforeEachProblem) {
+  for (int done = 0; done < 2; ++done) {
+    device.journal.clear();
+    measure_all({&kokkos});
+    ASSERT_FALSE(device.journal.empty());
+    EXPECT_EQ(device.journal.front(), "before measuring");
+    EXPECT_EQ(std::ranges::count(device.journal, "before measuring"), 1);
+  }
+}
+
 TEST_P(MeasureTest, HotUsesOneCopy) {
   MeasureOptions options = options_for(GetParam());
   options.hot = true;
