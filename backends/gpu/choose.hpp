@@ -94,7 +94,7 @@ void with_group_config(std::int64_t vectors_per_group, bool aligned, const Funct
   function(TileConfig<256, 32, 0>{}, Any());
 }
 
-/// The same for aligned groups that follow each other in memory; false for sizes that have no kernel for that. Four
+/// The configuration for aligned groups that follow each other in memory; false for sizes that have none. Four
 /// lanes and 32 elements a lane for 128 elements of 16 bits, so that what a lane does once a group is spread over many
 /// elements; in a small tensor, 16 lanes.
 template <class Function>
@@ -129,7 +129,7 @@ inline bool fits_one_launch(bool contiguous, std::int64_t vectors, int max_block
   return contiguous && (max_blocks > 1 || vectors <= TensorMiddleConfig::capacity);
 }
 
-/// The same in two launches: slices of a row, by eight blocks a multiprocessor at most.
+/// The tensor's own scale in two launches: slices of a row, by at most eight blocks per multiprocessor.
 using TensorSliceConfig = TileConfig<256, 256, 4>;
 inline std::int64_t max_slice_blocks(int multiprocessors) {
   return std::int64_t{multiprocessors} * 8;

@@ -38,7 +38,7 @@ class SchemeArguments {
   std::optional<std::string> scale_, zero_point_, scale_ub_, qmax_, scale_format_, scale_layout_;
 };
 
-/// The same with shapes and random numbers.
+/// Those options, and shapes and random numbers.
 class SweepArguments {
  public:
   void add_to(CLI::App& command, Use use);

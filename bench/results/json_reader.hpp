@@ -21,7 +21,7 @@ inline constexpr std::uint64_t max_result_file_bytes = std::uint64_t{256} << 20;
 /// Members it does not know are skipped. Takes no more memory than a small multiple of the text's.
 ResultFile parse_result(std::string_view text, const std::string& name);
 
-/// The same for a file: also throws UsageError where it is missing, unreadable, no regular file or too large.
+/// Reads a file; also throws UsageError where it is missing, unreadable, no regular file or too large.
 ResultFile read_result_file(const std::filesystem::path& path);
 
 }  // namespace kqbench

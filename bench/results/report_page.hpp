@@ -15,7 +15,7 @@ namespace kqbench {
 /// gnuplot is missing or fails.
 std::string report_html(const std::vector<NamedResult>& files);
 
-/// The same as Markdown, without charts.
+/// The page as Markdown, without charts.
 std::string report_markdown(const std::vector<NamedResult>& files);
 
 }  // namespace kqbench

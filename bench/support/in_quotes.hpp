@@ -13,7 +13,7 @@ namespace kqbench {
 /// line.
 std::string printable(std::string_view text);
 
-/// The same in single quotes, cut to 200 characters.
+/// Printable text in single quotes, cut to 200 characters.
 std::string in_quotes(std::string_view text);
 
 }  // namespace kqbench

@@ -79,7 +79,7 @@ class Golden : public ::testing::TestWithParam<std::string> {
     problem.request.group_size = group_size;
     expect_dynamic(problem, name + "_scale");
 
-    // The same scales column by column.
+    // Those scales, column by column.
     problem.request.scale_layout = kq::ScaleLayout::column;
     const auto rows = golden<float>(path(name + "_scale"));
     std::vector<float> columns(rows.size());

@@ -24,7 +24,7 @@ using kqbench::test::exhaustive;
 constexpr float too_small = 0x1p-20f;
 constexpr float too_large = 0x1p17f;
 
-/// The same code, sign and NaN included, by either quotient.
+/// Either quotient gives one code, sign and NaN included.
 template <class Format>
 bool same_code(float ours, float exact, float x) {
   return Format::encode(ours, x) == Format::encode(exact, x);

@@ -202,7 +202,7 @@ class Divisor {
   float reciprocal_;
 };
 
-/// The same without its exceptions: for a divisor within [2^-85, 2^126] and quotients within +-2^20.
+/// Division without the exceptional cases of Divisor: for a divisor within [2^-85, 2^126] and quotients within +-2^20.
 template <class Element>
 class ShortDivisor {
  public:
@@ -290,7 +290,7 @@ class DivideQuantizer {
   Bounds_ bounds_;
 };
 
-/// The same for a span whose largest magnitude `amax` is known, as it is where the scale was made of it.
+/// encode(sat(x / scale)) in a span whose largest magnitude `amax` is known, as it is where the scale was made of it.
 template <class Format, class Element>
 class SpanDivideQuantizer : public DivideQuantizer<Format, Element> {
  public:
@@ -363,7 +363,7 @@ class SmallAffineQuantizer {
   float high_;
 };
 
-/// The same for any zero point: the sum is exact, it cannot wrap.
+/// Asymmetric int8 with any zero point: the sum is exact, it cannot wrap.
 class AffineQuantizer {
  public:
   using Code = Int8::Code;

@@ -78,7 +78,7 @@ struct Buffers {
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request);
 
-/// The same on plain addresses, for callers that keep their tensors elsewhere than in Views. The request is valid and
+/// quantize() on plain addresses, for callers that keep their tensors elsewhere than in Views. The request is valid and
 /// resolved; nothing is checked. Instantiated for Kokkos's default execution space and its default host one.
 template <class ExecutionSpace>
 void enqueue(const ExecutionSpace& space, const Request& request, const Buffers& buffers);

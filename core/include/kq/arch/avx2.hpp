@@ -37,7 +37,7 @@ inline __m256 load8(const bfloat16* in) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 
-/// The same float or the same bits in all 8 places.
+/// One float, or its bits, in all 8 places.
 inline __m256 all(float x) {
   return _mm256_set1_ps(x);
 }
