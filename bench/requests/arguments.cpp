@@ -124,7 +124,9 @@ GivenScale SchemeArguments::given_scale(const Sweep& sweep) const {
   if (scale_) {
     if (!sweep.static_scale) throw UsageError("--scale: a dynamic scale is computed; add --static-scale");
     given.scale = parse_float("--scale", *scale_);
-    if (!(*given.scale > 0.0f)) throw UsageError("--scale: must be above 0, not " + in_quotes(*scale_));
+    if (const auto reason = unusable_scale(*given.scale)) {
+      throw UsageError(fmt::format("--scale: {}, not {}", *reason, in_quotes(*scale_)));
+    }
   }
   if (zero_point_) {
     if (!sweep.static_scale || !sweep.asymmetric) {

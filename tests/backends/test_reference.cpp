@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backends/reference/definitions.hpp"
+#include "backends/reference/reference.hpp"
 #include "tests/backends/operands.hpp"
 
 namespace kqbench::testing {
@@ -241,6 +242,39 @@ TEST(StaticAsymmetric, AddsTheZeroPointWithoutWrapping) {
                                  -128, -128, -1, -128}));  // (2^31 - 1) - 2^31
 }
 
+// Scales that are in a device's memory cannot be looked at before the codes are made: these are the codes.
+TEST(Static, UnderAScaleThatIsNoneFollowsTheFormula) {
+  const std::vector<std::vector<float>> row = {{0.0f, -0.0f, 3.0f, -3.0f, inf, nan}};
+  const auto fp8 = [&](float scale) {
+    return quantize(request(Format::fp8_e4m3fn, Granularity::tensor, true), row, {scale}).codes;
+  };
+  const auto int8 = [&](float scale) {
+    return quantize(request(Format::int8, Granularity::tensor, true), row, {scale}).codes;
+  };
+  const auto affine = [&](float scale) {
+    return quantize(asymmetric(Granularity::tensor, true), row, {scale}, {5}).codes;
+  };
+  for (const float infinite : {inf, -inf}) {
+    EXPECT_EQ(fp8(infinite), (Bytes{0x00, 0x80, 0x00, 0x80, 0x7f, 0x7f}));
+    EXPECT_EQ(int8(infinite), (Bytes{0, 0, 0, 0, 0, 0}));
+    EXPECT_EQ(affine(infinite), (Bytes{5, 5, 5, 5, 5, 5}));
+  }
+  for (const float no_reciprocal : {0.0f, 0x1p-149f, 0x1p-128f}) {
+    EXPECT_EQ(fp8(no_reciprocal), (Bytes{0x7f, 0xff, 0x7e, 0xfe, 0x7e, 0x7f}));
+    EXPECT_EQ(fp8(-no_reciprocal), (Bytes{0x7f, 0xff, 0x7e, 0xfe, 0x7e, 0x7f}));
+    EXPECT_EQ(int8(no_reciprocal), (Bytes{0, 0, 127, -128, 127, 0}));
+    EXPECT_EQ(int8(-no_reciprocal), (Bytes{0, 0, -128, 127, -128, 0}));
+    EXPECT_EQ(affine(no_reciprocal), (Bytes{5, 5, 127, -128, 127, 5}));
+    EXPECT_EQ(affine(-no_reciprocal), (Bytes{5, 5, -128, 127, -128, 5}));
+  }
+  EXPECT_EQ(fp8(-2.0f), (Bytes{0x00, 0x80, 0x3c, 0xbc, 0x7e, 0x7f}));  // 1.5, as under 2
+  EXPECT_EQ(int8(-2.0f), (Bytes{0, 0, -2, 2, -128, 0}));
+  EXPECT_EQ(affine(-2.0f), (Bytes{5, 5, 3, 7, -128, 5}));
+  EXPECT_EQ(fp8(nan), (Bytes{0x7f, 0xff, 0x7f, 0xff, 0x7f, 0x7f}));
+  EXPECT_EQ(int8(nan), (Bytes{0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(affine(nan), (Bytes{5, 5, 5, 5, 5, 5}));
+}
+
 TEST(Static, KeepsToTheBound) {
   Request r = request(Format::int8, Granularity::tensor, true);
   r.qmax = 7.0f;
@@ -248,6 +282,15 @@ TEST(Static, KeepsToTheBound) {
   r.format = Format::fp8_e4m3fnuz;
   r.qmax = 224.0f;
   EXPECT_EQ(quantize(r, {{224.0f, 240.0f, -300.0f}}, {1.0f}).codes, (Bytes{0x7e, 0x7e, 0xfe}));
+}
+
+/// The bound is kept before rounding, which may end on the number of the format just above it.
+TEST(Static, RoundsABoundThatIsNoNumberOfTheFormat) {
+  Request r = request(Format::fp8_e4m3fn, Granularity::tensor, true);
+  r.qmax = 250.0f;
+  EXPECT_EQ(quantize(r, {{300.0f, 225.0f}}, {1.0f}).codes, (Bytes{0x78, 0x76}));  // 256 and 224
+  r.qmax = 0x1p-11f;                                                              // below half the least number
+  EXPECT_EQ(quantize(r, {{300.0f, -1.0f}}, {1.0f}).codes, (Bytes{0x00, 0x80}));
 }
 
 // --- dynamic scales --------------------------------------------------------------------------------------------------
