@@ -89,7 +89,7 @@ float next_power_of_two(float scale) {
   return static_cast<float>(std::ldexp(1.0, fraction == 0.5 ? exponent - 1 : exponent));
 }
 
-/// The 8-bit exponent of a power of two, biased by 127; 255 for infinity.
+/// The 8-bit exponent of a power of two, biased by 127; 255, which is NaN, for infinity.
 std::uint8_t ue8m0(float power_of_two) {
   return std::isinf(power_of_two) ? 255 : static_cast<std::uint8_t>(std::ilogb(power_of_two) + 127);
 }
@@ -240,7 +240,7 @@ void quantize(const Request& request, const Operands& operands) {
 float stored_scale(const Request& request, const void* scales, std::int64_t index) {
   if (request.scale_format != ScaleFormat::ue8m0) return static_cast<const float*>(scales)[index];
   const int exponent = static_cast<const std::uint8_t*>(scales)[index];
-  if (exponent == 255) return std::numeric_limits<float>::infinity();
+  if (exponent == 255) return std::numeric_limits<float>::quiet_NaN();
   return static_cast<float>(std::ldexp(1.0, exponent - 127));
 }
 

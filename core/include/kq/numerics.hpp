@@ -74,13 +74,15 @@ KQ_HOST_DEVICE constexpr float ceil_to_power_of_two(float scale) {
   return bits_float((float_bits(scale) + 0x007fffffu) & 0xff800000u);
 }
 
-/// The UE8M0 code (OCP Microscaling specification 1.0, E8M0) of a power of two: its biased exponent; 255 for infinity.
+/// The UE8M0 code (OCP Microscaling specification 1.0, E8M0) of a power of two: its biased exponent; 255, which is NaN,
+/// for infinity.
 KQ_HOST_DEVICE constexpr std::uint8_t ue8m0_code(float power_of_two) {
   return static_cast<std::uint8_t>(float_bits(power_of_two) >> 23);
 }
 
-/// The power of two that a UE8M0 code stands for; 255 is taken for infinity, as it comes from an infinite amax.
+/// The power of two that a UE8M0 code stands for; 255 is NaN.
 KQ_HOST_DEVICE constexpr float ue8m0_value(std::uint8_t code) {
+  if (code == 255) return bits_float(0x7fc00000u);
   return code == 0 ? 0x1p-127f : bits_float(static_cast<std::uint32_t>(code) << 23);
 }
 
