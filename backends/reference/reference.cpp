@@ -214,6 +214,7 @@ void store_scales(const Request& request, const std::vector<Span>& spans, void* 
 }
 
 void quantize(const Request& request, const Operands& operands) {
+  if (request.num_tokens == 0) return;
   const ElementReader element(request.element);
   const auto spans = request.static_scale ? given_spans(request, operands.scales, operands.zero_points)
                                           : dynamic_spans(request, element, operands.input);
@@ -276,7 +277,7 @@ Outputs reference(const Request& request, const void* input, const void* scales,
   outputs.codes.assign(kq::codes_bytes(r), padding);
   outputs.scales.resize(kq::scales_bytes(r));
   outputs.zero_points.resize(kq::zero_points_bytes(r) / sizeof(std::int32_t));
-  if (r.static_scale) {
+  if (r.static_scale && r.num_tokens > 0) {
     std::memcpy(outputs.scales.data(), scales, outputs.scales.size());
     if (r.asymmetric) std::copy_n(zero_points, outputs.zero_points.size(), outputs.zero_points.begin());
   }

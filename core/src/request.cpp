@@ -141,6 +141,7 @@ std::string decimal(Bytes bytes) {
 
 /// Bytes from the first element of the first row to the last of the last.
 Bytes spanned_bytes(std::int64_t rows, std::int64_t stride, std::int64_t row_size, std::size_t size) {
+  if (rows == 0) return 0;
   return (static_cast<Bytes>(rows - 1) * static_cast<Bytes>(stride) + static_cast<Bytes>(row_size)) * size;
 }
 
@@ -250,8 +251,8 @@ Verdict check_bounds(const Request& r) {
 }
 
 Verdict check_shape(const Request& r) {
-  if (r.num_tokens < 1) {
-    return InvalidField{"num_tokens", "must be 1 or more, not " + std::to_string(r.num_tokens)};
+  if (r.num_tokens < 0) {
+    return InvalidField{"num_tokens", "must be 0 or more, not " + std::to_string(r.num_tokens)};
   }
   if (r.hidden_size < 1) {
     return InvalidField{"hidden_size", "must be 1 or more, not " + std::to_string(r.hidden_size)};
@@ -349,6 +350,7 @@ std::int64_t groups_per_row(const Request& r) {
 }
 
 std::int64_t num_scales(const Request& r) {
+  if (r.num_tokens == 0) return 0;
   switch (r.granularity) {
     case Granularity::tensor:
       return 1;

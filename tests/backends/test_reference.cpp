@@ -574,6 +574,18 @@ TEST(Reference, KeepsThePaddingOfStridedRows) {
   EXPECT_EQ(codes, (Bytes{1, 2, 0x77, 3, 4, 0x77, 5, 6}));
 }
 
+TEST(Reference, HasNothingToDoWithoutTokens) {
+  for (const Request& one : {request(Format::int8, Granularity::tensor), asymmetric(Granularity::channel, true),
+                             group(Format::fp8_e5m2, 16)}) {
+    Request r = one;
+    r.num_tokens = 0;
+    r.hidden_size = 8;
+    const Outputs outputs = reference(r, nullptr, nullptr, nullptr);
+    EXPECT_TRUE(outputs.codes.empty() && outputs.scales.empty() && outputs.zero_points.empty());
+    EXPECT_TRUE(reference_dequantized(r, nullptr, nullptr, nullptr).empty());
+  }
+}
+
 TEST(Reference, GivesBackTheScalesItWasGiven) {
   const auto result = quantize(asymmetric(Granularity::channel, true), {{1.0f, 2.0f}}, {0.5f, 0.25f}, {-3, 4});
   EXPECT_EQ(result.scales, (std::vector<float>{0.5f, 0.25f}));
