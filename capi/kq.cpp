@@ -237,7 +237,7 @@ kq_status kq_sizes(const kq_request* given, kq_buffer_sizes* sizes) {
     found.num_scales = kq::num_scales(request);
     found.scales_bytes = kq::scales_bytes(request);
     found.zero_points_bytes = kq::zero_points_bytes(request);
-    found.workspace_bytes = kq::workspace_bytes(instance_for(nullptr), request);
+    found.workspace_bytes = request.num_tokens == 0 ? 0 : kq::workspace_bytes(instance_for(nullptr), request);
     *sizes = found;
   });
 }
@@ -246,6 +246,7 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
   return guarded([&] {
     const kq::Request request = request_from(given_request);
     const kq_buffers given = known_part(given_buffers, "buffers");
+    if (request.num_tokens == 0) return;  // whose addresses may be NULL
     kq::Buffers buffers = outputs_from(request, given);
     require(given.input, kq::element_size(request.element), "input");
     buffers.input = given.input;
@@ -265,7 +266,9 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
 kq_status kq_dequantize(const kq_request* given_request, const kq_buffers* given_buffers, float* output, void* stream) {
   return guarded([&] {
     const kq::Request request = request_from(given_request);
-    const kq::Buffers buffers = outputs_from(request, known_part(given_buffers, "buffers"));
+    const kq_buffers given = known_part(given_buffers, "buffers");
+    if (request.num_tokens == 0) return;  // whose addresses may be NULL
+    const kq::Buffers buffers = outputs_from(request, given);
     require(output, alignof(float), "output");
     const Space space = instance_for(stream);
     const auto lock = launching();

@@ -22,7 +22,8 @@
  * kq_prepare_stream before.
  *
  * What: formulas, formats and shapes are those of numerics.md in kqbench's documentation. A tensor is [num_tokens,
- * hidden_size], a row's elements side by side. The caller owns every buffer and keeps it until the work is done.
+ * hidden_size], a row's elements side by side. The caller owns every buffer and keeps it until the work is done. With
+ * no tokens there is nothing to do: no address is looked at, and each may be NULL.
  *
  * Errors: every function that can fail returns a status; kq_last_error has the message, of this thread's last failure.
  * Arguments are checked before anything is started; what a device does later is reported by the device's own calls.
@@ -76,13 +77,13 @@ typedef struct kq_request {
   int32_t element;
   int32_t format;
   int32_t granularity;
-  int32_t static_scale; /**< 1: scales (and zero points) are given; 0: they are computed */
+  int32_t static_scale; /**< 1: scales (and zero points) are given, scales normal and above 0; 0: they are computed */
   int32_t asymmetric;   /**< 1: int8 with a zero point a scale */
   int32_t scale_format; /**< KQ_GROUP only */
   int32_t scale_layout; /**< KQ_GROUP only */
   int32_t reserved;     /**< 0 */
-  int64_t num_tokens;
-  int64_t hidden_size;
+  int64_t num_tokens;   /**< 0 or more */
+  int64_t hidden_size;  /**< 1 or more */
   int64_t input_stride; /**< elements from one row to the next; 0: hidden_size */
   int64_t codes_stride; /**< codes from one row to the next; 0: hidden_size */
   int64_t group_size;   /**< KQ_GROUP only, 16 or more */
@@ -98,7 +99,7 @@ typedef struct kq_buffers {
   size_t struct_size; /**< sizeof(kq_buffers) */
   const void* input;
   void* codes;            /**< int8_t or, for fp8, uint8_t; read by kq_dequantize */
-  void* scales;           /**< float, or uint8_t for KQ_SCALE_UE8M0; kq_sizes says how many */
+  void* scales;           /**< float, or uint8_t for KQ_SCALE_UE8M0, 255 being NaN; kq_sizes says how many */
   int32_t* zero_points;   /**< as many as scales; NULL unless asymmetric */
   void* workspace;        /**< kq_sizes says how many bytes, aligned to 16; NULL if none. Zero
                            * before its first use, then left as kq_quantize leaves it; calls that may overlap in

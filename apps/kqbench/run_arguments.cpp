@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "bench/requests/numbers.hpp"
 #include "bench/requests/sweeps.hpp"
@@ -107,6 +108,11 @@ RunPlan understand(const RunArguments& arguments) {
     apply_named_sweep(*arguments.named_sweep, sweep, options);
   }
   apply_defaults(sweep);
+  if (std::ranges::find(sweep.num_tokens, 0) != sweep.num_tokens.end()) {
+    if (!input.is_file()) throw UsageError("--num-tokens: 0 tokens leave nothing to time; give 1 or more");
+    throw UsageError(in_quotes(arguments.input.files().front()) +
+                     ": has 0 tokens, which leave nothing to time; choose another");
+  }
   const GivenScale given = arguments.sweep.given_scale(sweep);
   RunPlan plan{plan_sweep(sweep), std::move(input), given, std::nullopt, options};
   understand_measurement(arguments, plan);

@@ -48,11 +48,12 @@ class NativeImplementation final : public Implementation {
   }
 
   std::size_t workspace_bytes(const kq::Request& request) const override {
-    if (request.static_scale || request.granularity != kq::Granularity::tensor) return 0;
+    if (request.num_tokens == 0 || request.static_scale || request.granularity != kq::Granularity::tensor) return 0;
     return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(launcher_.multiprocessors));
   }
 
   void enqueue(const kq::Request& request, const Operands& operands) override {
+    if (request.num_tokens == 0) return;
     switch (request.element) {
       case kq::Element::half:
         return quantize<kq::half>(launcher_, request, operands);

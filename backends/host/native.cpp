@@ -265,6 +265,7 @@ class NativeHostImplementation final : public Implementation {
   }
 
   void enqueue(const Request& r, const Operands& o) override {
+    if (r.num_tokens == 0) return;
     switch (r.element) {
       case kq::Element::half:
         return run<kq::half>(threads_, r, o);

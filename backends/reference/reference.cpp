@@ -89,7 +89,7 @@ float next_power_of_two(float scale) {
   return static_cast<float>(std::ldexp(1.0, fraction == 0.5 ? exponent - 1 : exponent));
 }
 
-/// The 8-bit exponent of a power of two, biased by 127; 255 for infinity.
+/// The 8-bit exponent of a power of two, biased by 127; 255, which is NaN, for infinity.
 std::uint8_t ue8m0(float power_of_two) {
   return std::isinf(power_of_two) ? 255 : static_cast<std::uint8_t>(std::ilogb(power_of_two) + 127);
 }
@@ -98,7 +98,10 @@ std::uint8_t ue8m0(float power_of_two) {
 
 constexpr float S_MIN = 1.0f / (448.0f * 512.0f);
 
-/// `(max - min) / 255`, `zp = rne(-128 - min / scale)`; a constant span is widened to hold 0.
+/// The smallest normal number, the least scale of a span that is not all zero.
+constexpr float S_LEAST = std::numeric_limits<float>::min();
+
+/// `max((max - min) / 255, 2^-126)`, `zp = rne(-128 - min / scale)`; a constant span is widened to hold 0.
 void set_asymmetric_scale(const Request& request, Span& span) {
   float min = span.min;
   float max = span.max;
@@ -113,7 +116,7 @@ void set_asymmetric_scale(const Request& request, Span& span) {
     span.zero_point = 0;
     return;
   }
-  span.scale = (max - min) / (2.0f * request.qmax + 1.0f);
+  span.scale = std::max((max - min) / (2.0f * request.qmax + 1.0f), S_LEAST);
   span.zero_point = rne(-(request.qmax + 1.0f) - min / span.scale);
 }
 
@@ -127,11 +130,11 @@ void set_scale(const Request& request, Span& span) {
     span.scale = std::max(amax, 1e-10f) / qmax;
     if (request.scale_format != ScaleFormat::float32) span.scale = next_power_of_two(span.scale);
   } else if (int8) {
-    span.scale = amax / qmax;
+    span.scale = amax == 0.0f ? 0.0f : std::max(amax / qmax, S_LEAST);
   } else if (request.granularity == Granularity::token) {
     span.scale = std::max(std::min(amax, request.scale_ub) / qmax, S_MIN);
   } else {
-    span.scale = amax == 0.0f ? S_MIN : amax / qmax;
+    span.scale = amax == 0.0f ? S_MIN : std::max(amax / qmax, S_LEAST);
   }
 }
 
@@ -145,7 +148,7 @@ std::int8_t int8_code(const Request& request, float x, const Span& span) {
   } else if (request.static_scale || request.granularity == Granularity::group) {
     rounded = rne(x / span.scale);
   } else {
-    const float inv = span.amax == 0.0f ? 0.0f : qmax / span.amax;
+    const float inv = span.amax == 0.0f ? 0.0f : qmax / std::max(span.amax, qmax * S_LEAST);
     rounded = rne(x * inv);
   }
   return static_cast<std::int8_t>(sat_int8(rounded, qmax));
@@ -211,6 +214,7 @@ void store_scales(const Request& request, const std::vector<Span>& spans, void* 
 }
 
 void quantize(const Request& request, const Operands& operands) {
+  if (request.num_tokens == 0) return;
   const ElementReader element(request.element);
   const auto spans = request.static_scale ? given_spans(request, operands.scales, operands.zero_points)
                                           : dynamic_spans(request, element, operands.input);
@@ -237,7 +241,7 @@ void quantize(const Request& request, const Operands& operands) {
 float stored_scale(const Request& request, const void* scales, std::int64_t index) {
   if (request.scale_format != ScaleFormat::ue8m0) return static_cast<const float*>(scales)[index];
   const int exponent = static_cast<const std::uint8_t*>(scales)[index];
-  if (exponent == 255) return std::numeric_limits<float>::infinity();
+  if (exponent == 255) return std::numeric_limits<float>::quiet_NaN();
   return static_cast<float>(std::ldexp(1.0, exponent - 127));
 }
 
@@ -273,7 +277,7 @@ Outputs reference(const Request& request, const void* input, const void* scales,
   outputs.codes.assign(kq::codes_bytes(r), padding);
   outputs.scales.resize(kq::scales_bytes(r));
   outputs.zero_points.resize(kq::zero_points_bytes(r) / sizeof(std::int32_t));
-  if (r.static_scale) {
+  if (r.static_scale && r.num_tokens > 0) {
     std::memcpy(outputs.scales.data(), scales, outputs.scales.size());
     if (r.asymmetric) std::copy_n(zero_points, outputs.zero_points.size(), outputs.zero_points.begin());
   }

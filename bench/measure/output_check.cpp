@@ -29,7 +29,7 @@ std::string hexadecimal(const std::byte* bytes, std::size_t size) {
 
 OutputLayout::OutputLayout(const kq::Request& request, std::size_t codes_offset) : codes_(codes_offset) {
   const bool dynamic = !request.static_scale;
-  scales_ = after(0, codes_ + kq::codes_bytes(request));
+  scales_ = std::max(alignment, after(0, codes_ + kq::codes_bytes(request)));  // a guard even where there is no code
   zero_points_ = after(scales_, dynamic ? kq::scales_bytes(request) : 0);
   bytes_ = after(zero_points_, dynamic ? kq::zero_points_bytes(request) : 0);
 }
@@ -42,7 +42,7 @@ std::vector<std::byte> OutputLayout::image(const kq::Request& request, const Out
     const auto start = static_cast<std::size_t>(token * request.codes_stride);
     std::memcpy(block.data() + codes_ + start, expected.codes.data() + start, row);
   }
-  if (!request.static_scale) {
+  if (!request.static_scale && request.num_tokens > 0) {
     std::memcpy(block.data() + scales_, expected.scales.data(), kq::scales_bytes(request));
     if (request.asymmetric) {
       std::memcpy(block.data() + zero_points_, expected.zero_points.data(), kq::zero_points_bytes(request));

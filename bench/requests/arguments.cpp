@@ -33,10 +33,11 @@ std::optional<Value> parse_name(const char* option, const std::optional<std::str
   return parse_names<Value>(option, {*argument}, parse, names).front();
 }
 
-std::vector<std::int64_t> parse_sizes(const char* option, const std::vector<std::string>& arguments) {
+std::vector<std::int64_t> parse_sizes(const char* option, const std::vector<std::string>& arguments,
+                                      std::int64_t least) {
   std::vector<std::int64_t> sizes;
   for (const std::string& item : split_list(option, arguments)) {
-    sizes.push_back(parse_integer(option, item, 1));
+    sizes.push_back(parse_integer(option, item, least));
   }
   return sizes;
 }
@@ -124,7 +125,9 @@ GivenScale SchemeArguments::given_scale(const Sweep& sweep) const {
   if (scale_) {
     if (!sweep.static_scale) throw UsageError("--scale: a dynamic scale is computed; add --static-scale");
     given.scale = parse_float("--scale", *scale_);
-    if (!(*given.scale > 0.0f)) throw UsageError("--scale: must be above 0, not " + in_quotes(*scale_));
+    if (const auto reason = unusable_scale(*given.scale)) {
+      throw UsageError(fmt::format("--scale: {}, not {}", *reason, in_quotes(*scale_)));
+    }
   }
   if (zero_point_) {
     if (!sweep.static_scale || !sweep.asymmetric) {
@@ -149,8 +152,8 @@ void SweepArguments::add_to(CLI::App& command, Use use) {
 
 Sweep SweepArguments::sweep() const {
   Sweep sweep = scheme_.sweep();
-  sweep.num_tokens = parse_sizes("--num-tokens", num_tokens_);
-  sweep.hidden_sizes = parse_sizes("--hidden-size", hidden_size_);
+  sweep.num_tokens = parse_sizes("--num-tokens", num_tokens_, 0);
+  sweep.hidden_sizes = parse_sizes("--hidden-size", hidden_size_, 1);
   if (input_stride_) sweep.input_stride = parse_integer("--input-stride", *input_stride_, 1);
   return sweep;
 }

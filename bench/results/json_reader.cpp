@@ -394,6 +394,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   void end_row() {
     if (const auto invalid = kq::validate(row.request)) bad(fmt::format("{}: {}", invalid->field, invalid->reason));
+    if (row.request.num_tokens == 0) bad("num_tokens: must be 1 or more, not 0: nothing was there to time");
     row.request = kq::resolved(row.request);
     if (row.timing == not_timed) fail(name_, "holds no times; run it again without --profile");
     if (row.verified && !row.time_us) bad("is verified but has no time");

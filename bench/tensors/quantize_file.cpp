@@ -23,7 +23,7 @@ bool is_float_matrix(const StoredTensor& tensor, const std::optional<kq::Element
   const bool is_float = tensor.dtype == DType::float16 || tensor.dtype == DType::bfloat16 ||
                         tensor.dtype == DType::float32 ||
                         (tensor.dtype == DType::uint16 && wanted == kq::Element::bfloat16);
-  return is_float && tensor.shape.size() == 2 && tensor.bytes > 0;
+  return is_float && tensor.shape.size() == 2 && tensor.hidden_size() > 0;
 }
 
 PlannedTensor plan_tensor(const QuantizeJob& job, const TensorFile& file, const StoredTensor& tensor,
@@ -86,7 +86,8 @@ Cut cut(const kq::Request& whole, std::size_t block_bytes) {
     row_bytes = std::max(row_bytes, static_cast<std::size_t>(kq::num_scales(row)) * ScaleFinder::bytes_per_scale);
   }
   Cut cut;
-  cut.rows = std::clamp<std::int64_t>(static_cast<std::int64_t>(block_bytes / row_bytes), 1, whole.num_tokens);
+  cut.rows = std::clamp<std::int64_t>(static_cast<std::int64_t>(block_bytes / row_bytes), 1,
+                                      std::max<std::int64_t>(whole.num_tokens, 1));
   const bool one_scale = !whole.static_scale && whole.granularity == kq::Granularity::tensor;
   if (one_scale && cut.rows < whole.num_tokens) cut.extra_rows = rows_of_extremes;
   return cut;
@@ -170,6 +171,10 @@ class TensorJob {
 
   /// False if interrupted.
   bool quantize(std::size_t index, QuantizedWriter& writer, QuantizedTensor& result) {
+    if (request_.num_tokens == 0) {
+      result.error = kq::ErrorMeter().report();
+      return true;
+    }
     BlockQuantizer quantizer(device_, implementation_, largest_block(request_, cut_));
     if (!look_at_data()) return false;
     kq::ErrorMeter meter;

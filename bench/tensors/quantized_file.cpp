@@ -36,11 +36,12 @@ std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
   const kq::Request& request = tensor.request;
   std::vector<std::int64_t> shape = tensor.source.shape;
   if (shape.empty()) shape = {1};
+  const std::int64_t one = request.num_tokens == 0 ? 0 : 1;  // without tokens there are no scales
   switch (request.granularity) {
     case kq::Granularity::tensor:
-      return {1};
+      return {one};
     case kq::Granularity::channel:
-      return {1, request.hidden_size};
+      return {one, request.hidden_size};
     case kq::Granularity::token:
       shape.back() = 1;
       return shape;

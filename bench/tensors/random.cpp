@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/tensors/random.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "kq/element.hpp"
 #include "kq/format.hpp"
@@ -57,6 +60,17 @@ float half_way(kq::Format format, std::uint64_t random) {
   return 0.0f;
 }
 
+/// A number of a row that reaches up to between 3.5 and 2^-26 times qmax * 2^-126, the amax below which amax / qmax is
+/// subnormal, or so small that its reciprocal is infinite. About one in seven is a zero.
+float tiny(const kq::Request& request, std::uint64_t seed, std::uint64_t index, std::int64_t token) {
+  const std::uint64_t random = random_bits(~seed, index);
+  if (random % 7 == 0) return random % 2 == 0 ? 0.0f : -0.0f;
+  const float qmax = request.qmax == 0.0f ? kq::format_max(request.format) : std::max(request.qmax, 1.0f);
+  const auto below = static_cast<int>((random_bits(~seed, static_cast<std::uint64_t>(token)) >> 32) % 28);
+  const double least_amax = std::ldexp(static_cast<double>(qmax), -126 - below);
+  return static_cast<float>(static_cast<double>(random_normal(seed, index)) * least_amax);  // the one rounding
+}
+
 /// Element number `index` of a tensor, in row `token` and column `channel`.
 template <class Element>
 typename Element::Bits adversarial(const kq::Request& request, Fill fill, std::uint64_t seed, std::uint64_t index,
@@ -87,6 +101,9 @@ typename Element::Bits adversarial(const kq::Request& request, Fill fill, std::u
       return Element::from(random_normal(seed, static_cast<std::uint64_t>(token)));
     case Fill::subnormals:
       return static_cast<Bits>(sign | magnitude % Element::smallest_normal);
+    case Fill::tiny:
+      if constexpr (std::is_same_v<Element, HalfBits>) return static_cast<Bits>(sign | magnitude % 8);
+      return Element::from(tiny(request, seed, index, token));
     case Fill::extremes:
       return static_cast<Bits>(sign | (Element::largest - magnitude % 16));
     case Fill::rounding_ties:
@@ -144,6 +161,8 @@ std::string_view to_string(Fill fill) {
       return "constant";
     case Fill::subnormals:
       return "subnormals";
+    case Fill::tiny:
+      return "tiny";
     case Fill::extremes:
       return "extremes";
     case Fill::rounding_ties:

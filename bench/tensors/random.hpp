@@ -36,21 +36,23 @@ constexpr float random_normal(std::uint64_t seed, std::uint64_t counter) {
 
 /// What an input tensor is filled with. All but `normal` are there to find mistakes.
 enum class Fill : std::uint8_t {
-  normal,        ///< random_normal
-  every_size,    ///< random bit patterns: finite numbers of every size, subnormals among them
-  specials,      ///< normal, with infinities, zeros of both signs, the largest and the least numbers strewn in
-  nans,          ///< normal, with NaN strewn in, and every third row nothing but NaN of both signs
-  zeros,         ///< zeros of both signs
-  constant,      ///< one number for a whole row; rows differ
-  subnormals,    ///< the element's least numbers
-  extremes,      ///< the element's largest numbers, of both signs
+  normal,      ///< random_normal
+  every_size,  ///< random bit patterns: finite numbers of every size, subnormals among them
+  specials,    ///< normal, with infinities, zeros of both signs, the largest and the least numbers strewn in
+  nans,        ///< normal, with NaN strewn in, and every third row nothing but NaN of both signs
+  zeros,       ///< zeros of both signs
+  constant,    ///< one number for a whole row; rows differ
+  subnormals,  ///< the element's least numbers
+  tiny,      ///< rows whose amax / qmax is about 2^-126 or far less, zeros among their numbers; half: its least numbers
+  extremes,  ///< the element's largest numbers, of both signs
   rounding_ties  ///< numbers half-way between two codes once scaled, where rounding goes wrong if anywhere
 };
 std::string_view to_string(Fill fill);
 
 /// All fills, `normal` first.
-inline constexpr Fill all_fills[] = {Fill::normal,   Fill::every_size, Fill::specials, Fill::nans,         Fill::zeros,
-                                     Fill::constant, Fill::subnormals, Fill::extremes, Fill::rounding_ties};
+inline constexpr Fill all_fills[] = {Fill::normal,   Fill::every_size,   Fill::specials,   Fill::nans,
+                                     Fill::zeros,    Fill::constant,     Fill::subnormals, Fill::tiny,
+                                     Fill::extremes, Fill::rounding_ties};
 
 /// The request's input, kq::input_bytes(request) bytes: rows at request.input_stride, the gap between them filled with
 /// large numbers that would spoil any amax they were counted in. Element (t, c) depends on seed, t * hidden_size + c

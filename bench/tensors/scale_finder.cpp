@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/tensors/scale_finder.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -46,9 +48,9 @@ float amax(const Range& range) {
   return range.max < range.min ? 0.0f : std::max(-range.min, range.max);
 }
 
-/// A scale that is no number to divide by (0, or so small that its reciprocal overflows) is replaced.
-float usable(float scale) {
-  return scale == 0.0f ? 1.0f : std::max(scale, std::numeric_limits<float>::min());
+/// The scale of a span that reaches up to `amax`, as a dynamic scheme would have it; 1 for a span of zeros.
+float fitting_scale(float amax, float qmax) {
+  return amax == 0.0f ? 1.0f : kq::scale_of(amax, qmax);
 }
 
 template <class Element>
@@ -72,14 +74,18 @@ void fill(kq::Element element, std::span<std::byte> row, float x) {
 
 }  // namespace
 
-ScaleFinder::ScaleFinder(const kq::Request& whole, const GivenScale& given) : whole_(whole), given_(given) {
-  if (!given.scale || (whole.asymmetric && !given.zero_point)) {
-    ranges_.resize(static_cast<std::size_t>(kq::num_scales(whole)));
-  }
+std::optional<std::string> unusable_scale(float scale) {
+  if (std::isfinite(scale) && scale >= kq::min_scale) return std::nullopt;
+  return fmt::format("must be finite and at least 2^-126 ({}), the smallest normal number", kq::min_scale);
+}
+
+ScaleFinder::ScaleFinder(const kq::Request& whole, const GivenScale& given)
+    : whole_(whole), given_(given), needs_data_(!given.scale || (whole.asymmetric && !given.zero_point)) {
+  if (needs_data_) ranges_.resize(static_cast<std::size_t>(kq::num_scales(whole)));
 }
 
 bool ScaleFinder::needs_data() const {
-  return !ranges_.empty();
+  return needs_data_;
 }
 
 void ScaleFinder::add(const kq::Request& block, std::int64_t first_token, const void* input) {
@@ -101,10 +107,10 @@ StaticScales ScaleFinder::scales() const {
   for (const Range& range : ranges_) {
     if (whole_.asymmetric) {
       const kq::Affine affine = kq::affine_scale(range.min, range.max, whole_.qmax);
-      found.scales.push_back(given_.scale.value_or(usable(affine.scale)));
+      found.scales.push_back(given_.scale.value_or(affine.scale));
       found.zero_points.push_back(given_.zero_point.value_or(affine.zero_point));
     } else {
-      found.scales.push_back(usable(amax(range) / whole_.qmax));
+      found.scales.push_back(fitting_scale(amax(range), whole_.qmax));
     }
   }
   return found;

@@ -9,6 +9,7 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kq/request.hpp"
@@ -20,6 +21,10 @@ struct GivenScale {
   std::optional<float> scale;
   std::optional<std::int32_t> zero_point;
 };
+
+/// Why a scale from the command line or a file is refused, after "OPTION: " or "FILE: "; nothing if it is finite, above
+/// 0 and normal. (What scales in a device's memory give is docs/numerics.md's.)
+std::optional<std::string> unusable_scale(float scale);
 
 /// Every span's scale, and its zero point where the scheme is asymmetric.
 struct StaticScales {
@@ -33,8 +38,8 @@ struct Range {
   float max = -std::numeric_limits<float>::infinity();
 };
 
-/// Scales for a static scheme that are not given: those that just hold each span's finite numbers. amax / qmax, or
-/// kq::affine_scale for an asymmetric scheme; a span of zeros gets scale 1.
+/// Scales for a static scheme that are not given: those that just hold each span's finite numbers. amax / qmax (2^-126
+/// at least), or kq::affine_scale for an asymmetric scheme; a span of zeros gets scale 1.
 class ScaleFinder {
  public:
   /// What it holds for each scale and zero point, with those that it finds.
@@ -54,6 +59,7 @@ class ScaleFinder {
  private:
   kq::Request whole_;
   GivenScale given_;
+  bool needs_data_;
   std::vector<Range> ranges_;  ///< one a span; empty if the data is not needed
 };
 

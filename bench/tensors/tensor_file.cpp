@@ -71,7 +71,7 @@ void TensorFile::read_rows(const StoredTensor& tensor, std::int64_t first, std::
 kq::Element element_of(const TensorFile& file, const StoredTensor& tensor, std::optional<kq::Element> wanted) {
   const std::string what = file.has_names() ? fmt::format("{}: tensor {}", file.name(), in_quotes(tensor.name))
                                             : file.name() + ": its array";
-  if (tensor.dtype != DType::other && tensor.bytes == 0) {
+  if (tensor.dtype != DType::other && tensor.hidden_size() == 0) {
     throw UsageError(fmt::format("{} of shape {} has no elements; choose another", what, shape_text(tensor.shape)));
   }
   if (tensor.dtype == DType::uint16) {

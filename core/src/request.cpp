@@ -58,7 +58,7 @@ constexpr std::array<FormatFacts, 5> format_facts{{
 }};
 
 constexpr std::string_view affine_scale_formula =
-    "(max - min) / (2 qmax + 1), zero point rne(-(qmax + 1) - min / scale)";
+    "max((max - min) / (2 qmax + 1), 2^-126), zero point rne(-(qmax + 1) - min / scale)";
 constexpr std::string_view affine_code_formula = "sat(rne(x * (1 / scale)) + zero point)";
 
 // What there is: validate() serves the rows of this table and nothing else. The formulas name fp8 first where fp8 and
@@ -77,13 +77,13 @@ constexpr std::array<Scheme, 11> scheme_table{{
     {"static channel asymmetric", Granularity::channel, true, true, false, true, "given, zero point too",
      affine_code_formula},
     {"dynamic tensor", Granularity::tensor, false, false, true, true,
-     "fp8: amax / qmax, 1 / (448 * 512) where amax is 0; int8: amax / qmax",
-     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x * (qmax / amax)))"},
+     "max(amax / qmax, 2^-126); where amax is 0: 1 / (448 * 512) for fp8, 0 for int8",
+     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x * min(qmax / amax, 2^126)))"},
     {"dynamic tensor asymmetric", Granularity::tensor, false, true, false, true, affine_scale_formula,
      affine_code_formula},
     {"dynamic token", Granularity::token, false, false, true, true,
-     "fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)); int8: amax / qmax",
-     "fp8: fp8(sat(x / scale)); int8: sat(rne(x * (qmax / amax)))"},
+     "fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)); int8: max(amax / qmax, 2^-126), 0 where amax is 0",
+     "fp8: fp8(sat(x / scale)); int8: sat(rne(x * min(qmax / amax, 2^126)))"},
     {"dynamic token asymmetric", Granularity::token, false, true, false, true, affine_scale_formula,
      affine_code_formula},
     {"dynamic group", Granularity::group, false, false, true, true,
@@ -141,6 +141,7 @@ std::string decimal(Bytes bytes) {
 
 /// Bytes from the first element of the first row to the last of the last.
 Bytes spanned_bytes(std::int64_t rows, std::int64_t stride, std::int64_t row_size, std::size_t size) {
+  if (rows == 0) return 0;
   return (static_cast<Bytes>(rows - 1) * static_cast<Bytes>(stride) + static_cast<Bytes>(row_size)) * size;
 }
 
@@ -250,8 +251,8 @@ Verdict check_bounds(const Request& r) {
 }
 
 Verdict check_shape(const Request& r) {
-  if (r.num_tokens < 1) {
-    return InvalidField{"num_tokens", "must be 1 or more, not " + std::to_string(r.num_tokens)};
+  if (r.num_tokens < 0) {
+    return InvalidField{"num_tokens", "must be 0 or more, not " + std::to_string(r.num_tokens)};
   }
   if (r.hidden_size < 1) {
     return InvalidField{"hidden_size", "must be 1 or more, not " + std::to_string(r.hidden_size)};
@@ -349,6 +350,7 @@ std::int64_t groups_per_row(const Request& r) {
 }
 
 std::int64_t num_scales(const Request& r) {
+  if (r.num_tokens == 0) return 0;
   switch (r.granularity) {
     case Granularity::tensor:
       return 1;

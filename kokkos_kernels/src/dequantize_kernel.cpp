@@ -45,6 +45,7 @@ struct Dequantize {
 
 template <class ExecutionSpace>
 void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Buffers& b, float* output) {
+  if (r.num_tokens == 0) return;
   using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>>;
   with_format(r.format, [&](auto format) {
     using Numbers = decltype(format);

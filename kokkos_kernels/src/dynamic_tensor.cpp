@@ -2,8 +2,8 @@
 
 // One scale for the whole tensor, from the tensor itself.
 //
-//   fp8               scale = amax / qmax (1 / (448 * 512) where amax is 0), encode(sat(x * (1 / scale)))
-//   int8              scale = amax / qmax, sat(rne(x * (qmax / amax)))
+//   fp8               scale = max(amax / qmax, 2^-126), 1 / (448 * 512) where amax is 0; encode(sat(x * (1 / scale)))
+//   int8              scale = max(amax / qmax, 2^-126), sat(rne(x * min(qmax / amax, 2^126)))
 //   int8, asymmetric  as dynamic token, over the tensor
 //
 // On a device a contiguous tensor takes one launch, of as many programs as run at once: they hold what they can of it

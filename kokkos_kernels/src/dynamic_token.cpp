@@ -3,8 +3,8 @@
 // One scale per token, from the token itself.
 //
 //   fp8               scale = max(min(amax, scale_ub) / qmax, 1 / (448 * 512)), encode(sat(x / scale))
-//   int8              scale = amax / qmax, sat(rne(x * (qmax / amax)))
-//   int8, asymmetric  scale = (max - min) / (2 qmax + 1), zero_point = rne(-(qmax + 1) - min / scale),
+//   int8              scale = max(amax / qmax, 2^-126), sat(rne(x * min(qmax / amax, 2^126)))
+//   int8, asymmetric  scale = max((max - min) / (2 qmax + 1), 2^-126), zero_point = rne(-(qmax + 1) - min / scale),
 //                     sat(rne(x * (1 / scale)) + zero_point)
 
 #include "kernels.hpp"

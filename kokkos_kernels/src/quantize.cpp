@@ -27,6 +27,7 @@ std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request)
 
 template <class ExecutionSpace>
 void enqueue(const ExecutionSpace& space, const Request& request, const Buffers& buffers) {
+  if (request.num_tokens == 0) return;
   switch (request.element) {
     case Element::half:
       return detail::enqueue_element<half>(space, request, buffers);

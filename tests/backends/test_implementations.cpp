@@ -7,8 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <limits>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "tests/support/implementations.hpp"
 #include "tests/support/requests.hpp"
@@ -133,12 +137,65 @@ INSTANTIATE_TEST_SUITE_P(All, EveryScheme,
                                             ::testing::ValuesIn(all_elements)),
                          name_of);
 
+/// A tensor without tokens is no error, and nothing is written for it: not a scale either.
+TEST_P(EveryScheme, NoTokens) {
+  for (const std::int64_t hidden_size : {1, 64, 5137}) {
+    for (const kq::Request& request : requests(0, hidden_size)) {
+      EXPECT_RIGHT(problem_of(request, 1));
+      EXPECT_EQ(kq::num_scales(request), 0);
+    }
+  }
+}
+
+/// Scales in a device's memory may be anything. The formula holds for all of them.
+TEST(StaticScale, MayBeAnything) {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  constexpr float no_number = std::numeric_limits<float>::quiet_NaN();
+  constexpr float magnitudes[] = {0.0f,       0x1p-149f,  0x1.8p-128f, 0x1p-126f, 0.75f,
+                                  0x1.8p126f, 0x1.8p127f, inf,         no_number};
+  std::vector<float> scales;
+  for (const float magnitude : magnitudes) {
+    scales.push_back(magnitude);
+    scales.push_back(-magnitude);
+  }
+  std::uint64_t seed = 7000;
+  const auto expect_right = [&](kq::Request request, Fill fill, const std::vector<float>& given) {
+    Problem problem = problem_of(request, seed++, fill);
+    problem.scales = given;
+    problem.zero_points.assign(request.asymmetric ? given.size() : 0, 5);
+    problem.expected =
+        reference(problem.request, problem.input.data(), problem.scales.data(), problem.zero_points.data());
+    EXPECT_RIGHT(problem);
+  };
+  for (const kq::Scheme& scheme : kq::schemes()) {
+    if (!scheme.static_scale) continue;
+    for (const kq::Element element : all_elements) {
+      for (const Fill fill : {Fill::normal, Fill::specials, Fill::nans, Fill::every_size}) {
+        for (const kq::Request& request : requests_of(scheme, element, std::ssize(scales), 66)) {
+          if (request.granularity == kq::Granularity::token) expect_right(request, fill, scales);
+          std::vector<float> of_columns;
+          for (std::size_t i = 0; i < 66; ++i) {
+            of_columns.push_back(scales[(i + seed) % scales.size()]);
+          }
+          if (request.granularity == kq::Granularity::channel) expect_right(request, fill, of_columns);
+        }
+        if (scheme.granularity != kq::Granularity::tensor) continue;
+        for (const kq::Request& request : requests_of(scheme, element, 3, 66)) {
+          for (const float scale : scales) {
+            expect_right(request, fill, {scale});
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(DynamicToken, KeepsToTheScalesUpperBound) {
   std::uint64_t seed = 5000;
   for (const kq::Element element : all_elements) {
     for (const kq::Format format : all_formats) {
       if (!kq::is_fp8(format)) continue;
-      for (const float scale_ub : {2.0f, 1e-3f, 1e-30f, 1e30f}) {
+      for (const float scale_ub : {2.0f, 1e-3f, 1e-30f, 1e-45f, 1e30f}) {
         kq::Request request;
         request.element = element;
         request.format = format;
@@ -149,6 +206,7 @@ TEST(DynamicToken, KeepsToTheScalesUpperBound) {
         EXPECT_RIGHT(problem_of(request, seed++));
         EXPECT_RIGHT(problem_of(request, seed++, Fill::specials));
         EXPECT_RIGHT(problem_of(request, seed++, Fill::nans));
+        EXPECT_RIGHT(problem_of(request, seed++, Fill::tiny));
       }
     }
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backends/reference/definitions.hpp"
+#include "backends/reference/reference.hpp"
 #include "tests/backends/operands.hpp"
 
 namespace kqbench::testing {
@@ -241,6 +242,39 @@ TEST(StaticAsymmetric, AddsTheZeroPointWithoutWrapping) {
                                  -128, -128, -1, -128}));  // (2^31 - 1) - 2^31
 }
 
+// Scales that are in a device's memory cannot be looked at before the codes are made: these are the codes.
+TEST(Static, UnderAScaleThatIsNoneFollowsTheFormula) {
+  const std::vector<std::vector<float>> row = {{0.0f, -0.0f, 3.0f, -3.0f, inf, nan}};
+  const auto fp8 = [&](float scale) {
+    return quantize(request(Format::fp8_e4m3fn, Granularity::tensor, true), row, {scale}).codes;
+  };
+  const auto int8 = [&](float scale) {
+    return quantize(request(Format::int8, Granularity::tensor, true), row, {scale}).codes;
+  };
+  const auto affine = [&](float scale) {
+    return quantize(asymmetric(Granularity::tensor, true), row, {scale}, {5}).codes;
+  };
+  for (const float infinite : {inf, -inf}) {
+    EXPECT_EQ(fp8(infinite), (Bytes{0x00, 0x80, 0x00, 0x80, 0x7f, 0x7f}));
+    EXPECT_EQ(int8(infinite), (Bytes{0, 0, 0, 0, 0, 0}));
+    EXPECT_EQ(affine(infinite), (Bytes{5, 5, 5, 5, 5, 5}));
+  }
+  for (const float no_reciprocal : {0.0f, 0x1p-149f, 0x1p-128f}) {
+    EXPECT_EQ(fp8(no_reciprocal), (Bytes{0x7f, 0xff, 0x7e, 0xfe, 0x7e, 0x7f}));
+    EXPECT_EQ(fp8(-no_reciprocal), (Bytes{0x7f, 0xff, 0x7e, 0xfe, 0x7e, 0x7f}));
+    EXPECT_EQ(int8(no_reciprocal), (Bytes{0, 0, 127, -128, 127, 0}));
+    EXPECT_EQ(int8(-no_reciprocal), (Bytes{0, 0, -128, 127, -128, 0}));
+    EXPECT_EQ(affine(no_reciprocal), (Bytes{5, 5, 127, -128, 127, 5}));
+    EXPECT_EQ(affine(-no_reciprocal), (Bytes{5, 5, -128, 127, -128, 5}));
+  }
+  EXPECT_EQ(fp8(-2.0f), (Bytes{0x00, 0x80, 0x3c, 0xbc, 0x7e, 0x7f}));  // 1.5, as under 2
+  EXPECT_EQ(int8(-2.0f), (Bytes{0, 0, -2, 2, -128, 0}));
+  EXPECT_EQ(affine(-2.0f), (Bytes{5, 5, 3, 7, -128, 5}));
+  EXPECT_EQ(fp8(nan), (Bytes{0x7f, 0xff, 0x7f, 0xff, 0x7f, 0x7f}));
+  EXPECT_EQ(int8(nan), (Bytes{0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(affine(nan), (Bytes{5, 5, 5, 5, 5, 5}));
+}
+
 TEST(Static, KeepsToTheBound) {
   Request r = request(Format::int8, Granularity::tensor, true);
   r.qmax = 7.0f;
@@ -248,6 +282,15 @@ TEST(Static, KeepsToTheBound) {
   r.format = Format::fp8_e4m3fnuz;
   r.qmax = 224.0f;
   EXPECT_EQ(quantize(r, {{224.0f, 240.0f, -300.0f}}, {1.0f}).codes, (Bytes{0x7e, 0x7e, 0xfe}));
+}
+
+/// The bound is kept before rounding, which may end on the number of the format just above it.
+TEST(Static, RoundsABoundThatIsNoNumberOfTheFormat) {
+  Request r = request(Format::fp8_e4m3fn, Granularity::tensor, true);
+  r.qmax = 250.0f;
+  EXPECT_EQ(quantize(r, {{300.0f, 225.0f}}, {1.0f}).codes, (Bytes{0x78, 0x76}));  // 256 and 224
+  r.qmax = 0x1p-11f;                                                              // below half the least number
+  EXPECT_EQ(quantize(r, {{300.0f, -1.0f}}, {1.0f}).codes, (Bytes{0x00, 0x80}));
 }
 
 // --- dynamic scales --------------------------------------------------------------------------------------------------
@@ -264,10 +307,104 @@ TEST(DynamicTokenInt8, MultipliesByTheInverse) {
   EXPECT_EQ(result.scales, (std::vector<float>{2.0f / 127.0f, 0.0f, inf, 5.0f / 127.0f}));
 }
 
-TEST(DynamicTokenInt8, OfSubnormalsSaturatesByTheFormula) {
-  // 127 / 2^-149 is infinite, so what is not 0 saturates and 0 * inf is NaN, which gives 0.
-  const auto result = quantize(request(Format::int8, Granularity::token), {{0x1p-149f, -0x1p-149f, 0.0f}});
-  EXPECT_EQ(result.codes, (Bytes{127, -128, 0}));
+// --- spans whose amax is tiny: the scale is 2^-126 at least ----------------------------------------------------------
+
+constexpr float least_normal = 0x1p-126f;
+
+TEST(TinyAmax, OfInt8KeepsItsNumbers) {
+  for (const Granularity granularity : {Granularity::token, Granularity::tensor}) {
+    const Request r = request(Format::int8, granularity);
+    const auto result = quantize(r, {{0.0f, 1e-38f, -2e-38f, 5e-38f}});  // 0, 0.85, -1.70, 4.25 times 2^-126
+    EXPECT_EQ(result.codes, (Bytes{0, 1, -2, 4}));
+    EXPECT_EQ(result.scales, std::vector<float>{least_normal});
+    const auto subnormal = quantize(r, {{0x1p-149f, -0x1p-149f, 0.0f, 0x1p-127f, -0x1.8p-127f, -0.0f, nan}});
+    EXPECT_EQ(subnormal.codes, (Bytes{0, 0, 0, 0, -1, 0, 0}));  // 0.5 to even
+    EXPECT_EQ(subnormal.scales, std::vector<float>{least_normal});
+  }
+}
+
+TEST(TinyAmax, OfInt8EndsWhereAmaxIsQmaxTimesTheLeastScale) {
+  const Request r = request(Format::int8, Granularity::token);
+  const float limit = 127.0f * least_normal;
+  const auto result = quantize(r, {{limit, least_normal, 0.0f},
+                                   {std::nextafter(limit, 0.0f), least_normal, 0.0f},
+                                   {64.0f * least_normal, -least_normal, 0.0f},
+                                   {254.0f * least_normal, least_normal, -4.0f * least_normal},
+                                   {0.0f, -0.0f, 0.0f}});
+  EXPECT_EQ(result.codes, (Bytes{127, 1, 0, 127, 1, 0, 64, -1, 0, 127, 0, -2, 0, 0, 0}));
+  EXPECT_EQ(result.scales, (std::vector<float>{least_normal, least_normal, least_normal, 2.0f * least_normal, 0.0f}));
+  Request narrow = r;
+  narrow.qmax = 7.0f;
+  const auto bounded = quantize(narrow, {{4.0f * least_normal, -least_normal}, {14.0f * least_normal, -least_normal}});
+  EXPECT_EQ(bounded.codes, (Bytes{4, -1, 7, 0}));  // -0.5 to even
+  EXPECT_EQ(bounded.scales, (std::vector<float>{least_normal, 2.0f * least_normal}));
+}
+
+TEST(TinyAmax, OfATensorOfFp8KeepsItsNumbers) {
+  const std::vector<std::vector<float>> rows = {
+      {0.0f, -0.0f, least_normal, -0x1p-127f, 3.0f * least_normal, nan, 0x1p-149f}};
+  const auto of = [&](Format format) { return quantize(request(format, Granularity::tensor), rows); };
+  EXPECT_EQ(of(Format::fp8_e4m3fn).codes, (Bytes{0x00, 0x80, 0x38, 0xb0, 0x44, 0x7f, 0x00}));  // 1, -0.5, 3
+  EXPECT_EQ(of(Format::fp8_e5m2).codes, (Bytes{0x00, 0x80, 0x3c, 0xb8, 0x42, 0x7f, 0x00}));
+  EXPECT_EQ(of(Format::fp8_e4m3fnuz).codes, (Bytes{0x00, 0x00, 0x40, 0xb8, 0x4c, 0x80, 0x00}));
+  EXPECT_EQ(of(Format::fp8_e5m2fnuz).codes, (Bytes{0x00, 0x00, 0x40, 0xbc, 0x46, 0x80, 0x00}));
+  for (const Format format : {Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz}) {
+    EXPECT_EQ(of(format).scales, std::vector<float>{least_normal}) << kq::to_string(format);
+  }
+}
+
+/// 57344 * 2^-126 is 6.7e-34: E5M2's spans are tiny long before the others'.
+TEST(TinyAmax, OfATensorOfE5m2BeginsAtItsQmaxTimesTheLeastScale) {
+  const Request r = request(Format::fp8_e5m2, Granularity::tensor);
+  const auto result = quantize(r, {{0x1p-113f, -0.0f, least_normal}});
+  EXPECT_EQ(result.codes, (Bytes{0x70, 0x80, 0x3c}));  // 8192 and 1
+  EXPECT_EQ(result.scales, std::vector<float>{least_normal});
+  EXPECT_EQ(quantize(r, {{57344.0f * least_normal, 0.0f}}).scales, std::vector<float>{least_normal});
+  EXPECT_EQ(quantize(r, {{2.0f * 57344.0f * least_normal, 0.0f}}).scales, std::vector<float>{2.0f * least_normal});
+}
+
+/// A bound below 1 takes the product qmax * 2^-126 below the normal numbers; the scale is 2^-126 nevertheless.
+TEST(TinyAmax, HasTheLeastScaleUnderAnyBound) {
+  Request r = request(Format::fp8_e4m3fn, Granularity::tensor);
+  r.qmax = 0.3f;
+  const auto result = quantize(r, {{0x1p-129f, 0.0f}});
+  EXPECT_EQ(result.scales, std::vector<float>{least_normal});
+  EXPECT_EQ(result.codes, (Bytes{0x20, 0x00}));  // 1/8
+}
+
+TEST(TinyAmax, AsymmetricKeepsItsNumbers) {
+  for (const Granularity granularity : {Granularity::token, Granularity::tensor}) {
+    const auto result =
+        quantize(asymmetric(granularity), {{-2.0f * least_normal, 0.0f, least_normal, 5.0f * least_normal, nan}});
+    EXPECT_EQ(result.scales, std::vector<float>{least_normal});
+    EXPECT_EQ(result.zero_points, std::vector<int>{-126});
+    EXPECT_EQ(result.codes, (Bytes{-128, -126, -125, -121, -126}));
+    const auto constant = quantize(asymmetric(granularity), {{3.0f * least_normal, 3.0f * least_normal}});
+    EXPECT_EQ(constant.scales, std::vector<float>{least_normal});
+    EXPECT_EQ(constant.zero_points, std::vector<int>{-128});
+    EXPECT_EQ(constant.codes, (Bytes{-125, -125}));
+    const auto away_from_zero = quantize(asymmetric(granularity), {{100.0f * least_normal, 101.0f * least_normal}});
+    EXPECT_EQ(away_from_zero.scales, std::vector<float>{least_normal});
+    EXPECT_EQ(away_from_zero.zero_points, std::vector<int>{-228});
+    EXPECT_EQ(away_from_zero.codes, (Bytes{-128, -127}));
+    const auto wide = quantize(asymmetric(granularity), {{0.0f, 510.0f * least_normal}});
+    EXPECT_EQ(wide.scales, std::vector<float>{2.0f * least_normal});
+    EXPECT_EQ(wide.codes, (Bytes{-128, 127}));
+  }
+}
+
+/// The schemes that have a least scale of their own, or a least amax, are as they were.
+TEST(TinyAmax, OfATokenOfFp8AndOfAGroupHasTheirOwnLeastScales) {
+  Request bounded = request(Format::fp8_e4m3fn, Granularity::token);
+  bounded.scale_ub = 1e-45f;
+  const auto token = quantize(bounded, {{1.0f, 0.0f, 5e-38f, -0.0f}, {5e-38f, 0.0f, 0.0f, 0.0f}});
+  EXPECT_EQ(token.scales, (std::vector<float>{s_min, s_min}));
+  EXPECT_EQ(token.codes, (Bytes{0x7e, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0x00}));
+  const auto fp8 = quantize(group(Format::fp8_e5m2, 16), {{5e-38f, 0.0f}});
+  EXPECT_EQ(fp8.scales, std::vector<float>{1e-10f / 57344.0f});
+  EXPECT_EQ(fp8.codes, (Bytes{0x00, 0x00}));
+  EXPECT_EQ(quantize(group(Format::fp8_e5m2, 16, ScaleFormat::ue8m0), {{5e-38f, 0.0f}}).scales,
+            std::vector<float>{127 - 49});
 }
 
 TEST(DynamicTokenFp8, DividesByABoundedScale) {
@@ -394,6 +531,30 @@ TEST(DynamicGroup, RaisesUe8m0ScalesToThePowerOfTwoAbove) {
   EXPECT_EQ(exponents.codes, as_float.codes);
 }
 
+/// The exponent 255, which is NaN, is that of a scale above 2^127: of an infinite amax, or of a large one under a qmax
+/// below 2.
+TEST(DynamicGroup, HasNoUe8m0ScaleAbove2To127) {
+  Request r = group(Format::int8, 16, ScaleFormat::ue8m0);
+  r.qmax = 1.0f;
+  const auto row = row_of({{16, 0x1p127f}, {16, 0x1.000002p127f}, {1, inf}});
+  EXPECT_EQ(quantize(r, {row}).scales, (std::vector<float>{254, 255, 255}));
+  EXPECT_EQ(quantize(r, {row}).codes[0], 1);
+  EXPECT_EQ(quantize(r, {row}).codes[16], 0);
+}
+
+TEST(Dequantized, Ue8m0Exponent255IsNaN) {
+  Request r = group(Format::fp8_e4m3fn, 16, ScaleFormat::ue8m0);
+  r.num_tokens = 1;
+  r.hidden_size = 64;
+  std::vector<std::uint8_t> codes(64, 0x38);
+  const std::uint8_t exponents[] = {0, 127, 254, 255};
+  const auto values = reference_dequantized(r, codes.data(), exponents, nullptr);
+  EXPECT_EQ(values[0], 0x1p-127f);
+  EXPECT_EQ(values[16], 1.0f);
+  EXPECT_EQ(values[32], 0x1p127f);
+  EXPECT_TRUE(std::isnan(values[48]));
+}
+
 // --- memory ----------------------------------------------------------------------------------------------------------
 
 TEST(Reference, KeepsThePaddingOfStridedRows) {
@@ -411,6 +572,18 @@ TEST(Reference, KeepsThePaddingOfStridedRows) {
     codes.push_back(std::to_integer<int>(code));
   }
   EXPECT_EQ(codes, (Bytes{1, 2, 0x77, 3, 4, 0x77, 5, 6}));
+}
+
+TEST(Reference, HasNothingToDoWithoutTokens) {
+  for (const Request& one : {request(Format::int8, Granularity::tensor), asymmetric(Granularity::channel, true),
+                             group(Format::fp8_e5m2, 16)}) {
+    Request r = one;
+    r.num_tokens = 0;
+    r.hidden_size = 8;
+    const Outputs outputs = reference(r, nullptr, nullptr, nullptr);
+    EXPECT_TRUE(outputs.codes.empty() && outputs.scales.empty() && outputs.zero_points.empty());
+    EXPECT_TRUE(reference_dequantized(r, nullptr, nullptr, nullptr).empty());
+  }
 }
 
 TEST(Reference, GivesBackTheScalesItWasGiven) {

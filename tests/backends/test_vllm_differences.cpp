@@ -139,6 +139,24 @@ TEST_P(Departures, ATensorOfZerosStaysZero) {
   expect(groups(Format::int8), 2, values, {{0, 0, 0, 0}, {1e-10f / 127.0f, 1e-10f / 127.0f}});
 }
 
+// --- tiny numbers ----------------------------------------------------------------------------------------------------
+
+/// vLLM's scale is so small here that its reciprocal is infinite: zeros become NaN, and everything else an extreme. A
+/// layer whose weights were pruned away has such spans. A half has no number as small.
+TEST_P(Departures, ATinySpanKeepsItsNumbers) {
+  if (GetParam() == kq::Element::half) return;
+  constexpr float least = 0x1p-126f;
+  const std::vector<float> values = {0.0f, least, -2.0f * least, 4.0f * least};
+  for (const Granularity granularity : {Granularity::token, Granularity::tensor}) {
+    expect(request(Format::int8, granularity), 4, values, {{0, 1, -2, 4}, {least}});
+    expect(asymmetric(granularity), 4, values, {{-126, -125, -128, -122}, {least}, {-126}});
+  }
+  expect(request(Format::fp8_e4m3fn, Granularity::tensor), 4, values, {{0x00, 0x38, 0xc0, 0x48}, {least}});
+  expect(request(Format::fp8_e5m2, Granularity::tensor), 4, values, {{0x00, 0x3c, 0xc0, 0x44}, {least}});
+  expect(request(Format::fp8_e4m3fnuz, Granularity::tensor), 4, values, {{0x00, 0x40, 0xc8, 0x50}, {least}});
+  expect(request(Format::fp8_e5m2fnuz, Granularity::tensor), 4, values, {{0x00, 0x40, 0xc4, 0x48}, {least}});
+}
+
 // --- a constant row --------------------------------------------------------------------------------------------------
 
 /// vLLM divides by max - min = 0 here. A constant row is widened to hold 0, which gives it a scale and the least error

@@ -58,6 +58,67 @@ static void tells_sizes(void) {
   CHECK(sizes.zero_points_bytes == 2 * sizeof(int32_t));
 }
 
+/* A tensor without tokens, whose addresses an engine may have as NULL, is no error, and nothing is written for it. */
+static void has_nothing_to_do_without_tokens(void) {
+  for (int granularity = KQ_TENSOR; granularity <= KQ_GROUP; ++granularity) {
+    float scale = 5.0f;
+    kq_request request = small_request();
+    kq_buffers buffers = KQ_BUFFERS_INIT;
+    kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+    request.num_tokens = 0;
+    request.granularity = granularity;
+    request.static_scale = granularity == KQ_CHANNEL;
+    request.group_size = granularity == KQ_GROUP ? 16 : 0;
+    CHECK(kq_sizes(&request, &sizes) == KQ_SUCCESS);
+    CHECK(sizes.input_bytes == 0 && sizes.codes_bytes == 0 && sizes.num_scales == 0 && sizes.scales_bytes == 0);
+    CHECK(sizes.zero_points_bytes == 0 && sizes.workspace_bytes == 0);
+    CHECK(kq_quantize(&request, &buffers, NULL) == KQ_SUCCESS);
+    CHECK(kq_dequantize(&request, &buffers, NULL, NULL) == KQ_SUCCESS);
+    buffers.scales = &scale;
+    CHECK(kq_quantize(&request, &buffers, NULL) == KQ_SUCCESS);
+    CHECK(scale == 5.0f);
+    buffers.struct_size = 8;
+    CHECK(kq_quantize(&request, &buffers, NULL) == KQ_INVALID_ARGUMENT);
+  }
+}
+
+/* The exponent 255 is NaN, as it is in OCP MX. */
+static void dequantizes_exponent_255_to_nan(void) {
+  const uint8_t codes[32] = {[0] = 0x38, [16] = 0x38};
+  const uint8_t exponents[2] = {127, 255};
+  float output[32];
+  kq_request request = KQ_REQUEST_INIT;
+  kq_buffers buffers = KQ_BUFFERS_INIT;
+  request.format = KQ_FP8_E4M3FN;
+  request.granularity = KQ_GROUP;
+  request.group_size = 16;
+  request.scale_format = KQ_SCALE_UE8M0;
+  request.num_tokens = 1;
+  request.hidden_size = 32;
+  buffers.codes = (void*)codes;
+  buffers.scales = (void*)exponents;
+  CHECK(kq_dequantize(&request, &buffers, output, NULL) == KQ_SUCCESS);
+  CHECK(output[0] == 1.0f && output[15] == 0.0f);
+  CHECK(isnan(output[16]) && isnan(output[31]));
+}
+
+/* A span whose numbers are tiny keeps them, and its zeros. */
+static void keeps_tiny_numbers(void) {
+  const float input[4] = {0.0f, 1e-38f, -2e-38f, 5e-38f};
+  const int8_t expected[4] = {0, 1, -2, 4};
+  int8_t codes[4];
+  float scale;
+  kq_request request = small_request();
+  kq_buffers buffers = KQ_BUFFERS_INIT;
+  request.num_tokens = 1;
+  buffers.input = input;
+  buffers.codes = codes;
+  buffers.scales = &scale;
+  CHECK(kq_quantize(&request, &buffers, NULL) == KQ_SUCCESS);
+  CHECK(memcmp(codes, expected, sizeof codes) == 0);
+  CHECK(scale == 0x1p-126f);
+}
+
 /* A change to a good request or its buffers, and part of the message it must get. */
 struct refusal {
   void (*change)(kq_request*, kq_buffers*);
@@ -79,8 +140,11 @@ static void negative_format(kq_request* r, kq_buffers* b) {
 static void odd_truth(kq_request* r, kq_buffers* b) {
   r->static_scale = 2, (void)b;
 }
-static void no_tokens(kq_request* r, kq_buffers* b) {
-  r->num_tokens = 0, (void)b;
+static void fewer_than_no_tokens(kq_request* r, kq_buffers* b) {
+  r->num_tokens = -1, (void)b;
+}
+static void no_columns(kq_request* r, kq_buffers* b) {
+  r->num_tokens = r->hidden_size = 0, (void)b;
 }
 static void overflow(kq_request* r, kq_buffers* b) {
   r->num_tokens = INT64_MAX, (void)b;
@@ -123,7 +187,8 @@ static void refuses_what_cannot_be(void) {
       {bad_element, "element: 256"},
       {negative_format, "format: -1"},
       {odd_truth, "static_scale: must be 0 or 1"},
-      {no_tokens, "num_tokens: must be 1 or more"},
+      {fewer_than_no_tokens, "num_tokens: must be 0 or more"},
+      {no_columns, "hidden_size: must be 1 or more"},
       {overflow, "num_tokens"},
       {short_stride, "input_stride"},
       {bad_qmax, "qmax"},
@@ -187,6 +252,9 @@ int main(void) {
   CHECK(kq_initialize(0) == KQ_SUCCESS);
   quantizes_and_comes_back();
   tells_sizes();
+  has_nothing_to_do_without_tokens();
+  dequantizes_exponent_255_to_nan();
+  keeps_tiny_numbers();
   refuses_what_cannot_be();
   takes_longer_structs_whose_rest_is_zero();
   return failures == 0 ? 0 : 1;

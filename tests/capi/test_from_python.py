@@ -211,7 +211,10 @@ def main():
                 replay(library, memory.torch, dtype, element=element, **scheme)
                 replayed += 1
 
-    refused = sized(Request, element=FLOAT32, num_tokens=0, hidden_size=4)
+    codes, scales = quantize(library, memory, np.zeros((0, 4), np.float32), element=FLOAT32, format=INT8, granularity=TOKEN)
+    assert codes.size == 0 and scales.size == 0
+
+    refused = sized(Request, element=FLOAT32, num_tokens=-1, hidden_size=4)
     assert library.kq_sizes(ctypes.byref(refused), ctypes.byref(sized(BufferSizes))) == 1
     assert b"num_tokens" in library.kq_last_error()
     print(f"ok on {backend}: {compared} codes equal to those of kqbench quantize"

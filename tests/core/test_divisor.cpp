@@ -107,5 +107,23 @@ TEST(Divisor, ServesAnInfiniteDivisor) {
   }
 }
 
+/// A given scale may be anything: these are what `/` says of it.
+TEST(Divisor, ServesDivisorsThatAreNoScales) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float divisor : {0.0f, 0x1p-149f, 0x1p-128f, 0x1p-90f, 1.5f, 0x1.8p126f, 0x1.8p127f, infinity, nan}) {
+    for (const float signed_divisor : {divisor, -divisor}) {
+      const Divisor<half> by_half(signed_divisor);
+      const Divisor<float> by_float(signed_divisor);
+      for (const float x : {0.0f, 0x1p-149f, 0x1p-126f, 3.0f, 65504.0f, 0x1.8p127f, infinity, nan}) {
+        for (const float signed_x : {x, -x}) {
+          EXPECT_TRUE(divides_well(by_half, signed_x, signed_divisor));
+          EXPECT_TRUE(divides_well(by_float, signed_x, signed_divisor));
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace kq

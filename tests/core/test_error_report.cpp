@@ -77,7 +77,7 @@ TEST(Dequantize, GroupsMayBeShortAndTheirScalesInEitherLayout) {
   const std::uint8_t exponents[] = {127, 126, 130, 255};
   const auto values = row(request, {codes.data(), exponents, nullptr}, 1);
   EXPECT_EQ(values[0], 0.5f);
-  EXPECT_EQ(values[19], infinity);
+  EXPECT_TRUE(std::isnan(values[19]));  // 255 is NaN
 }
 
 TEST(Dequantize, ZeroPointsAreTakenOffWithoutWrapping) {

@@ -58,7 +58,9 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
   const Request gr = group_of(32);
   const Case cases[] = {
       {"plain", st, [](Request&) {}, nullptr, ""},
-      {"no rows", st, [](Request& r) { r.num_tokens = 0; }, "num_tokens", "not 0"},
+      {"no rows", st, [](Request& r) { r.num_tokens = 0; }, nullptr, ""},
+      {"no rows of groups", gr, [](Request& r) { r.num_tokens = 0; }, nullptr, ""},
+      {"no rows and no columns", st, [](Request& r) { r.num_tokens = r.hidden_size = 0; }, "hidden_size", "1 or more"},
       {"fewer than no rows", st, [](Request& r) { r.num_tokens = -3; }, "num_tokens", "not -3"},
       {"no columns", st, [](Request& r) { r.hidden_size = 0; }, "hidden_size", "1 or more"},
       {"one element", st, [](Request& r) { r.num_tokens = r.hidden_size = 1; }, nullptr, ""},

@@ -143,6 +143,36 @@ TEST(Quantize, DequantizeIsTheWayBack) {
   }
 }
 
+/// A View of no rows has no memory. Nothing is read, and the one scale of a tensor is left as it is.
+TEST(Quantize, HasNothingToDoWithoutTokens) {
+  const Matrix<kq::half> input("input", 0, 64);
+  const Matrix<std::uint8_t> codes("codes", 0, 64);
+  const Matrix<float> output("output", 0, 64);
+  const Space space;
+  kq::Request request = token_fp8();
+  kq::quantize(space, request, input, codes, Vector<float>("scales", 0));
+  kq::quantize(space, request, input, codes, Matrix<float>("scales", 0, 1));
+  kq::dequantize(space, request, codes, Matrix<float>("scales", 0, 1), output);
+
+  request.granularity = kq::Granularity::tensor;
+  Vector<float> scale("scale", 1);
+  scale(0) = 5.0f;
+  kq::quantize(space, request, input, codes, scale);  // which needs no workspace
+  kq::dequantize(space, request, codes, scale, output);
+  space.fence();
+  EXPECT_EQ(scale(0), 5.0f);
+
+  request.granularity = kq::Granularity::group;
+  request.group_size = 16;
+  kq::quantize(space, request, input, codes, Matrix<float>("scales", 0, 4));
+  EXPECT_EQ(refusal([&] { kq::quantize(space, request, Matrix<kq::half>("input", 3, 0), codes, scale); }),
+            "codes: must have the shape of the input");
+  EXPECT_EQ(refusal([&] {
+              kq::quantize(space, request, Matrix<kq::half>("input", 3, 0), Matrix<std::uint8_t>("codes", 3, 0), scale);
+            }),
+            "hidden_size: must be 1 or more, not 0");
+}
+
 TEST(Quantize, RefusesWhatDoesNotFit) {
   const auto input = ramp(4, 64);
   Matrix<std::uint8_t> codes("codes", 4, 64);

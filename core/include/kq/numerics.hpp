@@ -23,16 +23,45 @@ inline constexpr float min_fp8_scale = 1.0f / (448.0f * 512.0f);
 /// The least amax of a group.
 inline constexpr float min_group_amax = 1e-10f;
 
+/// The least scale of any dynamic scheme whose span is not all zero: the smallest normal number. It and its reciprocal
+/// are finite and normal, so they work also where subnormal numbers are flushed to zero. With a smaller scale zeros
+/// would become 0 * infinity = NaN, and everything else an extreme; vLLM has that fault.
+inline constexpr float min_scale = 0x1p-126f;
+
+/// amax / qmax of a span that is not all zero, at least min_scale: amax counts as at least qmax * 2^-126.
+KQ_HOST_DEVICE constexpr float scale_of(float amax, float qmax) {
+  const float scale = amax / qmax;
+  return scale > min_scale ? scale : min_scale;
+}
+
 /// Dynamic token, fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)). Without a bound, `scale_ub` is infinity.
 KQ_HOST_DEVICE constexpr float fp8_token_scale(float amax, float qmax, float scale_ub) {
   const float scale = (amax < scale_ub ? amax : scale_ub) / qmax;
   return scale > min_fp8_scale ? scale : min_fp8_scale;
 }
 
-/// Dynamic tensor, fp8: amax / qmax, and 1 / (448 * 512) for a tensor of zeros.
+/// Dynamic tensor, fp8: max(amax / qmax, 2^-126), and 1 / (448 * 512) for a tensor of zeros.
 /// vLLM gives scale 0 there, and its codes are NaN: no engine wants that of an all-zero tensor.
 KQ_HOST_DEVICE constexpr float fp8_tensor_scale(float amax, float qmax) {
-  return amax == 0.0f ? min_fp8_scale : amax / qmax;
+  return amax == 0.0f ? min_fp8_scale : scale_of(amax, qmax);
+}
+
+/// Dynamic token or tensor, symmetric int8: max(amax / qmax, 2^-126), and 0 for a span of zeros.
+KQ_HOST_DEVICE constexpr float int8_scale(float amax, float qmax) {
+  return amax == 0.0f ? 0.0f : scale_of(amax, qmax);
+}
+
+/// What an element is multiplied by under int8_scale: min(qmax / amax, 2^126), and 0 for a span of zeros.
+KQ_HOST_DEVICE constexpr float int8_factor(float amax, float qmax) {
+  constexpr float most = 1.0f / min_scale;
+  const float factor = qmax / amax;
+  return amax == 0.0f ? 0.0f : (factor < most ? factor : most);
+}
+
+/// What an element is multiplied by under a tensor's or a given fp8 scale: the reciprocal's magnitude, as a code has
+/// the sign of its element whatever the scale's. (Processors' conversions would take the product's sign.)
+KQ_HOST_DEVICE constexpr float fp8_factor(float scale) {
+  return __builtin_fabsf(1.0f / scale);
 }
 
 /// Group, any format: max(amax, 1e-10) / qmax.
@@ -45,13 +74,15 @@ KQ_HOST_DEVICE constexpr float ceil_to_power_of_two(float scale) {
   return bits_float((float_bits(scale) + 0x007fffffu) & 0xff800000u);
 }
 
-/// The UE8M0 code (OCP Microscaling specification 1.0, E8M0) of a power of two: its biased exponent; 255 for infinity.
+/// The UE8M0 code (OCP Microscaling specification 1.0, E8M0) of a power of two: its biased exponent; 255, which is NaN,
+/// for infinity.
 KQ_HOST_DEVICE constexpr std::uint8_t ue8m0_code(float power_of_two) {
   return static_cast<std::uint8_t>(float_bits(power_of_two) >> 23);
 }
 
-/// The power of two that a UE8M0 code stands for; 255 is taken for infinity, as it comes from an infinite amax.
+/// The power of two that a UE8M0 code stands for; 255 is NaN.
 KQ_HOST_DEVICE constexpr float ue8m0_value(std::uint8_t code) {
+  if (code == 255) return bits_float(0x7fc00000u);
   return code == 0 ? 0x1p-127f : bits_float(static_cast<std::uint32_t>(code) << 23);
 }
 
@@ -73,7 +104,8 @@ struct Affine {
   std::int32_t zero_point;
 };
 
-/// Dynamic, asymmetric int8: scale = (max - min) / (2 * qmax + 1), zero point = rne(-(qmax + 1) - min / scale).
+/// Dynamic, asymmetric int8: scale = max((max - min) / (2 * qmax + 1), 2^-126), zero point = rne(-(qmax + 1) - min /
+/// scale).
 ///
 /// A constant span (max == min) has no scale of its own: it is widened to hold 0, and if it is all zero then scale 1,
 /// zero point 0. vLLM divides by zero there. A span without a number (all NaN) has min > max; it counts as all zero.
@@ -84,7 +116,7 @@ KQ_HOST_DEVICE constexpr Affine affine_scale(float min, float max, float qmax) {
     max = empty || max < 0.0f ? 0.0f : max;
     if (min == max) return {1.0f, 0};
   }
-  const float scale = (max - min) / (2.0f * qmax + 1.0f);
+  const float scale = scale_of(max - min, 2.0f * qmax + 1.0f);
   return {scale, round_to_int32(-(qmax + 1.0f) - min / scale)};
 }
 
@@ -161,8 +193,9 @@ class MultiplyQuantizer {
 /// quotient follows from q = RN(x * y), q' = RN(q + RN(x - q * s) * y) (Markstein, "Computation of elementary functions
 /// on the IBM RISC System/6000 processor", 1990). One such step gives RN(x / s) for every half and bfloat16 dividend
 /// and every float divisor: tests/core/test_divisor.cpp goes through all of their significands. For float
-/// dividends a second step is taken. A divisor outside [2^-85, 2^126], where a step could under- or overflow, is first
-/// brought there by an exact power of two, and the dividend with it.
+/// dividends a second step is taken. A divisor whose magnitude is outside [2^-85, 2^126], where a step could under- or
+/// overflow, is first brought there by an exact power of two, and the dividend with it. Zero, negative, infinite and
+/// NaN divisors give what `/` gives.
 template <class Element>
 class ShortDivisor;
 
@@ -172,7 +205,8 @@ class Divisor {
   using Short = ShortDivisor<Element>;
 
   KQ_HOST_DEVICE constexpr explicit Divisor(float divisor)
-      : prescale_(divisor < 0x1p-85f ? 0x1p64f : (divisor > 0x1p126f ? 0x1p-64f : 1.0f)),
+      : prescale_(__builtin_fabsf(divisor) < 0x1p-85f ? 0x1p64f
+                                                      : (__builtin_fabsf(divisor) > 0x1p126f ? 0x1p-64f : 1.0f)),
         divisor_(divisor * prescale_),
         reciprocal_(1.0f / divisor_) {
     // x / inf is x * 0: with a divisor of 0 the step below adds just that to an estimate of x * 0.

@@ -41,8 +41,8 @@ struct Request {
   bool static_scale = false;  ///< the scale is given, not computed
   bool asymmetric = false;    ///< int8 with a zero point a span
 
-  std::int64_t num_tokens = 0;
-  std::int64_t hidden_size = 0;
+  std::int64_t num_tokens = 0;    ///< may be 0: then there is nothing to do, and no address is looked at
+  std::int64_t hidden_size = 0;   ///< 1 or more
   std::int64_t input_stride = 0;  ///< elements from one row to the next; 0: hidden_size
   std::int64_t codes_stride = 0;  ///< codes from one row to the next; 0: hidden_size
 
@@ -76,8 +76,9 @@ float format_max(Format format);            ///< largest finite magnitude: 127, 
 bool is_fp8(Format format);
 
 std::int64_t groups_per_row(const Request& request);  ///< ceil(hidden_size / group_size)
-std::int64_t num_scales(const Request& request);      ///< 1, num_tokens, hidden_size or num_tokens * groups
-std::size_t scale_size(const Request& request);       ///< bytes of one stored scale: 4, or 1 for UE8M0
+/// 1, num_tokens, hidden_size or num_tokens * groups; 0 where there are no tokens, whatever the granularity.
+std::int64_t num_scales(const Request& request);
+std::size_t scale_size(const Request& request);  ///< bytes of one stored scale: 4, or 1 for UE8M0
 
 /// Where the scale of element (token, channel) is stored, counted in scales.
 std::int64_t scale_index(const Request& request, std::int64_t token, std::int64_t channel);

@@ -34,13 +34,13 @@ namespace kq {
 
 namespace detail {
 
-/// encode(sat(x * factor)), factor = 1 / scale.
+/// encode(sat(x * factor)), factor = |1 / scale|.
 template <class Format>
 struct ReciprocalScale {
   float scale;
   float qmax;
   KQ_HOST_DEVICE float value() const { return scale; }
-  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Format>(1.0f / scale, qmax); }
+  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Format>(fp8_factor(scale), qmax); }
 };
 
 /// encode(sat(x / scale)), of a span whose amax is known.
@@ -62,12 +62,12 @@ struct GivenDividingScale {
   KQ_HOST_DEVICE auto quantizer() const { return DivideQuantizer<Format, Element>(scale, qmax); }
 };
 
-/// sat(rne(x * (qmax / amax))), scale amax / qmax.
+/// sat(rne(x * min(qmax / amax, 2^126))), scale max(amax / qmax, 2^-126).
 struct SymmetricInt8Scale {
   float amax;
   float qmax;
-  KQ_HOST_DEVICE float value() const { return amax / qmax; }
-  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Int8>(amax == 0.0f ? 0.0f : qmax / amax, qmax); }
+  KQ_HOST_DEVICE float value() const { return int8_scale(amax, qmax); }
+  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Int8>(int8_factor(amax, qmax), qmax); }
 };
 
 /// sat(rne(x * (1 / scale)) + zero_point).

@@ -133,6 +133,7 @@ void require_one_each_span(const char* field, const View& view, const Request& r
   if (written && std::is_const_v<typename View::value_type>) {
     reject(field, "a dynamic scheme writes them; give a View whose value type is not const");
   }
+  if (request.num_tokens == 0) return;  // there are no spans
   const std::int64_t needed = num_scales(request);
   if (!view.span_is_contiguous() || static_cast<std::int64_t>(view.size()) < needed) {
     reject(field, "must be contiguous with " + std::to_string(needed) + " entries");
@@ -222,7 +223,7 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   } else if (request.asymmetric) {
     detail::reject("zero_points", "an asymmetric scheme needs a View of them");
   }
-  const std::size_t scratch = workspace_bytes(space, request);
+  const std::size_t scratch = request.num_tokens == 0 ? 0 : workspace_bytes(space, request);
   if constexpr (!std::is_same_v<Workspace, NoView>) {
     static_assert(Workspace::rank == 1 && !std::is_const_v<typename Workspace::value_type>,
                   "the workspace is a rank-1 View that can be written");

@@ -285,6 +285,26 @@ TEST(Program, VerifiesAnInputFile) {
   EXPECT_TRUE(contains(ended.out, "no mismatch")) << ended.out;
 }
 
+/// Nothing is there to time, but nothing is wrong either.
+TEST(Program, NoTokensAreVerifiedAndQuantizedAndNotTimed) {
+  const ScratchFolder folder;
+  const std::string input = folder / "in.npy";
+  write_npy(input, {DType::float32, {0, 96}, {}});
+  expect_refused({"run", "--backend", "host", "--num-tokens", "4,0", "--hidden-size", "64"},
+                 "--num-tokens: 0 tokens leave nothing to time; give 1 or more");
+  expect_refused({"run", "--backend", "host", "--input", input},
+                 "'" + input + "': has 0 tokens, which leave nothing to time; choose another");
+  const Ended shape = kqbench({"verify", "--backend", "host", "--num-tokens", "0", "--hidden-size", "1,64"});
+  EXPECT_EQ(shape.status, 0) << shape.err;
+  EXPECT_TRUE(contains(shape.out, "cases, 0 codes compared with the reference: no mismatch")) << shape.out;
+  const Ended file = kqbench({"verify", "--backend", "host", "--input", input});
+  EXPECT_EQ(file.status, 0) << file.err;
+  const Ended quantized = kqbench({"quantize", input, "-o", folder / "out.npy", "--backend", "host", "--dequantize"});
+  EXPECT_EQ(quantized.status, 0) << quantized.err;
+  EXPECT_EQ(read_npy(folder / "out.npy").shape, (std::vector<std::int64_t>{0, 96}));
+  EXPECT_EQ(read_npy(folder / "out.scale.npy").shape, (std::vector<std::int64_t>{0, 1}));
+}
+
 TEST(Program, InputFilesDecideWhatTheyKnow) {
   const ScratchFolder folder;
   const std::string input = write_matrix(folder);

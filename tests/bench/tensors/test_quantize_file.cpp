@@ -102,6 +102,56 @@ std::vector<kq::Request> all_schemes() {
   return all;
 }
 
+/// A tensor without rows gives codes and scales without any, in either kind of file.
+TEST_F(QuantizeFile, NoTokensGiveFilesWithoutNumbers) {
+  write_npy(folder_ / "in.npy", {DType::float16, {0, width}, {}});
+  for (const kq::Request& scheme : all_schemes()) {
+    SCOPED_TRACE(kq::operation_name(scheme));
+    for (const char* const name : {"out.npy", "out.safetensors"}) {
+      QuantizeJob job;
+      job.input = folder_ / "in.npy";
+      job.output = folder_ / name;
+      job.scheme = scheme;
+      job.read_back = true;
+      const QuantizeResult result = run(job);
+      ASSERT_EQ(result.tensors.size(), 1u);
+      EXPECT_EQ(result.tensors[0].error.elements, 0);
+      EXPECT_EQ(result.tensors[0].error.rmse, 0.0);
+      EXPECT_EQ(result.tensors[0].error_again, result.tensors[0].error);
+    }
+    EXPECT_EQ(read_npy(folder_ / "out.npy").shape, (std::vector<std::int64_t>{0, width}));
+    const NpyArray scales = read_npy(folder_ / "out.scale.npy");  // which refuses a shape that is not its data's
+    EXPECT_TRUE(scales.bytes.empty());
+    const TensorFile written(folder_ / "out.safetensors");
+    EXPECT_EQ(written.find("in").shape, (std::vector<std::int64_t>{0, width}));
+    EXPECT_EQ(written.find("in.scale").shape, scales.shape);
+  }
+}
+
+/// Among others, a tensor without rows is quantized like them; one without columns is no matrix.
+TEST_F(QuantizeFile, NoTokensAmongOtherTensors) {
+  std::vector<StoredTensor> stored = {{"empty", DType::float32, {0, 8}, 0, 0},
+                                      {"narrow", DType::float32, {8, 0}, 0, 0},
+                                      {"some", DType::float32, {1, 2}, 0, 8}};
+  const std::string head = place_safetensors(stored, {});
+  {
+    OutputFile file(folder_ / "in.safetensors");
+    const float numbers[] = {127.0f, 1.0f};
+    file.write_at(0, std::as_bytes(std::span(head)));
+    file.write_at(head.size(), std::as_bytes(std::span(numbers)));
+    file.commit();
+  }
+  QuantizeJob job;
+  job.input = folder_ / "in.safetensors";
+  job.output = folder_ / "out.safetensors";
+  job.scheme.granularity = kq::Granularity::token;
+  const QuantizeResult result = run(job);
+  EXPECT_EQ(result.skipped, std::vector<std::string>{"narrow"});
+  ASSERT_EQ(result.tensors.size(), 2u);
+  EXPECT_EQ(TensorFile(job.output).find("empty").shape, (std::vector<std::int64_t>{0, 8}));
+  EXPECT_EQ(TensorFile(job.output).find("some.scale").bytes, 4u);
+}
+
 TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
   for (const Fill fill : {Fill::normal, Fill::specials, Fill::nans, Fill::zeros}) {
     for (const kq::Element element : {kq::Element::half, kq::Element::bfloat16, kq::Element::float32}) {

@@ -247,9 +247,18 @@ TEST(TensorFile, LoadsRowsInOrder) {
 
 TEST(TensorFile, RefusesATensorWithoutElements) {
   const ScratchFolder folder;
-  write_npy(folder / "in.npy", {DType::float32, {0, 4}, {}});
+  write_npy(folder / "in.npy", {DType::float32, {4, 0}, {}});
   EXPECT_NE(message_of([&] { load_input(folder / "in.npy", "", std::nullopt); }).find("has no elements"),
             std::string::npos);
+}
+
+TEST(TensorFile, TakesATensorWithoutRows) {
+  const ScratchFolder folder;
+  write_npy(folder / "in.npy", {DType::float32, {0, 4}, {}});
+  const InputTensor input = load_input(folder / "in.npy", "", std::nullopt);
+  EXPECT_EQ(input.num_tokens, 0);
+  EXPECT_EQ(input.hidden_size, 4);
+  EXPECT_TRUE(input.bytes.empty());
 }
 
 TEST(TensorFile, SaysWhenTheFileShrinksWhileItIsRead) {
