@@ -410,8 +410,8 @@ def all_cases(program):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = pathlib.Path(scratch)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = pathlib.Path(name)
         program = shutil.copy(sys.argv[1], scratch)
         folder = scratch / "files"
         folder.mkdir()
