@@ -21,11 +21,11 @@
  * Device: the library works on the one it was built for, see kq_backend. Every buffer is in memory that this device can
  * reach. On a host build that is the process's own memory.
  *
- * Streams: `stream` is a cudaStream_t or a hipStream_t of the current device; NULL is the device's default stream. A
- * call puts its work on the stream and returns without waiting for it. The work starts after everything that was put on
- * that stream before, and ends before anything that is put there later starts; it is not ordered with other streams. A
- * stream may be captured into a graph if kq_prepare_stream, or another call with this stream, came before the capture.
- * On a host build `stream` must be NULL, and the work is done when the call returns.
+ * Streams: `stream` is a cudaStream_t or a hipStream_t of the current device; NULL is the default stream of the device,
+ * not that of a thread. A call puts its work on the stream and returns without waiting for it. The work starts after
+ * everything that was put on that stream before, and ends before anything that is put there later starts; it is not
+ * ordered with other streams. A stream may be captured into a graph if kq_prepare_stream, or another call with this
+ * stream, came before the capture. On a host build `stream` must be NULL, and the work is done when the call returns.
  *
  * Memory: the library allocates nothing but what Kokkos keeps for a stream, which is made in the first call with that
  * stream and stays until the program ends. The caller owns every buffer, and keeps it until the work is done; where the
@@ -34,7 +34,7 @@
  * between the rows of another.
  *
  * Threads: any function may be called from any thread at any time. Calls for one stream take turns, in no order that is
- * promised; calls for different streams do not wait for each other. On a host build all calls take turns, and a program
+ * promised; calls for different streams may run at the same time. On a host build all calls take turns, and a program
  * that uses Kokkos itself must not run kernels of its own on the host during a call.
  *
  * Errors: a function that can fail returns a status, and kq_last_error has the message. Arguments are checked before
@@ -44,8 +44,8 @@
  * Versions: a program that was compiled with an older kq.h runs with a newer library of the same file name
  * (libkq.so.1). Values are never renumbered, functions are never removed, and a struct only grows at its end, by fields
  * for which 0 means what there was before. Each struct begins with its size as the caller was compiled: fields behind
- * that size are 0. A program that was compiled with a newer kq.h runs with an older library as long as it leaves the
- * fields 0 that the library does not know; otherwise the call is refused.
+ * that size are taken as 0. A program that was compiled with a newer kq.h runs with an older library as long as it
+ * leaves the fields 0 that the library does not know; otherwise the call is refused.
  */
 
 #include <stddef.h>
