@@ -38,10 +38,10 @@ need_ruff() {
   python3 -c 'import ensurepip' 2>/dev/null || need_package python3-venv
   say "installing ruff $version"
   rm -rf "$cache/ruff-$version"
-  python3 -m venv "$cache/ruff-$version" && "$cache/ruff-$version/bin/pip" -q install "ruff==$version" || {
+  if ! { python3 -m venv "$cache/ruff-$version" && "$cache/ruff-$version/bin/pip" -q install "ruff==$version"; }; then
     say "LEFT OUT: ruff; pip could not install ruff $version"
     ruff=
-  }
+  fi
 }
 
 # The libraries that every build here needs, and the tools; quick where they are there.
