@@ -19,12 +19,29 @@ fail() {
 
 # need <command> <Debian package>: installs the package if the command is missing.
 need() {
-  command -v "$1" >/dev/null && return
+  command -v "$1" >/dev/null || need_package "$2"
+}
+
+need_package() {
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-    say "installing $2"
-    apt-get -q update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$2" >/dev/null && return
+    say "installing $1"
+    apt-get -q update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$1" >/dev/null && return
   fi
-  fail "$1 is not installed; as root: apt-get install $2"
+  fail "$1 is not installed; as root: apt-get install $1"
+}
+
+# need_ruff: sets ruff to the program, in the version that the tree is checked with; empty where it cannot be installed.
+need_ruff() {
+  local version=0.17.6
+  ruff=$cache/ruff-$version/bin/ruff
+  [ ! -x "$ruff" ] || return 0
+  python3 -c 'import ensurepip' 2>/dev/null || need_package python3-venv
+  say "installing ruff $version"
+  rm -rf "$cache/ruff-$version"
+  if ! { python3 -m venv "$cache/ruff-$version" && "$cache/ruff-$version/bin/pip" -q install "ruff==$version"; }; then
+    say "LEFT OUT: ruff; pip could not install ruff $version"
+    ruff=
+  fi
 }
 
 # The libraries that every build here needs, and the tools; quick where they are there.

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Thin: checks what came through plain C, and hands it to kq::enqueue on an execution-space instance for the stream.
+// The C interface: checks the arguments and calls kq::enqueue on the execution-space instance of the stream.
 
 #include "kq.h"
 
 #include <Kokkos_Core.hpp>
-#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <list>
 #include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "kq/device_loss.hpp"
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
+#include "versioned_struct.hpp"
 
 namespace {
 
@@ -32,28 +37,45 @@ constexpr bool is_hip = requires(S space) {
 };
 constexpr bool has_streams = is_cuda<Space> || is_hip<Space>;
 
-thread_local std::string last_error;
+using kq::c::reject;
 
-/// What the caller got wrong; everything else that is thrown is the device's or the system's failure.
-[[noreturn]] void reject(const std::string& field, const std::string& reason) {
-  throw std::invalid_argument(field + ": " + reason);
+/// What kq_last_error gives. Storing a message allocates nothing, so it works where memory has run out.
+thread_local std::array<char, 1024> last_error{};
+
+/// Makes one line of `message` and keeps it, without its end if it is too long.
+void keep_error(std::string_view message) noexcept {
+  constexpr std::string_view cut = "...";
+  const bool fits = message.size() < last_error.size();
+  const std::size_t size = fits ? message.size() : last_error.size() - 1 - cut.size();
+  for (std::size_t i = 0; i < size; ++i) {
+    last_error[i] = message[i] == '\n' || message[i] == '\r' ? ' ' : message[i];
+  }
+  char* end = last_error.data() + size;
+  if (!fits) {
+    std::memcpy(end, cut.data(), cut.size());
+    end += cut.size();
+  }
+  *end = '\0';
 }
 
-/// Runs `work` and turns what it throws into a status and a message.
+/// Runs `work` and turns what it throws into a status and a message. A std::invalid_argument is the caller's fault, any
+/// other exception the device's or the system's failure.
 template <class Work>
 kq_status guarded(const Work& work) noexcept {
   try {
     work();
     return KQ_SUCCESS;
   } catch (const std::invalid_argument& error) {
-    last_error = error.what();
+    keep_error(error.what());
     return KQ_INVALID_ARGUMENT;
   } catch (const std::bad_alloc&) {
-    last_error = "out of memory";
+    keep_error("out of memory");
     return KQ_OUT_OF_MEMORY;
   } catch (const std::exception& error) {
-    last_error = error.what();
-    std::replace(last_error.begin(), last_error.end(), '\n', ' ');
+    keep_error(error.what());
+    return KQ_DEVICE_ERROR;
+  } catch (...) {
+    keep_error("an unknown failure");
     return KQ_DEVICE_ERROR;
   }
 }
@@ -102,72 +124,88 @@ S make_instance(void* stream) {
   }
 }
 
-/// The execution-space instance for a stream, made when it is first seen: making one allocates, and may wait.
-Space instance_for(void* stream) {
+/// A stream as Kokkos sees it. Kokkos leaves it to its callers that one thread at a time launches on an instance.
+struct Instance {
+  explicit Instance(void* of) : stream(of), space(of == nullptr ? Space() : make_instance<Space>(of)) {}
+
+  void* stream;
+  Space space;
+  std::mutex launching;
+};
+
+/// The instance for a stream, made when it is first seen: making one allocates, and may wait. A host has only one.
+Instance& instance_for(void* stream) {
   if (!has_streams && stream != nullptr) reject("stream", "a host build has none; pass NULL");
   const std::lock_guard lock(mutex);
   start(0);
-  if (stream == nullptr) return Space();
   // Never destroyed: when the program ends, the caller may have destroyed the streams already.
-  struct Instance {
-    void* stream;
-    Space space;
-  };
-  static auto* const instances = new std::vector<Instance>;
-  const auto found = std::ranges::find(*instances, stream, &Instance::stream);
-  if (found != instances->end()) return found->space;
-  return instances->emplace_back(Instance{stream, make_instance<Space>(stream)}).space;
-}
-
-/// Held while something is launched. A host's threads are Kokkos's for one launch at a time, and older versions, 3.4
-/// among them, leave that to their callers. On a device, streams are apart.
-std::unique_lock<std::mutex> launching() {
-  static std::mutex launches;
-  return has_streams ? std::unique_lock<std::mutex>() : std::unique_lock(launches);
+  static auto* const instances = new std::list<Instance>;
+  for (Instance& instance : *instances) {
+    if (instance.stream == stream) return instance;
+  }
+  return instances->emplace_back(stream);
 }
 
 // --- from C's structs -----------------------------------------------------------------------------------------------
 
-/// A caller's struct as this library knows it. A caller with a newer header may hand over a longer one, as long as what
-/// this library does not know of is zero.
-template <class Struct>
-Struct known_part(const Struct* given, const char* name) {
-  if (given == nullptr) reject(name, "must not be NULL");
-  std::size_t size = 0;
-  std::memcpy(&size, given, sizeof size);
-  constexpr std::size_t longest = 4096;  // more is no size but memory that was never set, and is not read
-  if (size < sizeof(Struct) || size > longest) reject(name, "struct_size is not set; begin with its _INIT macro");
-  const auto* const bytes = reinterpret_cast<const unsigned char*>(given);
-  if (std::any_of(bytes + sizeof(Struct), bytes + size, [](unsigned char byte) { return byte != 0; })) {
-    reject(name, "asks for more than this library knows; install a newer one");
-  }
-  return *given;
+// A struct of version 1.0 ended with the field that is named here.
+template <class Last>
+constexpr std::size_t size_up_to(std::size_t offset_of_last) {
+  return offset_of_last + sizeof(Last);
+}
+constexpr std::size_t first_request = size_up_to<float>(offsetof(kq_request, scale_ub));
+constexpr std::size_t first_buffers = size_up_to<std::size_t>(offsetof(kq_buffers, workspace_bytes));
+constexpr std::size_t first_sizes = size_up_to<std::size_t>(offsetof(kq_buffer_sizes, workspace_bytes));
+
+kq_request known_request(const kq_request* given) {
+  return kq::c::from_caller(given, "request", first_request, "KQ_REQUEST_INIT");
 }
 
-template <class Enum>
-Enum enumerator(std::int32_t value, Enum last, const char* field) {
-  if (value < 0 || value > static_cast<std::int32_t>(last)) {
-    reject(field, std::to_string(value) + " is no value of it; see kq.h");
-  }
-  return static_cast<Enum>(value);
+kq_buffers known_buffers(const kq_buffers* given) {
+  return kq::c::from_caller(given, "buffers", first_buffers, "KQ_BUFFERS_INIT");
 }
+
+/// The enumerator with this value. `names` lists the enumerators from 0 on, as kq.h has them.
+template <class Enum, std::size_t N>
+Enum enumerator(std::int32_t value, const std::array<std::string_view, N>& names, const char* field) {
+  if (value >= 0 && value < static_cast<std::int32_t>(N)) return static_cast<Enum>(value);
+  std::string reason = "must be ";
+  for (std::size_t i = 0; i < N; ++i) {
+    if (i != 0) reason += i + 1 == N ? " or " : ", ";
+    reason += names[i];
+  }
+  reject(field, reason + ", not " + std::to_string(value));
+}
+
+constexpr std::array<std::string_view, 3> elements{"KQ_HALF", "KQ_BFLOAT16", "KQ_FLOAT32"};
+constexpr std::array<std::string_view, 5> formats{"KQ_INT8", "KQ_FP8_E4M3FN", "KQ_FP8_E5M2", "KQ_FP8_E4M3FNUZ",
+                                                  "KQ_FP8_E5M2FNUZ"};
+constexpr std::array<std::string_view, 4> granularities{"KQ_TENSOR", "KQ_TOKEN", "KQ_CHANNEL", "KQ_GROUP"};
+constexpr std::array<std::string_view, 3> scale_formats{"KQ_SCALE_FLOAT", "KQ_SCALE_UE8M0_FLOAT", "KQ_SCALE_UE8M0"};
+constexpr std::array<std::string_view, 2> scale_layouts{"KQ_LAYOUT_ROW", "KQ_LAYOUT_COLUMN"};
 
 bool truth(std::int32_t value, const char* field) {
   if (value != 0 && value != 1) reject(field, "must be 0 or 1, not " + std::to_string(value));
   return value == 1;
 }
 
-/// Valid and resolved.
-kq::Request request_from(const kq_request* given) {
-  const kq_request r = known_part(given, "request");
+/// The name in kq.h of a field that validate() names as the command line does.
+std::string c_field(const std::string& field) {
+  if (field == "dtype") return "element";
+  if (field == "quant_dtype") return "format";
+  return field;
+}
+
+/// The request, valid and with its defaults filled in.
+kq::Request request_from(const kq_request& r) {
   kq::Request request;
-  request.element = enumerator(r.element, kq::Element::float32, "element");
-  request.format = enumerator(r.format, kq::Format::fp8_e5m2fnuz, "format");
-  request.granularity = enumerator(r.granularity, kq::Granularity::group, "granularity");
+  request.element = enumerator<kq::Element>(r.element, elements, "element");
+  request.format = enumerator<kq::Format>(r.format, formats, "format");
+  request.granularity = enumerator<kq::Granularity>(r.granularity, granularities, "granularity");
   request.static_scale = truth(r.static_scale, "static_scale");
   request.asymmetric = truth(r.asymmetric, "asymmetric");
-  request.scale_format = enumerator(r.scale_format, kq::ScaleFormat::ue8m0, "scale_format");
-  request.scale_layout = enumerator(r.scale_layout, kq::ScaleLayout::column, "scale_layout");
+  request.scale_format = enumerator<kq::ScaleFormat>(r.scale_format, scale_formats, "scale_format");
+  request.scale_layout = enumerator<kq::ScaleLayout>(r.scale_layout, scale_layouts, "scale_layout");
   if (r.reserved != 0) reject("reserved", "must be 0");
   request.num_tokens = r.num_tokens;
   request.hidden_size = r.hidden_size;
@@ -176,20 +214,20 @@ kq::Request request_from(const kq_request* given) {
   request.group_size = r.group_size;
   request.qmax = r.qmax;
   if (r.scale_ub != 0.0f) request.scale_ub = r.scale_ub;
-  if (const auto invalid = kq::validate(request)) reject(invalid->field, invalid->reason);
+  if (const auto invalid = kq::validate(request)) reject(c_field(invalid->field), invalid->reason);
   return kq::resolved(request);
 }
 
-/// An address that is there and aligned.
+/// Throws unless an address is given and aligned.
 void require(const void* address, std::size_t alignment, const char* field) {
   if (address == nullptr) reject(field, "must not be NULL for this request");
-  if (reinterpret_cast<std::uintptr_t>(address) % alignment != 0) {
+  if (std::bit_cast<std::uintptr_t>(address) % alignment != 0) {
     reject(field, "must be aligned to " + std::to_string(alignment) + " bytes");
   }
 }
 
-/// What quantizing and its way back have in common.
-kq::Buffers outputs_from(const kq::Request& request, const kq_buffers& given) {
+/// Codes, scales and zero points: what quantizing writes and dequantizing reads.
+kq::Buffers coded_from(const kq::Request& request, const kq_buffers& given) {
   require(given.codes, 1, "codes");
   require(given.scales, kq::scale_size(request), "scales");
   if (request.asymmetric) require(given.zero_points, alignof(std::int32_t), "zero_points");
@@ -230,54 +268,61 @@ kq_status kq_prepare_stream(void* stream) {
 
 kq_status kq_sizes(const kq_request* given, kq_buffer_sizes* sizes) {
   return guarded([&] {
-    const kq::Request request = request_from(given);
-    kq_buffer_sizes found = known_part(sizes, "sizes");
+    const kq::Request request = request_from(known_request(given));
+    kq_buffer_sizes found = kq::c::from_caller(sizes, "sizes", first_sizes, "KQ_BUFFER_SIZES_INIT");
     found.input_bytes = kq::input_bytes(request);
     found.codes_bytes = kq::codes_bytes(request);
     found.num_scales = kq::num_scales(request);
     found.scales_bytes = kq::scales_bytes(request);
     found.zero_points_bytes = kq::zero_points_bytes(request);
-    found.workspace_bytes = request.num_tokens == 0 ? 0 : kq::workspace_bytes(instance_for(nullptr), request);
-    *sizes = found;
+    found.workspace_bytes = request.num_tokens == 0 ? 0 : kq::workspace_bytes(instance_for(nullptr).space, request);
+    kq::c::to_caller(found, sizes);
   });
 }
 
 kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_buffers, void* stream) {
   return guarded([&] {
-    const kq::Request request = request_from(given_request);
-    const kq_buffers given = known_part(given_buffers, "buffers");
+    const kq::Request request = request_from(known_request(given_request));
+    const kq_buffers given = known_buffers(given_buffers);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
-    kq::Buffers buffers = outputs_from(request, given);
+    kq::Buffers buffers = coded_from(request, given);
     require(given.input, kq::element_size(request.element), "input");
     buffers.input = given.input;
-    const Space space = instance_for(stream);
-    if (const std::size_t needed = kq::workspace_bytes(space, request); needed > 0) {
-      require(given.workspace, 16, "workspace");
-      if (given.workspace_bytes < needed) {
-        reject("workspace_bytes", "this request needs " + std::to_string(needed) + ", see kq_sizes");
+    Instance& instance = instance_for(stream);
+    const std::size_t workspace_bytes = kq::workspace_bytes(instance.space, request);
+    if (workspace_bytes > 0) {
+      require(given.workspace, kq::detail::workspace_alignment, "workspace");
+      if (given.workspace_bytes < workspace_bytes) {
+        reject("workspace_bytes", "must be " + std::to_string(workspace_bytes) + " or more for this request, not " +
+                                      std::to_string(given.workspace_bytes) + "; see kq_sizes");
       }
       buffers.workspace = given.workspace;
     }
-    const auto lock = launching();
-    kq::enqueue(space, request, buffers);
+    kq::detail::require_apart(request, buffers, workspace_bytes);
+    const std::lock_guard lock(instance.launching);
+    kq::enqueue(instance.space, request, buffers);
   });
 }
 
 kq_status kq_dequantize(const kq_request* given_request, const kq_buffers* given_buffers, float* output, void* stream) {
   return guarded([&] {
-    const kq::Request request = request_from(given_request);
-    const kq_buffers given = known_part(given_buffers, "buffers");
+    kq_request given = known_request(given_request);
+    given.element = KQ_FLOAT32;  // the output's; there is no input
+    given.input_stride = 0;
+    const kq::Request request = request_from(given);
+    const kq_buffers given_tensors = known_buffers(given_buffers);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
-    const kq::Buffers buffers = outputs_from(request, given);
+    const kq::Buffers buffers = coded_from(request, given_tensors);
     require(output, alignof(float), "output");
-    const Space space = instance_for(stream);
-    const auto lock = launching();
-    kq::enqueue_dequantize(space, request, buffers, output);
+    kq::detail::require_apart(request, buffers, output);
+    Instance& instance = instance_for(stream);
+    const std::lock_guard lock(instance.launching);
+    kq::enqueue_dequantize(instance.space, request, buffers, output);
   });
 }
 
 const char* kq_last_error(void) {
-  return last_error.c_str();
+  return last_error.data();
 }
 
 }  // extern "C"

@@ -4,7 +4,7 @@
 
 /**
  * \file
- * The kernels for other languages and engines: plain pointers, shapes, strides and a stream.
+ * Quantization kernels behind plain C functions: pointers, shapes, strides and a stream.
  *
  *     kq_request request = KQ_REQUEST_INIT;
  *     request.format = KQ_FP8_E4M3FN;
@@ -15,29 +15,44 @@
  *     buffers.input = x; buffers.codes = q; buffers.scales = s;
  *     if (kq_quantize(&request, &buffers, stream) != KQ_SUCCESS) puts(kq_last_error());
  *
- * Where: on the device this library was built for (kq_backend), in memory that it can reach. `stream` is a cudaStream_t
- * or hipStream_t of the current device (NULL: the default stream) and NULL on a host build. On a device the work is put
- * on the stream and may be captured into a graph; on a host it is done when the call returns. Nothing is allocated but
- * what Kokkos keeps for a stream the first time that one is seen, which must not be while it is being captured: call
- * kq_prepare_stream before.
+ * Formulas, formats and shapes: numerics.md in kqbench's documentation. A tensor is [num_tokens, hidden_size]; the
+ * elements of a row are consecutive.
  *
- * What: formulas, formats and shapes are those of numerics.md in kqbench's documentation. A tensor is [num_tokens,
- * hidden_size], a row's elements side by side. The caller owns every buffer and keeps it until the work is done. With
+ * Device: the library works on the one it was built for, see kq_backend. Every buffer is in memory that this device can
+ * reach. On a host build that is the process's own memory. With
  * no tokens there is nothing to do: no address is looked at, and each may be NULL.
  *
- * Errors: every function that can fail returns a status; kq_last_error has the message, of this thread's last failure.
- * Arguments are checked before anything is started; what a device does later is reported by the device's own calls.
+ * Streams: `stream` is a cudaStream_t or a hipStream_t of the current device; NULL is the default stream of the device,
+ * not that of a thread. A call puts its work on the stream and returns without waiting for it. The work starts after
+ * everything that was put on that stream before, and ends before anything that is put there later starts; it is not
+ * ordered with other streams. A stream may be captured into a graph if kq_prepare_stream, or another call with this
+ * stream, came before the capture. On a host build `stream` must be NULL, and the work is done when the call returns.
  *
- * Threads: functions may be called from several threads at once; on a device not for one stream, on a host in turns.
+ * Memory: the library allocates nothing but what Kokkos keeps for a stream, which is made in the first call with that
+ * stream and stays until the program ends. The caller owns every buffer, and keeps it until the work is done; where the
+ * work was captured, until the graph is destroyed. The structs are read during the call only. A buffer that is written
+ * must not share memory with another one, or the call is refused: nothing is done in place. Rows of one buffer may lie
+ * between the rows of another.
  *
- * Binary compatibility: structs begin with their size as the caller was compiled with, values are never renumbered, and
- * functions are never removed while the library's version in its file name (libkq.so.1) stays.
+ * Threads: any function may be called from any thread at any time. Calls for one stream take turns, in no order that is
+ * promised; calls for different streams may run at the same time. On a host build all calls take turns, and a program
+ * that uses Kokkos itself must not run kernels of its own on the host during a call.
+ *
+ * Errors: a function that can fail returns a status, and kq_last_error has the message. Arguments are checked before
+ * any work is started: a call that is refused has written nothing. What fails on a device later, while the work runs,
+ * is reported by the device's runtime (cudaStreamSynchronize, hipStreamSynchronize).
+ *
+ * Versions: a program that was compiled with an older kq.h runs with a newer library of the same file name
+ * (libkq.so.1). Values are never renumbered, functions are never removed, and a struct only grows at its end, by fields
+ * for which 0 means what there was before. Each struct begins with its size as the caller was compiled: fields behind
+ * that size are taken as 0. A program that was compiled with a newer kq.h runs with an older library as long as it
+ * leaves the fields 0 that the library does not know; otherwise the call is refused.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define KQ_API_VERSION 1 /**< grows with every addition; kq_api_version() is the library's */
+#define KQ_API_VERSION 1 /**< that of this header; grows with every addition to it */
 
 #if defined(__GNUC__)
 #define KQ_API __attribute__((visibility("default")))
@@ -51,9 +66,9 @@ extern "C" {
 
 typedef enum kq_status {
   KQ_SUCCESS = 0,
-  KQ_INVALID_ARGUMENT = 1, /**< the message names the field and what to do */
+  KQ_INVALID_ARGUMENT = 1, /**< the message begins with the field's or the parameter's name and says what to do */
   KQ_DEVICE_ERROR = 2,     /**< no device, or Kokkos or the device's runtime failed */
-  KQ_OUT_OF_MEMORY = 3
+  KQ_OUT_OF_MEMORY = 3     /**< of the host */
 } kq_status;
 
 /** Element type of the input. */
@@ -62,95 +77,103 @@ enum { KQ_HALF = 0, KQ_BFLOAT16 = 1, KQ_FLOAT32 = 2 };
 /** Format of the codes, one byte each. */
 enum { KQ_INT8 = 0, KQ_FP8_E4M3FN = 1, KQ_FP8_E5M2 = 2, KQ_FP8_E4M3FNUZ = 3, KQ_FP8_E5M2FNUZ = 4 };
 
-/** What shares one scale: the tensor, a token (row), a channel (column), group_size consecutive elements of a row. */
+/** The elements that share a scale: the tensor, a token (row), a channel (column), or group_size consecutive elements
+ * of a row. */
 enum { KQ_TENSOR = 0, KQ_TOKEN = 1, KQ_CHANNEL = 2, KQ_GROUP = 3 };
 
-/** Group scales: float; raised to a power of two, as float; the same as its 8-bit exponent (UE8M0). */
+/** Group scales: float; float, rounded up to a power of two; the 8-bit exponent of such a power (UE8M0). */
 enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2 };
 
-/** Group scales as [tokens, groups] row by row, or column by column. */
+/** Group scales, [num_tokens, groups of a row]: row by row, or column by column. */
 enum { KQ_LAYOUT_ROW = 0, KQ_LAYOUT_COLUMN = 1 };
 
-/** What is to be done. Begin with KQ_REQUEST_INIT; 0 is a default in every field but the sizes. */
+/** What to do. Begin with KQ_REQUEST_INIT. 0 is the default of every field; num_tokens and hidden_size must be set. */
 typedef struct kq_request {
-  size_t struct_size; /**< sizeof(kq_request) */
-  int32_t element;
-  int32_t format;
-  int32_t granularity;
+  size_t struct_size;   /**< sizeof(kq_request) */
+  int32_t element;      /**< KQ_HALF, KQ_BFLOAT16 or KQ_FLOAT32 */
+  int32_t format;       /**< KQ_INT8 or one of KQ_FP8_* */
+  int32_t granularity;  /**< KQ_TENSOR, KQ_TOKEN, KQ_CHANNEL or KQ_GROUP */
   int32_t static_scale; /**< 1: scales (and zero points) are given, scales normal and above 0; 0: they are computed */
-  int32_t asymmetric;   /**< 1: int8 with a zero point a scale */
-  int32_t scale_format; /**< KQ_GROUP only */
-  int32_t scale_layout; /**< KQ_GROUP only */
+  int32_t asymmetric;   /**< 1: KQ_INT8 with a zero point per scale */
+  int32_t scale_format; /**< one of KQ_SCALE_*; KQ_GROUP only */
+  int32_t scale_layout; /**< one of KQ_LAYOUT_*; KQ_GROUP only */
   int32_t reserved;     /**< 0 */
   int64_t num_tokens;   /**< 0 or more */
   int64_t hidden_size;  /**< 1 or more */
-  int64_t input_stride; /**< elements from one row to the next; 0: hidden_size */
-  int64_t codes_stride; /**< codes from one row to the next; 0: hidden_size */
-  int64_t group_size;   /**< KQ_GROUP only, 16 or more */
+  int64_t input_stride; /**< elements from a row's begin to the next row's; 0: hidden_size */
+  int64_t codes_stride; /**< codes from a row's begin to the next row's; 0: hidden_size */
+  int64_t group_size;   /**< elements; 16 or more for KQ_GROUP, otherwise 0 */
   float qmax;           /**< bound of a code's magnitude; 0: the format's largest */
-  float scale_ub;       /**< upper bound of a token's largest magnitude, dynamic token fp8 only; 0: none */
+  float scale_ub;       /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
+                         * and KQ_FP8_* only; 0 or infinity: none */
 } kq_request;
 #define KQ_REQUEST_INIT \
   { sizeof(kq_request), KQ_HALF, KQ_INT8, KQ_TENSOR, 0, 0, KQ_SCALE_FLOAT, KQ_LAYOUT_ROW, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f }
 
-/** Where it is done. Begin with KQ_BUFFERS_INIT. Addresses are aligned to their elements at least; to 16 bytes is
- * faster. */
+/** The tensors of a call. Begin with KQ_BUFFERS_INIT. An address must be aligned to the type it points to; kernels are
+ * faster where input and codes are aligned to 16 bytes. */
 typedef struct kq_buffers {
   size_t struct_size; /**< sizeof(kq_buffers) */
-  const void* input;
-  void* codes;            /**< int8_t or, for fp8, uint8_t; read by kq_dequantize */
-  void* scales;           /**< float, or uint8_t for KQ_SCALE_UE8M0, 255 being NaN; kq_sizes says how many */
-  int32_t* zero_points;   /**< as many as scales; NULL unless asymmetric */
-  void* workspace;        /**< kq_sizes says how many bytes, aligned to 16; NULL if none. Zero
-                           * before its first use, then left as kq_quantize leaves it; calls that may overlap in
-                           * time need one each. */
-  size_t workspace_bytes; /**< of the workspace given */
+  const void* input;  /**< of the request's element type; not looked at by kq_dequantize */
+  void* codes;        /**< int8_t for KQ_INT8, uint8_t otherwise; written by kq_quantize, read by kq_dequantize */
+  void* scales; /**< float, or uint8_t for KQ_SCALE_UE8M0, 255 being NaN; written by kq_quantize unless static_scale */
+  int32_t* zero_points; /**< as many as scales, and written when they are; not looked at unless asymmetric */
+  void* workspace;      /**< memory for kq_quantize, aligned to 16 bytes; NULL if kq_sizes says 0 bytes. Set it to zero
+                         * before its first use and do not change it afterwards: every call leaves it ready for the
+                         * next one, of any request. Calls may share a workspace if the work of one has ended before
+                         * that of the next starts, as on one stream; otherwise each needs its own. */
+  size_t workspace_bytes; /**< size of the workspace; as much as kq_sizes says, or more */
 } kq_buffers;
 #define KQ_BUFFERS_INIT \
   { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0 }
 
-/** What a request's buffers must hold. Begin with KQ_BUFFER_SIZES_INIT. */
+/** The sizes of a request's buffers. Begin with KQ_BUFFER_SIZES_INIT. */
 typedef struct kq_buffer_sizes {
   size_t struct_size; /**< sizeof(kq_buffer_sizes) */
-  size_t input_bytes; /**< from the first element to the last */
-  size_t codes_bytes; /**< likewise */
+  size_t input_bytes; /**< from the first element of the first row to the last of the last row */
+  size_t codes_bytes; /**< from the first code of the first row to the last of the last row */
   int64_t num_scales;
   size_t scales_bytes;
   size_t zero_points_bytes; /**< 0 unless asymmetric */
-  size_t workspace_bytes;   /**< 0 for most requests */
+  size_t workspace_bytes;   /**< above 0 only for KQ_TENSOR with computed scales */
 } kq_buffer_sizes;
 #define KQ_BUFFER_SIZES_INIT \
   { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0 }
 
-/** KQ_API_VERSION of the library. */
+/** KQ_API_VERSION of the header that the library was compiled with. */
 KQ_API int kq_api_version(void);
 
-/** "cuda", "hip" or "host": what this library was built for. */
+/** The device that this library was built for: "cuda", "hip" or "host". */
 KQ_API const char* kq_backend(void);
 
 /**
- * Starts Kokkos on a device, by its index (ignored on a host build). Every function that needs it does so by itself, on
- * device 0, or takes a Kokkos that the program has already started as it is. One process works on one device: another
- * index later is an error.
+ * Starts Kokkos on the device with this index, 0 or more, which makes no difference on a host build. It need not be
+ * called: kq_sizes, kq_prepare_stream, kq_quantize and kq_dequantize start Kokkos on device 0 if it does not run yet. A
+ * Kokkos that the program itself has started is used as it is. A process uses one device: an index other than that of
+ * the device it already uses is refused.
  */
 KQ_API kq_status kq_initialize(int device);
 
-/** Makes ready what Kokkos keeps for a stream. Only needed before the stream is captured. */
+/** Makes what Kokkos keeps for a stream. Needed only for a stream that is captured before any other call uses it. */
 KQ_API kq_status kq_prepare_stream(void* stream);
 
-/** Checks a request and tells the sizes of its buffers. */
+/** Checks a request and tells the sizes of its buffers. Nothing is put on a stream. */
 KQ_API kq_status kq_sizes(const kq_request* request, kq_buffer_sizes* sizes);
 
-/** Quantizes: input to codes, and to scales and zero points unless static_scale. */
+/** Quantizes the input: writes codes and, unless static_scale, scales and zero points. */
 KQ_API kq_status kq_quantize(const kq_request* request, const kq_buffers* buffers, void* stream);
 
 /**
- * The way back: output[token * hidden_size + channel] = what the code there stands for, in float. buffers->input and
- * the workspace are not looked at, nor are the request's element and input_stride.
+ * Dequantizes: output[token * hidden_size + channel] is the number that the code there stands for. The request is that
+ * of kq_quantize; its element and input_stride are not looked at, nor are the buffers' input and workspace.
  */
 KQ_API kq_status kq_dequantize(const kq_request* request, const kq_buffers* buffers, float* output, void* stream);
 
-/** What went wrong in this thread's last call that failed, in one line; empty if none did. */
+/**
+ * The message of the last call in this thread that failed, one line; empty if none has failed. A call that succeeds
+ * does not change it. The text is valid until the next call in this thread that fails, or the thread's end: the address
+ * is the same each time, so copy the text to keep it. Never NULL, never fails.
+ */
 KQ_API const char* kq_last_error(void);
 
 #ifdef __cplusplus

@@ -82,7 +82,7 @@ def chosen_rows(sweeps, arguments):
 
 def check_device(here, sweeps, arguments):
     """The files' ceilings and copies are those of their device, so it must be the one at hand."""
-    for name, sweep in zip(arguments.sweeps, sweeps):
+    for name, sweep in zip(arguments.sweeps, sweeps, strict=True):
         there = sweep["setting"]["device"]
         if here and here != there:
             raise result_file.BadFile(f"{name}: was measured on {there}, not on {here}; measure it here first")
@@ -136,7 +136,7 @@ def add_peer(result, outcome, peer, calls, before, after):
     """Adds what a peer's process gave; `before` and `after` are kqbench's medians, or None."""
     merge(result["setting"], outcome.setting)
     result["rows"] += outcome.rows
-    for i, (call, (first, second, launches)) in enumerate(zip(calls, outcome.canary)):
+    for i, (call, (first, second, launches)) in enumerate(zip(calls, outcome.canary, strict=False)):
         reference = [medians[i] for medians in (before, after) if medians]
         result["setting"]["canary"].append(canary.members(call, peer, first, second, launches, reference))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What PyTorch and the driver tell of the device here, for a result file's setting."""
 
+import contextlib
 import importlib.metadata
 
 import torch
@@ -14,10 +15,8 @@ def libraries():
     """The versions of what the peers may be made of, as far as it is installed."""
     found = {"torch": torch.__version__}
     for package in PACKAGES[1:]:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            pass
     return found
 
 

@@ -80,9 +80,10 @@ def canaries(job, library, clock):
 
 def time_row(like, peer, job, library, clock):
     """The peer's row at the work of the row `like`."""
+    import torch
+
     import measure
     import result_file
-    import torch
     import torch_functions
     work, limits = work_of(like), measure.Limits(min_launches=job["num_iters"], max_seconds=job["max_seconds"])
     torch.manual_seed(job["seed"])
@@ -162,7 +163,7 @@ def run(job, channel):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what was measured is worth something with the canary after it only
     release(job)
     after = canaries(job, library, clock)
-    channel.send(canary=[[first, second, launches] for (first, launches), (second, _) in zip(before, after)])
+    channel.send(canary=[[first, second, launches] for (first, launches), (second, _) in zip(before, after, strict=True)])
     channel.send(done=status)
 
 

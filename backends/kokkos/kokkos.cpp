@@ -4,6 +4,7 @@
 
 #include <Kokkos_Core.hpp>
 #include <cstdlib>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -66,7 +67,8 @@ class KokkosImplementation final : public Implementation {
   KokkosImplementation(ExecutionSpace space, std::string description)
       : space_(std::move(space)), description_(std::move(description)) {}
   ~KokkosImplementation() override {
-    if (kq::device_is_lost()) static_cast<void>(new ExecutionSpace(space_));  // so that the instance never ends
+    if (kq::device_is_lost())
+      static_cast<void>(new (std::nothrow) ExecutionSpace(space_));  // so that the instance never ends
   }
   KokkosImplementation(const KokkosImplementation&) = delete;
   KokkosImplementation& operator=(const KokkosImplementation&) = delete;

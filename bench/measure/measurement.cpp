@@ -149,7 +149,7 @@ std::optional<Mismatch> try_out(Candidate& candidate, RotatingBuffers& buffers, 
     const std::int64_t launches = std::min(trial_launches - done, copies);
     buffers.poison(candidate.index(), trial_poison);
     candidate.launch(launches);
-    if (const std::optional<Mismatch> mismatch = buffers.check(candidate.index())) return mismatch;
+    if (std::optional<Mismatch> mismatch = buffers.check(candidate.index())) return mismatch;
     done += launches;
   }
   return std::nullopt;
@@ -158,7 +158,7 @@ std::optional<Mismatch> try_out(Candidate& candidate, RotatingBuffers& buffers, 
 /// What the timed launches left behind; and, as they might have left alone what was right already, what one more sample
 /// of the same kind makes of outputs that are poisoned again.
 std::optional<Mismatch> check_timed(Candidate& candidate, RotatingBuffers& buffers) {
-  if (const std::optional<Mismatch> mismatch = buffers.check(candidate.index())) return mismatch;
+  if (std::optional<Mismatch> mismatch = buffers.check(candidate.index())) return mismatch;
   buffers.poison(candidate.index(), replay_poison);
   candidate.sampler().sample();
   return buffers.check(candidate.index());

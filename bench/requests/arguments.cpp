@@ -87,7 +87,7 @@ void SchemeArguments::add_to(CLI::App& command, Use use) {
   add_value(command, "--scale", scale_, "Every static scale [those that just hold the input]", "X")->group(how);
   add_value(command, "--zero-point", zero_point_, "Every static zero point [those that suit the input]", "N")
       ->group(how);
-  add_value(command, "--scale-ub", scale_ub_, "Upper bound of amax, dynamic token fp8 [none]", "X")->group(how);
+  add_value(command, "--scale-ub", scale_ub_, "Upper bound of amax, dynamic token fp8 [none: inf]", "X")->group(how);
   add_value(command, "--qmax", qmax_, "Bound of a code's magnitude [the format's largest]", "X")->group(how);
   add_value(command, "--scale-format", scale_format_,
             "Of group scales: float, ue8m0_float (a power of two as float), ue8m0 (its exponent as a byte)" +
@@ -112,7 +112,7 @@ Sweep SchemeArguments::sweep() const {
     sweep.qmax = parse_float("--qmax", *qmax_);
     if (!(*sweep.qmax > 0.0f)) throw UsageError("--qmax: must be above 0, not " + in_quotes(*qmax_));
   }
-  if (scale_ub_) sweep.scale_ub = parse_float("--scale-ub", *scale_ub_);
+  if (scale_ub_) sweep.scale_ub = parse_upper_bound("--scale-ub", *scale_ub_);
   sweep.scale_format = parse_name<kq::ScaleFormat>("--scale-format", scale_format_, kq::parse_scale_format,
                                                    "float, ue8m0_float or ue8m0");
   sweep.scale_layout =

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
@@ -53,6 +54,10 @@ std::uint64_t parse_unsigned(std::string_view option, std::string_view text) {
 
 float parse_float(std::string_view option, std::string_view text) {
   return parse_finite<float>(option, text);
+}
+float parse_upper_bound(std::string_view option, std::string_view text) {
+  float number = 0.0f;
+  return read(text, number) && number == std::numeric_limits<float>::infinity() ? number : parse_float(option, text);
 }
 double parse_double(std::string_view option, std::string_view text) {
   return parse_finite<double>(option, text);

@@ -21,6 +21,8 @@ std::uint64_t parse_unsigned(std::string_view option, std::string_view text);
 
 /// Any float but NaN and the infinities; text that rounds to infinity is out of range.
 float parse_float(std::string_view option, std::string_view text);
+/// A float as parse_float reads it, or "inf": no bound.
+float parse_upper_bound(std::string_view option, std::string_view text);
 double parse_double(std::string_view option, std::string_view text);
 
 /// The items of a list given as "a,b" and by repeating the option, each once, in the order given. Throws UsageError

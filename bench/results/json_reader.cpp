@@ -284,7 +284,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     return where();
   }
 
-  bool scalar(Scalar value) {
+  bool scalar(const Scalar& value) {
     if (levels_.empty()) fail_no_result(name_, "it is a single value");
     Level& level = levels_.back();
     ++level.count;

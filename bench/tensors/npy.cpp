@@ -97,7 +97,7 @@ class HeaderParser {
     if (quote == '\'') expect('\'');
     const std::size_t end = rest_.find(quote);
     if (end == std::string_view::npos) fail("a string without end");
-    const std::string text(rest_.substr(0, end));
+    std::string text(rest_.substr(0, end));
     if (text.find('\\') != std::string::npos) fail("a string with an escape");
     rest_.remove_prefix(end + 1);
     return text;

@@ -161,6 +161,15 @@ static void nan_qmax(kq_request* r, kq_buffers* b) {
 static void reserved_used(kq_request* r, kq_buffers* b) {
   r->reserved = 1, (void)b;
 }
+static void fp8_with_zero_points(kq_request* r, kq_buffers* b) {
+  r->asymmetric = 1, r->format = KQ_FP8_E5M2, (void)b;
+}
+static void bound_for_int8(kq_request* r, kq_buffers* b) {
+  r->scale_ub = 1.0f, (void)b;
+}
+static void in_place(kq_request* r, kq_buffers* b) {
+  b->codes = (void*)b->input, (void)r;
+}
 static void no_buffers_size(kq_request* r, kq_buffers* b) {
   b->struct_size = 8, (void)r;
 }
@@ -182,10 +191,11 @@ static void no_zero_points(kq_request* r, kq_buffers* b) {
 
 static void refuses_what_cannot_be(void) {
   static const struct refusal refusals[] = {
-      {no_struct_size, "request: struct_size"},
-      {no_size_but_memory, "request: struct_size"},
-      {bad_element, "element: 256"},
-      {negative_format, "format: -1"},
+      {no_struct_size, "request: struct_size is 0, which no version has (the first: 88); begin with KQ_REQUEST_INIT"},
+      {no_size_but_memory, "request: struct_size is 14829735431805717965, which no version has"},
+      {bad_element, "element: must be KQ_HALF, KQ_BFLOAT16 or KQ_FLOAT32, not 256"},
+      {negative_format,
+       "format: must be KQ_INT8, KQ_FP8_E4M3FN, KQ_FP8_E5M2, KQ_FP8_E4M3FNUZ or KQ_FP8_E5M2FNUZ, not -1"},
       {odd_truth, "static_scale: must be 0 or 1"},
       {fewer_than_no_tokens, "num_tokens: must be 0 or more"},
       {no_columns, "hidden_size: must be 1 or more"},
@@ -194,7 +204,10 @@ static void refuses_what_cannot_be(void) {
       {bad_qmax, "qmax"},
       {nan_qmax, "qmax"},
       {reserved_used, "reserved"},
-      {no_buffers_size, "buffers: struct_size"},
+      {fp8_with_zero_points, "asymmetric: "},
+      {bound_for_int8, "scale_ub: "},
+      {in_place, "codes: shares memory with input"},
+      {no_buffers_size, "buffers: struct_size is 8, which no version has (the first: 56); begin with KQ_BUFFERS_INIT"},
       {no_input, "input: must not be NULL"},
       {no_codes, "codes: must not be NULL"},
       {no_scales, "scales: must not be NULL"},
@@ -239,7 +252,8 @@ static void takes_longer_structs_whose_rest_is_zero(void) {
   CHECK(kq_sizes(&longer.known, &sizes) == KQ_SUCCESS);
   longer.unknown = 1;
   CHECK(kq_sizes(&longer.known, &sizes) == KQ_INVALID_ARGUMENT);
-  CHECK(strstr(kq_last_error(), "newer") != NULL);
+  CHECK(strstr(kq_last_error(), "request: the field at byte ") == kq_last_error());
+  CHECK(strstr(kq_last_error(), " is newer than this library") != NULL);
 }
 
 int main(void) {

@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <latch>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -173,7 +177,7 @@ TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
       kq_buffers b = KQ_BUFFERS_INIT;
       EXPECT_EQ(kq_quantize(&refused, &b, nullptr), KQ_INVALID_ARGUMENT);
       const std::string message = kq_last_error();
-      EXPECT_EQ(message, "element: " + std::to_string(refused.element) + " is no value of it; see kq.h");
+      EXPECT_EQ(message, "element: must be KQ_HALF, KQ_BFLOAT16 or KQ_FLOAT32, not " + std::to_string(refused.element));
 
       Outputs outputs;
       if (mine.request.static_scale) {
@@ -211,6 +215,108 @@ TEST_F(CInterface, KeepsEachThreadsMessageApart) {
   std::thread([&] { elsewhere = kq_last_error(); }).join();
   EXPECT_EQ(elsewhere, "");
   EXPECT_NE(std::string(kq_last_error()), "");
+}
+
+TEST_F(CInterface, KeepsTheTextOfAFailureUntilTheNextFailure) {
+  kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+  kq_request request = to_c(all_requests().front());
+  request.reserved = 1;
+  ASSERT_EQ(kq_sizes(&request, &sizes), KQ_INVALID_ARGUMENT);
+  const char* const text = kq_last_error();
+  EXPECT_STREQ(text, "reserved: must be 0");
+  request.reserved = 0;
+  ASSERT_EQ(kq_sizes(&request, &sizes), KQ_SUCCESS);
+  EXPECT_STREQ(text, "reserved: must be 0");
+  ASSERT_EQ(kq_sizes(nullptr, &sizes), KQ_INVALID_ARGUMENT);  // a longer text
+  EXPECT_EQ(kq_last_error(), text) << "one address for as long as the thread lives";
+  EXPECT_STREQ(text, "request: must not be NULL");
+}
+
+/// Every pair of tensors of which one is written, and the pairs that are only read.
+TEST_F(CInterface, DoesNothingInPlace) {
+  alignas(16) std::array<std::byte, 4096> memory{};
+  kq_request r = KQ_REQUEST_INIT;  // a dynamic tensor scale of int8 codes with a zero point, which takes a workspace
+  r.asymmetric = 1;
+  r.num_tokens = 2;
+  r.hidden_size = 16;
+  kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+  ASSERT_EQ(kq_sizes(&r, &sizes), KQ_SUCCESS) << kq_last_error();
+  ASSERT_LT(sizes.workspace_bytes, 2048U);
+  const auto at = [&](std::size_t offset) { return static_cast<void*>(memory.data() + offset); };
+  kq_buffers apart = KQ_BUFFERS_INIT;
+  apart.input = at(0);  // 64 bytes
+  apart.codes = at(64);
+  apart.scales = at(96);
+  apart.zero_points = static_cast<std::int32_t*>(at(100));
+  apart.workspace = at(112);
+  apart.workspace_bytes = sizes.workspace_bytes;
+  const auto answer = [&](const kq_buffers& b) {
+    return kq_quantize(&r, &b, nullptr) == KQ_SUCCESS ? std::string() : std::string(kq_last_error());
+  };
+  const auto shared = [](const std::string& written, const std::string& other) {
+    return written + ": shares memory with " + other + "; nothing is done in place, give it memory of its own";
+  };
+  EXPECT_EQ(answer(apart), "");
+  kq_buffers b = apart;
+  b.codes = at(63);
+  EXPECT_EQ(answer(b), shared("codes", "input"));
+  b = apart;
+  b.scales = at(60);
+  EXPECT_EQ(answer(b), shared("scales", "input"));
+  b.scales = at(92);
+  EXPECT_EQ(answer(b), shared("scales", "codes"));
+  b = apart;
+  b.zero_points = static_cast<std::int32_t*>(b.scales);
+  EXPECT_EQ(answer(b), shared("zero_points", "scales"));
+  b = apart;
+  b.workspace = at(96);
+  EXPECT_EQ(answer(b), shared("workspace", "scales"));
+  b.workspace = at(0);
+  EXPECT_EQ(answer(b), shared("workspace", "input"));
+
+  alignas(4) std::array<float, 32> output{};
+  std::memset(memory.data(), 0, memory.size());
+  EXPECT_EQ(kq_dequantize(&r, &apart, output.data(), nullptr), KQ_SUCCESS);
+  EXPECT_EQ(kq_dequantize(&r, &apart, static_cast<float*>(at(0)), nullptr), KQ_INVALID_ARGUMENT);
+  EXPECT_EQ(kq_last_error(), shared("output", "codes"));
+
+  r.static_scale = 1;  // scales and zero points are only read, like the input
+  b = apart;
+  b.scales = const_cast<void*>(b.input);
+  b.zero_points = static_cast<std::int32_t*>(b.scales);
+  EXPECT_EQ(answer(b), "");
+}
+
+TEST_F(CInterface, DequantizesWithoutAnInput) {
+  kq_request r = KQ_REQUEST_INIT;
+  r.granularity = KQ_TOKEN;
+  r.num_tokens = 1;
+  r.hidden_size = 2;
+  r.element = -7;
+  r.input_stride = -1;
+  const std::array<std::int8_t, 2> codes{2, -3};
+  const float scale = 0.5f;
+  kq_buffers b = KQ_BUFFERS_INIT;
+  b.input = reinterpret_cast<const void*>(1);
+  b.codes = const_cast<std::int8_t*>(codes.data());
+  b.scales = const_cast<float*>(&scale);
+  b.workspace = reinterpret_cast<void*>(1);
+  std::array<float, 2> output{};
+  ASSERT_EQ(kq_dequantize(&r, &b, output.data(), nullptr), KQ_SUCCESS) << kq_last_error();
+  EXPECT_EQ(output, (std::array{1.0f, -1.5f}));
+}
+
+/// An infinite bound is none, in every scheme, as kq::Request has it.
+TEST_F(CInterface, TakesInfinityForNoUpperBound) {
+  for (const kq::Request& request : all_requests()) {
+    kq_request r = to_c(request);
+    kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+    r.scale_ub = std::numeric_limits<float>::infinity();
+    EXPECT_EQ(kq_sizes(&r, &sizes), KQ_SUCCESS) << kq_last_error();
+    r.scale_ub = -r.scale_ub;
+    EXPECT_EQ(kq_sizes(&r, &sizes), KQ_INVALID_ARGUMENT);
+    EXPECT_STREQ(kq_last_error(), "scale_ub: must be above 0, not -inf");
+  }
 }
 
 }  // namespace

@@ -202,6 +202,33 @@ TEST(Quantize, RefusesWhatDoesNotFit) {
             "input: the elements of a row must be consecutive (a stride of 1 in the last dimension)");
 }
 
+/// The C interface's test has every pair of tensors.
+TEST(Quantize, DoesNothingInPlace) {
+  Vector<std::uint8_t> memory("memory", 4 * 64 * sizeof(float));
+  const Kokkos::LayoutStride rows(4, 64 * sizeof(float), 64, 1);  // of codes, where the floats of a row begin
+  const Matrix<float> numbers(reinterpret_cast<float*>(memory.data()), 4, 64);
+  const Kokkos::View<std::uint8_t**, Kokkos::LayoutStride, Memory> codes(memory.data(), rows);
+  const Matrix<std::uint8_t> other_codes("codes", 4, 64);
+  const Matrix<float> output("output", 4, 64);
+  const Vector<float> scales("scales", 4);
+  const Space space;
+  EXPECT_EQ(refusal([&] { kq::quantize(space, token_fp8(), numbers, codes, scales); }),
+            "codes: shares memory with input; nothing is done in place, give it memory of its own");
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, token_fp8(), codes, scales, numbers); }),
+            "output: shares memory with codes; nothing is done in place, give it memory of its own");
+  const Vector<float> in_codes(reinterpret_cast<float*>(other_codes.data()), 4);
+  EXPECT_EQ(refusal([&] { kq::quantize(space, token_fp8(), numbers, other_codes, in_codes); }),
+            "scales: shares memory with codes; nothing is done in place, give it memory of its own");
+
+  // Codes between the rows of the input.
+  const Kokkos::LayoutStride apart(4, 64, 32, 1);
+  const Kokkos::View<float**, Kokkos::LayoutStride, Memory> left(numbers.data(), apart);
+  const Kokkos::LayoutStride codes_apart(4, 64 * sizeof(float), 32, 1);
+  const Kokkos::View<std::uint8_t**, Kokkos::LayoutStride, Memory> right(memory.data() + 32 * sizeof(float),
+                                                                         codes_apart);
+  EXPECT_EQ(refusal([&] { kq::quantize(space, token_fp8(), left, right, scales); }), "");
+}
+
 TEST(Quantize, RefusesRowsThatOverlap) {
   const Kokkos::View<kq::half*, Memory> elements("elements", 1000);
   const Kokkos::View<std::uint8_t*, Memory> bytes("bytes", 1000);
@@ -431,6 +458,9 @@ TEST(Dequantize, RefusesWhatDoesNotFit) {
   const Space space;
   const auto request = token_fp8();
   EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, output); }), "");
+  auto any_element = request;
+  any_element.element = static_cast<kq::Element>(99);  // there is no input
+  EXPECT_EQ(refusal([&] { kq::dequantize(space, any_element, codes, scales, output); }), "");
   EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, short_output); }),
             "output: must have the shape of the codes");
   EXPECT_EQ(refusal([&] { kq::dequantize(space, request, codes, scales, apart); }),

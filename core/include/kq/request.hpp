@@ -50,8 +50,9 @@ struct Request {
   ScaleFormat scale_format = ScaleFormat::float32;
   ScaleLayout scale_layout = ScaleLayout::row;
 
-  float qmax = 0.0f;                                        ///< bound of a code's magnitude; 0: the format's largest
-  float scale_ub = std::numeric_limits<float>::infinity();  ///< upper bound of amax, dynamic token fp8 only
+  float qmax = 0.0f;  ///< bound of a code's magnitude; 0: the format's largest
+  /// Upper bound of amax, dynamic token fp8 only; infinity: none.
+  float scale_ub = std::numeric_limits<float>::infinity();
 
   bool operator==(const Request&) const = default;
 };

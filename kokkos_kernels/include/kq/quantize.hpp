@@ -23,10 +23,10 @@
 /// with the codes, of dequantize. A static scale must be positive and finite; being in device memory it is not looked
 /// at.
 ///
-/// Ownership: every View is the caller's and must live until the work is done. No two may overlap, the input and the
-/// codes neither: programs run in any order, and some read the input twice. Nothing is allocated, nothing waits: the
-/// work is in order with whatever else is on the execution-space instance, and can be captured in a CUDA or HIP graph
-/// through an instance that wraps the capturing stream.
+/// Ownership: every View is the caller's and must live until the work is done. A View that is written must not overlap
+/// another, or the call is refused: nothing is done in place. Rows of one may lie between the rows of another. Nothing
+/// is allocated, nothing waits: the work is in order with whatever else is on the execution-space instance, and can be
+/// captured in a CUDA or HIP graph through an instance that wraps the capturing stream.
 ///
 /// Errors: std::invalid_argument, before anything is started, with the field and what is wrong with it: a parameter of
 /// the function or a member of Request. What the device does later is reported by Kokkos at the next fence.
@@ -34,6 +34,7 @@
 /// The formulas are those of docs/numerics.md; kq/numerics.hpp has them as code.
 
 #include <Kokkos_Core.hpp>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -43,6 +44,7 @@
 
 #include "kq/element.hpp"
 #include "kq/execution_space.hpp"
+#include "kq/overlap.hpp"
 #include "kq/request.hpp"
 
 namespace kq {
@@ -102,14 +104,41 @@ inline constexpr std::size_t workspace_alignment = 16;
   throw std::invalid_argument(field + ": " + reason);
 }
 
-/// Throws what validate says, which has the names of the command line, with those of this interface.
+/// Throws what validate() says of a request, and says it of this interface's fields, not of the command line's options.
 inline void require_valid(const Request& request) {
   const auto invalid = validate(request);
   if (!invalid) return;
+  if (invalid->field == "dtype") reject("element", invalid->reason);
   if (invalid->field == "quant_dtype") reject("format", invalid->reason);
   if (invalid->field == "input_stride") reject("input", invalid->reason);
   if (invalid->field == "codes_stride") reject("codes", invalid->reason);
   reject(invalid->field, invalid->reason);
+}
+
+/// Throws if what quantizing a valid request writes shares memory with its other tensors. `workspace_bytes` of the
+/// workspace are used.
+inline void require_apart(const Request& r, const Buffers& b, std::size_t workspace_bytes) {
+  const std::array tensors{
+      TensorMemory{"input", input_rows(r, b.input), false},
+      TensorMemory{"codes", codes_rows(r, b.codes), true},
+      TensorMemory{"scales", one_row(b.scales, scales_bytes(r)), !r.static_scale},
+      TensorMemory{"zero_points", one_row(b.zero_points, zero_points_bytes(r)), !r.static_scale},
+      TensorMemory{"workspace", one_row(b.workspace, workspace_bytes), true},
+  };
+  if (const auto invalid = find_overlap(tensors)) reject(invalid->field, invalid->reason);
+}
+
+/// Throws if the output of dequantizing shares memory with what is read. The request is valid, with float32 for its
+/// element, so that the output's size is a number of bytes.
+inline void require_apart(const Request& r, const Buffers& b, const float* output) {
+  const std::size_t elements = static_cast<std::size_t>(r.num_tokens) * static_cast<std::size_t>(r.hidden_size);
+  const std::array tensors{
+      TensorMemory{"codes", codes_rows(r, b.codes), false},
+      TensorMemory{"scales", one_row(b.scales, scales_bytes(r)), false},
+      TensorMemory{"zero_points", one_row(b.zero_points, zero_points_bytes(r)), false},
+      TensorMemory{"output", one_row(output, elements * sizeof(float)), true},
+  };
+  if (const auto invalid = find_overlap(tensors)) reject(invalid->field, invalid->reason);
 }
 
 template <class View>
@@ -240,12 +269,14 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   } else if (scratch > 0) {
     detail::reject("workspace", "this scheme needs " + std::to_string(scratch) + " bytes, see workspace_bytes");
   }
+  detail::require_apart(request, buffers, scratch);
   enqueue(space, resolved(request), buffers);
 }
 
 /// Dequantizes `codes` into `output` on `space`: decode(code) * scale for fp8, (code - zero_point) * scale for int8.
 /// `options` has the format and the scheme, scale format and layout included, that the codes were made with; its shape
-/// and strides are taken from the Views and need not be set. Codes, scales and zero points are only read.
+/// and strides are taken from the Views and need not be set, and its element is not looked at. Codes, scales and zero
+/// points are only read.
 template <class ExecutionSpace, class Codes, class Scales, class Output, class ZeroPoints = NoView>
 void dequantize(const ExecutionSpace& space, const Request& options, const Codes& codes, const Scales& scales,
                 const Output& output, const ZeroPoints& zero_points = {}) {
@@ -262,6 +293,7 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
   Request request = options;
   request.num_tokens = static_cast<std::int64_t>(codes.extent(0));
   request.hidden_size = static_cast<std::int64_t>(codes.extent(1));
+  request.element = Element::float32;  // the output's; there is no input
   request.input_stride = 0;
   request.codes_stride = detail::row_stride("codes", codes);
   if (output.extent(0) != codes.extent(0) || output.extent(1) != codes.extent(1)) {
@@ -287,6 +319,7 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
   } else if (request.asymmetric) {
     detail::reject("zero_points", "an asymmetric scheme needs a View of them");
   }
+  detail::require_apart(request, buffers, output.data());
   enqueue_dequantize(space, resolved(request), buffers, output.data());
 }
 

@@ -181,7 +181,7 @@ TABLE = [
           "--host-threads": ["0", "-1", "x", "1000000", "99999999999999999999", "''", "1 --host-threads 1"],
           f"{STATIC} --scale": ["0", "-0", "-1", "nan", "inf", "x", "1e39", "1e-38", "1e-40", "1e-60", "''", "1 --scale 1"],
           f"{STATIC} --asymmetric --zero-point": ["1.5", "3000000000", "99999999999999999999", "x", "nan", "''", "1 --zero-point 1"],
-          f"{TOKEN_FP8} --scale-ub": ["0", "-1", "nan", "inf", "1e39", "x", "''", "1 --scale-ub 1"],
+          f"{TOKEN_FP8} --scale-ub": ["0", "-1", "nan", "-inf", "1e39", "x", "''", "1 --scale-ub 1"],
           "--qmax": ["0", "-1", "128", "1.5", "nan", "1e39", "x", "''", "1 --qmax 2"],
           "--quant-dtype fp8 --qmax": ["449", "inf"],
       }.items() for value in values),
@@ -412,8 +412,8 @@ def all_cases(program):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = pathlib.Path(scratch)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = pathlib.Path(name)
         program = shutil.copy(sys.argv[1], scratch)
         folder = scratch / "files"
         folder.mkdir()

@@ -6,6 +6,7 @@
 set -euo pipefail
 script=$("$1" completion)
 eval "$script"
+# shellcheck disable=SC2317  # called by _kqbench
 compopt() { [ "$2" != default ] || COMPREPLY=(-files-); } # bash has it only while it completes
 
 failed=0

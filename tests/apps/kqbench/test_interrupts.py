@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-TIMES = int(os.environ.get("KQ_INTERRUPTS", 100))
+TIMES = int(os.environ.get("KQ_INTERRUPTS", "100"))
 TIMES_MORE = -(-TIMES // 10)  # a sweep, by SIGHUP
 TIMES_OTHERS = -(-TIMES // 8)  # each of the other commands
 BOTH = (signal.SIGINT, signal.SIGTERM)

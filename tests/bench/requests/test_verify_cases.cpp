@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <set>
 #include <string>
 #include <utility>
@@ -93,6 +94,11 @@ TEST(VerifyRequests, KeepABoundThatIsGiven) {
   }
   for (const kq::Request& r : requests_of("--scale-ub 2")) {
     EXPECT_EQ(r.scale_ub, 2.0f);
+  }
+  // No bound, which every scheme may be told.
+  EXPECT_GT(requests_of("--scale-ub inf").size(), requests_of("--scale-ub 2").size());
+  for (const kq::Request& r : requests_of("--scale-ub inf")) {
+    EXPECT_EQ(r.scale_ub, std::numeric_limits<float>::infinity());
   }
 }
 

@@ -161,7 +161,9 @@ void quantize(const Element* in, typename Quantizer::Code* __restrict out, std::
     const std::int64_t begin = i < size - step ? i : size - step;
     const Element* const x = in + begin;
     for (std::size_t line = 0; line < step * sizeof(Element); line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(x) + line + ahead), _MM_HINT_T0);
+      // The address may lie behind the tensor, where there is no pointer to count up to.
+      const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(x) + line + ahead;
+      _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0);  // NOLINT(performance-no-int-to-ptr)
     }
     __m256i words[2];
     __m256i inputs[2];
