@@ -43,6 +43,7 @@ enum class Place : std::uint8_t {
   time,
   time_ci95,
   samples,
+  rounds,
   ratio_ci95,
   clocks,
   run_clocks,
@@ -50,13 +51,14 @@ enum class Place : std::uint8_t {
 };
 
 bool is_list(Place place) {
-  return place == Place::rows || place == Place::time_ci95 || place == Place::samples || place == Place::ratio_ci95;
+  return place == Place::rows || place == Place::time_ci95 || place == Place::samples || place == Place::rounds ||
+         place == Place::ratio_ci95;
 }
 
 /// Lists of numbers, and objects whose members have names that are not known beforehand.
 bool holds_scalars(Place place) {
   return place == Place::libraries || place == Place::implementations || place == Place::ceilings ||
-         place == Place::time_ci95 || place == Place::samples || place == Place::ratio_ci95;
+         place == Place::time_ci95 || place == Place::samples || place == Place::rounds || place == Place::ratio_ci95;
 }
 
 class Reader;
@@ -296,6 +298,9 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
       case Place::samples:
         time.samples.push_back(microseconds(value));
         return true;
+      case Place::rounds:
+        time.rounds.push_back(microseconds(value));
+        return true;
       case Place::time_ci95:
       case Place::ratio_ci95:
         pair.push_back(number(value, 0.0, most_ratio));
@@ -453,6 +458,10 @@ constexpr Member setting_members[] = {
     {"operating_system", false, set_text<&Setting::operating_system>},
     {"time", false, set_text<&Setting::time>},
     {"command_line", false, set_text<&Setting::command_line>},
+    {"seed", false,
+     [](Reader& r, const Scalar& v) {
+       if (!std::holds_alternative<std::nullptr_t>(v)) r.result.setting.seed = r.count(v, UINT64_MAX);
+     }},
 };
 
 template <std::optional<double> Row::*member>
@@ -480,6 +489,10 @@ constexpr Member row_members[] = {
     {"scale_ub", false,
      [](Reader& r, const Scalar& v) {
        if (const auto bound = r.number_or_null(v, 0.0, 3e38)) r.row.request.scale_ub = static_cast<float>(*bound);
+     }},
+    {"threads", false,
+     [](Reader& r, const Scalar& v) {
+       if (!std::holds_alternative<std::nullptr_t>(v)) r.row.threads = static_cast<int>(r.count(v, 1 << 30));
      }},
     {"timing", true, [](Reader& r, const Scalar& v) { r.row.timing = r.word(v); }},
     {"cache", true, [](Reader& r, const Scalar& v) { r.row.cache = r.word(v); }},
@@ -518,6 +531,9 @@ constexpr Member time_members[] = {
     {"min", true, [](Reader& r, const Scalar& v) { r.time.min = r.microseconds(v); }},
     {"max", true, [](Reader& r, const Scalar& v) { r.time.max = r.microseconds(v); }},
     {"samples", true, nullptr, Place::samples},
+    {"rounds", false, nullptr, Place::rounds},
+    {"repeatability", false,
+     [](Reader& r, const Scalar& v) { r.time.repeatability = r.number_or_null(v, 0.0, most_ratio); }},
 };
 
 template <std::optional<double> RowClocks::*member>

@@ -18,7 +18,8 @@ std::string dump(const Json& value, int indent) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-Json or_null(const std::optional<double>& value) {
+template <class Value>
+Json or_null(const std::optional<Value>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
@@ -64,7 +65,8 @@ Json setting_json(const Setting& setting) {
           {"host_threads_used", setting.host_threads_used},
           {"operating_system", setting.operating_system},
           {"time", setting.time},
-          {"command_line", setting.command_line}};
+          {"command_line", setting.command_line},
+          {"seed", or_null(setting.seed)}};
 }
 
 void add_request(Json& row, const kq::Request& request) {
@@ -90,12 +92,15 @@ Json time_json(const TimeStatistics& time) {
           {"ci95_confidence", time.samples.empty() ? Json(nullptr) : Json(interval_confidence(time.samples.size()))},
           {"min", time.min},
           {"max", time.max},
-          {"samples", time.samples}};
+          {"samples", time.samples},
+          {"rounds", time.rounds},
+          {"repeatability", or_null(time.repeatability)}};
 }
 
 Json row_json(const Row& row) {
   Json json = {{"impl", row.impl}, {"backend", row.backend}};
   add_request(json, row.request);
+  json["threads"] = or_null(row.threads);
   json["timing"] = row.timing;
   json["cache"] = row.cache;
   json["copies"] = row.copies;

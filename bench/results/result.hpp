@@ -53,6 +53,7 @@ struct Setting {
   std::string operating_system;
   std::string time;  ///< of the start, UTC, ISO 8601
   std::string command_line;
+  std::optional<std::uint64_t> seed;  ///< of the random input; absent where a file was quantized
 };
 
 /// Microseconds a launch.
@@ -63,6 +64,10 @@ struct TimeStatistics {
   double min = 0.0;
   double max = 0.0;
   std::vector<double> samples;  ///< in the order taken
+  std::vector<double> rounds;   ///< the median of each of several rounds that lie apart in time; may be empty
+  /// Another run of this program on this machine is expected, with 95 % confidence, to have its median within this
+  /// fraction of this one: 0.03 is 3 %. Absent where it is not known.
+  std::optional<double> repeatability;
 };
 
 /// Codes of another project's implementation, held against kqbench's own for the same input.
@@ -76,9 +81,10 @@ inline constexpr const char* not_timed = "none";
 
 /// One implementation at one request.
 struct Row {
-  kq::Request request;  ///< valid and resolved; in the file its fields stand beside the others
-  std::string impl;     ///< kokkos, native, reference, or a peer's name: "torch.compile"
-  std::string backend;  ///< cuda, hip, host
+  kq::Request request;         ///< valid and resolved; in the file its fields stand beside the others
+  std::string impl;            ///< kokkos, native, reference, or a peer's name: "torch.compile"
+  std::string backend;         ///< cuda, hip, host
+  std::optional<int> threads;  ///< of the host that this implementation works with; absent where a device works
 
   std::string timing;                    ///< graph, stream, wall, or not_timed
   std::string cache;                     ///< cold, warm, hot

@@ -27,7 +27,7 @@ inline kq::Request token_request(std::int64_t num_tokens, std::int64_t hidden_si
 inline TimeStatistics statistics_of(std::vector<double> samples) {
   const auto [min, max] = std::minmax_element(samples.begin(), samples.end());
   const Interval interval = median_interval(samples);
-  return {median(samples), interval.low, interval.high, *min, *max, samples};
+  return {median(samples), interval.low, interval.high, *min, *max, samples, {}, {}};
 }
 
 /// Samples around `centre`, within 1 % of it, in an order that has no trend.
@@ -89,8 +89,12 @@ inline ResultFile sample_result() {
   result.setting.operating_system = "Linux 6.1 x86_64";
   result.setting.time = "2026-01-02T03:04:05Z";
   result.setting.command_line = "kqbench --json 'a \"b\".json'";
+  result.setting.seed = 18446744073709551615u;
 
   Row kokkos = sample_row("kokkos", token_request(4096, 8192), 26.5);
+  kokkos.threads = 8;
+  kokkos.time_us->rounds = {26.4, 26.5, 26.7};
+  kokkos.time_us->repeatability = 0.03;
   kokkos.time_ratio_to_native = 1.01;
   kokkos.time_ratio_ci95_low = 1.005;
   kokkos.time_ratio_ci95_high = 1.015;

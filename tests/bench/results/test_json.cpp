@@ -38,6 +38,12 @@ TEST(ResultJson, ComesBackAsItWas) {
   EXPECT_EQ(back.rows[0].time_us->samples, result.rows[0].time_us->samples);
   EXPECT_EQ(back.setting.libraries, result.setting.libraries);
   EXPECT_EQ(back.rows[3].codes_checked->differ, 3u);
+  EXPECT_EQ(back.rows[0].time_us->rounds, result.rows[0].time_us->rounds);
+  EXPECT_EQ(back.rows[0].time_us->repeatability, 0.03);
+  EXPECT_FALSE(back.rows[1].time_us->repeatability);
+  EXPECT_EQ(back.rows[0].threads, 8);
+  EXPECT_FALSE(back.rows[1].threads) << "each row has its own";
+  EXPECT_EQ(back.setting.seed, 18446744073709551615u);
   EXPECT_EQ(back.setting.device_compiler, "nvcc 13.0.48");
   EXPECT_EQ(back.setting.host_threads_used, 1);
   EXPECT_EQ(back.setting.clocks.core_mhz_before, 345.0);
@@ -123,6 +129,10 @@ TEST(ResultJson, AFileOfTheFirstVersionStaysReadable) {
   EXPECT_EQ(result.setting.device_compiler, "");  // later members
   EXPECT_EQ(result.setting.host_threads_used, 0);
   EXPECT_FALSE(result.setting.clocks.core_mhz_before);
+  EXPECT_FALSE(result.setting.seed);
+  EXPECT_FALSE(result.rows[0].threads);
+  EXPECT_TRUE(result.rows[0].time_us->rounds.empty());
+  EXPECT_FALSE(result.rows[0].time_us->repeatability);
   EXPECT_EQ(result.rows[2].request.qmax, 224.0f);
 }
 
@@ -198,6 +208,13 @@ TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
       {"clocks of the run as list", with("/setting/clocks", Json::array()), "setting.clocks: must be an object"},
       {"a clock of the run as text", with("/setting/clocks/core_mhz_after", "x"), "must be a number from"},
       {"threads used as text", with("/setting/host_threads_used", "x"), "must be an integer from"},
+      {"a seed below 0", with("/setting/seed", -1), "setting.seed: must be an integer from 0"},
+      {"threads of a row as text", with("/rows/0/threads", "8"), "rows[0].threads: must be an integer from"},
+      {"rounds as number", with("/rows/0/time_us/rounds", 3), "rows[0].time_us.rounds: must be a list"},
+      {"a round of zero", with("/rows/0/time_us/rounds/1", 0), "rows[0].time_us.rounds[1]: must be a number"},
+      {"a round as list", with("/rows/0/time_us/rounds/1", Json::array()), "rounds[1]: must not be a list"},
+      {"a repeatability below 0", with("/rows/0/time_us/repeatability", -0.1),
+       "repeatability: must be a number from 0"},
       {"endless power", with("/setting/power_cap_watts", 1e300), "must be a number from"},
       {"no impl", without("/rows/0", "impl"), "rows[0]: impl is missing"},
       {"empty impl", with("/rows/0/impl", ""), "rows[0].impl: must have 1 to 64 characters"},
