@@ -38,7 +38,26 @@ Json clocks_json(const RowClocks& clocks) {
           {"dropped", clocks.dropped}};
 }
 
-Json setting_json(const Setting& setting) {
+Json canary_json(const Canary& canary) {
+  const kq::Request& request = canary.request;
+  return {{"peer", canary.peer},
+          {"impl", canary.impl},
+          {"operation", canary.operation},
+          {"num_tokens", request.num_tokens},
+          {"hidden_size", request.hidden_size},
+          {"dtype", kq::to_string(request.element)},
+          {"quant_dtype", kq::to_string(request.format)},
+          {"static_scale", request.static_scale},
+          {"granularity", kq::to_string(request.granularity, request.group_size)},
+          {"timing", canary.timing},
+          {"cache", canary.cache},
+          {"median_us_before", canary.median_us_before},
+          {"median_us_after", canary.median_us_after},
+          {"kqbench_median_us", or_null(canary.kqbench_median_us)},
+          {"launches_per_sample", canary.launches_per_sample}};
+}
+
+Json scalars_json(const Setting& setting) {
   return {{"program", setting.program},
           {"version", setting.version},
           {"commit", setting.commit},
@@ -67,6 +86,14 @@ Json setting_json(const Setting& setting) {
           {"time", setting.time},
           {"command_line", setting.command_line},
           {"seed", or_null(setting.seed)}};
+}
+
+Json setting_json(const Setting& setting) {
+  Json json = scalars_json(setting);
+  for (const Canary& canary : setting.canary) {
+    json["canary"].push_back(canary_json(canary));
+  }
+  return json;
 }
 
 void add_request(Json& row, const kq::Request& request) {
