@@ -40,21 +40,22 @@ Json clocks_json(const RowClocks& clocks) {
 
 Json canary_json(const Canary& canary) {
   const kq::Request& request = canary.request;
-  return {{"peer", canary.peer},
-          {"impl", canary.impl},
-          {"operation", canary.operation},
-          {"num_tokens", request.num_tokens},
-          {"hidden_size", request.hidden_size},
-          {"dtype", kq::to_string(request.element)},
-          {"quant_dtype", kq::to_string(request.format)},
-          {"static_scale", request.static_scale},
-          {"granularity", kq::to_string(request.granularity, request.group_size)},
-          {"timing", canary.timing},
-          {"cache", canary.cache},
-          {"median_us_before", canary.median_us_before},
-          {"median_us_after", canary.median_us_after},
-          {"kqbench_median_us", or_null(canary.kqbench_median_us)},
-          {"launches_per_sample", canary.launches_per_sample}};
+  Json json = {{"peer", canary.peer},
+               {"impl", canary.impl},
+               {"operation", canary.operation},
+               {"num_tokens", request.num_tokens},
+               {"hidden_size", request.hidden_size},
+               {"dtype", kq::to_string(request.element)},
+               {"quant_dtype", kq::to_string(request.format)},
+               {"static_scale", request.static_scale},
+               {"granularity", kq::to_string(request.granularity, request.group_size)},
+               {"timing", canary.timing},
+               {"cache", canary.cache},
+               {"median_us_before", canary.median_us_before},
+               {"median_us_after", canary.median_us_after},
+               {"launches_per_sample", canary.launches_per_sample}};
+  if (canary.kqbench_median_us) json["kqbench_median_us"] = *canary.kqbench_median_us;
+  return json;
 }
 
 Json scalars_json(const Setting& setting) {
