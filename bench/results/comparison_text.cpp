@@ -161,9 +161,9 @@ std::vector<std::string> closing_remarks(const Comparison& comparison) {
   };
   const auto significant = std::count_if(comparison.rows.begin(), comparison.rows.end(),
                                          [](const ComparedRow& row) { return row.ratio.significant(); });
-  return {fmt::format("Of {} rows, with a margin of {}: {} faster, {} slower, {} same, {} ambiguous.",
-                      comparison.rows.size(), percent(comparison.margin), count(Verdict::faster),
-                      count(Verdict::slower), count(Verdict::same), count(Verdict::ambiguous)),
+  return {fmt::format("Of {} row{}, with a margin of {}: {} faster, {} slower, {} same, {} ambiguous.",
+                      comparison.rows.size(), comparison.rows.size() == 1 ? "" : "s", percent(comparison.margin),
+                      count(Verdict::faster), count(Verdict::slower), count(Verdict::same), count(Verdict::ambiguous)),
           fmt::format("{} of {} ratios differ significantly from 1; about {:.0f} would by chance alone.", significant,
                       comparison.rows.size(), 0.05 * static_cast<double>(comparison.rows.size()))};
 }

@@ -77,6 +77,12 @@ std::string time_contradiction(const TimeStatistics& time, const DerivedMembers&
       return fmt::format("a round of {} is not between min {} and max {}", round, time.min, time.max);
     }
   }
+  if (!time.repeatability) return "";
+  if (time.rounds.size() < 2) return "repeatability is given, and there are no two rounds that it is of";
+  const double half_width = relative_half_width({time.ci95_low, time.ci95_high}, time.median);
+  if (*time.repeatability < half_width * (1.0 - most_rounding)) {
+    return differs("repeatability", *time.repeatability, half_width, "the interval's half width is more,");
+  }
   return "";
 }
 

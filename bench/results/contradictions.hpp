@@ -20,7 +20,8 @@ struct DerivedMembers {
 };
 
 /// The first member of a row that its other members do not bear out, in words; empty if all agree. Held against what
-/// they follow from are: median, ci95, ci95_confidence, min and max (samples), rounds (between min and max), operation
+/// they follow from are: median, ci95, ci95_confidence, min and max (samples), rounds (between min and max),
+/// repeatability (of two rounds or more, and no less than half of ci95), operation
 /// and bytes (the request), gbps (bytes and median), ceiling_fraction (gbps and ceiling_gbps), verified (failure and
 /// codes_checked), and that there are times at all where figures are given that follow from them. `suspect`, `drifted`
 /// and `clocks.dropped` are held against the row's figures only where they are false: a row may be marked by a rule
@@ -35,10 +36,10 @@ struct Contradiction {
   std::string what;
 };
 
-/// The first of them; nothing if all agree. Held against native's row of the same work is time_ratio_to_native, the median
-/// of the ratios of samples that were taken in turns, which may be rounded by 0.5 %, and time_ratio_ci95, whose ends may
-/// be 1 % off. Without such a row of native the ratio is taken as it is. What the setting says of all rows is not held
-/// against them: a file may be put together from several runs.
+/// The first of them; nothing if all agree. Held against native's row of the same work is time_ratio_to_native, the
+/// median of the ratios of samples that were taken in turns, which may be rounded by 0.5 %, and time_ratio_ci95, whose
+/// ends may be 1 % off. Without such a row of native the ratio is taken as it is. What the setting says of all rows is
+/// not held against them: a file may be put together from several runs.
 std::optional<Contradiction> contradiction(const ResultFile& result);
 
 }  // namespace kqbench
