@@ -116,7 +116,13 @@ def write_tensor(file):
 def write_result(file):
     """The sample's first row many times, of as many shapes."""
     result = json.loads(RESULT.read_text())
-    result["rows"] = [dict(result["rows"][0], num_tokens=1 + i) for i in range(3000)]
+    first = result["rows"][0]
+    result["rows"] = []
+    for num_tokens in range(1, 3001):
+        bytes_moved = num_tokens * (first["bytes"] // first["num_tokens"])
+        gbps = bytes_moved / first["time_us"]["median"] * 1e-3
+        result["rows"].append(dict(first, num_tokens=num_tokens, bytes=bytes_moved, gbps=gbps,
+                                   ceiling_fraction=gbps / first["ceiling_gbps"]))
     file.write_text(json.dumps(result))
 
 
