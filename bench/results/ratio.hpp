@@ -49,9 +49,9 @@ Ratio ratio_of_medians(const TimeStatistics& time, const TimeStatistics& baselin
 
 /// The repeatability of a row that has none in its file, because it was measured by an earlier version or by another
 /// program: 5 % on the host, 2 % on a device. Of eight rows measured twice on a shared host a few seconds apart, six
-/// differed by more than their samples' intervals say, one of them by 14 %: 5 % for each of two rows is 7 % between them.
-/// It is not enough for a host that others load at the same time. A device is not shared: one call took 1.515 to 1.520 µs
-/// in several processes on two H200s. 2 % is what a canary may be out by (canary_tolerance).
+/// differed by more than their samples' intervals say, one of them by 14 %: 5 % for each of two rows is 7 % between
+/// them. It is not enough for a host that others load at the same time. A device is not shared: one call took 1.515
+/// to 1.520 µs in several processes on two H200s. 2 % is what a canary may be out by (canary_tolerance).
 inline constexpr double assumed_on_host = 0.05;
 inline constexpr double assumed_on_device = 0.02;
 double assumed_repeatability(const Row& row);
