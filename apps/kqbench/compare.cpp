@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "apps/kqbench/comparison_options.hpp"
 #include "apps/kqbench/subcommands.hpp"
 #include "bench/requests/numbers.hpp"
 #include "bench/results/comparison.hpp"
@@ -29,8 +32,11 @@ namespace {
 
 struct CompareArguments {
   std::vector<std::string> files, impl;
-  std::optional<std::string> baseline, fail_above;
+  std::optional<std::string> baseline, fail_above, margin;
   bool ignore_timing = false;
+  bool ignore_canary = false;
+  bool allow_unequal_threads = false;
+  bool fail_ambiguous = false;
   bool no_color = false;
   OutputArguments outputs;
 };
@@ -56,6 +62,17 @@ std::string why_worse(const std::vector<NamedResult>& files, const Comparison& c
                                   comparison.rows.size(), limit, worst->ratio.value, label(worst->series),
                                   work_text(worst->row->request), shape_text(worst->row->request)));
   }
+  const auto is_unverified = [](const ComparedRow& row) {
+    return !row.row->verified || (!row.baseline_row->verified && !is_peer(row.baseline.impl));
+  };
+  const auto unverified = std::find_if(comparison.rows.begin(), comparison.rows.end(), is_unverified);
+  if (unverified != comparison.rows.end()) {
+    const auto count = std::count_if(comparison.rows.begin(), comparison.rows.end(), is_unverified);
+    reasons.push_back(fmt::format("{} timed but not verified, the first: {}, {}, {}",
+                                  rows_are(static_cast<std::size_t>(count)),
+                                  label(unverified->row->verified ? unverified->baseline : unverified->series),
+                                  work_text(unverified->row->request), shape_text(unverified->row->request)));
+  }
   if (!comparison.failed.empty()) {
     reasons.push_back(rows_are(comparison.failed.size()) + " without a time, because the output was wrong");
   }
@@ -73,11 +90,35 @@ std::string why_worse(const std::vector<NamedResult>& files, const Comparison& c
   return fmt::format("{}", fmt::join(reasons, "; "));
 }
 
+/// Which rows are ambiguous, in one line; empty if none is.
+std::string why_ambiguous(const Comparison& comparison) {
+  const auto is_ambiguous = [](const ComparedRow& row) { return row.verdict == Verdict::ambiguous; };
+  const auto first = std::find_if(comparison.rows.begin(), comparison.rows.end(), is_ambiguous);
+  if (first == comparison.rows.end()) return "";
+  return fmt::format("{} of {} ratios ambiguous with a margin of {:g} %, the first: {}, {}, {}",
+                     std::count_if(comparison.rows.begin(), comparison.rows.end(), is_ambiguous),
+                     comparison.rows.size(), 100.0 * comparison.margin, label(first->series),
+                     work_text(first->row->request), shape_text(first->row->request));
+}
+
+/// Without a baseline that was named or is in the files themselves, a limit would be kept or not by a guess at what is
+/// to be the faster.
+void require_baseline(const std::vector<NamedResult>& files, const ComparisonOptions& options) {
+  if (!options.baseline.empty()) return;
+  const auto alone = file_without_counterpart(files, options.impls);
+  if (!alone) return;
+  throw UsageError(fmt::format("--fail-above: {} shares no implementation with {}; name the --baseline",
+                               in_quotes(files[*alone].name), files.size() == 1 ? "another file" : "the others"));
+}
+
 int run(const CompareArguments& arguments) {
   ComparisonOptions options;
   options.baseline = arguments.baseline.value_or("");
   options.impls = split_list("--impl", arguments.impl);
   options.ignore_timing = arguments.ignore_timing;
+  options.ignore_canary = arguments.ignore_canary;
+  options.allow_unequal_threads = arguments.allow_unequal_threads;
+  if (arguments.margin) options.margin = parse_margin(*arguments.margin);
   if (arguments.baseline && arguments.baseline->empty()) {
     throw UsageError("--baseline: '' names no implementation; give one, or leave it out");
   }
@@ -91,7 +132,14 @@ int run(const CompareArguments& arguments) {
   for (const std::string& name : arguments.files) {
     files.push_back({name, read_result_file(name)});
   }
-  const Comparison comparison = compare(files, options);
+  if (limit) require_baseline(files, options);
+  Comparison comparison;
+  try {
+    comparison = compare(files, options);
+  } catch (const NothingToCompare& nothing) {
+    notice(nothing.what());
+    return exit_wrong;
+  }
 
   if (!outputs.use_stdout()) {
     std::ostringstream text;
@@ -104,9 +152,14 @@ int run(const CompareArguments& arguments) {
                   write_comparison_markdown(text, files, comparison);
                   return text.str();
                 });
-  const std::string worse = limit ? why_worse(files, comparison, *limit) : "";
-  if (worse.empty()) return exit_done;
-  notice("--fail-above: " + worse);
+  std::vector<std::string> failures;
+  const auto add = [&](const char* option, const std::string& reason) {
+    if (!reason.empty()) failures.push_back(fmt::format("{}: {}", option, reason));
+  };
+  if (limit) add("--fail-above", why_worse(files, comparison, *limit));
+  if (arguments.fail_ambiguous) add("--fail-ambiguous", why_ambiguous(comparison));
+  if (failures.empty()) return exit_done;
+  notice(fmt::format("{}", fmt::join(failures, "; ")));
   return exit_wrong;
 }
 
@@ -123,11 +176,14 @@ void add_compare(CLI::App& program, Action& chosen) {
       ->type_name("IMPL");
   command->add_option("--impl", arguments->impl, "Which implementations to compare [all]")->type_name("IMPL,...");
   command->add_flag("--ignore-timing", arguments->ignore_timing, "Compare rows even if their timing or cache differ");
+  add_use_anyway(*command, arguments->ignore_canary, arguments->allow_unequal_threads);
+  add_margin(*command, arguments->margin);
   command
       ->add_option("--fail-above", arguments->fail_above,
-                   "Exit with 1 if a row's ratio is above this, a row failed or is missing, or a file is incomplete; "
-                   "1.05 allows 5 % more time")
+                   "Exit with 1 if a row's ratio is above this, a row failed, was not verified or is missing, or a "
+                   "file is incomplete; 1.05 allows 5 % more time")
       ->type_name("RATIO");
+  command->add_flag("--fail-ambiguous", arguments->fail_ambiguous, "Exit with 1 if a row's verdict is ambiguous");
   arguments->outputs.add_to(*command);
   command->add_flag("--no-color", arguments->no_color, "No colours")->group("Output");
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });

@@ -5,9 +5,11 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "apps/kqbench/comparison_options.hpp"
 #include "apps/kqbench/subcommands.hpp"
 #include "bench/results/json_reader.hpp"
 #include "bench/results/report_page.hpp"
@@ -22,6 +24,9 @@ struct ReportArguments {
   std::vector<std::string> files;
   std::string output = "-";
   std::string format = "html";
+  std::optional<std::string> margin;
+  bool ignore_canary = false;
+  bool allow_unequal_threads = false;
 };
 
 int run(const ReportArguments& arguments) {
@@ -29,12 +34,16 @@ int run(const ReportArguments& arguments) {
   if (!markdown && arguments.format != "html") {
     throw UsageError("--format: " + in_quotes(arguments.format) + " is not known; give html or md");
   }
+  ComparisonOptions options;
+  options.ignore_canary = arguments.ignore_canary;
+  options.allow_unequal_threads = arguments.allow_unequal_threads;
+  if (arguments.margin) options.margin = parse_margin(*arguments.margin);
   TextOutput output(arguments.output, arguments.files);
   std::vector<NamedResult> files;
   for (const std::string& name : arguments.files) {
     files.push_back({name, read_result_file(name)});
   }
-  output.write(markdown ? report_markdown(files) : report_html(files));
+  output.write(markdown ? report_markdown(files, options) : report_html(files, options));
   return exit_done;
 }
 
@@ -47,6 +56,8 @@ void add_report(CLI::App& program, Action& chosen) {
   command->add_option("-o,--output", arguments->output, "Where it goes; - is standard output [-]")->type_name("FILE");
   command->add_option("--format", arguments->format, "html (charts by gnuplot), md (no charts) [html]")
       ->type_name("FORMAT");
+  add_margin(*command, arguments->margin);
+  add_use_anyway(*command, arguments->ignore_canary, arguments->allow_unequal_threads);
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }
 

@@ -5,7 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
+#include <cstdint>
 #include <map>
 #include <set>
 #include <tuple>
@@ -18,7 +18,6 @@
 namespace kqbench {
 namespace {
 
-constexpr std::array<std::string_view, 3> own_implementations = {"kokkos", "native", "reference"};
 constexpr std::size_t most_files = 26;  // letters
 
 /// What a row did, in the order of the work's first appearance.
@@ -37,6 +36,7 @@ class WorkIndex {
     return numbers_.emplace(key, numbers_.size()).first->second;
   }
   std::size_t size() const { return numbers_.size(); }
+  bool ignores_timing() const { return ignore_timing_; }
 
  private:
   using Key =
@@ -63,9 +63,9 @@ std::vector<SeriesRows> collect(const std::vector<NamedResult>& files, WorkIndex
     for (const Row& row : files[file].result.rows) {
       SeriesRows& series = rows_of(all, {file, row.impl});
       if (!series.rows.emplace(works.number(row), &row).second) {
-        throw UsageError(fmt::format("{}: has two rows of {} for {}, {}; remove one, or leave out --ignore-timing",
-                                     in_quotes(files[file].name), row.impl, work_text(row.request),
-                                     shape_text(row.request)));
+        throw UsageError(fmt::format("{}: has two rows of {} for {}, {}; remove one{}", in_quotes(files[file].name),
+                                     row.impl, work_text(row.request), shape_text(row.request),
+                                     works.ignores_timing() ? ", or leave out --ignore-timing" : ""));
       }
     }
   }
@@ -126,13 +126,20 @@ class Baselines {
   const SeriesRows* fixed_ = nullptr;
 };
 
+/// How many threads of the host a row's implementation worked with. Earlier versions tell of the whole run only.
+std::optional<int> threads_of(const Row& row, const Setting& setting) {
+  if (row.threads) return row.threads;
+  if (row.backend == "host" && setting.host_threads_used != 0) return setting.host_threads_used;
+  return std::nullopt;
+}
+
 /// Samples of one file were taken in turns, if they are as many.
 Ratio ratio_between(const ComparedRow& compared) {
   const TimeStatistics& time = *compared.row->time_us;
   const TimeStatistics& baseline = *compared.baseline_row->time_us;
   const bool in_turns = compared.series.file == compared.baseline.file && !time.samples.empty() &&
                         time.samples.size() == baseline.samples.size();
-  return in_turns ? ratio_of_pairs(time, baseline) : ratio_of_medians(time, baseline);
+  return in_turns ? ratio_of_pairs(time, baseline) : ratio_between_runs(*compared.row, *compared.baseline_row);
 }
 
 bool is_chosen(const std::string& impl, const std::vector<std::string>& impls) {
@@ -147,19 +154,34 @@ struct Collected {
 
 using BaselineRows = std::set<const Row*>;
 
+std::size_t& count_of(SchemeSummary& summary, Verdict verdict) {
+  switch (verdict) {
+    case Verdict::faster:
+      return summary.faster;
+    case Verdict::slower:
+      return summary.slower;
+    case Verdict::same:
+      return summary.same;
+    case Verdict::ambiguous:
+      break;
+  }
+  return summary.ambiguous;
+}
+
 /// Makes the line of those of its rows whose baseline row is among `common`, or of all where there is none.
-SchemeSummary finished(const Collected& collected, const BaselineRows& common) {
+SchemeSummary finished(const Collected& collected, const BaselineRows& common, double margin) {
   SchemeSummary summary = collected.summary;
   std::vector<Ratio> ratios;
   for (const ComparedRow* compared : collected.rows) {
     if (!common.empty() && !common.contains(compared->baseline_row)) continue;
     ratios.push_back(compared->ratio);
-    if (compared->ratio.significant()) ++(compared->ratio.value > 1.0 ? summary.slower : summary.faster);
+    ++count_of(summary, compared->verdict);
   }
   summary.rows = ratios.size();
   summary.all_rows = collected.rows.size();
   summary.in_common = !common.empty();
   summary.ratio = geometric_mean(ratios);
+  summary.verdict = summary.ratio.verdict(margin);
   return summary;
 }
 
@@ -188,7 +210,7 @@ const ComparedRow* best_peer(const std::vector<const ComparedRow*>& rows) {
   return best;
 }
 
-std::vector<SchemeSummary> summarize(const std::vector<ComparedRow>& rows) {
+std::vector<SchemeSummary> summarize(const std::vector<ComparedRow>& rows, double margin) {
   std::vector<Collected> lines;
   const auto line = [&](const ComparedRow& compared, const std::optional<Series>& series) -> Collected& {
     const std::string scheme = scheme_text(compared.row->request);
@@ -222,9 +244,71 @@ std::vector<SchemeSummary> summarize(const std::vector<ComparedRow>& rows) {
                    [](const Collected& a, const Collected& b) { return a.summary.scheme < b.summary.scheme; });
   std::vector<SchemeSummary> summaries;
   for (const Collected& collected : lines) {
-    summaries.push_back(finished(collected, common_rows(lines, collected.summary)));
+    summaries.push_back(finished(collected, common_rows(lines, collected.summary), margin));
   }
   return summaries;
+}
+
+/// "3 rows have", "1 row has".
+std::string rows_have(std::size_t count) {
+  return count == 1 ? "1 row has" : fmt::format("{} rows have", count);
+}
+
+/// A line about rows of unlike threads, if there are any; throws UsageError unless they are allowed.
+void check_threads(const std::vector<ComparedRow>& rows, bool allowed, std::vector<std::string>& remarks) {
+  const auto unequal = [](const ComparedRow& row) { return row.unequal_threads(); };
+  const auto first = std::find_if(rows.begin(), rows.end(), unequal);
+  if (first == rows.end()) return;
+  const auto count = static_cast<std::size_t>(std::count_if(rows.begin(), rows.end(), unequal));
+  const std::string text =
+      fmt::format("{} another number of threads than the baseline, the first: {} worked with {}, {} with {}, at {}, {}",
+                  rows_have(count), label(first->series), *first->threads, label(first->baseline),
+                  *first->baseline_threads, work_text(first->row->request), shape_text(first->row->request));
+  if (!allowed) {
+    throw UsageError("compare: " + text + "; run both with as many, or pass --allow-unequal-threads");
+  }
+  remarks.push_back(text + ".");
+}
+
+/// A line about launches per sample that differ, if there are any.
+void add_launches(const std::vector<ComparedRow>& rows, std::vector<std::string>& remarks) {
+  const auto unequal = [](const ComparedRow& row) { return row.unequal_launches(); };
+  const auto first = std::find_if(rows.begin(), rows.end(), unequal);
+  if (first == rows.end()) return;
+  const auto count = static_cast<std::size_t>(std::count_if(rows.begin(), rows.end(), unequal));
+  remarks.push_back(fmt::format(
+      "{} other launches per sample than the baseline, which on a busy host biases a ratio; the first: "
+      "{} {}, {} {}, at {}, {}.",
+      rows_have(count), label(first->series), first->row->launches_per_sample, label(first->baseline),
+      first->baseline_row->launches_per_sample, work_text(first->row->request), shape_text(first->row->request)));
+}
+
+/// A line about each pair of files whose random input was not the same.
+void add_seeds(const std::vector<NamedResult>& files, const std::vector<ComparedRow>& rows,
+               std::vector<std::string>& remarks) {
+  std::set<std::pair<std::size_t, std::size_t>> seen;
+  for (const ComparedRow& row : rows) {
+    const auto [a, b] = std::minmax(row.series.file, row.baseline.file);
+    if (a == b || !seen.emplace(a, b).second) continue;
+    const auto& first = files[a].result.setting.seed;
+    const auto& second = files[b].result.setting.seed;
+    if (!first || !second || *first == *second) continue;
+    remarks.push_back(fmt::format("{} and {} have unlike seeds, {} and {}: their input was not the same.",
+                                  file_letter(a), file_letter(b), *first, *second));
+  }
+}
+
+std::vector<std::string> remarks_on(const std::vector<NamedResult>& files, const std::vector<ComparedRow>& rows,
+                                    const ComparisonOptions& options) {
+  std::vector<bool> used(files.size());
+  for (const ComparedRow& row : rows) {
+    used[row.series.file] = used[row.baseline.file] = true;
+  }
+  std::vector<std::string> remarks = check_canaries(files, used, options.ignore_canary);
+  check_threads(rows, options.allow_unequal_threads, remarks);
+  add_launches(rows, remarks);
+  add_seeds(files, rows, remarks);
+  return remarks;
 }
 
 /// True if a later file than a series's has an implementation that the series's file has, too: then they are of one
@@ -237,23 +321,42 @@ bool has_successor(const std::vector<SeriesRows>& all, const Series& series) {
 
 }  // namespace
 
-std::string file_letter(std::size_t file) {
-  return std::string(1, static_cast<char>('A' + file));
-}
-
 std::string label(const Series& series) {
   return fmt::format("{} {}", file_letter(series.file), series.impl);
 }
 
-bool is_peer(const std::string& impl) {
-  return std::find(own_implementations.begin(), own_implementations.end(), impl) == own_implementations.end();
+bool ComparedRow::unequal_launches() const {
+  const std::int64_t launches = row->launches_per_sample;
+  const std::int64_t baseline_launches = baseline_row->launches_per_sample;
+  return launches != 0 && baseline_launches != 0 && launches != baseline_launches;
+}
+
+bool ComparedRow::unequal_threads() const {
+  return threads && baseline_threads && *threads != *baseline_threads;
+}
+
+std::optional<std::size_t> file_without_counterpart(const std::vector<NamedResult>& files,
+                                                    const std::vector<std::string>& impls) {
+  std::vector<std::set<std::string>> have(files.size());
+  for (std::size_t file = 0; file < files.size(); ++file) {
+    for (const Row& row : files[file].result.rows) {
+      if (is_chosen(row.impl, impls)) have[file].insert(row.impl);
+    }
+  }
+  for (std::size_t file = 0; file < files.size(); ++file) {
+    const bool shared = std::any_of(have[file].begin(), have[file].end(), [&](const std::string& impl) {
+      return std::count_if(have.begin(), have.end(), [&](const auto& names) { return names.contains(impl); }) > 1;
+    });
+    if (!have[file].empty() && !shared) return file;
+  }
+  return std::nullopt;
 }
 
 Comparison compare(const std::vector<NamedResult>& files, const ComparisonOptions& options) {
   if (files.size() > most_files) throw UsageError(fmt::format("compare: give at most {} files", most_files));
   WorkIndex works(options.ignore_timing);
   const std::vector<SeriesRows> all = collect(files, works);
-  if (all.empty()) throw UsageError("compare: the files have no rows; run a benchmark that ends");
+  if (all.empty()) throw NothingToCompare("compare: the files have no rows; run a benchmark that ends");
   for (const std::string& impl : options.impls) {
     if (find(all, impl) == nullptr) fail_unknown("--impl", impl, all);
   }
@@ -277,8 +380,15 @@ Comparison compare(const std::vector<NamedResult>& files, const ComparisonOption
       if (match == baseline->rows.end()) continue;
       taken.insert({row, match->second});
       if (!row->time_us || !match->second->time_us) continue;
-      ComparedRow compared{series.series, baseline->series, row, match->second, {}};
+      ComparedRow compared;
+      compared.series = series.series;
+      compared.baseline = baseline->series;
+      compared.row = row;
+      compared.baseline_row = match->second;
       compared.ratio = ratio_between(compared);
+      compared.verdict = compared.ratio.verdict(options.margin);
+      compared.threads = threads_of(*row, files[series.series.file].result.setting);
+      compared.baseline_threads = threads_of(*match->second, files[baseline->series.file].result.setting);
       by_work[work].push_back(compared);
     }
   }
@@ -305,11 +415,13 @@ Comparison compare(const std::vector<NamedResult>& files, const ComparisonOption
   }
   comparison.missing = std::move(missing);
   if (comparison.rows.empty() && comparison.failed.empty()) {
-    throw UsageError(
+    throw NothingToCompare(
         "compare: no two rows did the same work; give files of the same sweep, timing and cache, name a --baseline, or "
         "pass --ignore-timing");
   }
-  comparison.summary = summarize(comparison.rows);
+  comparison.margin = options.margin;
+  comparison.remarks = remarks_on(files, comparison.rows, options);
+  comparison.summary = summarize(comparison.rows, options.margin);
   return comparison;
 }
 

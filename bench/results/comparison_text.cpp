@@ -2,9 +2,12 @@
 #include "bench/results/comparison_text.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 #include <string_view>
 
@@ -19,8 +22,19 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view explanation =
-    "ratio: its time / the baseline's time, above 1 is slower; the interval holds it with 95 % confidence.";
+std::string percent(double fraction) {
+  return fmt::format("{:g} %", 100.0 * fraction);
+}
+
+/// What the columns mean.
+std::vector<std::string> explanation(const Comparison& comparison) {
+  return {"ratio: its time / the baseline's time, above 1 is slower; the interval holds it with 95 % confidence.",
+          fmt::format("same: the interval is within {} of 1; ambiguous: it reaches over that margin's edge.",
+                      percent(comparison.margin)),
+          "Between files the interval also covers what another run might give: each row's repeatability, or,",
+          fmt::format("where its file has none, {} on a host and {} on a device.", percent(assumed_on_host),
+                      percent(assumed_on_device))};
+}
 
 std::string ratio_text(const Ratio& ratio) {
   return fmt::format("{:.3f}", ratio.value);
@@ -30,11 +44,11 @@ std::string interval_text(const Ratio& ratio) {
   return ratio.interval ? fmt::format("{:.3f} - {:.3f}", ratio.interval->low, ratio.interval->high) : "too few samples";
 }
 
-/// "faster", "slower", "not significant", or nothing where that cannot be told.
-Cell verdict(const Ratio& ratio) {
-  if (!ratio.interval) return {};
-  if (!ratio.significant()) return "not significant";
-  return ratio.value > 1.0 ? Cell("slower", Paint::warning) : Cell("faster", Paint::good);
+Cell verdict_cell(Verdict verdict) {
+  const Paint paint = verdict == Verdict::slower   ? Paint::warning
+                      : verdict == Verdict::faster ? Paint::good
+                                                   : Paint::plain;
+  return {to_string(verdict), paint};
 }
 
 /// What else one must know of a row: nothing for most.
@@ -46,12 +60,21 @@ std::string caveat(const Row& row) {
   return row.verified ? "" : "not verified";
 }
 
-/// The same of a row held against a baseline, which may be of another protocol.
+/// What else one must know of a row held against a baseline, which may be of another protocol.
 std::string caveat(const ComparedRow& compared) {
-  const std::string protocol = protocol_text(*compared.row);
-  std::string text = protocol == protocol_text(*compared.baseline_row) ? "" : protocol;
-  if (const std::string other = caveat(*compared.row); !other.empty()) text += (text.empty() ? "" : ", ") + other;
-  return text;
+  std::vector<std::string> parts;
+  if (protocol_text(*compared.row) != protocol_text(*compared.baseline_row)) {
+    parts.push_back(protocol_text(*compared.row));
+  }
+  if (const std::string own = caveat(*compared.row); !own.empty()) parts.push_back(own);
+  if (compared.unequal_threads()) {
+    parts.push_back(fmt::format("threads {} to {}", *compared.threads, *compared.baseline_threads));
+  }
+  if (compared.unequal_launches()) {
+    parts.push_back(fmt::format("launches {} to {}", compared.row->launches_per_sample,
+                                compared.baseline_row->launches_per_sample));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string section_title(const Row& row) {
@@ -79,7 +102,7 @@ Grid rows_grid(const Comparison& comparison) {
     }
     grid.add({shape_text(compared.row->request), label(compared.series),
               microseconds_text(compared.row->time_us->median), ratio_text(compared.ratio),
-              interval_text(compared.ratio), verdict(compared.ratio), Cell(caveat(compared), Paint::warning)});
+              interval_text(compared.ratio), verdict_cell(compared.verdict), Cell(caveat(compared), Paint::warning)});
   }
   return grid;
 }
@@ -130,13 +153,19 @@ std::vector<LoneRow> lacking_rows(const Comparison& comparison) {
   return rows;
 }
 
-std::string significance_remark(const Comparison& comparison) {
-  std::size_t significant = 0;
-  for (const ComparedRow& row : comparison.rows) {
-    significant += row.ratio.significant() ? 1 : 0;
-  }
-  return fmt::format("{} of {} ratios differ significantly from 1; about {:.0f} would by chance alone.", significant,
-                     comparison.rows.size(), 0.05 * static_cast<double>(comparison.rows.size()));
+/// How many rows are faster, slower, the same and ambiguous, and how many ratios are not 1.
+std::vector<std::string> closing_remarks(const Comparison& comparison) {
+  const auto count = [&](Verdict verdict) {
+    return std::count_if(comparison.rows.begin(), comparison.rows.end(),
+                         [&](const ComparedRow& row) { return row.verdict == verdict; });
+  };
+  const auto significant = std::count_if(comparison.rows.begin(), comparison.rows.end(),
+                                         [](const ComparedRow& row) { return row.ratio.significant(); });
+  return {fmt::format("Of {} row{}, with a margin of {}: {} faster, {} slower, {} same, {} ambiguous.",
+                      comparison.rows.size(), comparison.rows.size() == 1 ? "" : "s", percent(comparison.margin),
+                      count(Verdict::faster), count(Verdict::slower), count(Verdict::same), count(Verdict::ambiguous)),
+          fmt::format("{} of {} ratios differ significantly from 1; about {:.0f} would by chance alone.", significant,
+                      comparison.rows.size(), 0.05 * static_cast<double>(comparison.rows.size()))};
 }
 
 /// Fields of a CSV line: what was done.
@@ -151,11 +180,28 @@ std::vector<std::string> work_fields(const Row& row) {
           row.cache};
 }
 
-/// Of a ratio: itself, its interval, and whether it is significant.
-std::vector<std::string> ratio_fields(const Ratio& ratio) {
-  if (!ratio.interval) return {fmt::to_string(ratio.value), "", "", ""};
-  return {fmt::to_string(ratio.value), fmt::to_string(ratio.interval->low), fmt::to_string(ratio.interval->high),
-          fmt::to_string(ratio.significant())};
+/// Of a ratio: itself, its interval, whether it is significant, and the verdict with its margin.
+std::vector<std::string> ratio_fields(const Ratio& ratio, Verdict verdict, double margin) {
+  std::vector<std::string> fields = {fmt::to_string(ratio.value), "", "", "", to_string(verdict),
+                                     fmt::to_string(margin)};
+  if (ratio.interval) {
+    fields[1] = fmt::to_string(ratio.interval->low);
+    fields[2] = fmt::to_string(ratio.interval->high);
+    fields[3] = fmt::to_string(ratio.significant());
+  }
+  return fields;
+}
+
+std::optional<std::int64_t> launches_of(const Row& row) {
+  return row.launches_per_sample != 0 ? std::optional(row.launches_per_sample) : std::nullopt;
+}
+
+/// From `ratio` to `baseline_threads`.
+constexpr std::size_t fields_of_ratio = 10;
+
+template <class Number>
+std::string number_field(const std::optional<Number>& value) {
+  return value ? fmt::to_string(*value) : "";
 }
 
 void append(std::vector<std::string>& line, const std::vector<std::string>& fields) {
@@ -164,6 +210,11 @@ void append(std::vector<std::string>& line, const std::vector<std::string>& fiel
 
 Json interval_json(const Ratio& ratio) {
   return ratio.interval ? Json({ratio.interval->low, ratio.interval->high}) : Json(nullptr);
+}
+
+template <class Number>
+Json number_json(const std::optional<Number>& value) {
+  return value ? Json(*value) : Json(nullptr);
 }
 
 Json work_json(const Row& row) {
@@ -197,13 +248,17 @@ Grid summary_grid(const Comparison& comparison) {
              {"rows", Align::right},
              {"ratio", Align::right},
              {"95 % interval", Align::right},
+             {"", Align::left},
              {"faster", Align::right},
-             {"slower", Align::right}});
+             {"slower", Align::right},
+             {"same", Align::right},
+             {"ambiguous", Align::right}});
   grid.begin_section("Geometric mean of the ratios over shapes and input types");
   for (const SchemeSummary& summary : comparison.summary) {
     grid.add({summary.scheme, summary_name(summary), label(summary.baseline), rows_text(summary),
-              ratio_text(summary.ratio), interval_text(summary.ratio), fmt::to_string(summary.faster),
-              fmt::to_string(summary.slower)});
+              ratio_text(summary.ratio), interval_text(summary.ratio), verdict_cell(summary.verdict),
+              fmt::to_string(summary.faster), fmt::to_string(summary.slower), fmt::to_string(summary.same),
+              fmt::to_string(summary.ambiguous)});
   }
   return grid;
 }
@@ -215,14 +270,21 @@ void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& fi
     out << fmt::format("{}  {}: {}{}\n", file_letter(file), in_quotes(files[file].name), setting_line(result.setting),
                        result.complete ? "" : "; INCOMPLETE");
   }
-  out << explanation << "\n\n";
+  const auto write_lines = [&](const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) {
+      out << line << '\n';
+    }
+  };
+  write_lines(comparison.remarks);
+  write_lines(explanation(comparison));
+  out << '\n';
   if (!comparison.rows.empty()) {
     rows_grid(comparison).write_text(out, color);
     out << '\n';
     summary_grid(comparison).write_text(out, color);
     out << '\n';
     if (const std::string remark = summary_remark(comparison); !remark.empty()) out << remark << '\n';
-    out << significance_remark(comparison) << '\n';
+    write_lines(closing_remarks(comparison));
   }
   const auto write_lone = [&](const char* heading, const std::vector<LoneRow>& rows) {
     if (!rows.empty()) out << '\n' << heading << '\n';
@@ -241,12 +303,16 @@ void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>
     out << fmt::format("- {}: {}: {}{}\n", file_letter(file), markdown_text(files[file].name),
                        markdown_text(setting_line(result.setting)), result.complete ? "" : "; incomplete");
   }
-  out << '\n' << explanation << "\n\n";
+  if (!comparison.remarks.empty()) out << '\n';
+  for (const std::string& remark : comparison.remarks) {
+    out << "- " << markdown_text(remark) << '\n';
+  }
+  out << '\n' << fmt::format("{}", fmt::join(explanation(comparison), "\n")) << "\n\n";
   if (!comparison.rows.empty()) {
     summary_grid(comparison).write_markdown(out);
     if (const std::string remark = summary_remark(comparison); !remark.empty()) out << remark << "\n\n";
     rows_grid(comparison).write_markdown(out);
-    out << significance_remark(comparison) << '\n';
+    out << fmt::format("{}", fmt::join(closing_remarks(comparison), "\n")) << '\n';
   }
   const auto write_lone = [&](const char* heading, const std::vector<LoneRow>& rows) {
     if (!rows.empty()) out << "\n### " << heading << "\n\n";
@@ -277,6 +343,12 @@ std::string comparison_csv(const std::vector<NamedResult>& files, const Comparis
                               "ci95_low",
                               "ci95_high",
                               "significant",
+                              "verdict",
+                              "margin",
+                              "launches_per_sample",
+                              "baseline_launches_per_sample",
+                              "threads",
+                              "baseline_threads",
                               "status",
                               "rows",
                               "failure"});
@@ -285,7 +357,9 @@ std::string comparison_csv(const std::vector<NamedResult>& files, const Comparis
     append(line, {files[compared.series.file].name, compared.series.impl, fmt::to_string(compared.row->time_us->median),
                   files[compared.baseline.file].name, compared.baseline.impl,
                   fmt::to_string(compared.baseline_row->time_us->median)});
-    append(line, ratio_fields(compared.ratio));
+    append(line, ratio_fields(compared.ratio, compared.verdict, comparison.margin));
+    append(line, {number_field(launches_of(*compared.row)), number_field(launches_of(*compared.baseline_row)),
+                  number_field(compared.threads), number_field(compared.baseline_threads)});
     append(line, {"compared", "1", ""});
     csv += csv_line(line);
   }
@@ -295,7 +369,8 @@ std::string comparison_csv(const std::vector<NamedResult>& files, const Comparis
       std::vector<std::string> line = work_fields(*lone.row);
       append(line,
              {files[lone.series.file].name, lone.series.impl, timed ? fmt::to_string(lone.row->time_us->median) : ""});
-      append(line, {"", "", "", "", "", "", "", status, "1", lone.row->failure});
+      line.resize(line.size() + fields_of_ratio + 3);  // the baseline's three
+      append(line, {status, "1", lone.row->failure});
       csv += csv_line(line);
     }
   };
@@ -308,7 +383,8 @@ std::string comparison_csv(const std::vector<NamedResult>& files, const Comparis
     append(line, {"", "", "", "", summary.series ? files[summary.series->file].name : "",
                   summary.series ? summary.series->impl : summary_name(summary), "", files[summary.baseline.file].name,
                   summary.baseline.impl, ""});
-    append(line, ratio_fields(summary.ratio));
+    append(line, ratio_fields(summary.ratio, summary.verdict, comparison.margin));
+    append(line, {"", "", "", ""});
     append(line, {"summary", fmt::to_string(summary.rows), ""});
     csv += csv_line(line);
   }
@@ -316,10 +392,8 @@ std::string comparison_csv(const std::vector<NamedResult>& files, const Comparis
 }
 
 std::string comparison_json(const std::vector<NamedResult>& files, const Comparison& comparison) {
-  Json json = {{"schema", "kqbench-comparison/1"},
-               {"files", Json::array()},
-               {"rows", Json::array()},
-               {"summary", Json::array()}};
+  Json json = {{"schema", "kqbench-comparison/1"}, {"margin", comparison.margin}, {"remarks", comparison.remarks},
+               {"files", Json::array()},           {"rows", Json::array()},       {"summary", Json::array()}};
   for (std::size_t file = 0; file < files.size(); ++file) {
     const ResultFile& result = files[file].result;
     json["files"].push_back({{"file", file_letter(file)},
@@ -339,6 +413,13 @@ std::string comparison_json(const std::vector<NamedResult>& files, const Compari
     row["ratio"] = compared.ratio.value;
     row["ci95"] = interval_json(compared.ratio);
     row["significant"] = compared.ratio.interval ? Json(compared.ratio.significant()) : Json(nullptr);
+    row["verdict"] = to_string(compared.verdict);
+    row["margin"] = comparison.margin;
+    row["launches_per_sample"] = number_json(launches_of(*compared.row));
+    row["baseline_launches_per_sample"] = number_json(launches_of(*compared.baseline_row));
+    row["threads"] = number_json(compared.threads);
+    row["baseline_threads"] = number_json(compared.baseline_threads);
+    row["note"] = caveat(compared);
     json["rows"].push_back(std::move(row));
   }
   for (const SchemeSummary& summary : comparison.summary) {
@@ -350,8 +431,12 @@ std::string comparison_json(const std::vector<NamedResult>& files, const Compari
                                {"in_common", summary.in_common},
                                {"ratio", summary.ratio.value},
                                {"ci95", interval_json(summary.ratio)},
+                               {"verdict", to_string(summary.verdict)},
+                               {"margin", comparison.margin},
                                {"faster", summary.faster},
-                               {"slower", summary.slower}});
+                               {"slower", summary.slower},
+                               {"same", summary.same},
+                               {"ambiguous", summary.ambiguous}});
   }
   json["unmatched"] = lone_json(comparison.unmatched);
   json["missing"] = lone_json(lacking_rows(comparison));

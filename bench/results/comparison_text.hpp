@@ -20,11 +20,14 @@ void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& fi
                            bool color);
 void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>& files, const Comparison& comparison);
 
-/// A line for each compared row, then for each that could not be, then for each line of the summary: `status` tells
-/// them apart.
+/// Column headings, then a line for each compared row, then for each that could not be, then for each line of the
+/// summary: `status` tells them apart.
 std::string comparison_csv(const std::vector<NamedResult>& files, const Comparison& comparison);
 
-/// Schema "kqbench-comparison/1": files, rows, summary, unmatched, missing and failed rows.
+/// Schema "kqbench-comparison/1": the margin of the verdicts, remarks (what to know before any ratio is believed),
+/// files, rows, summary, unmatched, missing and failed rows. `significant` and `ci95` are null where there are too few
+/// samples for an interval; then `verdict` is "ambiguous". `threads` is null where no thread of the host works, or no
+/// file tells.
 std::string comparison_json(const std::vector<NamedResult>& files, const Comparison& comparison);
 
 }  // namespace kqbench

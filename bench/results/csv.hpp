@@ -15,8 +15,8 @@ namespace kqbench {
 /// One line with its line feed: fields that need quotes get them.
 std::string csv_line(const std::vector<std::string>& fields);
 
-/// The rows under one line of headings: every figure of the JSON but the samples, at full precision. What is absent is
-/// empty.
+/// The rows under one line of headings: every figure of the JSON but the samples and the rounds, at full precision.
+/// What is absent is empty.
 std::string to_csv(const ResultFile& result);
 
 }  // namespace kqbench

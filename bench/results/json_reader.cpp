@@ -13,7 +13,10 @@
 #include <variant>
 #include <vector>
 
+#include "bench/measure/statistics.hpp"
+#include "bench/results/contradictions.hpp"
 #include "bench/results/json_writer.hpp"
+#include "bench/results/row_text.hpp"
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
 #include "bench/tensors/input_file.hpp"
@@ -24,6 +27,7 @@ namespace {
 /// A JSON scalar. Integers that are not negative arrive as unsigned.
 using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string>;
 
+constexpr double least_microseconds = 1e-9;
 constexpr double most_microseconds = 1e12;  // eleven days
 constexpr double most_ratio = 1e12;
 constexpr std::size_t most_entries = 256;  // of a map
@@ -37,26 +41,35 @@ enum class Place : std::uint8_t {
   libraries,
   implementations,
   ceilings,
+  canaries,
+  canary,
   rows,
   row,
   codes_checked,
   time,
   time_ci95,
   samples,
+  rounds,
   ratio_ci95,
   clocks,
   run_clocks,
   unknown,
 };
 
+/// Lists of objects.
+bool holds_objects(Place place) {
+  return place == Place::rows || place == Place::canaries;
+}
+
 bool is_list(Place place) {
-  return place == Place::rows || place == Place::time_ci95 || place == Place::samples || place == Place::ratio_ci95;
+  return holds_objects(place) || place == Place::time_ci95 || place == Place::samples || place == Place::rounds ||
+         place == Place::ratio_ci95;
 }
 
 /// Lists of numbers, and objects whose members have names that are not known beforehand.
 bool holds_scalars(Place place) {
   return place == Place::libraries || place == Place::implementations || place == Place::ceilings ||
-         place == Place::time_ci95 || place == Place::samples || place == Place::ratio_ci95;
+         place == Place::time_ci95 || place == Place::samples || place == Place::rounds || place == Place::ratio_ci95;
 }
 
 class Reader;
@@ -204,7 +217,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     return number(value, least, most);
   }
 
-  double microseconds(const Scalar& value) const { return number(value, 1e-9, most_microseconds); }
+  double microseconds(const Scalar& value) const { return number(value, least_microseconds, most_microseconds); }
 
   /// One of the names that `parse` knows.
   template <class Parse>
@@ -215,10 +228,9 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     return *parsed;
   }
 
-  void granularity(const Scalar& value) {
+  void granularity(const Scalar& value, kq::Request& request) const {
     using kq::Granularity;
     const std::string name = text(value);
-    kq::Request& request = row.request;
     for (const Granularity choice : {Granularity::tensor, Granularity::token, Granularity::channel}) {
       if (name != kq::to_string(choice, 0)) continue;
       request.granularity = choice;
@@ -256,10 +268,13 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   // --- what is being read -------------------------------------------------------------------------------------------
 
   ResultFile result;
+  Canary canary;
   Row row;
+  DerivedMembers derived;  ///< of the row
   TimeStatistics time;
   RowClocks clocks;
-  std::vector<double> pair;  ///< the interval being read
+  std::vector<double> pair;    ///< the interval being read
+  bool drifted_given = false;  ///< in the row
 
   bool finished() const { return finished_; }
 
@@ -292,9 +307,13 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
       case Place::unknown:
         return true;
       case Place::rows:
+      case Place::canaries:
         bad("must be an object");
       case Place::samples:
         time.samples.push_back(microseconds(value));
+        return true;
+      case Place::rounds:
+        time.rounds.push_back(microseconds(value));
         return true;
       case Place::time_ci95:
       case Place::ratio_ci95:
@@ -338,10 +357,11 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     Level& level = levels_.back();
     ++level.count;
     Place place = Place::unknown;
-    if (level.place == Place::rows) {
+    if (holds_objects(level.place)) {
       if (list) bad("must be an object");
-      place = Place::row;
-      row = Row();
+      place = level.place == Place::rows ? Place::row : Place::canary;
+      if (place == Place::row) begin_row();
+      if (place == Place::canary) canary = Canary();
     } else if (level.member != nullptr) {
       place = level.member->opens;
       if (place == Place::unknown) bad(list ? "must not be a list" : "must not be an object");
@@ -357,10 +377,17 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
+  void begin_row() {
+    row = Row();
+    derived = DerivedMembers();
+    drifted_given = false;
+  }
+
   void end() {
     const Place place = levels_.back().place;
     levels_.pop_back();
-    if (place == Place::root) finished_ = true;
+    if (place == Place::root) end_file();
+    if (place == Place::canary) end_canary();
     if (place == Place::time_ci95 || place == Place::ratio_ci95) end_interval(place);
     if (place == Place::time) end_time();
     if (place == Place::clocks) row.clocks = clocks;
@@ -397,8 +424,27 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     if (row.request.num_tokens == 0) bad("num_tokens: must be 1 or more, not 0: nothing was there to time");
     row.request = kq::resolved(row.request);
     if (row.timing == not_timed) fail(name_, "holds no times; run it again without --profile");
-    if (row.verified && !row.time_us) bad("is verified but has no time");
+    if (!drifted_given) row.drifted = row.time_us && halves_differ(row.time_us->samples);
+    if (const std::string what = contradiction(row, derived); !what.empty()) bad(contradiction_text(row, what));
     result.rows.push_back(std::move(row));
+  }
+
+  void end_canary() {
+    if (const auto invalid = kq::validate(canary.request)) bad(fmt::format("{}: {}", invalid->field, invalid->reason));
+    canary.request = kq::resolved(canary.request);
+    result.setting.canary.push_back(std::move(canary));
+  }
+
+  void end_file() {
+    if (const auto wrong = contradiction(result)) {
+      fail(name_, fmt::format("rows[{}]: {}; write the file again", wrong->row,
+                              contradiction_text(result.rows[wrong->row], wrong->what)));
+    }
+    finished_ = true;
+  }
+
+  static std::string contradiction_text(const Row& row, const std::string& what) {
+    return fmt::format("{} ({}, {}, {})", what, row.impl, work_text(row.request), shape_text(row.request));
   }
 
   std::string name_;
@@ -453,6 +499,32 @@ constexpr Member setting_members[] = {
     {"operating_system", false, set_text<&Setting::operating_system>},
     {"time", false, set_text<&Setting::time>},
     {"command_line", false, set_text<&Setting::command_line>},
+    {"seed", false,
+     [](Reader& r, const Scalar& v) {
+       if (!std::holds_alternative<std::nullptr_t>(v)) r.result.setting.seed = r.count(v, UINT64_MAX);
+     }},
+    {"canary", false, nullptr, Place::canaries},
+};
+
+constexpr Member canary_members[] = {
+    {"peer", false, [](Reader& r, const Scalar& v) { r.canary.peer = r.text(v); }},
+    {"impl", true, [](Reader& r, const Scalar& v) { r.canary.impl = r.word(v); }},
+    {"operation", true, [](Reader& r, const Scalar& v) { r.canary.operation = r.text(v); }},
+    {"num_tokens", true, [](Reader& r, const Scalar& v) { r.canary.request.num_tokens = r.signed_count(v); }},
+    {"hidden_size", true, [](Reader& r, const Scalar& v) { r.canary.request.hidden_size = r.signed_count(v); }},
+    {"dtype", true, [](Reader& r, const Scalar& v) { r.canary.request.element = r.name_of(v, kq::parse_element); }},
+    {"quant_dtype", true, [](Reader& r, const Scalar& v) { r.canary.request.format = r.name_of(v, kq::parse_format); }},
+    {"static_scale", true, [](Reader& r, const Scalar& v) { r.canary.request.static_scale = r.truth(v); }},
+    {"granularity", true, [](Reader& r, const Scalar& v) { r.granularity(v, r.canary.request); }},
+    {"timing", true, [](Reader& r, const Scalar& v) { r.canary.timing = r.word(v); }},
+    {"cache", true, [](Reader& r, const Scalar& v) { r.canary.cache = r.word(v); }},
+    {"median_us_before", true, [](Reader& r, const Scalar& v) { r.canary.median_us_before = r.microseconds(v); }},
+    {"median_us_after", true, [](Reader& r, const Scalar& v) { r.canary.median_us_after = r.microseconds(v); }},
+    {"kqbench_median_us", false,
+     [](Reader& r, const Scalar& v) {
+       r.canary.kqbench_median_us = r.number_or_null(v, least_microseconds, most_microseconds);
+     }},
+    {"launches_per_sample", true, [](Reader& r, const Scalar& v) { r.canary.launches_per_sample = r.signed_count(v); }},
 };
 
 template <std::optional<double> Row::*member>
@@ -463,12 +535,13 @@ void set_ratio(Reader& r, const Scalar& v) {
 constexpr Member row_members[] = {
     {"impl", true, [](Reader& r, const Scalar& v) { r.row.impl = r.word(v); }},
     {"backend", true, [](Reader& r, const Scalar& v) { r.row.backend = r.word(v); }},
+    {"operation", false, [](Reader& r, const Scalar& v) { r.derived.operation = r.text(v); }},
     {"num_tokens", true, [](Reader& r, const Scalar& v) { r.row.request.num_tokens = r.signed_count(v); }},
     {"hidden_size", true, [](Reader& r, const Scalar& v) { r.row.request.hidden_size = r.signed_count(v); }},
     {"dtype", true, [](Reader& r, const Scalar& v) { r.row.request.element = r.name_of(v, kq::parse_element); }},
     {"quant_dtype", true, [](Reader& r, const Scalar& v) { r.row.request.format = r.name_of(v, kq::parse_format); }},
     {"static_scale", true, [](Reader& r, const Scalar& v) { r.row.request.static_scale = r.truth(v); }},
-    {"granularity", true, [](Reader& r, const Scalar& v) { r.granularity(v); }},
+    {"granularity", true, [](Reader& r, const Scalar& v) { r.granularity(v, r.row.request); }},
     {"asymmetric", true, [](Reader& r, const Scalar& v) { r.row.request.asymmetric = r.truth(v); }},
     {"scale_format", true,
      [](Reader& r, const Scalar& v) { r.row.request.scale_format = r.name_of(v, kq::parse_scale_format); }},
@@ -480,6 +553,10 @@ constexpr Member row_members[] = {
     {"scale_ub", false,
      [](Reader& r, const Scalar& v) {
        if (const auto bound = r.number_or_null(v, 0.0, 3e38)) r.row.request.scale_ub = static_cast<float>(*bound);
+     }},
+    {"threads", false,
+     [](Reader& r, const Scalar& v) {
+       if (!std::holds_alternative<std::nullptr_t>(v)) r.row.threads = static_cast<int>(r.count(v, 1 << 30));
      }},
     {"timing", true, [](Reader& r, const Scalar& v) { r.row.timing = r.word(v); }},
     {"cache", true, [](Reader& r, const Scalar& v) { r.row.cache = r.word(v); }},
@@ -497,7 +574,11 @@ constexpr Member row_members[] = {
     {"time_ratio_to_native", true, set_ratio<&Row::time_ratio_to_native>},
     {"time_ratio_ci95", false, nullptr, Place::ratio_ci95},
     {"suspect", true, [](Reader& r, const Scalar& v) { r.row.suspect = r.truth(v); }},
-    {"drifted", false, [](Reader& r, const Scalar& v) { r.row.drifted = r.truth(v); }},
+    {"drifted", false,
+     [](Reader& r, const Scalar& v) {
+       r.row.drifted = r.truth(v);
+       r.drifted_given = true;
+     }},
     {"clocks", false, nullptr, Place::clocks},
     {"launches_per_sample", false, [](Reader& r, const Scalar& v) { r.row.launches_per_sample = r.signed_count(v); }},
     {"time_us", true,
@@ -515,9 +596,14 @@ constexpr Member codes_checked_members[] = {
 constexpr Member time_members[] = {
     {"median", true, [](Reader& r, const Scalar& v) { r.time.median = r.microseconds(v); }},
     {"ci95", true, nullptr, Place::time_ci95},
+    {"ci95_confidence", false,
+     [](Reader& r, const Scalar& v) { r.derived.ci95_confidence = r.number_or_null(v, 0.0, 1.0); }},
     {"min", true, [](Reader& r, const Scalar& v) { r.time.min = r.microseconds(v); }},
     {"max", true, [](Reader& r, const Scalar& v) { r.time.max = r.microseconds(v); }},
     {"samples", true, nullptr, Place::samples},
+    {"rounds", false, nullptr, Place::rounds},
+    {"repeatability", false,
+     [](Reader& r, const Scalar& v) { r.time.repeatability = r.number_or_null(v, 0.0, most_ratio); }},
 };
 
 template <std::optional<double> RowClocks::*member>
@@ -541,6 +627,8 @@ std::span<const Member> members_of(Place place) {
       return root_members;
     case Place::setting:
       return setting_members;
+    case Place::canary:
+      return canary_members;
     case Place::row:
       return row_members;
     case Place::codes_checked:

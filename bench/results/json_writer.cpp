@@ -18,7 +18,8 @@ std::string dump(const Json& value, int indent) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-Json or_null(const std::optional<double>& value) {
+template <class Value>
+Json or_null(const std::optional<Value>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
@@ -37,7 +38,27 @@ Json clocks_json(const RowClocks& clocks) {
           {"dropped", clocks.dropped}};
 }
 
-Json setting_json(const Setting& setting) {
+Json canary_json(const Canary& canary) {
+  const kq::Request& request = canary.request;
+  Json json = {{"peer", canary.peer},
+               {"impl", canary.impl},
+               {"operation", canary.operation},
+               {"num_tokens", request.num_tokens},
+               {"hidden_size", request.hidden_size},
+               {"dtype", kq::to_string(request.element)},
+               {"quant_dtype", kq::to_string(request.format)},
+               {"static_scale", request.static_scale},
+               {"granularity", kq::to_string(request.granularity, request.group_size)},
+               {"timing", canary.timing},
+               {"cache", canary.cache},
+               {"median_us_before", canary.median_us_before},
+               {"median_us_after", canary.median_us_after},
+               {"launches_per_sample", canary.launches_per_sample}};
+  if (canary.kqbench_median_us) json["kqbench_median_us"] = *canary.kqbench_median_us;
+  return json;
+}
+
+Json scalars_json(const Setting& setting) {
   return {{"program", setting.program},
           {"version", setting.version},
           {"commit", setting.commit},
@@ -64,7 +85,16 @@ Json setting_json(const Setting& setting) {
           {"host_threads_used", setting.host_threads_used},
           {"operating_system", setting.operating_system},
           {"time", setting.time},
-          {"command_line", setting.command_line}};
+          {"command_line", setting.command_line},
+          {"seed", or_null(setting.seed)}};
+}
+
+Json setting_json(const Setting& setting) {
+  Json json = scalars_json(setting);
+  for (const Canary& canary : setting.canary) {
+    json["canary"].push_back(canary_json(canary));
+  }
+  return json;
 }
 
 void add_request(Json& row, const kq::Request& request) {
@@ -90,12 +120,15 @@ Json time_json(const TimeStatistics& time) {
           {"ci95_confidence", time.samples.empty() ? Json(nullptr) : Json(interval_confidence(time.samples.size()))},
           {"min", time.min},
           {"max", time.max},
-          {"samples", time.samples}};
+          {"samples", time.samples},
+          {"rounds", time.rounds},
+          {"repeatability", or_null(time.repeatability)}};
 }
 
 Json row_json(const Row& row) {
   Json json = {{"impl", row.impl}, {"backend", row.backend}};
   add_request(json, row.request);
+  json["threads"] = or_null(row.threads);
   json["timing"] = row.timing;
   json["cache"] = row.cache;
   json["copies"] = row.copies;

@@ -4,6 +4,7 @@
 /// \file
 /// How many times as long one row took as another, and how sure that is.
 
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -12,12 +13,28 @@
 
 namespace kqbench {
 
+/// How a row's time stands to another's, when differences within a margin do not matter.
+enum class Verdict : std::uint8_t {
+  faster,     ///< the interval lies below 1 / (1 + margin)
+  slower,     ///< it lies above 1 + margin
+  same,       ///< it lies between these two
+  ambiguous,  ///< it reaches over one of them, or there is none
+};
+
+const char* to_string(Verdict verdict);
+
 struct Ratio {
   double value = 1.0;
   std::optional<Interval> interval;  ///< 95 % confidence; absent where there are too few samples for one
+  /// How much of the interval, to either side and on a logarithmic scale, is there because another run might give
+  /// another median; 0 for rows that were measured together.
+  double between_runs = 0.0;
 
   /// True if the interval leaves 1 out: were the two equally fast, that would happen once in twenty times.
   bool significant() const { return interval && (interval->low > 1.0 || interval->high < 1.0); }
+
+  /// `margin` is a fraction: with 0.02, rows within 2 % are the same.
+  Verdict verdict(double margin) const;
 };
 
 /// Median of the ratios of samples that were taken in turns (paired_ratio): what slows both alike cancels. As many of
@@ -30,7 +47,25 @@ Ratio ratio_of_pairs(const TimeStatistics& time, const TimeStatistics& baseline)
 /// limits about effect measures: a general approach", Statistics in Medicine 27, 2008).
 Ratio ratio_of_medians(const TimeStatistics& time, const TimeStatistics& baseline);
 
-/// Geometric mean, its interval put together in the same way; absent if one of the ratios has none. Not empty.
+/// The repeatability of a row that has none in its file, because it was measured by an earlier version or by another
+/// program: 5 % on the host, 2 % on a device. Of eight rows measured twice on a shared host a few seconds apart, six
+/// differed by more than their samples' intervals say, one of them by 14 %: 5 % for each of two rows is 7 % between
+/// them. It is not enough for a host that others load at the same time. A device is not shared: one call took 1.515
+/// to 1.520 µs in several processes on two H200s. 2 % is what a canary may be out by (canary_tolerance).
+inline constexpr double assumed_on_host = 0.05;
+inline constexpr double assumed_on_device = 0.02;
+double assumed_repeatability(const Row& row);
+
+/// What another run's median may be off by, as a fraction: of the row's file, or else as assumed.
+double repeatability(const Row& row);
+
+/// Ratio of the medians of rows that were measured apart in time, each of which another run might give differently: the
+/// interval of ratio_of_medians, put together with both rows' repeatability r, as ln(1 + r), in the same way.
+Ratio ratio_between_runs(const Row& row, const Row& baseline);
+
+/// Geometric mean, its interval put together in the same way; absent if one of the ratios has none. What another run
+/// may change is put together as if it changed all ratios alike, which it can: the mean of many ratios is no surer of
+/// it than one. Not empty.
 Ratio geometric_mean(std::span<const Ratio> ratios);
 
 }  // namespace kqbench

@@ -58,12 +58,15 @@ tr { break-inside: avoid; } .wide { overflow-x: auto; }
 
 constexpr std::string_view content_policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-constexpr std::string_view ratio_remark =
-    "Ratio: its time / the baseline's, above 1 is slower; the geometric mean, with its 95 % interval, over the shapes "
-    "and "
-    "input types that all lines of a scheme were timed at, as far as there are any. Faster, slower: those of these "
-    "rows "
-    "in which the difference is significant.";
+std::string ratio_remark(const Comparison& comparison) {
+  return fmt::format(
+      "Ratio: its time / the baseline's, above 1 is slower; the geometric mean, with its 95 % interval, over the "
+      "shapes "
+      "and input types that all lines of a scheme were timed at, as far as there are any. Same: the interval is within "
+      "a margin of {:g} %; ambiguous: it reaches over that margin's edge. The last four columns count the rows of each "
+      "verdict.",
+      100.0 * comparison.margin);
+}
 
 constexpr std::string_view roofline_remark =
     "Quantization moves bytes and computes little: the roof is the memory's, measured with plain streaming kernels at "
@@ -89,21 +92,37 @@ std::string title_of(const std::vector<NamedResult>& files) {
   return title;
 }
 
-/// All against kokkos where there is one and others beside it. Nothing, with the reason, where nothing can be compared.
-std::pair<std::optional<Comparison>, std::string> comparison_of(const std::vector<NamedResult>& files) {
+/// The summary's comparison, and what to know before any figure is believed.
+struct Compared {
+  std::optional<Comparison> comparison;
+  std::string reason;  ///< why there is none
+  std::vector<std::string> remarks;
+};
+
+/// All against kokkos where there is one and others beside it. No comparison where there is nothing to compare. Throws
+/// UsageError for a canary that does not agree.
+Compared compared(const std::vector<NamedResult>& files, ComparisonOptions options) {
+  Compared compared;
+  compared.remarks = check_canaries(files, std::vector<bool>(files.size(), true), options.ignore_canary);
+  options.ignore_canary = true;  // which has been said
   std::set<std::string> impls;
   for (const NamedResult& file : files) {
     for (const Row& row : file.result.rows) {
       impls.insert(row.impl);
     }
   }
-  ComparisonOptions options;
   if (impls.size() > 1 && impls.contains("kokkos")) options.baseline = "kokkos";
   try {
-    return {compare(files, options), ""};
+    compared.comparison = compare(files, options);
   } catch (const UsageError& nothing) {
-    return {std::nullopt, nothing.what()};
+    compared.reason = nothing.what();
+    return compared;
   }
+  for (const std::string& remark : compared.comparison->remarks) {
+    const auto& said = compared.remarks;
+    if (std::find(said.begin(), said.end(), remark) == said.end()) compared.remarks.push_back(remark);
+  }
+  return compared;
 }
 
 /// "160 of 160 rows", or the like, for the rows that are so.
@@ -139,8 +158,12 @@ std::string checks_text(const std::vector<NamedResult>& files) {
 }
 
 /// What this is about: which files, whose implementations, and whether they were right.
-void write_lead(std::ostream& out, const std::vector<NamedResult>& files) {
-  out << "<p>" << lead << ' ' << html_text(checks_text(files)) << "</p>\n<dl>\n";
+void write_lead(std::ostream& out, const std::vector<NamedResult>& files, const std::vector<std::string>& remarks) {
+  out << "<p>" << lead << ' ' << html_text(checks_text(files)) << "</p>\n";
+  for (const std::string& remark : remarks) {
+    out << "<p class=\"warning\">" << html_text(remark) << "</p>\n";
+  }
+  out << "<dl>\n";
   for (std::size_t file = 0; file < files.size(); ++file) {
     const Setting& setting = files[file].result.setting;
     out << fmt::format("<dt>{}</dt><dd>{}: {}</dd>\n", file_letter(file), html_text(files[file].name),
@@ -192,12 +215,12 @@ void write_summary(std::ostream& out, const std::optional<Comparison>& compariso
   if (chart) write_figure(out, *chart, svg);
   out << "<div class=\"wide\">\n";
   summary_grid(*comparison).write_html(out);
-  out << "</div>\n<p class=\"soft\">" << html_text(std::string(ratio_remark)) << "</p>\n";
+  out << "</div>\n<p class=\"soft\">" << html_text(ratio_remark(*comparison)) << "</p>\n";
 }
 
 /// Summary, roofline and schemes, with their charts: gnuplot is asked once.
-void write_charts(std::ostream& out, const std::vector<NamedResult>& files) {
-  const auto [comparison, reason] = comparison_of(files);
+void write_charts(std::ostream& out, const std::vector<NamedResult>& files, const Compared& compared) {
+  const std::optional<Comparison>& comparison = compared.comparison;
   const std::optional<Chart> summary = comparison ? summary_chart(files, *comparison) : std::nullopt;
   const std::optional<Chart> roof = roofline(files);
   const std::vector<SchemeCharts> schemes = scheme_charts(files);
@@ -209,7 +232,7 @@ void write_charts(std::ostream& out, const std::vector<NamedResult>& files) {
   }
   const std::vector<std::string> drawn = draw_svg(charts);
   std::size_t next = summary ? 1 : 0;
-  write_summary(out, comparison, reason, summary, summary ? drawn.front() : "");
+  write_summary(out, comparison, compared.reason, summary, summary ? drawn.front() : "");
   out << "<h2 id=\"roofline\">Roofline</h2>\n";
   if (roof) {
     out << "<p class=\"soft\">" << html_text(std::string(roofline_remark)) << "</p>\n<div class=\"charts\">\n";
@@ -243,7 +266,8 @@ void write_rows(std::ostream& out, const std::vector<NamedResult>& files) {
 
 }  // namespace
 
-std::string report_html(const std::vector<NamedResult>& files) {
+std::string report_html(const std::vector<NamedResult>& files, const ComparisonOptions& options) {
+  const Compared with = compared(files, options);
   const std::string title = html_text(title_of(files));
   std::ostringstream out;
   out << "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -251,25 +275,28 @@ std::string report_html(const std::vector<NamedResult>& files) {
       << "<meta http-equiv=\"Content-Security-Policy\" content=\"" << content_policy << "\">\n"
       << "<link rel=\"icon\" href=\"data:,\">\n<title>" << title << "</title>\n<style>" << style_sheet
       << "</style>\n</head>\n<body>\n<h1>" << title << "</h1>\n";
-  write_lead(out, files);
+  write_lead(out, files, with.remarks);
   write_contents(out);
-  write_charts(out, files);
+  write_charts(out, files, with);
   write_setting(out, files);
   write_rows(out, files);
   out << "</body>\n</html>\n";
   return out.str();
 }
 
-std::string report_markdown(const std::vector<NamedResult>& files) {
+std::string report_markdown(const std::vector<NamedResult>& files, const ComparisonOptions& options) {
+  const Compared with = compared(files, options);
   std::ostringstream out;
-  out << "# " << markdown_text(title_of(files)) << "\n\n"
-      << lead << ' ' << markdown_text(checks_text(files)) << "\n\n## Summary\n\n";
-  const auto [comparison, reason] = comparison_of(files);
-  if (comparison && !comparison->summary.empty()) {
-    out << ratio_remark << "\n\n";
-    summary_grid(*comparison).write_markdown(out);
+  out << "# " << markdown_text(title_of(files)) << "\n\n" << lead << ' ' << markdown_text(checks_text(files)) << "\n\n";
+  for (const std::string& remark : with.remarks) {
+    out << "**" << markdown_text(remark) << "**\n\n";
+  }
+  out << "## Summary\n\n";
+  if (with.comparison && !with.comparison->summary.empty()) {
+    out << ratio_remark(*with.comparison) << "\n\n";
+    summary_grid(*with.comparison).write_markdown(out);
   } else {
-    out << "None: " << markdown_text(reason) << "\n\n";
+    out << "None: " << markdown_text(with.reason) << "\n\n";
   }
   for (std::size_t file = 0; file < files.size(); ++file) {
     out << "## " << file_letter(file) << ": " << markdown_text(files[file].name) << "\n\n";

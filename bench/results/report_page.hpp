@@ -11,11 +11,12 @@
 
 namespace kqbench {
 
-/// One HTML page that loads nothing else and follows the reader's choice of light or dark. Throws SystemError if
-/// gnuplot is missing or fails.
-std::string report_html(const std::vector<NamedResult>& files);
+/// One HTML page that loads nothing else and follows the reader's choice of light or dark. Of `options`, ignore_canary,
+/// allow_unequal_threads and margin are used. Throws UsageError for a file whose canary does not agree
+/// (check_canaries), unless it is ignored, and SystemError if gnuplot is missing or fails.
+std::string report_html(const std::vector<NamedResult>& files, const ComparisonOptions& options = {});
 
 /// The page as Markdown, without charts.
-std::string report_markdown(const std::vector<NamedResult>& files);
+std::string report_markdown(const std::vector<NamedResult>& files, const ComparisonOptions& options = {});
 
 }  // namespace kqbench

@@ -24,6 +24,22 @@ struct RowClocks {
   bool dropped = false;  ///< a clock fell by more than 5 % while the row, or a row of the run, was measured
 };
 
+/// A call of kqbench's own library, timed by another program in the process in which it times the peers: where it takes
+/// as long as in kqbench, the two programs' times can be compared. Seen on an H200: a PyTorch process in which every
+/// launch of every graph costs 0.3 to 0.4 µs more than in kqbench. Times are microseconds per launch.
+struct Canary {
+  std::string peer;       ///< in whose process it was timed: "torch.compile"; empty: that of all peers
+  std::string impl;       ///< "kokkos"
+  std::string operation;  ///< "static tensor"
+  kq::Request request;    ///< valid and resolved, as far as the file tells: shape, types, static_scale, granularity
+  std::string timing;
+  std::string cache;
+  double median_us_before = 0.0;            ///< before the first peer was timed
+  double median_us_after = 0.0;             ///< after the last
+  std::optional<double> kqbench_median_us;  ///< of kqbench's own row of this work; absent where there was none
+  std::int64_t launches_per_sample = 0;
+};
+
 /// Under what circumstances a run was made.
 struct Setting {
   std::string program = "kqbench";                     ///< that measured; the peers' program writes the same files
@@ -53,6 +69,8 @@ struct Setting {
   std::string operating_system;
   std::string time;  ///< of the start, UTC, ISO 8601
   std::string command_line;
+  std::optional<std::uint64_t> seed;  ///< of the random input; absent where a file was quantized
+  std::vector<Canary> canary;         ///< of the peers' program; empty in kqbench's own files
 };
 
 /// Microseconds a launch.
@@ -63,6 +81,10 @@ struct TimeStatistics {
   double min = 0.0;
   double max = 0.0;
   std::vector<double> samples;  ///< in the order taken
+  std::vector<double> rounds;   ///< the median of each of several rounds that lie apart in time; may be empty
+  /// Another run of this program on this machine is expected, with 95 % confidence, to have its median within this
+  /// fraction of this one: 0.03 is 3 %. Absent where it is not known.
+  std::optional<double> repeatability;
 };
 
 /// Codes of another project's implementation, held against kqbench's own for the same input.
@@ -76,9 +98,10 @@ inline constexpr const char* not_timed = "none";
 
 /// One implementation at one request.
 struct Row {
-  kq::Request request;  ///< valid and resolved; in the file its fields stand beside the others
-  std::string impl;     ///< kokkos, native, reference, or a peer's name: "torch.compile"
-  std::string backend;  ///< cuda, hip, host
+  kq::Request request;         ///< valid and resolved; in the file its fields stand beside the others
+  std::string impl;            ///< kokkos, native, reference, or a peer's name: "torch.compile"
+  std::string backend;         ///< cuda, hip, host
+  std::optional<int> threads;  ///< of the host that this implementation works with; absent where a device works
 
   std::string timing;                    ///< graph, stream, wall, or not_timed
   std::string cache;                     ///< cold, warm, hot

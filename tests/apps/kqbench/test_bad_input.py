@@ -97,6 +97,7 @@ def write_files(folder):
         "newer.json": b'{"schema": "kqbench/2", "complete": true, "setting": {}, "rows": []}',
         "no_setting.json": b'{"schema": "kqbench/1", "complete": true, "setting": {}, "rows": []}',
         "good.json": RESULT,
+        "contradicts.json": RESULT.replace(b'"gbps":3842.7358778625958', b'"gbps":3800.5'),
         "no_end.json": RESULT[:-2],
         "cut_in_text.json": RESULT[: RESULT.index(b"kqbench/1") + 3],
         "cut_in_number.json": RESULT[: RESULT.index(b"samples") + 15],
@@ -231,7 +232,8 @@ TABLE = [
           ("run", "--input", "good.npy"), ("run --input good.safetensors", "--tensor", "x"), ("run", "--json", "a.json"),
           ("run", "--csv", "a.csv"), ("run", "--markdown", "a.md"), ("quantize good.npy", "--output", "out.npy"),
           ("quantize good.safetensors -o out.npy", "--tensor", "x"), ("compare other.json", "--baseline", "native"),
-          ("compare other.json", "--fail-above", "2"), ("report other.json", "--output", "a.html"),
+          ("compare other.json", "--fail-above", "2"), ("compare other.json", "--margin", "2"),
+          ("report other.json", "--margin", "2"), ("report other.json", "--output", "a.html"),
           ("report other.json", "--format", "md")]),
     (2, "--impl: takes one value here, not 2; leave out the others", "quantize good.npy -o out.npy --impl kokkos,native"),
     (2, "--granularity:", "quantize good.npy -o out.npy --granularity token,tensor"),
@@ -293,6 +295,15 @@ TABLE = [
     (2, "--fail-above:", "compare other.json --fail-above -1"),
     (2, "--fail-above:", "compare other.json --fail-above nan"),
     (2, "--fail-above:", "compare other.json --fail-above ''"),
+    *((2, f"--margin: {words}", f"{command} --margin {value}")
+      for command, (value, words) in itertools.product(
+          ["compare other.json", "report other.json"],
+          [("x", ""), ("-1", "'-1' is not from 0 to 1000"), ("1001", ""), ("nan", ""), ("2%", ""), ("''", "")])),
+    *((2, f"'good.json': its times are not comparable: it has other programs' times and no canary", command)
+      for command in ["compare good.json", "compare good.json good.json --fail-above 2", "report good.json", "report good.json --format md"]),
+    *((2, "'contradicts.json': rows[1]: gbps is 3800.5, and bytes / median gives 3842.735878 (native, dynamic token int8 from half, 4096x8192)",
+       f"{command} contradicts.json --ignore-canary") for command in ["compare", "report"]),
+    (2, "--fail-above: 'good.json' shares no implementation", "compare good.json --ignore-canary --fail-above 2"),
     (2, "--format:", "report other.json --format ''"),
     (2, "--baseline: ''", "compare good.json --baseline ''"),
     (2, "--baseline: 'nope'", "compare good.json --baseline nope"),
@@ -333,8 +344,9 @@ WITHOUT_ROOM = [
           (f"{SMALL} --json ", "out.json"), (f"{SMALL} --csv ", "out.csv"), (f"{SMALL} --markdown ", "out.md"),
           (f"{SMALL} --csv out.csv --json ", "out.json"), ("quantize good.npy -o ", "out.npy"),
           ("quantize good.safetensors -o ", "out.safetensors"), ("quantize two.safetensors -o ", "out.safetensors"),
-          ("report good.json --format md -o ", "out.md"), ("compare good.json --csv - --json ", "out.json")]),
-    (3, "cannot be written", "report good.json -o out.html"),  # first where its charts are drawn
+          ("report good.json --ignore-canary --format md -o ", "out.md"),
+          ("compare good.json --ignore-canary --csv - --json ", "out.json")]),
+    (3, "cannot be written", "report good.json --ignore-canary -o out.html"),  # first where its charts are drawn
 ]  # fmt: skip
 
 # Streams that cannot be written: the status is the same, or says that what was to be printed is lost; and what is
@@ -343,7 +355,8 @@ STREAMS = [
     *((2, f"{command} {streams}") for command, streams in itertools.product(
         ["--walk", "--input missing.npy", f"{SMALL} --json read_only/out"], ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])),
     *((3, f"{command} {streams}") for command, streams in itertools.product(
-        ["list", "--help", f"{SMALL} --json -", "compare good.json", "compare good.json --json -", "report good.json --format md"],
+        ["list", "--help", f"{SMALL} --json -", "compare good.json --ignore-canary",
+         "compare good.json --ignore-canary --json -", "report good.json --ignore-canary --format md"],
         [">&-", ">/dev/full", "<&- >&- 2>&-"])),
     (3, f"{SMALL} --csv out.csv --json - >&-"),
 ]  # fmt: skip

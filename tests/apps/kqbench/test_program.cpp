@@ -136,8 +136,17 @@ TEST(Program, AComparisonThatFailsSaysOfWhat) {
     for (const char* member : {"median", "min", "max"}) {
       row["time_us"][member] = 3.0 * row["time_us"][member].get<double>();
     }
-    for (Ordered& end : row["time_us"]["ci95"])
-      end = 3.0 * end.get<double>();
+    for (const char* member : {"ci95", "rounds"}) {
+      for (Ordered& time : row["time_us"][member])
+        time = 3.0 * time.get<double>();
+    }
+    row["gbps"] = row["gbps"].get<double>() / 3.0;
+  }
+  for (Ordered& row : result["rows"]) {  // to a native that is three times as slow
+    if (row["impl"] != "kokkos") continue;
+    row["time_ratio_to_native"] = row["time_ratio_to_native"].get<double>() / 3.0;
+    for (Ordered& end : row["time_ratio_ci95"])
+      end = end.get<double>() / 3.0;
   }
   std::ofstream(slow) << result;
   const Arguments both = {"compare", folder / "a.json", slow, "--fail-above"};
@@ -148,7 +157,22 @@ TEST(Program, AComparisonThatFailsSaysOfWhat) {
   EXPECT_EQ(ended.err,
             "kqbench: --fail-above: 1 of 2 ratios above 1.5, the worst 3.000: B native, dynamic token int8 from half, "
             "6x64\n");
+  Ordered unverified = Ordered::parse(contents(folder / "a.json"));
+  unverified["rows"][1]["verified"] = false;
+  std::ofstream(folder / "unverified.json") << unverified;
+  for (const Arguments& files : {Arguments{folder / "a.json", folder / "unverified.json"},
+                                 Arguments{folder / "unverified.json", folder / "a.json"}}) {
+    const Ended unsure = kqbench({"compare", files[0], files[1], "--fail-above", "1e9"});
+    EXPECT_EQ(unsure.status, 1);
+    EXPECT_TRUE(contains(unsure.err, "kqbench: --fail-above: 1 row is timed but not verified, the first: "))
+        << unsure.err;
+    EXPECT_EQ(kqbench({"compare", files[0], files[1]}).status, 0);
+  }
   for (Ordered& row : result["rows"]) {
+    row["gbps"] = 0;
+    row["ceiling_fraction"] = nullptr;
+    row["time_ratio_to_native"] = nullptr;
+    row["time_ratio_ci95"] = nullptr;
     row["verified"] = false;
     row["time_us"] = nullptr;
     row["failure"] = "codes[0] is 1 and must be 2";
@@ -185,6 +209,91 @@ TEST(Program, AComparisonFailsOfWhatIsNotThere) {
   const Ended cut = kqbench({"compare", first, second, "--fail-above", "1e9"});
   EXPECT_EQ(cut.status, 1);
   EXPECT_EQ(cut.err, "kqbench: --fail-above: '" + second + "' is incomplete\n");
+}
+
+TEST(Program, ALimitNeedsABaselineWhereFilesShareNoImplementation) {
+  const ScratchFolder folder;
+  const std::string kokkos = folder / "kokkos.json", native = folder / "native.json", both = folder / "both.json";
+  ASSERT_EQ(kqbench(short_run({"--impl", "kokkos", "--json", kokkos, "--quiet"})).status, 0);
+  ASSERT_EQ(kqbench(short_run({"--impl", "native", "--json", native, "--quiet"})).status, 0);
+  ASSERT_EQ(kqbench(short_run({"--json", both, "--quiet"})).status, 0);
+  expect_refused({"compare", native, kokkos, "--fail-above", "1e9"},
+                 "--fail-above: '" + native + "' shares no implementation with the others; name the --baseline");
+  expect_refused({"compare", both, "--fail-above", "1e9"},
+                 "--fail-above: '" + both + "' shares no implementation with another file; name the --baseline");
+  EXPECT_EQ(kqbench({"compare", native, kokkos}).status, 0);
+  EXPECT_EQ(kqbench({"compare", native, kokkos, "--fail-above", "1e9", "--baseline", "native"}).status, 0);
+  EXPECT_EQ(kqbench({"compare", native, kokkos, "--fail-above", "1e-9", "--baseline", "native"}).status, 1);
+  EXPECT_EQ(kqbench({"compare", both, "--fail-above", "1e9", "--baseline", "native"}).status, 0);
+  EXPECT_EQ(kqbench({"compare", both, native, "--impl", "native", "--fail-above", "1e9"}).status, 0);
+}
+
+TEST(Program, AComparisonOfNothingFails) {
+  const ScratchFolder folder;
+  const std::string first = folder / "a.json", second = folder / "b.json", one = folder / "one.json";
+  Arguments other = short_run({"--json", second, "--quiet"});
+  other[4] = "7";
+  ASSERT_EQ(kqbench(short_run({"--json", first, "--quiet"})).status, 0);
+  ASSERT_EQ(kqbench(other).status, 0);
+  ASSERT_EQ(kqbench(short_run({"--impl", "kokkos", "--json", one, "--quiet"})).status, 0);
+  for (const Arguments& arguments : {Arguments{"compare", first, second}, Arguments{"compare", one},
+                                     Arguments{"compare", first, second, "--fail-above", "1e9"}}) {
+    const Ended ended = kqbench(arguments);
+    EXPECT_EQ(ended.status, 1);
+    EXPECT_EQ(ended.out, "");
+    EXPECT_TRUE(contains(ended.err, "kqbench: compare: no two rows did the same work")) << ended.err;
+  }
+}
+
+TEST(Program, AnAmbiguousComparisonFailsWhereAsked) {
+  const ScratchFolder folder;
+  const std::string first = folder / "a.json";
+  ASSERT_EQ(kqbench(short_run({"--impl", "kokkos", "--json", first, "--quiet"})).status, 0);
+  using Ordered = nlohmann::ordered_json;
+  Ordered result = Ordered::parse(contents(first));
+  Ordered& row = result["rows"][0];  // every sample alike, however busy the host is
+  const double time = row["time_us"]["median"];
+  row["time_us"] = {{"median", time},
+                    {"ci95", {time, time}},
+                    {"min", time},
+                    {"max", time},
+                    {"samples", std::vector<double>(20, time)}};
+  row["drifted"] = false;
+  std::ofstream(first) << result;
+  const Arguments self = {"compare", first, first};
+  EXPECT_EQ(kqbench(self).status, 0);
+  const Ended same = kqbench(joined(self, {"--fail-ambiguous", "--margin", "10"}));
+  EXPECT_EQ(same.status, 0) << same.err;
+  EXPECT_TRUE(contains(same.out, "with a margin of 10 %: 0 faster, 0 slower, 1 same, 0 ambiguous"));
+  const Ended ambiguous = kqbench(joined(self, {"--fail-ambiguous", "--margin", "0"}));
+  EXPECT_EQ(ambiguous.status, 1);
+  EXPECT_EQ(
+      ambiguous.err,
+      "kqbench: --fail-ambiguous: 1 of 1 ratios ambiguous with a margin of 0 %, the first: B kokkos, dynamic token "
+      "int8 from half, 6x64\n");
+  const Ended both = kqbench(joined(self, {"--fail-ambiguous", "--margin", "0", "--fail-above", "0.5"}));
+  EXPECT_EQ(both.status, 1);
+  EXPECT_TRUE(contains(both.err, "1 of 1 ratios above 0.5")) << both.err;
+  EXPECT_TRUE(contains(both.err, "; --fail-ambiguous: 1 of 1")) << both.err;
+}
+
+TEST(Program, OtherProgramsTimesNeedACanary) {
+  const ScratchFolder folder;
+  const std::string ours = folder / "ours.json", peers = folder / "peers.json";
+  ASSERT_EQ(kqbench(short_run({"--json", ours, "--quiet"})).status, 0);
+  using Ordered = nlohmann::ordered_json;
+  Ordered result = Ordered::parse(contents(ours));
+  result["setting"]["program"] = "kqbench peers";
+  std::ofstream(peers) << result;
+  const std::string refusal =
+      "'" + peers + "': its times are not comparable: it has other programs' times and no canary";
+  for (const Arguments& arguments :
+       {Arguments{"compare", ours, peers}, Arguments{"report", ours, peers, "--format", "md"}}) {
+    expect_refused(arguments, refusal);
+    const Ended used = kqbench(joined(arguments, {"--ignore-canary"}));
+    EXPECT_EQ(used.status, 0) << used.err;
+    EXPECT_TRUE(contains(used.out, "its times are used though they may not be comparable")) << used.out;
+  }
 }
 
 TEST(Program, AHostHasNoGraphsToTime) {

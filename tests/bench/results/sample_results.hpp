@@ -27,7 +27,7 @@ inline kq::Request token_request(std::int64_t num_tokens, std::int64_t hidden_si
 inline TimeStatistics statistics_of(std::vector<double> samples) {
   const auto [min, max] = std::minmax_element(samples.begin(), samples.end());
   const Interval interval = median_interval(samples);
-  return {median(samples), interval.low, interval.high, *min, *max, samples};
+  return {median(samples), interval.low, interval.high, *min, *max, samples, {}, {}};
 }
 
 /// Samples around `centre`, within 1 % of it, in an order that has no trend.
@@ -61,6 +61,26 @@ inline Row sample_row(const std::string& impl, const kq::Request& request, doubl
   return row;
 }
 
+/// A canary that agrees with kqbench's own time, `microseconds`.
+inline Canary sample_canary(double microseconds = 1.54) {
+  Canary canary;
+  canary.impl = "kokkos";
+  canary.operation = "static tensor";
+  canary.request.format = kq::Format::fp8_e4m3fn;
+  canary.request.granularity = kq::Granularity::tensor;
+  canary.request.static_scale = true;
+  canary.request.num_tokens = 1;
+  canary.request.hidden_size = 4096;
+  canary.request = kq::resolved(canary.request);
+  canary.timing = "graph";
+  canary.cache = "cold";
+  canary.median_us_before = 1.01 * microseconds;
+  canary.median_us_after = 0.99 * microseconds;
+  canary.kqbench_median_us = microseconds;
+  canary.launches_per_sample = 10238;
+  return canary;
+}
+
 inline ResultFile sample_result() {
   ResultFile result;
   result.setting.version = "0.1.0";
@@ -89,8 +109,14 @@ inline ResultFile sample_result() {
   result.setting.operating_system = "Linux 6.1 x86_64";
   result.setting.time = "2026-01-02T03:04:05Z";
   result.setting.command_line = "kqbench --json 'a \"b\".json'";
+  result.setting.seed = 18446744073709551615u;
+  result.setting.canary = {sample_canary()};
+  result.setting.canary[0].peer = "torch.compile";
 
   Row kokkos = sample_row("kokkos", token_request(4096, 8192), 26.5);
+  kokkos.threads = 8;
+  kokkos.time_us->rounds = {26.4, 26.5, 26.6};
+  kokkos.time_us->repeatability = 0.03;
   kokkos.time_ratio_to_native = 1.01;
   kokkos.time_ratio_ci95_low = 1.005;
   kokkos.time_ratio_ci95_high = 1.015;

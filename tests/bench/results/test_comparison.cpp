@@ -18,6 +18,7 @@ namespace {
 NamedResult file(const std::string& name, std::vector<Row> rows) {
   NamedResult named{name, {}};
   named.result.setting.device = "Some GPU";
+  named.result.setting.canary = {sample_canary()};
   named.result.rows = std::move(rows);
   return named;
 }
@@ -250,6 +251,185 @@ TEST(Comparison, PairsSamplesOfOneFileOnly) {
   EXPECT_TRUE(paired.rows[0].ratio.significant());
   const Comparison apart = compare({file("a", kokkos), file("b", native)}, {});
   EXPECT_FALSE(apart.rows[0].ratio.significant());
+}
+
+TEST(Comparison, KeepsPairsAsSureAsTheyAreAndWidensWhatIsOfTwoRuns) {
+  std::vector<Row> rows = together(sweep("kokkos", 1.0), sweep("native", 1.03));
+  const Comparison one_file = compare({file("a", rows)}, {});
+  for (const ComparedRow& row : one_file.rows) {
+    EXPECT_EQ(row.verdict, Verdict::slower);
+  }
+  const NamedResult first = file("a", sweep("kokkos", 1.0));
+  NamedResult second = file("b", sweep("kokkos", 1.03));
+  EXPECT_EQ(compare({first, second}, {}).rows[0].verdict, Verdict::ambiguous) << "2 % is assumed";
+  EXPECT_FALSE(compare({first, second}, {}).rows[0].ratio.significant() &&
+               compare({first, second}, {}).rows[0].ratio.interval->low > 1.01);
+  NamedResult sure = first;
+  for (NamedResult* const named : {&sure, &second}) {
+    for (Row& row : named->result.rows) {
+      row.time_us->repeatability = 0.001;
+    }
+  }
+  EXPECT_EQ(compare({sure, second}, {}).rows[0].verdict, Verdict::slower);
+  for (Row& row : second.result.rows) {
+    row.time_us->repeatability = 0.1;
+  }
+  EXPECT_EQ(compare({sure, second}, {}).rows[0].verdict, Verdict::ambiguous);
+  ComparisonOptions wide;
+  wide.margin = 0.2;
+  EXPECT_EQ(compare({sure, second}, wide).rows[0].verdict, Verdict::same);
+  EXPECT_EQ(compare({sure, second}, wide).margin, 0.2);
+}
+
+TEST(Comparison, CountsVerdictsOfAScheme) {
+  std::vector<Row> native = sweep("native", 1.0);
+  native[0] = sample_row("native", native[0].request, 2.0 * 1.5);
+  native[1] = sample_row("native", native[1].request, 8.0 * 0.5);
+  const std::vector<NamedResult> files = {file("a", together(sweep("kokkos", 1.0), native))};
+  const Comparison comparison = compare(files, {});
+  const SchemeSummary& summary = comparison.summary.at(0);
+  EXPECT_EQ(summary.slower, 1u);
+  EXPECT_EQ(summary.faster, 1u);
+  EXPECT_EQ(summary.same, 1u);
+  EXPECT_EQ(summary.ambiguous, 0u);
+  EXPECT_EQ(summary.verdict, Verdict::faster) << "0.75 to the power 1/3";
+  EXPECT_NE(
+      text_of(files, comparison).find("Of 3 rows, with a margin of 2 %: 1 faster, 1 slower, 1 same, 0 ambiguous."),
+      std::string::npos)
+      << text_of(files, comparison);
+}
+
+std::string refusal_of(const std::vector<NamedResult>& files, const ComparisonOptions& options = {}) {
+  try {
+    compare(files, options);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+/// In all four forms of the comparison.
+void expect_said(const std::vector<NamedResult>& files, const Comparison& comparison, const std::string& words) {
+  std::ostringstream markdown;
+  write_comparison_markdown(markdown, files, comparison);
+  EXPECT_NE(text_of(files, comparison).find(words), std::string::npos) << text_of(files, comparison);
+  EXPECT_NE(markdown.str().find(words), std::string::npos) << markdown.str();
+  const auto json = nlohmann::json::parse(comparison_json(files, comparison));
+  EXPECT_NE(json["remarks"].dump().find(words), std::string::npos) << json["remarks"];
+}
+
+TEST(Comparison, SaysWhereLaunchesPerSampleDiffer) {
+  std::vector<Row> other = sweep("kokkos", 1.0);
+  other[1].launches_per_sample = 5;
+  other[2].launches_per_sample = 0;  // not known
+  const std::vector<NamedResult> files = {file("a", sweep("kokkos", 1.0)), file("b", other)};
+  const Comparison comparison = compare(files, {});
+  expect_said(
+      files, comparison,
+      "1 row has other launches per sample than the baseline, which on a busy host biases a ratio; the first: B "
+      "kokkos 5, A kokkos 75, at dynamic token int8 from half, 1024x4096.");
+  EXPECT_NE(text_of(files, comparison).find("launches 5 to 75"), std::string::npos);
+  const auto json = nlohmann::json::parse(comparison_json(files, comparison));
+  EXPECT_EQ(json["rows"][1]["launches_per_sample"], 5);
+  EXPECT_EQ(json["rows"][1]["baseline_launches_per_sample"], 75);
+  EXPECT_EQ(json["rows"][1]["note"], "launches 5 to 75");
+  EXPECT_EQ(json["rows"][0]["note"], "");
+  EXPECT_TRUE(json["rows"][2]["launches_per_sample"].is_null());
+  EXPECT_NE(comparison_csv(files, comparison).find(",0.02,5,75,,,compared,1,"), std::string::npos)
+      << comparison_csv(files, comparison);
+}
+
+TEST(Comparison, SaysWhereSeedsDiffer) {
+  std::vector<NamedResult> files = {file("a", sweep("kokkos", 1.0)), file("b", sweep("kokkos", 1.0))};
+  files[0].result.setting.seed = 1;
+  EXPECT_TRUE(compare(files, {}).remarks.empty()) << "an earlier version's file does not tell";
+  files[1].result.setting.seed = 1;
+  EXPECT_TRUE(compare(files, {}).remarks.empty());
+  files[1].result.setting.seed = 7;
+  const Comparison comparison = compare(files, {});
+  expect_said(files, comparison, "A and B have unlike seeds, 1 and 7: their input was not the same.");
+  EXPECT_EQ(comparison.remarks.size(), 1u) << "once, not for each row";
+}
+
+TEST(Comparison, RefusesUnlikeThreadsUnlessAsked) {
+  std::vector<Row> eight = sweep("kokkos", 1.0), one = sweep("kokkos", 1.0);
+  for (Row& row : eight) {
+    row.threads = 8;
+  }
+  EXPECT_EQ(refusal_of({file("a", eight), file("b", one)}), "") << "not known";
+  for (Row& row : one) {
+    row.threads = 8;
+  }
+  EXPECT_EQ(refusal_of({file("a", eight), file("b", one)}), "");
+  one[1].threads = 1;
+  const std::vector<NamedResult> files = {file("a", eight), file("b", one)};
+  EXPECT_EQ(
+      refusal_of(files),
+      "compare: 1 row has another number of threads than the baseline, the first: B kokkos worked with 1, A kokkos "
+      "with 8, at dynamic token int8 from half, 1024x4096; run both with as many, or pass "
+      "--allow-unequal-threads");
+  ComparisonOptions options;
+  options.allow_unequal_threads = true;
+  const Comparison comparison = compare(files, options);
+  expect_said(files, comparison, "B kokkos worked with 1, A kokkos with 8");
+  const auto json = nlohmann::json::parse(comparison_json(files, comparison));
+  EXPECT_EQ(json["rows"][1]["threads"], 1);
+  EXPECT_EQ(json["rows"][1]["baseline_threads"], 8);
+  EXPECT_EQ(json["rows"][1]["note"], "threads 1 to 8");
+
+  std::vector<Row> native = sweep("native", 1.0);
+  native[0].threads = 4;
+  EXPECT_NE(refusal_of({file("a", together(eight, native))}), "") << "in one file, too";
+}
+
+TEST(Comparison, TakesTheThreadsOfARunWhereRowsDoNotTell) {
+  std::vector<NamedResult> files = {file("a", sweep("kokkos", 1.0)), file("b", sweep("kokkos", 1.0))};
+  files[0].result.setting.host_threads_used = 1;
+  files[1].result.setting.host_threads_used = 2;
+  EXPECT_EQ(refusal_of(files), "") << "a device works";
+  for (NamedResult& named : files) {
+    for (Row& row : named.result.rows) {
+      row.backend = "host";
+    }
+  }
+  EXPECT_NE(refusal_of(files).find("B kokkos worked with 2, A kokkos with 1"), std::string::npos);
+}
+
+TEST(Comparison, NamesNoOptionThatWasNotGiven) {
+  const std::vector<NamedResult> files = {file("a", together(sweep("kokkos", 1.0), sweep("kokkos", 1.0)))};
+  EXPECT_EQ(refusal_of(files), "'a': has two rows of kokkos for dynamic token int8 from half, 16x4096; remove one");
+  ComparisonOptions options;
+  options.ignore_timing = true;
+  EXPECT_EQ(refusal_of(files, options),
+            "'a': has two rows of kokkos for dynamic token int8 from half, 16x4096; remove one, or leave out "
+            "--ignore-timing");
+}
+
+TEST(Comparison, WithoutAMatchThereIsNothingToCompare) {
+  EXPECT_THROW(compare({file("a", sweep("kokkos", 1.0))}, {}), NothingToCompare);
+  EXPECT_THROW(compare({file("a", {})}, {}), NothingToCompare);
+  ComparisonOptions options;
+  options.baseline = "nope";
+  try {
+    compare({file("a", sweep("kokkos", 1.0))}, options);
+    FAIL() << "no error";
+  } catch (const NothingToCompare&) {
+    FAIL() << "it is the option that is wrong";
+  } catch (const UsageError&) {
+  }
+}
+
+TEST(Comparison, FindsFilesThatShareNoImplementation) {
+  const NamedResult kokkos = file("a", sweep("kokkos", 1.0));
+  const NamedResult vllm = file("b", sweep("vllm", 1.0));
+  const NamedResult both = file("c", together(sweep("vllm", 1.0), sweep("kokkos", 1.0)));
+  EXPECT_EQ(file_without_counterpart({kokkos, kokkos}, {}), std::nullopt);
+  EXPECT_EQ(file_without_counterpart({vllm, kokkos}, {}), 0u);
+  EXPECT_EQ(file_without_counterpart({kokkos, kokkos, vllm}, {}), 2u);
+  EXPECT_EQ(file_without_counterpart({kokkos, vllm, both}, {}), std::nullopt);
+  EXPECT_EQ(file_without_counterpart({kokkos, both}, {"vllm"}), 1u);
+  EXPECT_EQ(file_without_counterpart({both}, {}), 0u);
+  EXPECT_EQ(file_without_counterpart({kokkos, file("empty", {})}, {}), 0u);
 }
 
 TEST(Comparison, FailedRowsAreNoTimes) {

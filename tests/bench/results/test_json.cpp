@@ -38,6 +38,12 @@ TEST(ResultJson, ComesBackAsItWas) {
   EXPECT_EQ(back.rows[0].time_us->samples, result.rows[0].time_us->samples);
   EXPECT_EQ(back.setting.libraries, result.setting.libraries);
   EXPECT_EQ(back.rows[3].codes_checked->differ, 3u);
+  EXPECT_EQ(back.rows[0].time_us->rounds, result.rows[0].time_us->rounds);
+  EXPECT_EQ(back.rows[0].time_us->repeatability, 0.03);
+  EXPECT_FALSE(back.rows[1].time_us->repeatability);
+  EXPECT_EQ(back.rows[0].threads, 8);
+  EXPECT_FALSE(back.rows[1].threads) << "each row has its own";
+  EXPECT_EQ(back.setting.seed, 18446744073709551615u);
   EXPECT_EQ(back.setting.device_compiler, "nvcc 13.0.48");
   EXPECT_EQ(back.setting.host_threads_used, 1);
   EXPECT_EQ(back.setting.clocks.core_mhz_before, 345.0);
@@ -123,6 +129,10 @@ TEST(ResultJson, AFileOfTheFirstVersionStaysReadable) {
   EXPECT_EQ(result.setting.device_compiler, "");  // later members
   EXPECT_EQ(result.setting.host_threads_used, 0);
   EXPECT_FALSE(result.setting.clocks.core_mhz_before);
+  EXPECT_FALSE(result.setting.seed);
+  EXPECT_FALSE(result.rows[0].threads);
+  EXPECT_TRUE(result.rows[0].time_us->rounds.empty());
+  EXPECT_FALSE(result.rows[0].time_us->repeatability);
   EXPECT_EQ(result.rows[2].request.qmax, 224.0f);
 }
 
@@ -198,6 +208,13 @@ TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
       {"clocks of the run as list", with("/setting/clocks", Json::array()), "setting.clocks: must be an object"},
       {"a clock of the run as text", with("/setting/clocks/core_mhz_after", "x"), "must be a number from"},
       {"threads used as text", with("/setting/host_threads_used", "x"), "must be an integer from"},
+      {"a seed below 0", with("/setting/seed", -1), "setting.seed: must be an integer from 0"},
+      {"threads of a row as text", with("/rows/0/threads", "8"), "rows[0].threads: must be an integer from"},
+      {"rounds as number", with("/rows/0/time_us/rounds", 3), "rows[0].time_us.rounds: must be a list"},
+      {"a round of zero", with("/rows/0/time_us/rounds/1", 0), "rows[0].time_us.rounds[1]: must be a number"},
+      {"a round as list", with("/rows/0/time_us/rounds/1", Json::array()), "rounds[1]: must not be a list"},
+      {"a repeatability below 0", with("/rows/0/time_us/repeatability", -0.1),
+       "repeatability: must be a number from 0"},
       {"endless power", with("/setting/power_cap_watts", 1e300), "must be a number from"},
       {"no impl", without("/rows/0", "impl"), "rows[0]: impl is missing"},
       {"empty impl", with("/rows/0/impl", ""), "rows[0].impl: must have 1 to 64 characters"},
@@ -246,6 +263,151 @@ TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
     EXPECT_NE(why.find(refused.message), std::string::npos) << refused.what << ": " << why;
     EXPECT_EQ(why.find('\n'), std::string::npos) << refused.what;
     EXPECT_LT(why.size(), 400u) << refused.what;
+  }
+}
+
+/// The sample with a function applied to a row of its JSON.
+template <class Change>
+std::string with_row(std::size_t row, const Change& change) {
+  Json json = Json::parse(to_json(sample_result()));
+  change(json["rows"][row]);
+  return json.dump();
+}
+
+TEST(ResultJson, WhatContradictsItselfIsRefusedWithTheRowNamed) {
+  const double max = sample_result().rows[0].time_us->max;
+  std::vector<double> drifting(20, 26.4);
+  drifting.resize(40, 30.0);
+  Row drifted = sample_row("kokkos", token_request(4096, 8192), 26.5);
+  drifted.time_us = statistics_of(drifting);
+  drifted.gbps = static_cast<double>(drifted.bytes) / drifted.time_us->median * 1e-3;
+  drifted.ceiling_fraction = drifted.gbps / 4300.0;
+  ResultFile with_drift;
+  with_drift.rows = {drifted};
+
+  const std::vector<Refused> table = {
+      {"median", with("/rows/0/time_us/median", 26.52), "median is 26.52, and the samples give 26.5"},
+      {"ci95, low", with("/rows/0/time_us/ci95/0", 26.4), "the lower end of ci95 is 26.4, and the samples give"},
+      {"ci95, high", with("/rows/0/time_us/ci95/1", 26.6), "the upper end of ci95 is 26.6, and the samples give"},
+      {"ci95_confidence", with("/rows/0/time_us/ci95_confidence", 0.9), "ci95_confidence is 0.9, and 25 samples give"},
+      {"min", with("/rows/0/time_us/min", 26.0), "min is 26, and the samples give 26.3675"},
+      {"max", with("/rows/0/time_us/max", max + 0.2), "max is"},
+      {"no samples", with("/rows/0/time_us/samples", Json::array()), "has a time and no samples"},
+      {"all samples", with("/rows/1/time_us/samples", std::vector<double>(25, 26.2)), "lower end of ci95"},
+      {"rounds", with("/rows/0/time_us/rounds/2", 26.7), "a round of 26.7 is not between min"},
+      {"repeatability", with("/rows/0/time_us/repeatability", 0.001),
+       "repeatability is 0.001, and the interval's half width is more, 0.002"},
+      {"repeatability without rounds", with("/rows/0/time_us/rounds", Json::array()), "no two rounds"},
+      {"gbps", with("/rows/0/gbps", 3900.0), "gbps is 3900, and bytes / median gives 3799.2"},
+      {"gbps of another row", with("/rows/0/gbps", 3842.7358778625958), "gbps is 3842.7"},
+      {"gbps without a time", with("/rows/2/gbps", 10.0), "rows[2]: gbps is given without a time"},
+      {"bytes", with("/rows/0/bytes", 100679681), "bytes is 100679681, and this shape has 100679680"},
+      {"bytes of a peer", with("/rows/3/bytes", 15416), "rows[3]: bytes is 15416"},
+      {"operation", with("/rows/0/operation", "static tensor"),
+       "operation is 'static tensor', and the row's members say 'dynamic token'"},
+      {"ceiling_fraction", with("/rows/0/ceiling_fraction", 0.9), "ceiling_fraction is 0.9, and gbps / ceiling_gbps"},
+      {"ceiling_fraction without ceiling", with("/rows/0/ceiling_gbps", nullptr), "given without a ceiling"},
+      {"ceiling_fraction without a time", with("/rows/2/ceiling_fraction", 0.9), "given without a time"},
+      {"ceiling", with("/rows/0/ceiling_gbps", 4500), "ceiling_fraction is 0.88"},
+      {"ratio", with("/rows/0/time_ratio_to_native", 1.02),
+       "time_ratio_to_native is 1.02, and the samples of this row and native's give 1.011"},
+      {"native's ratio to itself", with("/rows/1/time_ratio_to_native", 1.001), "rows[1]: time_ratio_to_native is"},
+      {"interval of the ratio", with("/rows/0/time_ratio_ci95", {0.9, 1.015}), "time_ratio_ci95 is [0.9, 1.015]"},
+      {"ratio without a time", with("/rows/2/time_ratio_to_native", 1.0), "is given without a time"},
+      {"ratio of unlike samples",
+       with_row(1,
+                [](Json& row) {
+                  auto samples = row["time_us"]["samples"].get<std::vector<double>>();
+                  samples.push_back(26.2);
+                  row["time_us"]["samples"] = samples;
+                  row["time_us"].erase("ci95_confidence");
+                  const TimeStatistics time = statistics_of(samples);
+                  row["time_us"]["ci95"] = {time.ci95_low, time.ci95_high};
+                }),
+       "rows[0]: time_ratio_to_native is of samples taken in turns, and this row has 25 and native's 26"},
+      {"verified with failure", with("/rows/0/failure", "codes[0]"), "is verified but has a failure, 'codes[0]'"},
+      {"verified with codes that differ", with("/rows/3/verified", true), "is verified but has codes that differ"},
+      {"suspect",
+       with_row(1,
+                [](Json& row) {
+                  row["ceiling_gbps"] = 3500.0;
+                  row["ceiling_fraction"] = row["gbps"].get<double>() / 3500.0;
+                }),
+       "rows[1]: suspect is false, and 1.09"},
+      {"drifted", to_json(with_drift), "drifted is false, and the first half of the samples differs"},
+      {"clocks", with("/rows/1/clocks", {{"core_mhz_before", 1980}, {"core_mhz_after", 1800}, {"dropped", false}}),
+       "rows[1]: clocks.dropped is false, and a clock fell"},
+  };
+  for (const Refused& refused : table) {
+    const std::string why = refusal(refused.text);
+    EXPECT_EQ(why.rfind("'x.json': rows[", 0), 0u) << refused.what << ": " << why;
+    EXPECT_NE(why.find(refused.message), std::string::npos) << refused.what << ": " << why;
+    EXPECT_NE(why.find(" from "), std::string::npos) << refused.what << " does not name the row: " << why;
+    EXPECT_EQ(why.find('\n'), std::string::npos) << refused.what;
+  }
+}
+
+TEST(ResultJson, RoundedFiguresAreNoContradiction) {
+  EXPECT_EQ(refusal(with("/rows/0/gbps", 3799.2)), "was read");
+  EXPECT_EQ(
+      refusal(with("/rows/0/gbps", 3803.5)),
+      "'x.json': rows[0]: gbps is 3803.5, and bytes / median gives 3799.233208 (kokkos, dynamic token int8 from half, "
+      "4096x8192); write the file again");
+  EXPECT_EQ(refusal(with("/rows/0/gbps", 3800)), "was read");
+  EXPECT_EQ(refusal(with("/rows/0/ceiling_fraction", 0.8835)), "was read");
+  EXPECT_EQ(refusal(with("/rows/0/ceiling_fraction", 0.88)).rfind("'x.json'", 0), 0u) << "at most 0.05 %";
+}
+
+TEST(ResultJson, WhatAFileDoesNotSayIsNoContradiction) {
+  EXPECT_EQ(refusal(without("/rows/0", "drifted")), "was read");
+  EXPECT_EQ(refusal(without("/rows/0", "operation")), "was read");
+  EXPECT_EQ(refusal(without("/rows/0/time_us", "ci95_confidence")), "was read");
+  EXPECT_EQ(refusal(without("/rows/0", "clocks")), "was read");
+  Json json = Json::parse(to_json(sample_result()));
+  json["rows"].erase(1);  // native's row: the ratio to it stays
+  EXPECT_EQ(refusal(json.dump()), "was read");
+}
+
+TEST(ResultJson, TheRecordedResultsStayReadable) {
+  const std::string folder = KQ_RECORDED_RESULTS "/../../../docs/results/h200/";
+  EXPECT_EQ(read_result_file(folder + "ours.json").rows.size(), 320u);
+  EXPECT_GT(read_result_file(folder + "peers.json").rows.size(), 0u);
+  EXPECT_GT(read_result_file(folder + "speed.json").rows.size(), 0u);
+}
+
+TEST(ResultJson, ACanaryComesBackAsItWas) {
+  const ResultFile back = parse_result(to_json(sample_result()), "it");
+  ASSERT_EQ(back.setting.canary.size(), 1u);
+  const Canary& canary = back.setting.canary[0];
+  const Canary was = sample_result().setting.canary[0];
+  EXPECT_EQ(canary.peer, "torch.compile");
+  EXPECT_EQ(canary.impl, "kokkos");
+  EXPECT_EQ(canary.operation, "static tensor");
+  EXPECT_EQ(canary.request, was.request);
+  EXPECT_EQ(canary.timing, "graph");
+  EXPECT_EQ(canary.cache, "cold");
+  EXPECT_EQ(canary.median_us_before, was.median_us_before);
+  EXPECT_EQ(canary.median_us_after, was.median_us_after);
+  EXPECT_EQ(canary.kqbench_median_us, 1.54);
+  EXPECT_EQ(canary.launches_per_sample, 10238);
+  EXPECT_FALSE(
+      parse_result(without("/setting/canary/0", "kqbench_median_us"), "it").setting.canary[0].kqbench_median_us);
+  EXPECT_TRUE(parse_result(without("/setting", "canary"), "it").setting.canary.empty());
+
+  const std::vector<Refused> table = {
+      {"a canary as object", with("/setting/canary", Json::object()), "setting.canary: must be a list"},
+      {"an entry as number", with("/setting/canary/0", 3), "setting.canary[0]: must be an object"},
+      {"an entry as list", with("/setting/canary/0", Json::array()), "setting.canary[0]: must be an object"},
+      {"no impl", without("/setting/canary/0", "impl"), "setting.canary[0]: impl is missing"},
+      {"no time", without("/setting/canary/0", "median_us_after"), "setting.canary[0]: median_us_after is missing"},
+      {"a time of zero", with("/setting/canary/0/median_us_before", 0), "median_us_before: must be a number from"},
+      {"an unknown dtype", with("/setting/canary/0/dtype", "fp4"), "'fp4' is not known"},
+      {"a granularity of nonsense", with("/setting/canary/0/granularity", "x"), "is not tensor, token, channel or"},
+      {"no tokens", with("/setting/canary/0/num_tokens", 0), "setting.canary[0]: num_tokens: must be 1 or more"},
+  };
+  for (const Refused& refused : table) {
+    const std::string why = refusal(refused.text);
+    EXPECT_NE(why.find(refused.message), std::string::npos) << refused.what << ": " << why;
   }
 }
 

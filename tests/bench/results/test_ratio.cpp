@@ -80,6 +80,62 @@ TEST(Ratio, IntervalHoldsTheTrueRatioAsOftenAsItSays) {
   EXPECT_LE(held, 1985);
 }
 
+Ratio with_interval(double low, double high) {
+  return {std::sqrt(low * high), Interval{low, high}};
+}
+
+TEST(Ratio, VerdictsAreOfTheIntervalAndTheMargin) {
+  EXPECT_EQ(with_interval(1.021, 1.1).verdict(0.02), Verdict::slower);
+  EXPECT_EQ(with_interval(1.019, 1.1).verdict(0.02), Verdict::ambiguous);
+  EXPECT_EQ(with_interval(1.0, 1.02).verdict(0.02), Verdict::same);
+  EXPECT_EQ(with_interval(1.0 / 1.02, 1.02).verdict(0.02), Verdict::same);
+  EXPECT_EQ(with_interval(1.0 / 1.02, 1.021).verdict(0.02), Verdict::ambiguous);
+  EXPECT_EQ(with_interval(0.97, 0.985).verdict(0.02), Verdict::ambiguous);
+  EXPECT_EQ(with_interval(0.9, 0.98).verdict(0.02), Verdict::faster);
+  EXPECT_EQ(with_interval(0.5, 2.0).verdict(0.02), Verdict::ambiguous);
+  EXPECT_EQ(with_interval(1.001, 1.002).verdict(0.0), Verdict::slower);
+  EXPECT_EQ(with_interval(0.998, 0.999).verdict(0.0), Verdict::faster);
+  EXPECT_EQ(with_interval(1.021, 1.1).verdict(0.2), Verdict::same);
+  EXPECT_EQ((Ratio{3.0, std::nullopt}.verdict(0.02)), Verdict::ambiguous) << "too few samples";
+  EXPECT_STREQ(to_string(Verdict::ambiguous), "ambiguous");
+}
+
+TEST(Ratio, BetweenRunsIsAsUncertainAsTheyRepeat) {
+  Row a = sample_row("kokkos", token_request(16, 4096), 10.0);
+  Row b = sample_row("kokkos", token_request(16, 4096), 10.3);
+  a.time_us->samples.assign(25, 10.0);
+  a.time_us->ci95_low = a.time_us->ci95_high = 10.0;
+  b.time_us->samples.assign(25, 10.3);
+  b.time_us->ci95_low = b.time_us->ci95_high = 10.3;
+  const auto above = [&] {
+    const Ratio ratio = ratio_between_runs(b, a);
+    EXPECT_DOUBLE_EQ(ratio.value, 1.03);
+    EXPECT_NEAR(ratio.interval->low * ratio.interval->high, 1.03 * 1.03, 1e-12);
+    return std::log(ratio.interval->high / ratio.value);
+  };
+  a.time_us->repeatability = 0.03;
+  b.time_us->repeatability = 0.04;
+  EXPECT_NEAR(above(), std::hypot(std::log(1.03), std::log(1.04)), 1e-12);
+  EXPECT_FALSE(ratio_between_runs(b, a).significant());
+  a.time_us->repeatability = b.time_us->repeatability = 0.0;
+  EXPECT_NEAR(above(), 0.0, 1e-12);
+  a.time_us->repeatability.reset();
+  b.time_us->repeatability.reset();
+  EXPECT_NEAR(above(), std::sqrt(2.0) * std::log(1.02), 1e-12) << "a device";
+  a.backend = b.backend = "host";
+  EXPECT_NEAR(above(), std::sqrt(2.0) * std::log(1.05), 1e-12);
+  a.time_us->repeatability = 0.2;
+  EXPECT_NEAR(above(), std::hypot(std::log(1.2), std::log(1.05)), 1e-12) << "only for the row that has none";
+}
+
+TEST(GeometricMean, OfManyRatiosIsNoSurerOfTheRunsThanOne) {
+  Row a = sample_row("kokkos", token_request(16, 4096), 10.0);
+  const Ratio one = ratio_between_runs(a, a);
+  const Ratio mean = geometric_mean(std::vector<Ratio>(100, one));
+  EXPECT_GE(mean.interval->high, std::exp(std::sqrt(2.0) * std::log(1.02)));
+  EXPECT_LE(mean.interval->high, one.interval->high);
+}
+
 TEST(GeometricMean, OfRatiosAndTheirIntervals) {
   const std::vector<Ratio> ratios = {{2.0, Interval{1.0, 4.0}}, {0.5, Interval{0.25, 1.0}}};
   const Ratio mean = geometric_mean(ratios);
