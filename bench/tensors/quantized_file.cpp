@@ -10,7 +10,6 @@
 
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
-#include "bench/support/interrupt.hpp"
 #include "bench/tensors/npy.hpp"
 #include "bench/tensors/safetensors.hpp"
 
@@ -183,14 +182,9 @@ void QuantizedWriter::write(std::size_t tensor, const kq::Request& block, std::i
 }
 
 void QuantizedWriter::commit() {
-  for (const auto& file : files_) {
-    file->store();
-  }
-  // The codes last: who finds them finds their scales. Nor does a signal come between the two.
-  const SignalsHeld held;
-  for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
-    (*file)->commit();
-  }
+  // What refers to others last, so that who finds it finds them: codes after their scales.
+  std::reverse(files_.begin(), files_.end());
+  OutputFile::commit_all(files_);
 }
 
 QuantizedReader::QuantizedReader(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan)
