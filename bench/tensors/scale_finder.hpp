@@ -20,8 +20,8 @@ namespace kqbench {
 struct GivenScale {
   std::optional<float> scale;
   std::optional<std::int32_t> zero_point;
-  std::vector<float> scales;              ///< a span's each, in place of `scale`; empty: not given
-  std::vector<std::int32_t> zero_points;  ///< a span's each, in place of `zero_point`; empty: not given
+  std::vector<float> scales{};              ///< a span's each, in place of `scale`; empty: not given
+  std::vector<std::int32_t> zero_points{};  ///< a span's each, in place of `zero_point`; empty: not given
 
   bool has_scale() const { return scale.has_value() || !scales.empty(); }
   bool has_zero_point() const { return zero_point.has_value() || !zero_points.empty(); }

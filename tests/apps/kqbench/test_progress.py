@@ -8,21 +8,23 @@ Needs Python alone.
 """
 
 import os
+import pathlib
 import pty
 import subprocess
 import sys
 import unittest
 
 COMMAND = "--backend host --hidden-size 64 --cache hot --max-time 0.001 --num-iters 20 --no-ceiling".split()
+RESULT = str(pathlib.Path(__file__).parents[2] / "bench/results/kqbench-1.json")
 ERASE = "\r\x1b[K"  # the line
 
 
-def errors_on_terminal(*arguments, stream="stderr", term="xterm", **environment):
+def errors_on_terminal(*arguments, command=COMMAND, stream="stderr", term="xterm", **environment):
     """What kqbench writes to a terminal that is its stderr (or stdout) alone."""
     ours, theirs = pty.openpty()
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
     unset = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    process = subprocess.Popen([KQBENCH, *COMMAND, *arguments], env=dict(unset, TERM=term, **environment), **streams)
+    process = subprocess.Popen([KQBENCH, *command, *arguments], env=dict(unset, TERM=term, **environment), **streams)
     os.close(theirs)
     text = b""
     try:
@@ -56,6 +58,14 @@ class Progress(unittest.TestCase):
         self.assertIn("\x1b[", errors_on_terminal("--num-tokens", "1", stream="stdout"))
         self.assertNotIn("\x1b", errors_on_terminal("--num-tokens", "1", stream="stdout", term="dumb"))
         self.assertNotIn("\x1b", errors_on_terminal("--num-tokens", "1", stream="stdout", NO_COLOR="1"))
+
+    def test_colours_of_a_comparison_too(self):
+        def text(**how):
+            return errors_on_terminal(RESULT, command=["compare", RESULT], stream="stdout", **how)
+
+        self.assertIn("\x1b[", text())
+        self.assertNotIn("\x1b", text(term="dumb"))
+        self.assertNotIn("\x1b", text(NO_COLOR="1"))
 
     def test_a_pipe_has_none(self):
         done = subprocess.run([KQBENCH, *COMMAND, "--num-tokens", "1,2,3"], capture_output=True, check=True)
