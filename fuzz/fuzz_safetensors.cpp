@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/support/errors.hpp"
@@ -19,11 +21,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace kqbench;
   const std::span file(reinterpret_cast<const std::byte*>(data), size);
   std::vector<StoredTensor> tensors;
+  std::map<std::string, std::string> metadata;
   std::uint64_t end = 8;
   try {
     const std::uint64_t length = safetensors_header_length(file.first(std::min<std::size_t>(8, size)), size, "'f'");
     end += length;
-    tensors = parse_safetensors(file.subspan(8, length), size, "'f'");
+    SafetensorsHeader header = parse_safetensors(file.subspan(8, length), size, "'f'");
+    tensors = std::move(header.tensors);
+    metadata = std::move(header.metadata);
   } catch (const UsageError& error) {
     const std::string message = error.what();
     fuzz::require(message.starts_with("'f': ") && message.find('\n') == std::string::npos, "a message of one line");
@@ -41,12 +46,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::require(end == size, "the last tensor ends with the file");
   if (!writable) return 0;
 
-  const std::string head = place_safetensors(tensors, {});
+  const std::string head = place_safetensors(tensors, metadata);
   std::uint64_t bytes = 0;
   for (const StoredTensor& tensor : tensors) {
     bytes += tensor.bytes;
   }
-  const auto again = parse_safetensors(std::as_bytes(std::span(head)).subspan(8), head.size() + bytes, "our own");
-  fuzz::require(again.size() == tensors.size(), "what is written is read back");
+  const SafetensorsHeader again =
+      parse_safetensors(std::as_bytes(std::span(head)).subspan(8), head.size() + bytes, "our own");
+  fuzz::require(again.tensors.size() == tensors.size(), "what is written is read back");
+  fuzz::require(again.metadata == metadata, "the metadata are kept");
   return 0;
 }

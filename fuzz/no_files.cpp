@@ -37,10 +37,10 @@ OutputFile::~OutputFile() = default;
 void OutputFile::write_at(std::uint64_t /*offset*/, std::span<const std::byte> /*bytes*/) {
   std::abort();
 }
-void OutputFile::store() {
+void OutputFile::commit() {
   std::abort();
 }
-void OutputFile::commit() {
+void OutputFile::commit_all(std::span<const std::unique_ptr<OutputFile>> /*files*/) {
   std::abort();
 }
 

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -26,6 +25,7 @@
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
 #include "bench/support/notice.hpp"
+#include "bench/support/terminal.hpp"
 
 namespace kqbench {
 namespace {
@@ -143,7 +143,7 @@ int run(const CompareArguments& arguments) {
 
   if (!outputs.use_stdout()) {
     std::ostringstream text;
-    write_comparison_text(text, files, comparison, !arguments.no_color && ::isatty(STDOUT_FILENO) != 0);
+    write_comparison_text(text, files, comparison, use_color(arguments.no_color));
     TextOutput("-").write(text.str());
   }
   outputs.write([&] { return comparison_json(files, comparison); }, [&] { return comparison_csv(files, comparison); },

@@ -10,6 +10,7 @@
 #include <iostream>
 #include <new>
 #include <string_view>
+#include <system_error>
 
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/backend.hpp"
@@ -82,6 +83,31 @@ std::string usage_text(const CLI::App& program, const CLI::App& command, const C
                      similar.empty() ? "" : "try " + similar + ", or ", help);
 }
 
+/// `--json=` has an empty value, but what parses the command line takes the next argument for it; of `-o=x` it takes
+/// `=x`.
+void refuse_misplaced_equals_signs(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--") return;
+    if (argument.size() > 3 && argument.starts_with("--") && argument.find('=') == argument.size() - 1) {
+      throw UsageError(in_quotes(argument) + ": has no value after =; give one, or leave the option out");
+    }
+    if (argument.size() > 2 && argument[0] == '-' && argument[1] != '-' && argument[2] == '=') {
+      throw UsageError(in_quotes(argument) + ": a short option's value follows after a space; leave out the =");
+    }
+  }
+}
+
+/// No option takes an empty value.
+void refuse_empty_values(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    const std::vector<std::string>& values = option->results();
+    if (option->get_items_expected_max() == 0 || std::find(values.begin(), values.end(), "") == values.end()) continue;
+    const bool is_file = option->get_positional() || option->get_type_name() == "FILE";
+    throw UsageError(option->get_name() + (is_file ? ": '' names no file; give a file name"
+                                                   : ": '' is no value; give one, or leave the option out"));
+  }
+}
+
 int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open) {
   CLI::App program(
       "Times activation-quantization kernels: written once in Kokkos, by hand in native code, and against\n"
@@ -107,6 +133,7 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   require_known_subcommand(program, arguments.front());
   const CLI::App* const command =
       arguments.front().starts_with('-') ? &program : program.get_subcommand(arguments.front());
+  refuse_misplaced_equals_signs(arguments);
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
     program.parse(arguments);
@@ -115,8 +142,11 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   } catch (const CLI::ParseError& error) {
     throw UsageError(usage_text(program, *command, error));
   }
+  refuse_empty_values(*command);
   return chosen();
 }
+
+constexpr const char* output_lost = "standard output cannot be written; make room or choose another place";
 
 int report(const char* message, int status) {
   std::cout.flush();
@@ -127,8 +157,8 @@ int report(const char* message, int status) {
 /// The status, once all that was printed is out.
 int with_output_written(int status) {
   std::cout.flush();
-  if (std::fflush(stdout) == 0 && std::cout) return status;
-  return report("standard output cannot be written; make room or choose another place", exit_system);
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout) return status;
+  return report(output_lost, exit_system);
 }
 
 }  // namespace
@@ -142,6 +172,9 @@ int run_program(const std::vector<std::string>& arguments, const DeviceOpener& o
     return report(error.what(), exit_system);
   } catch (const std::bad_alloc&) {
     return report("out of host memory; take a smaller shape", exit_system);
+  } catch (const std::system_error& error) {
+    // What fmt prints to standard output and does not get rid of throws words of its own.
+    return report(std::ferror(stdout) != 0 ? output_lost : error.what(), exit_system);
   } catch (const std::exception& error) {
     return report(error.what(), exit_system);
   }

@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -25,7 +26,7 @@ namespace kqbench {
 namespace {
 
 struct QuantizeArguments {
-  std::string input;
+  std::vector<std::string> inputs;
   std::string output;
   std::optional<std::string> tensor;
   SchemeArguments scheme;
@@ -37,15 +38,12 @@ struct QuantizeArguments {
 QuantizeJob understand(const QuantizeArguments& arguments) {
   const Sweep sweep = arguments.scheme.sweep();
   QuantizeJob job;
-  job.input = arguments.input;
+  job.inputs.assign(arguments.inputs.begin(), arguments.inputs.end());
   job.output = arguments.output;
-  if (arguments.tensor && arguments.tensor->empty()) {
-    throw UsageError("--tensor: '' names no tensor; give a name, or leave it out");
-  }
   job.tensor = arguments.tensor.value_or("");
   job.element = single_element(sweep);
   job.scheme = single_scheme(sweep);
-  job.given = arguments.scheme.given_scale(sweep);
+  job.given = arguments.scheme.given_scales(sweep);
   job.read_back = arguments.dequantize;
   require_one_at_most("--impl", arguments.device.implementations().size());
   return job;
@@ -70,22 +68,28 @@ std::string line_about(const QuantizedTensor& tensor) {
 }
 
 /// "3 tensors left out, not being floats in two dimensions: 'a', 'b', ..."
-std::string line_about_skipped(const std::vector<std::string>& skipped) {
+std::string line_about_skipped(const std::vector<std::string>& skipped, std::string_view reason) {
   constexpr std::size_t shown = 5;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < std::min(shown, skipped.size()); ++i) {
     names.push_back(in_quotes(skipped[i]));
   }
   if (skipped.size() > shown) names.push_back("...");
-  return fmt::format("{} tensor{} left out, not being floats in two dimensions: {}", skipped.size(),
-                     skipped.size() == 1 ? "" : "s", fmt::join(names, ", "));
+  return fmt::format("{} tensor{} left out, {}: {}", skipped.size(), skipped.size() == 1 ? "" : "s", reason,
+                     fmt::join(names, ", "));
 }
 
 void print(const QuantizeResult& result) {
   for (const QuantizedTensor& tensor : result.tensors) {
     fmt::print("{}\n", line_about(tensor));
   }
-  if (!result.skipped.empty()) fmt::print("{}\n", line_about_skipped(result.skipped));
+  std::map<std::string_view, std::vector<std::string>> skipped;
+  for (const SkippedTensor& tensor : result.skipped) {
+    skipped[tensor.reason].push_back(tensor.name);
+  }
+  for (const auto& [reason, names] : skipped) {
+    fmt::print("{}\n", line_about_skipped(names, reason));
+  }
   for (const std::filesystem::path& file : result.files) {
     fmt::print("written: {}\n", in_quotes(file.native()));
   }
@@ -117,17 +121,24 @@ int run(const QuantizeArguments& arguments, const DeviceOpener& open) {
 void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   CLI::App* command = program.add_subcommand("quantize", "Quantize the tensors of a file");
   auto arguments = std::make_shared<QuantizeArguments>();
-  command->add_option("IN", arguments->input, "A .npy or .safetensors file")->required()->type_name("");
   command
-      ->add_option("-o,--output", arguments->output,
-                   "Where the codes go: NAME.npy with NAME.scale.npy beside it, or a .safetensors file")
+      ->add_option("IN", arguments->inputs,
+                   ".npy or .safetensors files, or the .safetensors.index.json of a model in shards")
+      ->required()
+      ->type_name("");
+  command
+      ->add_option(
+          "-o,--output", arguments->output,
+          "Where the codes go: NAME.npy with NAME.scale.npy beside it; NAME.safetensors, for all tensors; "
+          "NAME.safetensors.index.json with a shard beside it for each file that tensors come from; or a folder "
+          "that exists, where each input's output has the input's name")
       ->required()
       ->type_name("FILE");
   command->add_option("--tensor", arguments->tensor, "Which tensor of a .safetensors file [all in two dimensions]")
       ->type_name("NAME")
       ->group("What is quantized");
   arguments->scheme.add_to(*command, Use::quantize);
-  arguments->device.add_to(*command, "kokkos, else native");
+  arguments->device.add_to(*command, Use::quantize, "kokkos, else native");
   const char* const output = "Output";
   command
       ->add_flag("--dequantize", arguments->dequantize,

@@ -62,7 +62,11 @@ class Run {
   }
 
   int execute() {
-    ResultOutputs outputs(arguments_.outputs, arguments_.input.files());
+    std::vector<std::string> inputs = arguments_.input.files();
+    for (const std::string& file : arguments_.sweep.files()) {
+      inputs.push_back(file);
+    }
+    ResultOutputs outputs(arguments_.outputs, inputs);
     result_.setting = read_setting(*device_, arguments_.command_line);
     std::exception_ptr failure;
     try {
@@ -122,7 +126,8 @@ class Run {
       progress.step(describe(request));
       const std::vector<Implementation*> serving = supported(request, refusals);
       if (serving.empty()) continue;
-      const Problem problem = make_problem(request, plan_.input.make(request), plan_.given);
+      const Problem problem =
+          make_problem(request, plan_.input.make(request), plan_.given.of(request, plan_.input.name()));
       for (Row& row : serve(problem, serving)) {
         result_.rows.push_back(std::move(row));
       }
@@ -225,7 +230,7 @@ void add_run(CLI::App& program, const std::string& command_line, const DeviceOpe
   auto arguments = std::make_shared<RunArguments>();
   arguments->command_line = command_line;
   arguments->add_to(*command);
-  command->footer(how_to_read_the_output + program.get_footer());
+  command->footer(how_to_write_a_list + std::string(how_to_read_the_output) + program.get_footer());
   command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }
 

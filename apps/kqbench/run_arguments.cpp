@@ -69,7 +69,7 @@ void understand_measurement(const RunArguments& arguments, RunPlan& plan) {
 void RunArguments::add_to(CLI::App& command) {
   sweep.add_to(command, Use::run);
   input.add_to(command);
-  device.add_to(command, "kokkos,native");
+  device.add_to(command, Use::run, "kokkos,native");
 
   const auto add = [&command](const char* group, const char* name, std::optional<std::string>& value,
                               const std::string& help, const char* type) {
@@ -113,8 +113,10 @@ RunPlan understand(const RunArguments& arguments) {
     throw UsageError(in_quotes(arguments.input.files().front()) +
                      ": has 0 tokens, which leave nothing to time; choose another");
   }
-  const GivenScale given = arguments.sweep.given_scale(sweep);
-  RunPlan plan{plan_sweep(sweep), std::move(input), given, std::nullopt, options};
+  RunPlan plan{plan_sweep(sweep), std::move(input), arguments.sweep.given_scales(sweep), std::nullopt, options};
+  for (const kq::Request& request : plan.sweep.requests) {
+    plan.given.of(request, plan.input.name());  // what does not fit is refused before anything is measured
+  }
   understand_measurement(arguments, plan);
   return plan;
 }

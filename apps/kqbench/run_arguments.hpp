@@ -34,7 +34,7 @@ struct RunArguments {
 struct RunPlan {
   SweepPlan sweep;
   InputSource input;
-  GivenScale given;
+  GivenScales given;
   std::optional<Timing> timing;  ///< nothing: the device's usual one
   MeasureOptions options;
 };

@@ -43,12 +43,12 @@ struct Tally {
 };
 
 constexpr int shown_mismatches = 10;
-constexpr std::byte poison{0xa5};
+constexpr std::byte unwritten{0xa5};
 
 class Verification {
  public:
   Verification(const VerifyArguments& arguments, Device& device, std::vector<Implementation*> implementations,
-               const InputSource& input, const GivenScale& given)
+               const InputSource& input, const GivenScales& given)
       : arguments_(arguments),
         device_(device),
         arena_(device),
@@ -89,12 +89,13 @@ class Verification {
   void verify(const VerifyCase& one, Progress& progress) {
     const std::vector<Implementation*> serving = supported(kq::resolved(one.request));
     if (serving.empty()) return;
-    const Problem problem = make_problem(one.request, input_.make(one.request, one.fill), given_);
+    const Problem problem =
+        make_problem(one.request, input_.make(one.request, one.fill), given_.of(one.request, input_.name()));
     Misalignment misalignment;
     if (one.placement == Placement::misaligned) misalignment = {kq::element_size(one.request.element), 1};
     RotatingBuffers buffers(device_, arena_, problem, serving, 1, misalignment);
     for (std::size_t i = 0; i < serving.size(); ++i) {
-      buffers.poison(i, poison);
+      buffers.poison(i, unwritten);
       serving[i]->enqueue(problem.request, buffers.operands(i, 0));
       buffers.launched(i, 0);
       Tally& tally = tallies_[std::string(serving[i]->name())];
@@ -134,7 +135,7 @@ class Verification {
   DeviceArena arena_;
   std::vector<Implementation*> implementations_;
   const InputSource& input_;
-  GivenScale given_;
+  const GivenScales& given_;
   std::map<std::string, Tally> tallies_;
   int shown_ = 0;
 };
@@ -142,8 +143,11 @@ class Verification {
 int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   Sweep sweep = arguments.sweep.sweep();
   const InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
-  const GivenScale given = arguments.sweep.given_scale(sweep);
+  const GivenScales given = arguments.sweep.given_scales(sweep);
   const std::vector<kq::Request> requests = verify_requests(sweep);
+  for (const kq::Request& request : requests) {
+    given.of(request, input.name());  // what does not fit is refused before anything is compared
+  }
   const std::unique_ptr<Device> device =
       open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
   const std::vector<Implementation*> implementations =
@@ -164,10 +168,11 @@ void add_verify(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   auto arguments = std::make_shared<VerifyArguments>();
   arguments->sweep.add_to(*command, Use::verify);
   arguments->input.add_to(*command);
-  arguments->device.add_to(*command, "kokkos,native");
+  arguments->device.add_to(*command, Use::verify, "kokkos,native");
   const char* const output = "Output";
   command->add_flag("--quiet", arguments->quiet, "Results and errors only")->group(output);
   command->add_flag("--no-progress", arguments->no_progress, "No progress bar")->group(output);
+  command->footer(how_to_write_a_list + program.get_footer());
   command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <memory>
 
 #include "bench/requests/numbers.hpp"
 #include "bench/support/errors.hpp"
@@ -42,10 +43,12 @@ std::vector<std::int64_t> parse_sizes(const char* option, const std::vector<std:
   return sizes;
 }
 
-/// An option that is given as a list: "a,b", or by repeating the option.
-CLI::Option* add_list_option(CLI::App& command, const char* name, std::vector<std::string>& values,
-                             const std::string& help, const char* type) {
-  return command.add_option(name, values, help)->type_name(type)->allow_extra_args(false);
+/// An option that is given as a list: "a,b", "a b", or by repeating the option. Where files are named without an option
+/// (`quantize`) it takes one argument, so that it takes none of them.
+CLI::Option* add_list_option(CLI::App& command, Use use, const char* name, std::vector<std::string>& values,
+                             const std::string& help) {
+  const bool several = use != Use::quantize;
+  return command.add_option(name, values, help)->type_name(several ? "LIST" : "NAME")->allow_extra_args(several);
 }
 
 CLI::Option* add_value(CLI::App& command, const char* name, std::optional<std::string>& value, const std::string& help,
@@ -57,26 +60,25 @@ constexpr const char* what = "What is quantized";
 
 }  // namespace
 
+const char* const how_to_write_a_list =
+    "A LIST is separated by commas or spaces (16,64 or 16 64), or the option is given several times.\n";
+
 void SchemeArguments::add_to(CLI::App& command, Use use) {
   const bool all = use == Use::verify;
   const auto standard = [all](const char* usual) { return fmt::format(" [{}]", all ? "all" : usual); };
-  const char* const names = use == Use::quantize ? "NAME" : "LIST";
-  add_list_option(command, "--dtype", dtype_,
+  add_list_option(command, use, "--dtype", dtype_,
                   "Input elements: half, bfloat16, float" +
-                      (use == Use::quantize ? " [the file's; bfloat16 also where it has uint16]" : standard("half")),
-                  names)
+                      (use == Use::quantize ? " [the file's; bfloat16 also where it has uint16]" : standard("half")))
       ->group(what);
   add_list_option(
-      command, "--quant-dtype", quant_dtype_,
-      "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz" + standard("int8"),
-      names)
+      command, use, "--quant-dtype", quant_dtype_,
+      "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz" + standard("int8"))
       ->group(what);
 
   const char* const how = "How";
-  add_list_option(command, "--granularity", granularity_,
+  add_list_option(command, use, "--granularity", granularity_,
                   "What shares a scale: tensor, token, channel, group:G (G elements of a row)" +
-                      standard("token for dynamic int8, else tensor"),
-                  names)
+                      standard("token for dynamic int8, else tensor"))
       ->group(how);
   command
       .add_flag("--static-scale", static_scale_,
@@ -85,6 +87,11 @@ void SchemeArguments::add_to(CLI::App& command, Use use) {
   command.add_flag("--asymmetric", asymmetric_, all ? "Schemes with a zero point only" : "With a zero point (int8)")
       ->group(how);
   add_value(command, "--scale", scale_, "Every static scale [those that just hold the input]", "X")->group(how);
+  add_value(command, "--scales", scales_,
+            "Static scales from a .npy or .safetensors file: for a tensor NAME its NAME.scale or NAME_scale, and "
+            "NAME.zero_point or NAME_zero_point, or the one tensor of scales for all",
+            "FILE")
+      ->group(how);
   add_value(command, "--zero-point", zero_point_, "Every static zero point [those that suit the input]", "N")
       ->group(how);
   add_value(command, "--scale-ub", scale_ub_, "Upper bound of amax, dynamic token fp8 [none: inf]", "X")->group(how);
@@ -120,7 +127,7 @@ Sweep SchemeArguments::sweep() const {
   return sweep;
 }
 
-GivenScale SchemeArguments::given_scale(const Sweep& sweep) const {
+GivenScales SchemeArguments::given_scales(const Sweep& sweep) const {
   GivenScale given;
   if (scale_) {
     if (!sweep.static_scale) throw UsageError("--scale: a dynamic scale is computed; add --static-scale");
@@ -135,15 +142,22 @@ GivenScale SchemeArguments::given_scale(const Sweep& sweep) const {
     }
     given.zero_point = static_cast<std::int32_t>(parse_integer("--zero-point", *zero_point_, INT32_MIN, INT32_MAX));
   }
-  return given;
+  if (!scales_) return {given, nullptr};
+  if (!sweep.static_scale) throw UsageError("--scales: dynamic scales are computed; add --static-scale");
+  if (scale_) throw UsageError("--scales and --scale: both give the scales; leave one of them out");
+  return {given, std::make_shared<ScalesFile>(*scales_)};
+}
+
+std::vector<std::string> SchemeArguments::files() const {
+  return scales_ ? std::vector<std::string>{*scales_} : std::vector<std::string>();
 }
 
 void SweepArguments::add_to(CLI::App& command, Use use) {
   const auto standard = [use](const char* usual) {
     return fmt::format(" [{}]", use == Use::verify ? "ragged sizes" : usual);
   };
-  add_list_option(command, "--num-tokens", num_tokens_, "Rows" + standard("4096"), "LIST")->group(what);
-  add_list_option(command, "--hidden-size", hidden_size_, "Columns" + standard("8192"), "LIST")->group(what);
+  add_list_option(command, use, "--num-tokens", num_tokens_, "Rows" + standard("4096"))->group(what);
+  add_list_option(command, use, "--hidden-size", hidden_size_, "Columns" + standard("8192"))->group(what);
   scheme_.add_to(command, use);
   add_value(command, "--seed", seed_, "Of the random input [0]", "N")->group(what);
   add_value(command, "--input-stride", input_stride_, "Elements from one input row to the next [the hidden size]", "N")
@@ -162,10 +176,10 @@ std::uint64_t SweepArguments::seed() const {
   return seed_ ? parse_unsigned("--seed", *seed_) : 0;
 }
 
-void DeviceArguments::add_to(CLI::App& command, const std::string& default_implementations) {
+void DeviceArguments::add_to(CLI::App& command, Use use, const std::string& default_implementations) {
   const char* const where = "Where, and by whom";
-  add_list_option(command, "--impl", impl_,
-                  fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations), "LIST")
+  add_list_option(command, use, "--impl", impl_,
+                  fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations))
       ->group(where);
   add_value(command, "--backend", backend_, "Kind of device: cuda, hip, host [the best that is there]", "NAME")
       ->group(where);

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/measure/problem.hpp"
 #include "bench/requests/sweep.hpp"
+#include "bench/tensors/given_scales.hpp"
 
 namespace CLI {
 class App;
@@ -22,6 +22,9 @@ namespace kqbench {
 /// Which subcommand the options are for. The help shows its defaults.
 enum class Use { run, verify, quantize };
 
+/// A line of help for commands whose options take a LIST.
+extern const char* const how_to_write_a_list;
+
 /// From what to what to quantize, and how.
 class SchemeArguments {
  public:
@@ -29,13 +32,14 @@ class SchemeArguments {
 
   /// Without shapes. Lists that were not given are empty.
   Sweep sweep() const;
-  GivenScale given_scale(const Sweep& sweep) const;
+  GivenScales given_scales(const Sweep& sweep) const;  ///< reads the file of --scales
+  std::vector<std::string> files() const;              ///< that file, if it is given
 
  private:
   std::vector<std::string> quant_dtype_, dtype_, granularity_;
   bool static_scale_ = false;
   bool asymmetric_ = false;
-  std::optional<std::string> scale_, zero_point_, scale_ub_, qmax_, scale_format_, scale_layout_;
+  std::optional<std::string> scale_, scales_, zero_point_, scale_ub_, qmax_, scale_format_, scale_layout_;
 };
 
 /// Those options, and shapes and random numbers.
@@ -44,7 +48,8 @@ class SweepArguments {
   void add_to(CLI::App& command, Use use);
 
   Sweep sweep() const;
-  GivenScale given_scale(const Sweep& sweep) const { return scheme_.given_scale(sweep); }
+  GivenScales given_scales(const Sweep& sweep) const { return scheme_.given_scales(sweep); }
+  std::vector<std::string> files() const { return scheme_.files(); }
   std::uint64_t seed() const;
 
  private:
@@ -56,7 +61,7 @@ class SweepArguments {
 /// Where to do it, and by whom.
 class DeviceArguments {
  public:
-  void add_to(CLI::App& command, const std::string& default_implementations);
+  void add_to(CLI::App& command, Use use, const std::string& default_implementations);
 
   const std::optional<std::string>& backend() const { return backend_; }
   int device() const;

@@ -25,8 +25,8 @@ float parse_float(std::string_view option, std::string_view text);
 float parse_upper_bound(std::string_view option, std::string_view text);
 double parse_double(std::string_view option, std::string_view text);
 
-/// The items of a list given as "a,b" and by repeating the option, each once, in the order given. Throws UsageError
-/// for an empty item.
+/// The items of a list given as "a,b", as "a b" and by repeating the option, each once, in the order given. Throws
+/// UsageError for an empty item.
 std::vector<std::string> split_list(std::string_view option, const std::vector<std::string>& arguments);
 
 /// Throws UsageError if a list of so many items has more than the one that a command takes.

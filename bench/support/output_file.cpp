@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <random>
 #include <system_error>
 
 #include "bench/support/errors.hpp"
@@ -21,6 +22,11 @@ std::string reason(int error) {
   return std::generic_category().message(error);
 }
 
+/// The link in /proc through which a file without a name can be given one: without privileges the only way.
+std::string name_of_descriptor(int descriptor) {
+  return fmt::format("/proc/self/fd/{}", descriptor);
+}
+
 /// What a new file may be, as the user's umask says. There is no way to read the mask but to set it.
 mode_t new_file_mode() {
   const mode_t mask = ::umask(0);
@@ -30,6 +36,21 @@ mode_t new_file_mode() {
 
 void unlink_at_signal(const void* path) {
   ::unlink(static_cast<const char*>(path));
+}
+
+/// A file without a name in a folder, or -1 where the system has none, or none that could get a name later on.
+int open_unnamed(const std::filesystem::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (descriptor < 0) return -1;
+  struct stat link {};
+  if (::lstat(name_of_descriptor(descriptor).c_str(), &link) == 0) return descriptor;
+  ::close(descriptor);  // no /proc
+  return -1;
+}
+
+/// Short enough to be a file's name where the target's own is as long as one may be. mkostemp replaces the Xs.
+std::string temporary_pattern(const std::filesystem::path& target) {
+  return (target.parent_path() / fmt::format(".{}.XXXXXX", target.filename().native().substr(0, 200))).native();
 }
 
 }  // namespace
@@ -63,11 +84,10 @@ OutputFile::OutputFile(const std::filesystem::path& path) : shown_(path), target
     throw UsageError(fmt::format("{}: cannot be written: {}; choose another name", name, reason(errno)));
   }
 
-  // Short enough to be a file's name where the target's own is as long as one may be.
-  const std::string beginning = target_.filename().native().substr(0, 200);
-  temporary_ = (target_.parent_path() / fmt::format(".{}.XXXXXX", beginning)).native();
   int error = 0;
-  {
+  descriptor_ = open_unnamed(target_.parent_path());
+  if (descriptor_ < 0) {
+    temporary_ = temporary_pattern(target_);
     const SignalsHeld held;
     descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
     error = errno;
@@ -102,19 +122,95 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 }
 
 void OutputFile::store() {
-  if (descriptor_ < 0) return;
   const bool synced = ::fsync(descriptor_) == 0 || errno == EINVAL;  // EINVAL: a file system that cannot sync
+  if (!synced) fail(errno);
+}
+
+bool OutputFile::link_to(const std::string& path) const noexcept {
+  return ::linkat(AT_FDCWD, name_of_descriptor(descriptor_).c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
+void OutputFile::give_temporary_name() {
+  std::random_device random;
+  do {
+    temporary_ = temporary_pattern(target_);
+    temporary_.replace(temporary_.size() - 6, 6, fmt::format("{:06x}", random() & 0xffffffu));
+    if (link_to(temporary_)) {
+      removed_at_signal_.emplace(unlink_at_signal, temporary_.c_str());
+      return;
+    }
+  } while (errno == EEXIST);
   const int error = errno;
-  const bool closed = ::close(descriptor_) == 0;
+  temporary_.clear();
+  fail(error);
+}
+
+void OutputFile::publish(Keep keep) {
+  const SignalsHeld held;
+  // A link replaces nothing: where there is a file, a name of its own comes first, which is then exchanged or renamed.
+  if (temporary_.empty()) {
+    if (link_to(target_.native())) {
+      state_ = State::is_new;
+      return;
+    }
+    if (errno != EEXIST) fail(errno);
+    give_temporary_name();
+  }
+  const char* const from = temporary_.c_str();
+  const char* const to = target_.c_str();
+  struct stat there {};
+  const bool is_new = ::lstat(to, &there) != 0;
+  const bool exchange = keep == Keep::replaced && !is_new && S_ISREG(there.st_mode);
+  if (exchange && ::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0) {
+    state_ = State::exchanged;
+    return;
+  }
+  if (std::rename(from, to) != 0) fail(errno);
+  state_ = is_new ? State::is_new : State::replaced;
+  removed_at_signal_.reset();
+  temporary_.clear();
+}
+
+void OutputFile::retract() noexcept {
+  if (state_ == State::exchanged) {
+    ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE);
+  } else if (state_ == State::is_new) {
+    ::unlink(target_.c_str());
+  }
+}
+
+void OutputFile::finish() noexcept {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  removed_at_signal_.reset();
+  temporary_.clear();
+  ::close(descriptor_);
   descriptor_ = -1;
-  if (!synced || !closed) fail(synced ? errno : error);
 }
 
 void OutputFile::commit() {
   store();
-  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
-  removed_at_signal_.reset();
-  temporary_.clear();
+  publish(Keep::nothing);
+  finish();
+}
+
+void OutputFile::commit_all(std::span<const std::unique_ptr<OutputFile>> files) {
+  for (const auto& file : files) {
+    file->store();
+  }
+  const SignalsHeld held;
+  try {
+    for (const auto& file : files) {
+      file->publish(Keep::replaced);
+    }
+  } catch (...) {
+    for (const auto& file : files) {
+      file->retract();
+    }
+    throw;
+  }
+  for (const auto& file : files) {
+    file->finish();
+  }
 }
 
 void OutputFile::fail(int error) const {

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "bench/support/terminal.hpp"
+
 namespace kqbench {
 namespace {
 
@@ -20,7 +22,7 @@ std::size_t terminal_width() {
 }  // namespace
 
 Progress::Progress(std::size_t steps, bool wanted)
-    : steps_(steps), active_(wanted && steps > 1 && isatty(STDERR_FILENO) == 1) {}
+    : steps_(steps), active_(wanted && steps > 1 && !is_dumb_terminal() && isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
   clear();

@@ -12,7 +12,8 @@ namespace kqbench {
 
 class Progress {
  public:
-  /// Silent if not `wanted`, if there is but one step, or if stderr is no terminal.
+  /// Silent if not `wanted`, if there is but one step, or if stderr is no terminal that can
+  /// write a line over.
   Progress(std::size_t steps, bool wanted);
   ~Progress();
   Progress(const Progress&) = delete;

@@ -4,12 +4,18 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string_view>
 
 namespace kqbench {
 
+bool is_dumb_terminal() {
+  const char* const kind = std::getenv("TERM");
+  return kind != nullptr && std::string_view(kind) == "dumb";
+}
+
 bool use_color(bool no_color) {
   const char* const unwanted = std::getenv("NO_COLOR");
-  return !no_color && (unwanted == nullptr || *unwanted == '\0') && isatty(STDOUT_FILENO) == 1;
+  return !no_color && (unwanted == nullptr || *unwanted == '\0') && !is_dumb_terminal() && isatty(STDOUT_FILENO) == 1;
 }
 
 }  // namespace kqbench

@@ -17,7 +17,9 @@ void InputArguments::add_to(CLI::App& command) {
     command.add_option(name, value, help)->type_name(type)->group(group);
   };
   add("--input", input_,
-      "A tensor from a .npy or .safetensors file, not random numbers; bfloat16 in uint16 with --dtype bfloat16",
+      "A tensor from a .npy or .safetensors file, or a model's .index.json, not random numbers; bfloat16 in uint16 "
+      "with "
+      "--dtype bfloat16",
       "FILE");
   add("--tensor", tensor_, "Which tensor of a .safetensors file [the only one]", "NAME");
 }
@@ -35,7 +37,6 @@ InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {
   fixed_by_file(!sweep.hidden_sizes.empty(), "--hidden-size");
   fixed_by_file(sweep.input_stride != 0, "--input-stride");
 
-  if (tensor_ && tensor_->empty()) throw UsageError("--tensor: '' names no tensor; give a name, or leave it out");
   InputTensor tensor = load_input(*input_, tensor_.value_or(""), single_element(sweep));
   sweep.elements = {tensor.element};
   sweep.num_tokens = {tensor.num_tokens};

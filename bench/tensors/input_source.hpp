@@ -26,6 +26,7 @@ class InputSource {
 
   /// kq::input_bytes(request) bytes: the file's, or random ones filled so.
   std::vector<std::byte> make(const kq::Request& request, Fill fill = Fill::normal) const;
+  std::string name() const { return tensor_ ? tensor_->name : ""; }  ///< of the tensor; random ones have none
   bool is_file() const { return tensor_.has_value(); }
 
  private:

@@ -22,12 +22,14 @@ struct TypeName {
   DType dtype;
   std::string_view descr;
 };
-constexpr std::array<TypeName, 6> type_names{{{DType::float16, "<f2"},
+constexpr std::array<TypeName, 8> type_names{{{DType::float16, "<f2"},
                                               {DType::float32, "<f4"},
                                               {DType::uint16, "<u2"},
                                               {DType::uint8, "|u1"},
                                               {DType::int8, "|i1"},
-                                              {DType::int32, "<i4"}}};
+                                              {DType::int32, "<i4"},
+                                              {DType::bfloat16, "<V2"},
+                                              {DType::bfloat16, "|V2"}}};
 
 /// Reads the header, a Python dict of three literals, from left to right; it knows no more of Python than that.
 class HeaderParser {
@@ -163,6 +165,12 @@ DType type_of(const std::string& descr, const std::string& name) {
         fmt::format("{}: element type {} is big-endian; convert it with a.astype(a.dtype.newbyteorder('<'))", name,
                     in_quotes(descr)));
   }
+  if (descr == "<f1" || descr == "|f1" || descr == "<V1" || descr == "|V1") {
+    throw UsageError(
+        fmt::format("{}: element type {} is that of fp8 codes, which are quantized already; take what they "
+                    "were made from",
+                    name, in_quotes(descr)));
+  }
   throw UsageError(fmt::format(
       "{}: element type {} is not supported; convert to float16 or float32, or to bfloat16 stored as uint16", name,
       in_quotes(descr)));
@@ -196,9 +204,6 @@ StoredTensor parse_npy(std::span<const std::byte> head, std::uint64_t file_size,
 
   const std::string text(reinterpret_cast<const char*>(head.data()) + begin, length);
   const HeaderParser::Header header = HeaderParser(text, name).parse();
-  if (header.fortran_order) {
-    throw UsageError(name + ": is in Fortran order; save numpy.ascontiguousarray of it");
-  }
   const DType dtype = type_of(header.descr, name);
   const std::optional<std::uint64_t> bytes = byte_count(header.shape, size_of(dtype));
   const std::uint64_t present = file_size - begin - length;
@@ -207,12 +212,14 @@ StoredTensor parse_npy(std::span<const std::byte> head, std::uint64_t file_size,
                                  shape_text(header.shape), name_of(dtype),
                                  bytes ? fmt::to_string(*bytes) : "more than 2^63", present));
   }
-  return {"", dtype, header.shape, begin + length, *bytes};
+  StoredTensor tensor{"", dtype, header.shape, begin + length, *bytes};
+  tensor.fortran_order = header.fortran_order && header.shape.size() > 1;
+  return tensor;
 }
 
 std::string npy_header(DType dtype, const std::vector<std::int64_t>& shape) {
   if (dtype == DType::bfloat16) dtype = DType::uint16;
-  if (dtype == DType::fp8_e4m3fn || dtype == DType::fp8_e5m2) dtype = DType::uint8;
+  if (is_fp8(dtype)) dtype = DType::uint8;
   const auto type =
       std::find_if(type_names.begin(), type_names.end(), [&](const TypeName& t) { return t.dtype == dtype; });
   std::string dimensions;
@@ -237,6 +244,7 @@ NpyArray read_npy(const std::filesystem::path& path) {
   std::vector<std::byte> head(std::min<std::uint64_t>(file.size(), max_npy_head));
   file.read_at(0, head);
   StoredTensor tensor = parse_npy(head, file.size(), file.name());
+  if (tensor.fortran_order) throw UsageError(file.name() + ": is in Fortran order; read it as a TensorFile");
   NpyArray array{tensor.dtype, std::move(tensor.shape), std::vector<std::byte>(tensor.bytes)};
   file.read_at(tensor.offset, array.bytes);
   return array;

@@ -28,8 +28,9 @@ inline constexpr std::size_t max_npy_head = 12 + 65536;
 bool is_npy(std::span<const std::byte> head);
 
 /// The tensor of a file of `file_size` bytes that begins with `head` (max_npy_head bytes of it, or all). uint16 is
-/// `uint16` here: whether it stands for bfloat16 is for the caller to know. Throws UsageError, its message beginning
-/// with `name`, unless the file is exactly one array in C order of type <f2, <f4, <u2, |u1, |i1 or <i4.
+/// `uint16` here: whether it stands for bfloat16 is for the caller to know. Two bytes without a type (<V2) are
+/// bfloat16, which ml_dtypes saves so. Throws UsageError, its message beginning with `name`, unless the file is exactly
+/// one array of type <f2, <f4, <V2, |V2, <u2, |u1, |i1 or <i4.
 StoredTensor parse_npy(std::span<const std::byte> head, std::uint64_t file_size, const std::string& name);
 
 /// The header of such a file, padded so that the data begin at a multiple of 64 bytes. bfloat16 is written as uint16,
@@ -43,6 +44,7 @@ struct NpyArray {
   std::vector<std::byte> bytes;
 };
 
+/// An array in C order; throws UsageError for another.
 NpyArray read_npy(const std::filesystem::path& path);
 void write_npy(const std::filesystem::path& path, const NpyArray& array);
 

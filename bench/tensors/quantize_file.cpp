@@ -26,46 +26,84 @@ bool is_float_matrix(const StoredTensor& tensor, const std::optional<kq::Element
   return is_float && tensor.shape.size() == 2 && tensor.hidden_size() > 0;
 }
 
-PlannedTensor plan_tensor(const QuantizeJob& job, const TensorFile& file, const StoredTensor& tensor,
-                          const Implementation& implementation) {
-  kq::Request request = job.scheme;
-  request.element = element_of(file, tensor, job.element);
-  request.num_tokens = tensor.num_tokens();
-  request.hidden_size = tensor.hidden_size();
-  request.input_stride = 0;
-  request.codes_stride = 0;
-  if (const auto invalid = kq::validate(request)) {
-    throw UsageError(fmt::format("{}: {}", option_of_field(invalid->field), invalid->reason));
-  }
-  request = kq::resolved(request);
-  if (const auto refusal = implementation.unsupported_reason(request)) {
-    throw UsageError(fmt::format("{}: {}; choose another --impl", implementation.name(), *refusal));
-  }
-  PlannedTensor planned{tensor, request};
-  // Every tensor of a .safetensors file has a name: that of a .npy file gets the file's.
-  if (!file.has_names() && job.output.extension() == ".safetensors") planned.source.name = job.input.stem().native();
-  return planned;
-}
+/// What is planned for the tensors of the inputs.
+class Planner {
+ public:
+  Planner(const QuantizeJob& job, const std::vector<TensorFile>& inputs, const Implementation& implementation)
+      : job_(job), inputs_(inputs), implementation_(implementation) {}
 
-std::vector<PlannedTensor> make_plan(const QuantizeJob& job, const TensorFile& file,
-                                     const Implementation& implementation, std::vector<std::string>& skipped) {
-  std::vector<PlannedTensor> plan;
-  if (!job.tensor.empty() || file.tensors().size() == 1) {
-    plan.push_back(plan_tensor(job, file, file.find(job.tensor), implementation));
-    return plan;
+  std::vector<PlannedTensor> plan(std::vector<SkippedTensor>& skipped) {
+    for (std::size_t input = 0; input < inputs_.size(); ++input) {
+      if (job_.tensor.empty()) {
+        add_all(input, skipped);
+      } else if (inputs_.size() == 1 || inputs_[input].find_if_there(job_.tensor) != nullptr) {
+        add(input, inputs_[input].find(job_.tensor));
+      }
+    }
+    if (plan_.empty()) {
+      throw UsageError(
+          fmt::format("--tensor: none of the {} inputs holds {}; see what they hold with one of them alone",
+                      inputs_.size(), in_quotes(job_.tensor)));
+    }
+    return std::move(plan_);
   }
-  for (const StoredTensor& tensor : file.tensors()) {
-    if (is_float_matrix(tensor, job.element)) {
-      plan.push_back(plan_tensor(job, file, tensor, implementation));
-    } else {
-      skipped.push_back(tensor.name);
+
+ private:
+  void add_all(std::size_t input, std::vector<SkippedTensor>& skipped) {
+    const TensorFile& file = inputs_[input];
+    for (const std::string& name : file.unlisted()) {
+      skipped.push_back({name, "not being named by the index"});
+    }
+    if (file.tensors().size() == 1) return add(input, file.tensors().front());
+    refuse_codes(file);
+    const std::size_t before = plan_.size();
+    for (const StoredTensor& tensor : file.tensors()) {
+      if (is_float_matrix(tensor, job_.element)) {
+        add(input, tensor);
+      } else {
+        skipped.push_back({tensor.name, "not being floats in two dimensions"});
+      }
+    }
+    if (plan_.size() != before) return;
+    throw UsageError(file.name() +
+                     ": holds no two-dimensional tensor of floats; choose one of another shape with --tensor");
+  }
+
+  /// Of a file that holds codes the scales would be quantized, which are floats in two dimensions too.
+  static void refuse_codes(const TensorFile& file) {
+    for (const StoredTensor& tensor : file.tensors()) {
+      const bool int8_codes = tensor.dtype == DType::int8 && file.find_if_there(tensor.name + ".scale") != nullptr;
+      if (!is_fp8(tensor.dtype) && !int8_codes) continue;
+      throw UsageError(fmt::format(
+          "{}: is quantized already: {} is of {}; take the file that it was made from, or choose one of its "
+          "other tensors with --tensor",
+          file.name(), in_quotes(tensor.name), name_of(tensor.dtype)));
     }
   }
-  if (plan.empty()) {
-    throw UsageError(file.name() + ": holds no two-dimensional tensor of floats; choose one with --tensor");
+
+  void add(std::size_t input, const StoredTensor& tensor) {
+    const TensorFile& file = inputs_[input];
+    kq::Request request = job_.scheme;
+    request.element = element_of(file, tensor, job_.element);
+    request.num_tokens = tensor.num_tokens();
+    request.hidden_size = tensor.hidden_size();
+    request.input_stride = 0;
+    request.codes_stride = 0;
+    if (const auto invalid = kq::validate(request)) {
+      throw UsageError(fmt::format("{}: {}", option_of_field(invalid->field), invalid->reason));
+    }
+    request = kq::resolved(request);
+    if (const auto refusal = implementation_.unsupported_reason(request)) {
+      throw UsageError(fmt::format("{}: {}; choose another --impl", implementation_.name(), *refusal));
+    }
+    plan_.push_back({tensor, request, input, file.has_names() ? tensor.name : file.path().stem().native()});
   }
-  return plan;
-}
+
+  const QuantizeJob& job_;
+  const std::vector<TensorFile>& inputs_;
+  const Implementation& implementation_;
+  std::vector<PlannedTensor> plan_;
+};
 
 /// How a tensor is cut: into blocks of `rows` rows, the last one perhaps of fewer, with room behind each for
 /// `extra_rows`.
@@ -163,6 +201,7 @@ class TensorJob {
             Implementation& implementation, const std::function<bool()>& interrupted)
       : job_(job),
         request_(tensor.request),
+        name_(tensor.name),
         cut_(cut_that_fits(file, request_, job.block_bytes, device, implementation)),
         reader_(file, tensor, cut_),
         interrupted_(interrupted),
@@ -176,13 +215,14 @@ class TensorJob {
       return true;
     }
     BlockQuantizer quantizer(device_, implementation_, largest_block(request_, cut_));
+    given_ = job_.given.of(request_, name_);
     if (!look_at_data()) return false;
     kq::ErrorMeter meter;
     Outputs outputs;
     for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
       if (interrupted_()) return false;
       const kq::Request block = reader_.read(first);
-      run(quantizer, block, outputs);
+      run(quantizer, block, first, outputs);
       meter.add(block, reader_.input(), quantized(outputs));
       writer.write(index, block, first, outputs);
     }
@@ -213,7 +253,7 @@ class TensorJob {
   /// The first pass over the tensor, where the scales of the first block depend on the last.
   bool look_at_data() {
     std::optional<ScaleFinder> finder;
-    if (request_.static_scale && request_.granularity != kq::Granularity::token) finder.emplace(request_, job_.given);
+    if (request_.static_scale && request_.granularity != kq::Granularity::token) finder.emplace(request_, given_);
     const bool find_scales = finder && finder->needs_data();
     if (find_scales || is_widened()) {
       for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
@@ -228,18 +268,18 @@ class TensorJob {
   }
 
   /// The scales of a block: a token's depend on its own row, the others are the same for all blocks.
-  const StaticScales& scales_for(const kq::Request& block) {
+  const StaticScales& scales_for(const kq::Request& block, std::int64_t first) {
     if (request_.granularity == kq::Granularity::token) {
-      ScaleFinder finder(block, job_.given);
+      ScaleFinder finder(block, given_.part(first, block.num_tokens));
       if (finder.needs_data()) finder.add(block, 0, reader_.input());
       scales_ = finder.scales();
     }
     return scales_;
   }
 
-  void run(BlockQuantizer& quantizer, const kq::Request& block, Outputs& outputs) {
+  void run(BlockQuantizer& quantizer, const kq::Request& block, std::int64_t first, Outputs& outputs) {
     if (request_.static_scale) {
-      const StaticScales& given = scales_for(block);
+      const StaticScales& given = scales_for(block, first);
       const auto bytes = std::as_bytes(std::span(given.scales));
       outputs.scales.assign(bytes.begin(), bytes.end());
       outputs.zero_points = given.zero_points;
@@ -257,11 +297,13 @@ class TensorJob {
 
   const QuantizeJob& job_;
   const kq::Request request_;
+  const std::string& name_;
   const Cut cut_;  ///< with extra rows each block gets the tensor's extremes as rows, and so the whole tensor's scale
   BlockReader reader_;
   const std::function<bool()>& interrupted_;
   Device& device_;
   Implementation& implementation_;
+  GivenScale given_;
   StaticScales scales_;
   ExtremesFinder extremes_;
 };
@@ -271,16 +313,31 @@ class TensorJob {
 QuantizeResult quantize_file(const QuantizeJob& job, Device& device, Implementation& implementation,
                              const std::function<bool()>& interrupted) {
   QuantizeResult result;
-  const TensorFile file(job.input);
-  const std::vector<PlannedTensor> plan = make_plan(job, file, implementation, result.skipped);
-  const QuantizedLayout layout(job.output, plan);
-  for (const QuantizedLayout::Part& part : layout.files()) {
-    refuse_to_replace(job.input, part.path);
+  std::vector<TensorFile> inputs;
+  for (const std::filesystem::path& input : job.inputs) {
+    inputs.emplace_back(input);
   }
+  const std::vector<PlannedTensor> plan = Planner(job, inputs, implementation).plan(result.skipped);
+  for (const PlannedTensor& tensor : plan) {
+    job.given.of(tensor.request, tensor.name);  // what does not fit is refused before anything is done
+  }
+  const QuantizedLayout layout(job.output, inputs, plan);
+  for (const QuantizedLayout::Part& written : layout.files()) {
+    for (const TensorFile& input : inputs) {
+      refuse_to_replace(input.path(), written.path);
+      for (const TensorFile::Part& part : input.parts()) {
+        refuse_to_replace(part.path, written.path);
+      }
+    }
+    for (const std::filesystem::path& file : job.given.files()) {
+      refuse_to_replace(file, written.path);
+    }
+  }
+  const bool named = inputs.size() > 1 || inputs.front().has_names() || job.output.extension() != ".npy";
   QuantizedWriter writer(layout, plan);
   for (std::size_t i = 0; i < plan.size(); ++i) {
-    QuantizedTensor tensor{plan[i].source.name, plan[i].source.shape, plan[i].request, {}, 0.0, std::nullopt};
-    TensorJob work(job, file, plan[i], device, implementation, interrupted);
+    QuantizedTensor tensor{named ? plan[i].name : "", plan[i].source.shape, plan[i].request, {}, 0.0, std::nullopt};
+    TensorJob work(job, inputs[plan[i].input], plan[i], device, implementation, interrupted);
     if (!work.quantize(i, writer, tensor)) return {{}, {}, {}, true};
     result.tensors.push_back(std::move(tensor));
   }
@@ -291,7 +348,7 @@ QuantizeResult quantize_file(const QuantizeJob& job, Device& device, Implementat
   if (job.read_back) {
     const QuantizedReader written(layout, plan);
     for (std::size_t i = 0; i < plan.size(); ++i) {
-      TensorJob work(job, file, plan[i], device, implementation, interrupted);
+      TensorJob work(job, inputs[plan[i].input], plan[i], device, implementation, interrupted);
       result.tensors[i].error_again = work.read_back(i, written);
       if (!result.tensors[i].error_again) {
         result.interrupted = true;

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// A file of tensors in, a file of codes and scales out, in blocks of rows: neither needs to fit into memory.
+/// Files of tensors in, files of codes and scales out, in blocks of rows: neither need fit into memory.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,26 +13,32 @@
 #include <vector>
 
 #include "backends/backend.hpp"
-#include "bench/tensors/scale_finder.hpp"
+#include "bench/tensors/given_scales.hpp"
 #include "kq/error_report.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
 
 struct QuantizeJob {
-  std::filesystem::path input;
-  std::filesystem::path output;
-  std::string tensor;                   ///< empty: the only one, or all 2-D ones of a .safetensors file
+  std::vector<std::filesystem::path> inputs;
+  std::filesystem::path output;         ///< see QuantizedLayout
+  std::string tensor;                   ///< empty: the only one of a file, or all 2-D ones of a .safetensors file
   std::optional<kq::Element> element;   ///< what the input must be; bfloat16 makes one of uint16
   kq::Request scheme;                   ///< element, shape and strides are taken from the file
-  GivenScale given;                     ///< static schemes: what is not given is found in the data
+  GivenScales given;                    ///< static schemes: what is not given is found in the data
   std::size_t block_bytes = 256 << 20;  ///< of input held in memory at a time, at least one row
   bool read_back = false;               ///< read the written files again and take the error from them a second time
 };
 
+/// A tensor that is not quantized where all of a file are.
+struct SkippedTensor {
+  std::string name;
+  std::string_view reason;  ///< "not being floats in two dimensions"
+};
+
 /// What became of one tensor.
 struct QuantizedTensor {
-  std::string name;  ///< a .npy file's: the file's without .npy in a .safetensors file, else empty
+  std::string name;  ///< a .npy file's: the file's without .npy; empty if it alone becomes a .npy file again
   std::vector<std::int64_t> shape;
   kq::Request request;
   kq::ErrorReport error;
@@ -42,7 +48,7 @@ struct QuantizedTensor {
 
 struct QuantizeResult {
   std::vector<QuantizedTensor> tensors;
-  std::vector<std::string> skipped;          ///< names of those that are not two-dimensional, or not floats
+  std::vector<SkippedTensor> skipped;
   std::vector<std::filesystem::path> files;  ///< written
   bool interrupted = false;                  ///< before the end; `files` says whether they are there
 };

@@ -5,14 +5,16 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
+#include <set>
 #include <span>
 #include <utility>
 
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
-#include "bench/support/interrupt.hpp"
 #include "bench/tensors/npy.hpp"
 #include "bench/tensors/safetensors.hpp"
+#include "bench/tensors/safetensors_index.hpp"
 
 namespace kqbench {
 namespace {
@@ -26,8 +28,9 @@ DType code_type(kq::Format format) {
     case kq::Format::fp8_e5m2:
       return DType::fp8_e5m2;
     case kq::Format::fp8_e4m3fnuz:
+      return DType::fp8_e4m3fnuz;
     case kq::Format::fp8_e5m2fnuz:
-      return DType::uint8;
+      return DType::fp8_e5m2fnuz;
   }
   return DType::uint8;
 }
@@ -56,7 +59,7 @@ std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
 /// The one, two or three tensors that a tensor becomes.
 std::vector<StoredTensor> outputs_of(const PlannedTensor& tensor) {
   const kq::Request& request = tensor.request;
-  const std::string& name = tensor.source.name;
+  const std::string& name = tensor.name;
   const DType scale_type = request.scale_format == kq::ScaleFormat::ue8m0 ? DType::uint8 : DType::float32;
   std::vector<StoredTensor> outputs;
   outputs.push_back({name, code_type(request.format), tensor.source.shape, 0, kq::codes_bytes(request)});
@@ -123,44 +126,113 @@ void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64
 
 }  // namespace
 
-QuantizedLayout::QuantizedLayout(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan) {
-  if (output.extension() == ".safetensors") {
-    std::vector<StoredTensor> all;
-    for (const PlannedTensor& tensor : plan) {
-      for (StoredTensor& stored : outputs_of(tensor)) {
-        all.push_back(std::move(stored));
+QuantizedLayout::QuantizedLayout(const std::filesystem::path& output, const std::vector<TensorFile>& inputs,
+                                 const std::vector<PlannedTensor>& plan)
+    : inputs_(inputs), plan_(plan), places_(plan.size()) {
+  std::error_code failed;
+  if (!std::filesystem::is_directory(output, failed)) {
+    Tensors all(plan.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    add(output, all);
+  } else {
+    std::map<std::size_t, Tensors> by_input;
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      by_input[plan[i].input].push_back(i);
+    }
+    for (const auto& [input, tensors] : by_input) {
+      add(output / inputs[input].path().filename(), tensors);
+    }
+  }
+  std::set<std::filesystem::path> paths;
+  for (const Part& part : files_) {
+    if (paths.insert(target_of(part.path)).second) continue;
+    throw UsageError(in_quotes(part.path.native()) + ": would be written twice; write to different folders");
+  }
+}
+
+void QuantizedLayout::add(const std::filesystem::path& output, const Tensors& tensors) {
+  const std::string name = output.filename().native();
+  if (name.ends_with(safetensors_index_suffix) && name.size() > safetensors_index_suffix.size()) {
+    add_shards(output, tensors);
+  } else if (output.extension() == ".safetensors") {
+    add_safetensors(output, tensors);
+  } else if (output.extension() == ".npy") {
+    if (tensors.size() != 1) {
+      throw UsageError(
+          fmt::format("{}: a .npy file holds one tensor, not {}; choose one with --tensor, or write a "
+                      ".safetensors file",
+                      in_quotes(output.native()), tensors.size()));
+    }
+    add_npy(output, tensors.front());
+  } else {
+    throw UsageError(fmt::format("{}: its name ends in none of .npy, .safetensors and {}; choose one of them",
+                                 in_quotes(output.native()), safetensors_index_suffix));
+  }
+}
+
+std::uint64_t QuantizedLayout::add_safetensors(const std::filesystem::path& path, const Tensors& tensors) {
+  std::vector<StoredTensor> all;
+  std::map<std::string, std::string> metadata = metadata_of(plan_[tensors.front()].request);
+  for (const std::size_t i : tensors) {
+    for (StoredTensor& stored : outputs_of(plan_[i])) {
+      all.push_back(std::move(stored));
+    }
+    const TensorFile::Part& part = inputs_[plan_[i].input].parts()[plan_[i].source.shard];
+    metadata.insert(part.metadata.begin(), part.metadata.end());
+  }
+  metadata.emplace("format", "pt");
+  std::string head = place_safetensors(all, metadata);
+  const std::uint64_t begin = head.size();
+  std::uint64_t end = begin;
+  auto next = all.begin();
+  for (const std::size_t i : tensors) {
+    for (std::size_t count = outputs_of(plan_[i]).size(); count > 0; --count, ++next) {
+      places_[i].push_back({files_.size(), next->offset});
+      end = std::max(end, next->offset + next->bytes);
+    }
+  }
+  files_.push_back({path, std::move(head), end});
+  return end - begin;
+}
+
+void QuantizedLayout::add_shards(const std::filesystem::path& index, const Tensors& tensors) {
+  std::map<std::pair<std::size_t, std::size_t>, Tensors> by_part;
+  std::set<std::string> names;
+  for (const std::size_t i : tensors) {
+    by_part[{plan_[i].input, plan_[i].source.shard}].push_back(i);
+    for (const StoredTensor& stored : outputs_of(plan_[i])) {
+      if (!names.insert(stored.name).second) {
+        throw UsageError(fmt::format("{} would be written twice; rename one of the tensors", in_quotes(stored.name)));
       }
     }
-    std::string head = place_safetensors(all, metadata_of(plan.front().request));
-    std::uint64_t end = head.size();
-    auto next = all.begin();
-    for (const PlannedTensor& tensor : plan) {
-      places_.emplace_back();
-      for (std::size_t i = 0; i < outputs_of(tensor).size(); ++i, ++next) {
-        places_.back().push_back({0, next->offset});
-        end = std::max(end, next->offset + next->bytes);
+  }
+  const std::size_t place = files_.size();
+  files_.push_back({index, "", 0});
+  std::string stem = index.filename().native();
+  stem.resize(stem.size() - safetensors_index_suffix.size());
+  std::map<std::string, std::string> weight_map;
+  std::uint64_t total = 0;
+  std::size_t number = 0;
+  for (const auto& [part, here] : by_part) {
+    const std::string name = fmt::format("{}-{:05}-of-{:05}.safetensors", stem, ++number, by_part.size());
+    total += add_safetensors(index.parent_path() / name, here);
+    for (const std::size_t i : here) {
+      for (const StoredTensor& stored : outputs_of(plan_[i])) {
+        weight_map.emplace(stored.name, name);
       }
     }
-    files_.push_back({output, std::move(head), end});
-    return;
   }
-  if (output.extension() != ".npy") {
-    throw UsageError(fmt::format("{}: its name ends in neither .npy nor .safetensors; choose one of the two",
-                                 in_quotes(output.native())));
-  }
-  if (plan.size() != 1) {
-    throw UsageError(
-        fmt::format("{}: a .npy file holds one tensor, not {}; choose one with --tensor, or write a "
-                    ".safetensors file",
-                    in_quotes(output.native()), plan.size()));
-  }
-  places_.emplace_back();
-  for (const StoredTensor& stored : outputs_of(plan.front())) {
+  files_[place].head = safetensors_index_text(weight_map, total);
+  files_[place].bytes = files_[place].head.size();
+}
+
+void QuantizedLayout::add_npy(const std::filesystem::path& output, std::size_t tensor) {
+  for (const StoredTensor& stored : outputs_of(plan_[tensor])) {
     std::filesystem::path path = output;
-    const std::string suffix = stored.name.substr(plan.front().source.name.size());  // ".scale"
+    const std::string suffix = stored.name.substr(plan_[tensor].name.size());  // ".scale"
     if (!suffix.empty()) path.replace_extension(suffix + ".npy");
     std::string head = npy_header(stored.dtype, stored.shape);
-    places_.back().push_back({files_.size(), head.size()});
+    places_[tensor].push_back({files_.size(), head.size()});
     const std::uint64_t bytes = head.size() + stored.bytes;
     files_.push_back({std::move(path), std::move(head), bytes});
   }
@@ -183,14 +255,9 @@ void QuantizedWriter::write(std::size_t tensor, const kq::Request& block, std::i
 }
 
 void QuantizedWriter::commit() {
-  for (const auto& file : files_) {
-    file->store();
-  }
-  // The codes last: who finds them finds their scales. Nor does a signal come between the two.
-  const SignalsHeld held;
-  for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
-    (*file)->commit();
-  }
+  // What refers to others last, so that who finds it finds them: an index after its shards, codes after their scales.
+  std::reverse(files_.begin(), files_.end());
+  OutputFile::commit_all(files_);
 }
 
 QuantizedReader::QuantizedReader(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan)

@@ -4,11 +4,12 @@
 /// \file
 /// Codes and scales in files: where each block of rows goes, and how it is read back.
 ///
-/// A .safetensors file holds, for each tensor, <name> (the codes: F8_E4M3, F8_E5M2 or I8; U8 for the FNUZ formats,
-/// which the file's format has no name for), <name>.scale (F32, or U8 for UE8M0 exponents) and, for an asymmetric
-/// scheme, <name>.zero_point (I32). <name> is the input's, or that of the .npy file it came from. Its metadata say what
-/// the scheme was. OUT.npy has OUT.scale.npy and OUT.zero_point.npy beside it; NumPy has no fp8, so those codes are
-/// uint8 there.
+/// A .safetensors file holds, for each tensor, <name> (the codes: F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ or I8),
+/// <name>.scale (F32, or U8 for UE8M0 exponents) and, for an asymmetric scheme, <name>.zero_point (I32). <name> is the
+/// input's, or that of the .npy file it came from. Its metadata are the input's (of several those of each, the first's
+/// where they differ), `"format": "pt"` if they name no format, for that is what Transformers' loader asks for, and
+/// what the scheme was. OUT.npy has OUT.scale.npy and OUT.zero_point.npy beside it; NumPy has no fp8, so those codes
+/// are uint8 there.
 ///
 /// Codes have the input's shape [..., hidden_size]. Scales and zero points have one that broadcasts against it:
 /// [1] for the whole tensor, [..., 1] for a token's, [1, hidden_size] for a channel's; group scales have
@@ -25,6 +26,7 @@
 #include "bench/support/output_file.hpp"
 #include "bench/tensors/input_file.hpp"
 #include "bench/tensors/tensor.hpp"
+#include "bench/tensors/tensor_file.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
@@ -32,7 +34,9 @@ namespace kqbench {
 /// A tensor that is to be quantized.
 struct PlannedTensor {
   StoredTensor source;
-  kq::Request request;  ///< of the whole tensor; valid and resolved, no gaps between rows
+  kq::Request request;    ///< of the whole tensor; valid and resolved, no gaps between rows
+  std::size_t input = 0;  ///< which of the input files it is from
+  std::string name;       ///< in a .safetensors file
 };
 
 /// Where the outputs of a plan lie: the files in the order they are made, and in one of them each component.
@@ -40,8 +44,12 @@ class QuantizedLayout {
  public:
   enum Component : std::size_t { codes, scales, zero_points };
 
-  /// Throws UsageError if `output` ends in neither .npy nor .safetensors, or in .npy with several tensors planned.
-  QuantizedLayout(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan);
+  /// By what `output` is: NAME.safetensors holds all tensors; NAME.safetensors.index.json is the index of shards beside
+  /// it, NAME-00001-of-00003.safetensors and so on, one for each file or shard that tensors came from; NAME.npy holds
+  /// one tensor; in a folder that exists each input becomes what it was, under its own name.
+  /// Throws UsageError if it is none of these, or if two outputs would have one name.
+  QuantizedLayout(const std::filesystem::path& output, const std::vector<TensorFile>& inputs,
+                  const std::vector<PlannedTensor>& plan);
 
   struct Part {
     std::filesystem::path path;
@@ -52,10 +60,20 @@ class QuantizedLayout {
     std::size_t file = 0;
     std::uint64_t offset = 0;
   };
+  /// What refers to others comes first: an index, codes before their scales.
   const std::vector<Part>& files() const { return files_; }
   Place place(std::size_t tensor, Component component) const { return places_[tensor][component]; }
 
  private:
+  using Tensors = std::vector<std::size_t>;  ///< by their places in the plan
+
+  void add(const std::filesystem::path& output, const Tensors& tensors);
+  void add_shards(const std::filesystem::path& index, const Tensors& tensors);
+  std::uint64_t add_safetensors(const std::filesystem::path& path, const Tensors& tensors);
+  void add_npy(const std::filesystem::path& path, std::size_t tensor);
+
+  const std::vector<TensorFile>& inputs_;
+  const std::vector<PlannedTensor>& plan_;
   std::vector<Part> files_;
   std::vector<std::vector<Place>> places_;
 };

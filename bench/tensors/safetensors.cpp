@@ -25,15 +25,17 @@ struct SafetensorsType {
   DType dtype;
   std::string_view name;
 };
-constexpr std::array<SafetensorsType, 9> safetensors_types{{{DType::float16, "F16"},
-                                                            {DType::bfloat16, "BF16"},
-                                                            {DType::float32, "F32"},
-                                                            {DType::fp8_e4m3fn, "F8_E4M3"},
-                                                            {DType::fp8_e5m2, "F8_E5M2"},
-                                                            {DType::int8, "I8"},
-                                                            {DType::uint8, "U8"},
-                                                            {DType::uint16, "U16"},
-                                                            {DType::int32, "I32"}}};
+constexpr std::array<SafetensorsType, 11> safetensors_types{{{DType::float16, "F16"},
+                                                             {DType::bfloat16, "BF16"},
+                                                             {DType::float32, "F32"},
+                                                             {DType::fp8_e4m3fn, "F8_E4M3"},
+                                                             {DType::fp8_e5m2, "F8_E5M2"},
+                                                             {DType::fp8_e4m3fnuz, "F8_E4M3FNUZ"},
+                                                             {DType::fp8_e5m2fnuz, "F8_E5M2FNUZ"},
+                                                             {DType::int8, "I8"},
+                                                             {DType::uint8, "U8"},
+                                                             {DType::uint16, "U16"},
+                                                             {DType::int32, "I32"}}};
 
 DType type_of(std::string_view name) {
   const auto type = std::find_if(safetensors_types.begin(), safetensors_types.end(),
@@ -53,12 +55,12 @@ std::string_view type_name(DType dtype) {
 
 /// Takes the header's JSON piece by piece. Anything but
 ///     {"__metadata__": {"key": "text", ...}, "name": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, ...}
-/// is refused where it occurs, so that neither depth nor odd values ever build up in memory.
+/// (or null for the metadata) is refused where it occurs, so that neither depth nor odd values ever build up in memory.
 class HeaderReader final : public nlohmann::json_sax<json> {
  public:
   HeaderReader(const std::string& file, std::uint64_t data_begin) : file_(file), data_begin_(data_begin) {}
 
-  std::vector<StoredTensor> take() && { return std::move(tensors_); }
+  SafetensorsHeader take() && { return std::move(header_); }
 
   bool start_object(std::size_t) override {
     if (place_ == Place::start) return go(Place::file);
@@ -71,7 +73,10 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   }
 
   bool key(std::string& text) override {
-    if (place_ == Place::metadata) return true;
+    if (place_ == Place::metadata) {
+      metadata_key_ = text;
+      return true;
+    }
     if (place_ == Place::file) {
       if (!names_.insert(text).second) refuse(file_, fmt::format("{} appears twice", in_quotes(text)));
       name_ = text;
@@ -89,7 +94,10 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   }
 
   bool string(std::string& text) override {
-    if (place_ == Place::metadata) return true;
+    if (place_ == Place::metadata) {
+      header_.metadata[metadata_key_] = text;
+      return true;
+    }
     if (place_ != Place::dtype) unexpected("a string");
     tensor_.dtype = type_of(text);
     return go(Place::tensor);
@@ -124,7 +132,10 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     return go(Place::file);
   }
 
-  bool null() override { unexpected("null"); }
+  bool null() override {
+    if (place_ == Place::value_of_name && name_ == "__metadata__") return go(Place::file);
+    unexpected("null");
+  }
   bool boolean(bool) override { unexpected("a truth value"); }
   bool number_integer(std::int64_t) override { unexpected("a negative number"); }
   bool number_float(double, const std::string&) override { unexpected("a number with a fraction"); }
@@ -172,7 +183,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       refuse(file_, fmt::format("{}: {} elements of {} need {} bytes, not {}", name, shape_text(tensor_.shape),
                                 name_of(tensor_.dtype), *needed, tensor_.bytes));
     }
-    tensors_.push_back(std::move(tensor_));
+    header_.tensors.push_back(std::move(tensor_));
   }
 
   const std::string& file_;
@@ -183,7 +194,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   StoredTensor tensor_;
   unsigned seen_ = 0;  ///< one bit a field of the tensor
   std::vector<std::uint64_t> offsets_;
-  std::vector<StoredTensor> tensors_;
+  std::string metadata_key_;
+  SafetensorsHeader header_;
 };
 
 }  // namespace
@@ -199,8 +211,8 @@ std::uint64_t safetensors_header_length(std::span<const std::byte> head, std::ui
   return length;
 }
 
-std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> header, std::uint64_t file_size,
-                                            const std::string& name) {
+SafetensorsHeader parse_safetensors(std::span<const std::byte> header, std::uint64_t file_size,
+                                    const std::string& name) {
   const std::uint64_t data_begin = 8 + header.size();
   if (header.empty() || header.front() != std::byte{'{'}) refuse(name, "it does not begin with {");
   const auto* const text = reinterpret_cast<const char*>(header.data());
@@ -211,7 +223,8 @@ std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> header, s
   HeaderReader reader(name, data_begin);
   json::sax_parse(text, text + header.size(), &reader);
 
-  std::vector<StoredTensor> tensors = std::move(reader).take();
+  SafetensorsHeader found = std::move(reader).take();
+  std::vector<StoredTensor>& tensors = found.tensors;
   std::stable_sort(tensors.begin(), tensors.end(), [](const StoredTensor& a, const StoredTensor& b) {
     return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
   });
@@ -224,7 +237,7 @@ std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> header, s
     if (end > file_size) refuse(name, fmt::format("{} ends beyond the file", in_quotes(tensor.name)));
   }
   if (end != file_size) refuse(name, fmt::format("the file's last {} bytes belong to no tensor", file_size - end));
-  return tensors;
+  return found;
 }
 
 std::string place_safetensors(std::vector<StoredTensor>& tensors, const std::map<std::string, std::string>& metadata) {

@@ -25,11 +25,16 @@ inline constexpr std::uint64_t max_safetensors_header = 100'000'000;
 std::uint64_t safetensors_header_length(std::span<const std::byte> head, std::uint64_t file_size,
                                         const std::string& name);
 
-/// The tensors of a file of `file_size` bytes whose header is `header`, in the order of their bytes. A tensor of a type
-/// that is not in DType is `other`. Throws UsageError unless the header is sound: JSON of just the prescribed shape, no
-/// name twice, and the tensors' bytes as long as type and shape say and side by side from the header to the file's end.
-std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> header, std::uint64_t file_size,
-                                            const std::string& name);
+struct SafetensorsHeader {
+  std::vector<StoredTensor> tensors;            ///< in the order of their bytes; of a type that DType lacks: `other`
+  std::map<std::string, std::string> metadata;  ///< empty if there is none, or null
+};
+
+/// The header of a file of `file_size` bytes. Throws UsageError unless it is sound: JSON of just the prescribed shape,
+/// no name twice, and the tensors' bytes as long as type and shape say and side by side from the header to the file's
+/// end.
+SafetensorsHeader parse_safetensors(std::span<const std::byte> header, std::uint64_t file_size,
+                                    const std::string& name);
 
 /// Where the tensors of a new file go: offsets and byte counts are set from types and shapes, in the given order,
 /// except that wider types come first, so that every tensor is aligned to its type. Returns the file's first bytes, up

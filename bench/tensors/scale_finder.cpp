@@ -79,8 +79,17 @@ std::optional<std::string> unusable_scale(float scale) {
   return fmt::format("must be finite and at least 2^-126 ({}), the smallest normal number", kq::min_scale);
 }
 
+GivenScale GivenScale::part(std::int64_t first, std::int64_t count) const {
+  GivenScale part;
+  part.scale = scale;
+  part.zero_point = zero_point;
+  if (!scales.empty()) part.scales.assign(scales.begin() + first, scales.begin() + first + count);
+  if (!zero_points.empty()) part.zero_points.assign(zero_points.begin() + first, zero_points.begin() + first + count);
+  return part;
+}
+
 ScaleFinder::ScaleFinder(const kq::Request& whole, const GivenScale& given)
-    : whole_(whole), given_(given), needs_data_(!given.scale || (whole.asymmetric && !given.zero_point)) {
+    : whole_(whole), given_(given), needs_data_(!given.has_scale() || (whole.asymmetric && !given.has_zero_point())) {
   if (needs_data_) ranges_.resize(static_cast<std::size_t>(kq::num_scales(whole)));
 }
 
@@ -98,20 +107,22 @@ void ScaleFinder::add(const kq::Request& block, std::int64_t first_token, const 
 
 StaticScales ScaleFinder::scales() const {
   StaticScales found;
-  if (!needs_data()) {
-    const auto spans = static_cast<std::size_t>(kq::num_scales(whole_));
-    found.scales.assign(spans, given_.scale.value());
-    if (whole_.asymmetric) found.zero_points.assign(spans, given_.zero_point.value());
-    return found;
-  }
   for (const Range& range : ranges_) {
     if (whole_.asymmetric) {
       const kq::Affine affine = kq::affine_scale(range.min, range.max, whole_.qmax);
-      found.scales.push_back(given_.scale.value_or(affine.scale));
-      found.zero_points.push_back(given_.zero_point.value_or(affine.zero_point));
+      found.scales.push_back(affine.scale);
+      found.zero_points.push_back(affine.zero_point);
     } else {
       found.scales.push_back(fitting_scale(amax(range), whole_.qmax));
     }
+  }
+  // What is given takes the place of what was found.
+  const auto spans = static_cast<std::size_t>(kq::num_scales(whole_));
+  if (given_.scale) found.scales.assign(spans, *given_.scale);
+  if (!given_.scales.empty()) found.scales = given_.scales;
+  if (whole_.asymmetric) {
+    if (given_.zero_point) found.zero_points.assign(spans, *given_.zero_point);
+    if (!given_.zero_points.empty()) found.zero_points = given_.zero_points;
   }
   return found;
 }

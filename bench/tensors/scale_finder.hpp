@@ -16,10 +16,18 @@
 
 namespace kqbench {
 
-/// Scales and zero points for a static scheme, as the user gives them: one number for all spans.
+/// Scales and zero points for a static scheme, as the user gives them: one number for all spans, or one for each.
 struct GivenScale {
   std::optional<float> scale;
   std::optional<std::int32_t> zero_point;
+  std::vector<float> scales{};              ///< a span's each, in place of `scale`; empty: not given
+  std::vector<std::int32_t> zero_points{};  ///< a span's each, in place of `zero_point`; empty: not given
+
+  bool has_scale() const { return scale.has_value() || !scales.empty(); }
+  bool has_zero_point() const { return zero_point.has_value() || !zero_points.empty(); }
+
+  /// Those for `count` spans from span `first` on.
+  GivenScale part(std::int64_t first, std::int64_t count) const;
 };
 
 /// Why a scale from the command line or a file is refused, after "OPTION: " or "FILE: "; nothing if it is finite, above
@@ -45,7 +53,8 @@ class ScaleFinder {
   /// What it holds for each scale and zero point, with those that it finds.
   static constexpr std::size_t bytes_per_scale = sizeof(Range) + sizeof(float) + sizeof(std::int32_t);
 
-  /// `whole` is the whole tensor's request: valid, resolved and static.
+  /// `whole` is the whole tensor's request: valid, resolved and static. What is given for each span is given for as
+  /// many spans as it has.
   ScaleFinder(const kq::Request& whole, const GivenScale& given);
 
   /// True if the data has a say in the scales; otherwise nothing need be added.

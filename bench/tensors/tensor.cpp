@@ -19,6 +19,8 @@ std::size_t size_of(DType dtype) {
       return 2;
     case DType::fp8_e4m3fn:
     case DType::fp8_e5m2:
+    case DType::fp8_e4m3fnuz:
+    case DType::fp8_e5m2fnuz:
     case DType::int8:
     case DType::uint8:
       return 1;
@@ -40,6 +42,10 @@ std::string_view name_of(DType dtype) {
       return "fp8_e4m3fn";
     case DType::fp8_e5m2:
       return "fp8_e5m2";
+    case DType::fp8_e4m3fnuz:
+      return "fp8_e4m3fnuz";
+    case DType::fp8_e5m2fnuz:
+      return "fp8_e5m2fnuz";
     case DType::int8:
       return "int8";
     case DType::uint8:
@@ -52,6 +58,11 @@ std::string_view name_of(DType dtype) {
       return "another type";
   }
   return "another type";
+}
+
+bool is_fp8(DType dtype) {
+  return dtype == DType::fp8_e4m3fn || dtype == DType::fp8_e5m2 || dtype == DType::fp8_e4m3fnuz ||
+         dtype == DType::fp8_e5m2fnuz;
 }
 
 std::int64_t StoredTensor::num_tokens() const {

@@ -23,6 +23,8 @@ enum class DType : std::uint8_t {
   float32,
   fp8_e4m3fn,
   fp8_e5m2,
+  fp8_e4m3fnuz,
+  fp8_e5m2fnuz,
   int8,
   uint8,
   uint16,
@@ -32,14 +34,17 @@ enum class DType : std::uint8_t {
 
 std::size_t size_of(DType dtype);       ///< bytes of one element; 0 for `other`
 std::string_view name_of(DType dtype);  ///< "float16", as in messages
+bool is_fp8(DType dtype);
 
-/// One tensor of a file. The bytes lie within the file and are shape's elements in C order.
+/// One tensor of a file. The bytes lie within the file and are shape's elements, in C order unless `fortran_order`.
 struct StoredTensor {
   std::string name;  ///< empty in a .npy file, which holds one
   DType dtype = DType::other;
   std::vector<std::int64_t> shape;  ///< empty for a scalar
   std::uint64_t offset = 0;         ///< of the first byte, from the file's start
   std::uint64_t bytes = 0;
+  bool fortran_order = false;  ///< the first index is the one that changes fastest
+  std::size_t shard = 0;       ///< which of the files of a model in shards holds it
 
   /// As a matrix: the last dimension is hidden_size, all others together are the tokens. A scalar is 1 x 1.
   std::int64_t num_tokens() const;

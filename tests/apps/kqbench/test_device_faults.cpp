@@ -255,6 +255,8 @@ TEST(DeviceFault, OfMemoryOrSystemKeepsWhatItHasMeasuredToo) {
     EXPECT_FALSE(read.at("complete"));
     EXPECT_GE(read.at("rows").size(), 1u);
     EXPECT_LT(read.at("rows").size(), 4u);
+    EXPECT_TRUE(ended.out.ends_with("Incomplete: rows are missing.\n")) << ended.out;
+    EXPECT_EQ(ended.out.find("nterrupted"), std::string::npos) << "nobody interrupted it: " << ended.out;
   }
 }
 

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -296,6 +297,99 @@ TEST(Program, OtherProgramsTimesNeedACanary) {
   }
 }
 
+/// By commas, by spaces, by both, and by repeating the option, for every option that takes a list.
+TEST(Program, AListIsWrittenInEveryWay) {
+  const auto rows = [](const Arguments& arguments) {
+    const Ended ended = kqbench(joined({"--backend", "host", "--cache", "hot", "--profile", "--json", "-"}, arguments));
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    const Json result = Json::parse(ended.out);
+    std::vector<std::string> found;
+    for (const Json& row : result.at("rows")) {
+      std::string& line = found.emplace_back();
+      for (const char* member : {"impl", "num_tokens", "hidden_size", "dtype", "quant_dtype", "granularity"}) {
+        line += row.at(member).dump() + " ";
+      }
+    }
+    return found;
+  };
+  const std::vector<std::string> expected =
+      rows({"--num-tokens", "2,3", "--hidden-size", "16,32", "--dtype", "half,float", "--quant-dtype", "int8,fp8",
+            "--granularity", "token,group:16", "--impl", "native,reference"});
+  EXPECT_EQ(expected.size(), 64u);
+  EXPECT_EQ(rows({"--num-tokens", "2", "3", "--hidden-size", "16", "32", "--dtype", "half", "float", "--quant-dtype",
+                  "int8", "fp8", "--granularity", "token", "group:16", "--impl", "native", "reference"}),
+            expected);
+  EXPECT_EQ(
+      rows({"--num-tokens=2", "3", "--hidden-size", "16", "--hidden-size", "32", "--dtype", "half", "--dtype=float",
+            "--quant-dtype", "int8", "fp8", "--granularity", "token,group:16", "--impl", "native", "reference"}),
+      expected);
+  EXPECT_EQ(rows({"--num-tokens", "1,2", "3", "--hidden-size", "16", "--impl", "native"}).size(), 3u);
+}
+
+TEST(Program, AListOfQuantizeTakesNoFile) {
+  const ScratchFolder folder;
+  const std::string input = write_matrix(folder);
+  const Ended ended = kqbench({"quantize", "--backend", "host", "--impl", "native", "--quant-dtype", "fp8", input, "-o",
+                               folder / "out.npy", "--quiet"});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+}
+
+TEST(Program, HelpSaysHowAListIsWritten) {
+  for (const char* subcommand : {"run", "verify"}) {
+    EXPECT_TRUE(contains(kqbench({subcommand, "--help"}).out, "separated by commas or spaces")) << subcommand;
+  }
+}
+
+/// No file gets the name of the option that follows.
+TEST(Program, AnEmptyValueIsRefusedHoweverItIsWritten) {
+  for (const char* option : {"--json", "--csv", "--markdown", "--input", "--tensor", "--scales", "--seed", "--impl",
+                             "--num-tokens", "--dtype", "--backend", "--max-time"}) {
+    expect_refused({std::string(option) + "=", "--quiet"}, fmt::format("'{}=': has no value", option));
+    expect_refused({option, "", "--quiet"}, fmt::format("{}: '' ", option));
+    expect_refused({"--quiet", option, ""}, fmt::format("{}: '' ", option));
+  }
+  expect_refused({"quantize", "in.npy", "--output=", "--quiet"}, "'--output=': has no value");
+  expect_refused({"quantize", "in.npy", "-o", ""}, "--output: '' names no file");
+  expect_refused({"quantize", "in.npy", "-o=out.npy"}, "'-o=out.npy': a short option's value follows after a space");
+  expect_refused({"quantize", "", "-o", "out.npy"}, "IN: '' names no file");
+  expect_refused({"compare", "", "b.json"}, "files: '' names no file");
+  expect_refused({"--quiet="}, "'--quiet=': has no value");
+  EXPECT_FALSE(std::filesystem::exists("--quiet"));
+}
+
+TEST(Program, TakesStaticScalesFromAFile) {
+  const ScratchFolder folder;
+  const std::string input = write_matrix(folder);
+  const auto write = [&](const char* name, std::vector<float> scales) {
+    const auto bytes = std::as_bytes(std::span(scales));
+    write_npy(folder / name,
+              {DType::float32, {static_cast<std::int64_t>(scales.size())}, {bytes.begin(), bytes.end()}});
+    return (folder / name).string();
+  };
+  const std::string scales = write("s.npy", {0.1f, 0.2f, 0.3f, 0.4f, 0.5f});
+  const Arguments scheme = {"--static-scale", "--granularity", "token", "--quant-dtype", "fp8"};
+  const Arguments brief = {"--cache", "hot", "--no-ceiling", "--max-time", "0.01", "--num-iters", "20"};
+  for (const Arguments& command :
+       {joined({"run", "--num-tokens", "5", "--hidden-size", "64"}, brief), joined({"run", "--input", input}, brief),
+        Arguments{"verify", "--input", input}, Arguments{"verify", "--num-tokens", "5", "--hidden-size", "48", "96"}}) {
+    const Ended ended = kqbench(joined(joined(command, scheme), {"--backend", "host", "--scales", scales}));
+    EXPECT_EQ(ended.status, 0) << ended.err;
+  }
+  ASSERT_EQ(kqbench(joined(joined({"quantize", input, "-o", folder / "out.npy"}, scheme), {"--scales", scales})).status,
+            0);
+  EXPECT_EQ(read_npy(folder / "out.scale.npy").bytes, read_npy(scales).bytes);
+
+  const Arguments base = joined({"verify", "--input", input, "--scales"}, {scales});
+  expect_refused(base, "--scales: dynamic scales are computed");
+  expect_refused(joined(base, {"--static-scale", "--scale", "1"}), "--scales and --scale:");
+  expect_refused(joined(base, {"--static-scale", "--granularity", "channel"}),
+                 "--scales: '" + scales + "' has shape [5]");
+  expect_refused(joined(joined(short_run(), scheme), {"--scales", scales}), "--scales: '" + scales + "' has shape [5]");
+  const std::string bad = write("bad.npy", {1.0f, 2.0f, -3.0f, 4.0f, 0.0f});
+  expect_refused(joined(joined({"verify", "--input", input}, scheme), {"--scales", bad}),
+                 "--scales: '" + bad + "': scale 2 is -3");
+}
+
 TEST(Program, AHostHasNoGraphsToTime) {
   expect_refused(short_run({"--timing", "graph"}), "--timing: the host backend has no graphs; use --timing wall");
   EXPECT_TRUE(contains(kqbench(short_run({"--timing", "stream"})).out, "stream timing"));
@@ -495,8 +589,16 @@ void print_where_there_is_no_room() {
   std::exit(run_program({"kqbench", "--version"}));
 }
 
+/// More than a stream's buffer holds, so that printing itself fails.
+void print_much_where_there_is_no_room() {
+  if (std::freopen("/dev/full", "w", stdout) == nullptr) std::exit(0);
+  std::exit(run_program({"kqbench", "completion"}));
+}
+
 TEST_F(ProgramDeathTest, OutputThatIsLostIsAnError) {
   EXPECT_EXIT(print_where_there_is_no_room(), testing::ExitedWithCode(3), "standard output cannot be written");
+  EXPECT_EXIT(print_much_where_there_is_no_room(), testing::ExitedWithCode(3),
+              "^kqbench: standard output cannot be written; make room or choose another place\n$");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The progress bar: on a terminal, for a sweep of several steps, and taken away at the end; otherwise not a byte of it.
+"""The progress bar: on a terminal, for a sweep of several steps, and taken away at the end; otherwise not a byte of it. And
+the colours of a table: on a terminal that has them.
 
 usage: test_progress.py KQBENCH
 
@@ -7,19 +8,23 @@ Needs Python alone.
 """
 
 import os
+import pathlib
 import pty
 import subprocess
 import sys
 import unittest
 
 COMMAND = "--backend host --hidden-size 64 --cache hot --max-time 0.001 --num-iters 20 --no-ceiling".split()
+RESULT = str(pathlib.Path(__file__).parents[2] / "bench/results/kqbench-1.json")
 ERASE = "\r\x1b[K"  # the line
 
 
-def errors_on_terminal(*arguments):
-    """What kqbench writes to a terminal that is its stderr alone."""
+def errors_on_terminal(*arguments, command=COMMAND, stream="stderr", term="xterm", **environment):
+    """What kqbench writes to a terminal that is its stderr (or stdout) alone."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([KQBENCH, *COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=theirs)
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
+    unset = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    process = subprocess.Popen([KQBENCH, *command, *arguments], env=dict(unset, TERM=term, **environment), **streams)
     os.close(theirs)
     text = b""
     try:
@@ -45,6 +50,22 @@ class Progress(unittest.TestCase):
     def test_whoever_does_not_want_it_has_none(self):
         for option in ("--no-progress", "--quiet"):
             self.assertEqual(errors_on_terminal("--num-tokens", "1,2,3", option), "")
+
+    def test_a_terminal_that_cannot_write_a_line_over_has_none(self):
+        self.assertEqual(errors_on_terminal("--num-tokens", "1,2,3", term="dumb"), "")
+
+    def test_colours_are_for_terminals_that_have_them(self):
+        self.assertIn("\x1b[", errors_on_terminal("--num-tokens", "1", stream="stdout"))
+        self.assertNotIn("\x1b", errors_on_terminal("--num-tokens", "1", stream="stdout", term="dumb"))
+        self.assertNotIn("\x1b", errors_on_terminal("--num-tokens", "1", stream="stdout", NO_COLOR="1"))
+
+    def test_colours_of_a_comparison_too(self):
+        def text(**how):
+            return errors_on_terminal(RESULT, command=["compare", RESULT], stream="stdout", **how)
+
+        self.assertIn("\x1b[", text())
+        self.assertNotIn("\x1b", text(term="dumb"))
+        self.assertNotIn("\x1b", text(NO_COLOR="1"))
 
     def test_a_pipe_has_none(self):
         done = subprocess.run([KQBENCH, *COMMAND, "--num-tokens", "1,2,3"], capture_output=True, check=True)

@@ -19,6 +19,7 @@
 #include "bench/support/errors.hpp"
 #include "bench/tensors/npy.hpp"
 #include "bench/tensors/safetensors.hpp"
+#include "bench/tensors/safetensors_index.hpp"
 #include "tests/bench/results/sample_results.hpp"
 
 namespace {
@@ -130,8 +131,18 @@ TEST(TensorReaderMemory, IsASmallMultipleOfTheHeader) {
               small_multiple * text.size() + small_change)
         << text.substr(0, 80);
   }
+  // An index is the same kind of text; what it has beside its weight map is skipped.
+  const std::string indices[] = {
+      R"({"metadata":)" + repeated("[", times),   R"({"metadata":)" + repeated("{\"a\":", times),
+      R"({"weight_map":)" + repeated("[", times), R"({"weight_map":{"a":)" + repeated("{\"b\":", times),
+      R"({"metadata":[)" + repeated("0,", times),
+  };
+  for (const std::string& text : indices) {
+    EXPECT_LE(bytes_while([&] { parse_safetensors_index(text, "it"); }), small_multiple * text.size() + small_change)
+        << text.substr(0, 80);
+  }
   const auto read_all = [&] {
-    EXPECT_EQ(parse_safetensors(std::as_bytes(std::span(empty_tensors)), 8 + empty_tensors.size(), "it").size(),
+    EXPECT_EQ(parse_safetensors(std::as_bytes(std::span(empty_tensors)), 8 + empty_tensors.size(), "it").tensors.size(),
               20000u);
   };
   EXPECT_GT(bytes_while(read_all), empty_tensors.size() / 4) << "is not counted";

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "bench/support/errors.hpp"
 #include "bench/support/output_file.hpp"
@@ -48,20 +52,52 @@ TEST(OutputFile, WithoutCommitLeavesEverythingAsItWas) {
   EXPECT_EQ(files_in(folder), 1);
 }
 
-TEST(OutputFile, StoredIsNotYetThere) {
-  const ScratchFolder folder;
-  {
-    OutputFile given_up(folder / "out");
-    given_up.write_at(0, bytes_of("abc"));
-    given_up.store();
-    EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+using Files = std::vector<std::unique_ptr<OutputFile>>;
+
+Files files_with(const ScratchFolder& folder, const std::vector<std::string>& names, const std::string& text) {
+  Files files;
+  for (const std::string& name : names) {
+    files.push_back(std::make_unique<OutputFile>(folder / name));
+    files.back()->write_at(0, bytes_of(text));
   }
-  EXPECT_EQ(files_in(folder), 0);
-  OutputFile file(folder / "out");
-  file.write_at(0, bytes_of("abc"));
-  file.store();
-  file.commit();
-  EXPECT_EQ(contents(folder / "out"), "abc");
+  return files;
+}
+
+TEST(OutputFile, SeveralAppearTogether) {
+  const ScratchFolder folder;
+  std::ofstream(folder / "b") << "before";
+  const Files files = files_with(folder, {"a", "b", "c"}, "after");
+  EXPECT_EQ(files_in(folder), 1);
+  OutputFile::commit_all(files);
+  for (const char* name : {"a", "b", "c"}) {
+    EXPECT_EQ(contents(folder / name), "after");
+  }
+  EXPECT_EQ(files_in(folder), 3);
+}
+
+/// The last of them finds its name taken by a folder: the others, the new one and the one that replaced a file, go
+/// back.
+TEST(OutputFile, OfSeveralAllAppearOrNone) {
+  const ScratchFolder folder;
+  std::ofstream(folder / "old") << "before";
+  {
+    const Files files = files_with(folder, {"new", "old", "last", "never"}, "after");
+    std::filesystem::create_directory(folder / "last");
+    EXPECT_THROW(OutputFile::commit_all(files), SystemError);
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "new"));
+  EXPECT_EQ(contents(folder / "old"), "before");
+  EXPECT_EQ(files_in(folder), 2);
+}
+
+/// Until it has its name a file has none: nothing is left of a program that is killed.
+TEST(OutputFile, HasNoNameBefore) {
+  const ScratchFolder folder;
+  const int unnamed = ::open(folder.path().c_str(), O_TMPFILE | O_RDWR, 0600);
+  if (unnamed < 0) GTEST_SKIP() << "this file system has no files without a name";
+  ::close(unnamed);
+  std::ofstream(folder / "old") << "before";
+  const Files files = files_with(folder, {"new", "old"}, "after");
   EXPECT_EQ(files_in(folder), 1);
 }
 

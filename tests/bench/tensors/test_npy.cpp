@@ -70,6 +70,22 @@ TEST(Npy, ReadsEveryVersionTypeAndRank) {
   EXPECT_EQ(parse(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1073741824), }", 0)).bytes, 0u);
 }
 
+TEST(Npy, TakesTwoBytesWithoutATypeForBfloat16) {
+  for (const char* descr : {"<V2", "|V2"}) {
+    const std::string dict = std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': (3, 2), }\n";
+    EXPECT_EQ(parse(npy(dict, 12)).dtype, DType::bfloat16);
+  }
+}
+
+TEST(Npy, TellsFortranOrderWhereItMatters) {
+  const auto order_of = [](const std::string& shape) {
+    return parse(npy("{'descr': '|u1', 'fortran_order': True, 'shape': " + shape + "}", 6)).fortran_order;
+  };
+  EXPECT_TRUE(order_of("(2, 3)"));
+  EXPECT_FALSE(order_of("(6,)"));
+  EXPECT_FALSE(parse(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3)}", 6)).fortran_order);
+}
+
 TEST(Npy, TakesKeysInAnyOrderAndEitherQuote) {
   EXPECT_EQ(parse(npy(R"({"shape": (2, 5) , "descr":"|u1",'fortran_order': False})", 10)).num_tokens(), 2);
 }
@@ -100,7 +116,8 @@ const BadHeader bad_headers[] = {
     {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}", 8, "unexpected or repeated key 'x'"},
     {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8, "repeated key 'descr'"},
     {"{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", 8, "neither True nor False"},
-    {"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1)}", 8, "Fortran order"},
+    {"{'descr': '<V1', 'fortran_order': False, 'shape': (8,)}", 8, "is that of fp8 codes, which are quantized already"},
+    {"{'descr': '<f1', 'fortran_order': False, 'shape': (8,)}", 8, "is that of fp8 codes, which are quantized already"},
     {"{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", 8, "'<f8' is not supported"},
     {"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", 8, "'|O' is not supported"},
     {"{'descr': 'a\nb', 'fortran_order': False, 'shape': (1,)}", 8, "'a\\x0ab' is not supported"},

@@ -3,8 +3,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -15,6 +18,7 @@
 #include "bench/tensors/quantize_file.hpp"
 #include "bench/tensors/random.hpp"
 #include "bench/tensors/safetensors.hpp"
+#include "bench/tensors/safetensors_index.hpp"
 #include "bench/tensors/tensor_file.hpp"
 #include "tests/bench/tensors/scratch_folder.hpp"
 
@@ -162,13 +166,15 @@ TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
         SCOPED_TRACE(std::string(to_string(fill)) + ", " + kq::operation_name(scheme) + " " +
                      std::string(kq::to_string(scheme.format)));
         QuantizeJob job;
-        job.input = folder_ / "in.npy";
+        job.inputs = {folder_ / "in.npy"};
         job.output = folder_ / "out.npy";
         job.element = element;
         job.scheme = scheme;
         if (scheme.static_scale) {
-          job.given.scale = 0.017f;
-          if (scheme.asymmetric) job.given.zero_point = -5;
+          GivenScale given;
+          given.scale = 0.017f;
+          if (scheme.asymmetric) given.zero_point = -5;
+          job.given = GivenScales(given, nullptr);
         }
         job.block_bytes = 4 * width * kq::element_size(element);  // six blocks, the last one short
         job.read_back = true;
@@ -212,7 +218,7 @@ TEST_F(QuantizeFile, StaticScalesNotGivenJustHoldTheData) {
   std::memcpy(input.data(), values.data(), input.size());
   write_input(folder_ / "in.npy", matrix, input);
   QuantizeJob job;
-  job.input = folder_ / "in.npy";
+  job.inputs = {folder_ / "in.npy"};
   job.output = folder_ / "out.npy";
   job.scheme.static_scale = true;
   job.block_bytes = 1;  // a row at a time
@@ -252,7 +258,7 @@ std::filesystem::path write_model(const ScratchFolder& folder) {
 
 TEST_F(QuantizeFile, TakesEveryMatrixOfASafetensorsFile) {
   QuantizeJob job;
-  job.input = write_model(folder_);
+  job.inputs = {write_model(folder_)};
   job.output = folder_ / "out.safetensors";
   job.scheme.format = kq::Format::fp8_e5m2;
   job.scheme.granularity = kq::Granularity::token;
@@ -272,7 +278,7 @@ TEST_F(QuantizeFile, TakesEveryMatrixOfASafetensorsFile) {
 
 TEST_F(QuantizeFile, TakesOneTensorByName) {
   QuantizeJob job;
-  job.input = write_model(folder_);
+  job.inputs = {write_model(folder_)};
   job.output = folder_ / "out.safetensors";
   job.tensor = "norm";
   job.scheme.asymmetric = true;
@@ -287,7 +293,7 @@ TEST_F(QuantizeFile, ANpyFilesTensorGetsItsNameInASafetensorsFile) {
   const kq::Request matrix = matrix_of(kq::Element::half);
   write_input(folder_ / "layer.0.npy", matrix, make_input(matrix, 1));
   QuantizeJob job;
-  job.input = folder_ / "layer.0.npy";
+  job.inputs = {folder_ / "layer.0.npy"};
   job.output = folder_ / "out.safetensors";
   job.read_back = true;
   const QuantizeResult result = run(job);
@@ -302,7 +308,7 @@ TEST_F(QuantizeFile, ANpyFilesTensorGetsItsNameInASafetensorsFile) {
 TEST_F(QuantizeFile, ScalesBroadcastAgainstTheirCodes) {
   write_npy(folder_ / "in.npy", {DType::float32, {2, 3, 40}, std::vector<std::byte>(960, std::byte{0x3f})});
   QuantizeJob job;
-  job.input = folder_ / "in.npy";
+  job.inputs = {folder_ / "in.npy"};
   job.output = folder_ / "out.npy";
   job.scheme.format = kq::Format::fp8_e4m3fn;
   const auto shape_for = [&](const auto& change) {
@@ -327,6 +333,162 @@ TEST_F(QuantizeFile, ScalesBroadcastAgainstTheirCodes) {
             (Shape{3, 6}));
 }
 
+/// A model of two shards, one with metadata, and its index.
+std::filesystem::path write_shards(const ScratchFolder& folder) {
+  const auto write = [&](const char* name, std::vector<StoredTensor> tensors,
+                         const std::map<std::string, std::string>& metadata) {
+    const std::string head = place_safetensors(tensors, metadata);
+    OutputFile file(folder / name);
+    file.write_at(0, std::as_bytes(std::span(head)));
+    for (const StoredTensor& tensor : tensors) {
+      file.write_at(tensor.offset, std::vector<std::byte>(tensor.bytes, std::byte{0x21}));
+    }
+    file.commit();
+  };
+  write("m-1.safetensors", {{"a", DType::float16, {4, 6}, 0, 0}, {"norm", DType::float32, {5}, 0, 0}}, {{"who", "me"}});
+  write("m-2.safetensors", {{"b", DType::float32, {3, 5}, 0, 0}}, {{"format", "tf"}});
+  std::ofstream(folder / "m.safetensors.index.json")
+      << safetensors_index_text({{"a", "m-1.safetensors"}, {"norm", "m-1.safetensors"}, {"b", "m-2.safetensors"}}, 0);
+  return folder / "m.safetensors.index.json";
+}
+
+TEST_F(QuantizeFile, AModelInShardsBecomesOneAgain) {
+  QuantizeJob job;
+  job.inputs = {write_shards(folder_)};
+  job.output = folder_ / "q.safetensors.index.json";
+  job.scheme.granularity = kq::Granularity::token;
+  job.read_back = true;
+  const QuantizeResult result = run(job);
+  ASSERT_EQ(result.tensors.size(), 2u);
+  EXPECT_EQ(*result.tensors[1].error_again, result.tensors[1].error);
+  EXPECT_EQ(result.files, (std::vector<std::filesystem::path>{job.output, folder_ / "q-00001-of-00002.safetensors",
+                                                              folder_ / "q-00002-of-00002.safetensors"}));
+  const TensorFile out(job.output);
+  EXPECT_EQ(out.tensors().size(), 4u);
+  EXPECT_TRUE(out.unlisted().empty());
+  EXPECT_EQ(out.find("a.scale").shard, 0u);
+  EXPECT_EQ(out.find("b").shape, (std::vector<std::int64_t>{3, 5}));
+  std::ifstream text(job.output);
+  const nlohmann::json index = nlohmann::json::parse(text);
+  EXPECT_EQ(index.at("metadata").at("total_size"), 4 * 6 + 4 * 4 + 3 * 5 + 3 * 4);
+}
+
+TEST_F(QuantizeFile, AModelInShardsBecomesOneFile) {
+  QuantizeJob job;
+  job.inputs = {write_shards(folder_)};
+  job.output = folder_ / "q.safetensors";
+  run(job);
+  const TensorFile out(job.output);
+  EXPECT_EQ(out.tensors().size(), 4u);
+  const auto& metadata = out.parts().front().metadata;
+  EXPECT_EQ(metadata.at("who"), "me");
+  EXPECT_EQ(metadata.at("format"), "tf") << "the input's is kept";
+  EXPECT_EQ(metadata.at("kqbench.quant_dtype"), "int8");
+  job.tensor = "a";
+  run(job);
+  EXPECT_EQ(TensorFile(job.output).parts().front().metadata.at("format"), "pt") << "what loaders ask for";
+}
+
+TEST_F(QuantizeFile, SeveralInputsGoIntoOneFileOrIntoAFolder) {
+  const kq::Request matrix = matrix_of(kq::Element::half);
+  write_input(folder_ / "x.npy", matrix, make_input(matrix, 1));
+  QuantizeJob job;
+  job.inputs = {write_shards(folder_), folder_ / "x.npy"};
+  job.output = folder_ / "all.safetensors";
+  EXPECT_EQ(run(job).tensors.size(), 3u);
+  EXPECT_EQ(TensorFile(job.output).tensors().size(), 6u);
+
+  std::filesystem::create_directory(folder_ / "out");
+  job.output = folder_ / "out";
+  job.read_back = true;
+  run(job);
+  EXPECT_EQ(TensorFile(folder_ / "out/m.safetensors.index.json").tensors().size(), 4u);
+  EXPECT_EQ(read_npy(folder_ / "out/x.npy").dtype, DType::int8);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "out/x.scale.npy"));
+
+  job.output = folder_ / "y.npy";
+  EXPECT_NE(message_of(job).find("holds one tensor, not 3"), std::string::npos);
+  job.output = folder_.path();
+  EXPECT_NE(message_of(job).find("is the input itself"), std::string::npos) << message_of(job);
+  job.inputs.push_back(folder_ / "x.npy");
+  job.output = folder_ / "out";
+  EXPECT_NE(message_of(job).find("would be written twice"), std::string::npos) << message_of(job);
+  job.output = folder_ / "y.safetensors";
+  EXPECT_NE(message_of(job).find("'x.scale' would be written twice"), std::string::npos) << message_of(job);
+  job.output = folder_ / "y.safetensors.index.json";
+  EXPECT_NE(message_of(job).find("'x' would be written twice"), std::string::npos) << message_of(job);
+  job.tensor = "a";
+  EXPECT_EQ(run(job).tensors.size(), 1u);
+  job.tensor = "none";
+  EXPECT_NE(message_of(job).find("none of the 3 inputs holds 'none'"), std::string::npos) << message_of(job);
+}
+
+TEST_F(QuantizeFile, CodesAreNotQuantizedAgain) {
+  QuantizeJob job;
+  job.inputs = {write_model(folder_)};
+  job.scheme.granularity = kq::Granularity::token;
+  for (const kq::Format format : {kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2fnuz, kq::Format::int8}) {
+    job.inputs = {folder_ / "model.safetensors"};
+    job.output = folder_ / "codes.safetensors";
+    job.tensor = "";
+    job.scheme.format = format;
+    run(job);
+    job.inputs = {job.output};
+    job.output = folder_ / "again.safetensors";
+    EXPECT_NE(message_of(job).find("is quantized already: 'layer."), std::string::npos) << message_of(job);
+    job.tensor = "layer.0";
+    const char* const says = format == kq::Format::int8 ? "only float16" : "quantized already";
+    EXPECT_NE(message_of(job).find(says), std::string::npos) << message_of(job);
+  }
+}
+
+TEST_F(QuantizeFile, TakesTheScalesOfAFileByBlocks) {
+  const kq::Request matrix = matrix_of(kq::Element::half);
+  const std::vector<std::byte> input = make_input(matrix, 1);
+  write_input(folder_ / "x.npy", matrix, input);
+  for (const kq::Granularity granularity :
+       {kq::Granularity::tensor, kq::Granularity::token, kq::Granularity::channel}) {
+    for (const bool asymmetric : {false, true}) {
+      kq::Request scheme;
+      scheme.static_scale = true;
+      scheme.granularity = granularity;
+      scheme.asymmetric = asymmetric;
+      scheme.num_tokens = tokens;
+      scheme.hidden_size = width;
+      if (kq::validate(scheme)) continue;
+      scheme = kq::resolved(scheme);
+      const std::int64_t count = kq::num_scales(scheme);
+      std::vector<float> scales;
+      std::vector<std::int32_t> zero_points;
+      for (std::int64_t i = 0; i < count; ++i) {
+        scales.push_back(0.01f * static_cast<float>(i + 1));
+        zero_points.push_back(static_cast<std::int32_t>(i % 7 - 3));
+      }
+      const auto write = [&](const char* name, DType dtype, auto numbers) {
+        const auto bytes = std::as_bytes(std::span(numbers));
+        write_npy(folder_ / name, {dtype, {count}, {bytes.begin(), bytes.end()}});
+      };
+      write("s.scale.npy", DType::float32, scales);
+      write("s.zero_point.npy", DType::int32, zero_points);
+      QuantizeJob job;
+      job.inputs = {folder_ / "x.npy"};
+      job.output = folder_ / "out.npy";
+      job.scheme = scheme;
+      job.given = GivenScales({}, std::make_shared<ScalesFile>(folder_ / "s.scale.npy"));
+      job.block_bytes = 4 * width * 2;
+      run(job);
+      const Outputs expected = reference(scheme, input.data(), scales.data(), zero_points.data());
+      EXPECT_EQ(read_npy(folder_ / "out.npy").bytes, expected.codes) << kq::operation_name(scheme);
+      const auto bytes = std::as_bytes(std::span(scales));
+      EXPECT_EQ(read_npy(folder_ / "out.scale.npy").bytes, std::vector(bytes.begin(), bytes.end()));
+      if (asymmetric) {
+        const auto points = std::as_bytes(std::span(zero_points));
+        EXPECT_EQ(read_npy(folder_ / "out.zero_point.npy").bytes, std::vector(points.begin(), points.end()));
+      }
+    }
+  }
+}
+
 TEST_F(QuantizeFile, DoesNotReplaceItsInput) {
   const kq::Request matrix = matrix_of(kq::Element::half);
   write_input(folder_ / "x.npy", matrix, make_input(matrix, 1));
@@ -334,10 +496,10 @@ TEST_F(QuantizeFile, DoesNotReplaceItsInput) {
   std::filesystem::create_hard_link(folder_ / "x.npy", folder_ / "z.npy");
   QuantizeJob job;
   for (const auto& [input, output] : {std::pair{"x.npy", "x.npy"}, {"x.npy", "z.npy"}, {"y.scale.npy", "y.npy"}}) {
-    job.input = folder_ / input;
+    job.inputs = {folder_ / input};
     job.output = folder_ / output;
     EXPECT_NE(message_of(job).find("is the input itself"), std::string::npos) << input << ": " << message_of(job);
-    EXPECT_EQ(read_npy(job.input).dtype, DType::float16);
+    EXPECT_EQ(read_npy(folder_ / input).dtype, DType::float16);
   }
   EXPECT_EQ(files(), 3);
 }
@@ -345,11 +507,11 @@ TEST_F(QuantizeFile, DoesNotReplaceItsInput) {
 TEST_F(QuantizeFile, NamesWhatStandsInTheWayAndWritesNothing) {
   const std::filesystem::path model = write_model(folder_);
   QuantizeJob job;
-  job.input = model;
+  job.inputs = {model};
   job.output = folder_ / "out.npy";
   EXPECT_NE(message_of(job).find("holds one tensor, not 2"), std::string::npos) << message_of(job);
   job.output = folder_ / "out.bin";
-  EXPECT_NE(message_of(job).find("neither .npy nor .safetensors"), std::string::npos) << message_of(job);
+  EXPECT_NE(message_of(job).find("ends in none of .npy, .safetensors"), std::string::npos) << message_of(job);
   job.output = folder_ / "missing/out.safetensors";
   EXPECT_NE(message_of(job).find("No such file"), std::string::npos) << message_of(job);
   job.output = folder_ / "out.safetensors";
@@ -358,6 +520,7 @@ TEST_F(QuantizeFile, NamesWhatStandsInTheWayAndWritesNothing) {
   job.tensor = "layer.0";
   job.scheme.qmax = 500.0f;
   EXPECT_NE(message_of(job).find("qmax: must be"), std::string::npos) << message_of(job);
+  job.scheme.qmax = 0.0f;
   EXPECT_EQ(files(), 1);
 }
 
@@ -365,7 +528,7 @@ TEST_F(QuantizeFile, InterruptedWritesNothing) {
   const kq::Request matrix = matrix_of(kq::Element::half);
   write_input(folder_ / "in.npy", matrix, make_input(matrix, 1));
   QuantizeJob job;
-  job.input = folder_ / "in.npy";
+  job.inputs = {folder_ / "in.npy"};
   job.output = folder_ / "out.npy";
   job.block_bytes = 1;
   int asked = 0;

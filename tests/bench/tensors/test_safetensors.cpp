@@ -4,11 +4,13 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <string>
 
 #include "bench/support/errors.hpp"
 #include "bench/tensors/npy.hpp"
 #include "bench/tensors/safetensors.hpp"
+#include "bench/tensors/safetensors_index.hpp"
 #include "bench/tensors/tensor_file.hpp"
 #include "tests/bench/tensors/scratch_folder.hpp"
 #include "tests/support/text.hpp"
@@ -25,8 +27,12 @@ std::string safetensors(const std::string& header, std::size_t data_bytes) {
   return file + header + std::string(data_bytes, '\x01');
 }
 
-std::vector<StoredTensor> parse(const std::string& header, std::size_t data_bytes) {
+SafetensorsHeader parse_header(const std::string& header, std::size_t data_bytes) {
   return parse_safetensors(bytes_of(header), 8 + header.size() + data_bytes, "'in.safetensors'");
+}
+
+std::vector<StoredTensor> parse(const std::string& header, std::size_t data_bytes) {
+  return parse_header(header, data_bytes).tensors;
 }
 
 /// The message with which a whole file is refused; empty if it is not.
@@ -168,7 +174,7 @@ TEST(Safetensors, WritesWhatItReads) {
   EXPECT_EQ(head.size() % 8, 0u);
   EXPECT_EQ(tensors[1].offset % 4, 0u);
   EXPECT_EQ(tensors[2].offset % 4, 0u);
-  const auto again = parse_safetensors(bytes_of(head).subspan(8), head.size() + 15 + 24, "x");
+  const auto again = parse_safetensors(bytes_of(head).subspan(8), head.size() + 15 + 24, "x").tensors;
   ASSERT_EQ(again.size(), 3u);
   for (const StoredTensor& tensor : again) {
     bool found = false;
@@ -195,6 +201,173 @@ std::string message_of(const std::function<void()>& action) {
     return error.what();
   }
   return "no error";
+}
+
+TEST(Safetensors, KeepsMetadata) {
+  using Metadata = std::map<std::string, std::string>;
+  EXPECT_EQ(parse_header(two_tensors, 20).metadata, (Metadata{{"format", "pt"}}));
+  EXPECT_EQ(parse_header(R"({"__metadata__":{"a":"1","b":""}})", 0).metadata, (Metadata{{"a", "1"}, {"b", ""}}));
+  EXPECT_TRUE(parse_header(R"({"__metadata__":null})", 0).metadata.empty());
+  EXPECT_EQ(parse(R"({"__metadata__":null,"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 2).size(), 1u);
+}
+
+TEST(Safetensors, KnowsAmdsFormats) {
+  std::vector<StoredTensor> tensors{{"a", DType::fp8_e4m3fnuz, {3}, 0, 0}, {"b", DType::fp8_e5m2fnuz, {5}, 0, 0}};
+  const std::string head = place_safetensors(tensors, {});
+  EXPECT_NE(head.find(R"("dtype":"F8_E4M3FNUZ")"), std::string::npos) << head;
+  EXPECT_NE(head.find(R"("dtype":"F8_E5M2FNUZ")"), std::string::npos) << head;
+  const auto again = parse_safetensors(bytes_of(head).subspan(8), head.size() + 8, "x").tensors;
+  EXPECT_EQ(again[0].dtype, DType::fp8_e4m3fnuz);
+  EXPECT_EQ(again[1].dtype, DType::fp8_e5m2fnuz);
+}
+
+SafetensorsIndex parse_index(const std::string& text) {
+  return parse_safetensors_index(text, "'i.json'");
+}
+
+std::string refusal_of_index(const std::string& text) {
+  try {
+    parse_index(text);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(SafetensorsIndex, ReadsTheWeightMapAndNothingElse) {
+  const SafetensorsIndex index = parse_index(
+      R"({"metadata": {"total_size": 3, "x": [{"weight_map": {"no": 1}}, null, true, -1, 1.5]}, "weight_map":)"
+      R"( {"b": "2.safetensors", "a": "2.safetensors", "c": "1.safetensors"}, "more": {"weight_map": 1}})");
+  EXPECT_EQ(index.shards, (std::vector<std::string>{"1.safetensors", "2.safetensors"}));
+  EXPECT_EQ(index.tensors, (std::vector<std::pair<std::string, std::size_t>>{{"a", 1}, {"b", 1}, {"c", 0}}));
+}
+
+TEST(SafetensorsIndex, RefusesWhatIsNone) {
+  const std::pair<const char*, const char*> bad[] = {
+      {"", "no JSON"},
+      {"{", "no JSON"},
+      {"3", "a number where an object belongs"},
+      {"[]", "an array where an object belongs"},
+      {"{}", "has no weight_map"},
+      {R"({"rows": {"weight_map": {}}})", "has no weight_map"},
+      {R"({"weight_map": []})", "an array where an object belongs"},
+      {R"({"weight_map": "a"})", "a string where an object belongs"},
+      {R"({"weight_map": {}})", "names no tensor"},
+      {R"({"weight_map": {"a": 1}})", "a number where 'a''s file belongs"},
+      {R"({"weight_map": {"a": {}}})", "an object where 'a''s file belongs"},
+      {R"({"weight_map": {"a": null}})", "null where 'a''s file belongs"},
+      {R"({"weight_map": {"a": "../b"}})", "'../b', which is no name of a file beside it"},
+      {R"({"weight_map": {"a": "/etc/passwd"}})", "which is no name"},
+      {R"({"weight_map": {"a": ".."}})", "which is no name"},
+      {R"({"weight_map": {"a": ""}})", "which is no name"},
+      {R"({"weight_map": {"a": "x", "a": "x"}})", "'a' appears twice"},
+      {R"({"weight_map": {"a": "x"}, "weight_map": {"b": "x"}})", "'weight_map' appears twice"},
+      {R"({"weight_map": {"a": "x"}} more)", "no JSON"},
+  };
+  for (const auto& [text, says] : bad) {
+    const std::string message = refusal_of_index(text);
+    EXPECT_TRUE(message.starts_with("'i.json': ")) << message;
+    EXPECT_NE(message.find(says), std::string::npos) << text << ": " << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+  EXPECT_NE(refusal_of_index(std::string("{\"weight_map\":{\"a\":\"x\"}}\0{", 26)).find("no JSON at byte"),
+            std::string::npos);
+}
+
+/// A model of two shards in a folder, and its index.
+std::filesystem::path write_shards(const ScratchFolder& folder, const std::string& weight_map) {
+  std::ofstream(folder / "1.safetensors", std::ios::binary)
+      << safetensors(R"({"a":{"dtype":"F16","shape":[2,3],"data_offsets":[0,12]}})", 12);
+  std::ofstream(folder / "2.safetensors", std::ios::binary)
+      << safetensors(R"({"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                     R"("c":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
+                     12);
+  std::ofstream(folder / "m.safetensors.index.json") << R"({"weight_map": )" + weight_map + "}";
+  return folder / "m.safetensors.index.json";
+}
+
+std::string message_of(const std::function<void()>& action);
+
+TEST(TensorFile, ReadsAModelInShards) {
+  const ScratchFolder folder;
+  const TensorFile file(write_shards(folder, R"({"b": "2.safetensors", "a": "1.safetensors"})"));
+  EXPECT_EQ(file.kind(), TensorFile::Kind::index);
+  ASSERT_EQ(file.tensors().size(), 2u);
+  EXPECT_EQ(file.find("a").shard, 0u);
+  EXPECT_EQ(file.find("b").shard, 1u);
+  EXPECT_EQ(file.unlisted(), std::vector<std::string>{"c"});
+  std::vector<std::byte> row(6);
+  file.read_rows(file.find("a"), 1, row);
+  EXPECT_EQ(row, std::vector<std::byte>(6, std::byte{1}));
+}
+
+TEST(TensorFile, SaysWhatAModelInShardsLacks) {
+  const ScratchFolder folder;
+  const auto message = [&](const char* weight_map) {
+    return message_of([&] { TensorFile(write_shards(folder, weight_map)); });
+  };
+  EXPECT_NE(message(R"({"a": "1.safetensors", "z": "3.safetensors"})").find("its shard '"), std::string::npos);
+  const std::string lacking = message(R"({"a": "2.safetensors", "b": "2.safetensors"})");
+  EXPECT_NE(lacking.find("says that 'a' is in '"), std::string::npos) << lacking;
+  EXPECT_NE(lacking.find("2.safetensors', which has no such tensor"), std::string::npos) << lacking;
+  EXPECT_EQ(lacking.find('\n'), std::string::npos);
+}
+
+TEST(TensorFile, NamesWhatStandsInForAFile) {
+  const ScratchFolder folder;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  const auto message = [&](const char* name, const std::string& text) {
+    std::ofstream(folder / name, std::ios::binary) << text;
+    return message_of([&] { TensorFile(folder / name); });
+  };
+  for (const char* name : {"a.npy", "a.safetensors", "a.safetensors.index.json", "a"}) {
+    EXPECT_NE(message(name, pointer).find("is a Git LFS pointer"), std::string::npos) << name;
+    for (const char* page : {"<!DOCTYPE html>\n<html>", "<html lang=en>", "\xef\xbb\xbf \n<!doctype HTML PUBLIC"}) {
+      EXPECT_NE(message(name, page).find("is an HTML page"), std::string::npos) << name << ": " << page;
+    }
+  }
+  const std::filesystem::path index = write_shards(folder, R"({"a": "1.safetensors", "b": "2.safetensors"})");
+  std::ofstream(folder / "2.safetensors") << pointer;
+  EXPECT_NE(message_of([&] { TensorFile{index}; }).find("2.safetensors': is a Git LFS pointer"), std::string::npos);
+}
+
+/// Every element where its indices say, by all ways to cut the rows.
+TEST(TensorFile, ReadsFortranOrder) {
+  const ScratchFolder folder;
+  for (const std::vector<std::int64_t>& shape :
+       {std::vector<std::int64_t>{5, 7}, {1, 4}, {4, 1}, {2, 3, 4}, {3, 2, 2, 5}, {2, 1, 3}}) {
+    SCOPED_TRACE(shape_text(shape));
+    std::int64_t elements = 1;
+    for (const std::int64_t dimension : shape) {
+      elements *= dimension;
+    }
+    // In C order the element at place i is i. Its place in Fortran order follows from its indices.
+    std::vector<std::uint16_t> stored(static_cast<std::size_t>(elements));
+    for (std::int64_t i = 0; i < elements; ++i) {
+      std::int64_t rest = i, place = 0, stride = elements;
+      for (std::size_t d = shape.size(); d-- > 0;) {
+        stride /= shape[d];
+        place += rest % shape[d] * stride;
+        rest /= shape[d];
+      }
+      stored[static_cast<std::size_t>(place)] = static_cast<std::uint16_t>(i);
+    }
+    std::string head = npy_header(DType::uint16, shape);
+    head.replace(head.find("False"), 5, "True ");
+    std::ofstream(folder / "f.npy", std::ios::binary)
+        << head << std::string(reinterpret_cast<const char*>(stored.data()), stored.size() * 2);
+    const TensorFile file(folder / "f.npy");
+    const StoredTensor& tensor = file.find("");
+    for (std::int64_t first = 0; first < tensor.num_tokens(); ++first) {
+      for (std::int64_t count = 1; first + count <= tensor.num_tokens(); ++count) {
+        std::vector<std::uint16_t> rows(static_cast<std::size_t>(count * tensor.hidden_size()));
+        file.read_rows(tensor, first, std::as_writable_bytes(std::span(rows)));
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+          ASSERT_EQ(rows[i], first * tensor.hidden_size() + static_cast<std::int64_t>(i));
+        }
+      }
+    }
+  }
 }
 
 TEST(TensorFile, FindsATensorByName) {

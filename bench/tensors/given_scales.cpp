@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/tensors/given_scales.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "bench/requests/sweep.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
+#include "kq/element.hpp"
+
+namespace kqbench {
+namespace {
+
+constexpr std::array<std::string_view, 2> scale_endings = {".scale", "_scale"};
+constexpr std::array<std::string_view, 2> zero_point_endings = {".zero_point", "_zero_point"};
+
+std::string label_of(const TensorFile& file, const StoredTensor& tensor) {
+  return file.has_names() ? fmt::format("{}: {}", file.name(), in_quotes(tensor.name)) : file.name();
+}
+
+/// The shape that the request's scales have where each is written once: what messages ask for.
+std::vector<std::int64_t> wanted_shape(const kq::Request& request) {
+  switch (request.granularity) {
+    case kq::Granularity::token:
+      return {request.num_tokens, 1};
+    case kq::Granularity::channel:
+      return {1, request.hidden_size};
+    default:
+      return {1};
+  }
+}
+
+/// True for [n], and for what broadcasts against the tensor: [..., n, 1] for tokens, [..., 1, n] for channels.
+bool fits_spans(const kq::Request& request, const std::vector<std::int64_t>& shape) {
+  const std::optional<std::uint64_t> count = byte_count(shape, 1);
+  if (count != static_cast<std::uint64_t>(kq::num_scales(request))) return false;
+  if (shape.size() <= 1) return true;
+  switch (request.granularity) {
+    case kq::Granularity::token:
+      return shape.back() == 1;
+    case kq::Granularity::channel:
+      return shape.back() == request.hidden_size;
+    default:
+      return true;
+  }
+}
+
+void require_scale_shape(const kq::Request& request, const TensorFile& file, const StoredTensor& tensor) {
+  if (fits_spans(request, tensor.shape)) return;
+  throw UsageError(fmt::format("--scales: {} has shape {}, {} needs {}; give those of this tensor and granularity",
+                               label_of(file, tensor), shape_text(tensor.shape), describe(request),
+                               shape_text(wanted_shape(request))));
+}
+
+std::vector<std::byte> read_all(const TensorFile& file, const StoredTensor& tensor) {
+  require_memory(file, 2 * tensor.bytes);
+  std::vector<std::byte> bytes(tensor.bytes);
+  file.read_rows(tensor, 0, bytes);
+  return bytes;
+}
+
+template <class Stored, class Number, class Convert>
+std::vector<Number> converted(std::span<const std::byte> bytes, Convert convert) {
+  std::vector<Number> numbers(bytes.size() / sizeof(Stored));
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    Stored stored;
+    std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
+    numbers[i] = convert(stored);
+  }
+  return numbers;
+}
+
+std::vector<float> read_scales(const kq::Request& request, const TensorFile& file, const StoredTensor& tensor) {
+  require_scale_shape(request, file, tensor);
+  std::vector<float> scales;
+  if (tensor.dtype == DType::float32) {
+    scales = converted<float, float>(read_all(file, tensor), [](float x) { return x; });
+  } else if (tensor.dtype == DType::float16) {
+    scales = converted<kq::half, float>(read_all(file, tensor), [](kq::half x) { return kq::to_float(x); });
+  } else if (tensor.dtype == DType::bfloat16) {
+    scales = converted<kq::bfloat16, float>(read_all(file, tensor), [](kq::bfloat16 x) { return kq::to_float(x); });
+  } else {
+    throw UsageError(
+        fmt::format("--scales: {} is of {}; write scales as float32", label_of(file, tensor), name_of(tensor.dtype)));
+  }
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    const std::optional<std::string> unusable = unusable_scale(scales[i]);
+    if (!unusable) continue;
+    throw UsageError(fmt::format("--scales: {}: scale {} is {}, and {}; calibrate it again", label_of(file, tensor), i,
+                                 scales[i], *unusable));
+  }
+  return scales;
+}
+
+std::vector<std::int32_t> read_zero_points(const kq::Request& request, const TensorFile& file,
+                                           const StoredTensor& tensor) {
+  require_scale_shape(request, file, tensor);
+  if (tensor.dtype == DType::int32) {
+    return converted<std::int32_t, std::int32_t>(read_all(file, tensor), [](std::int32_t x) { return x; });
+  }
+  if (tensor.dtype == DType::int8) {
+    return converted<std::int8_t, std::int32_t>(read_all(file, tensor), [](std::int8_t x) { return x; });
+  }
+  throw UsageError(
+      fmt::format("--scales: {} is of {}; write zero points as int32", label_of(file, tensor), name_of(tensor.dtype)));
+}
+
+bool is_zero_point(const StoredTensor& tensor) {
+  const std::string_view name = tensor.name;
+  return name == "zero_point" || std::any_of(zero_point_endings.begin(), zero_point_endings.end(),
+                                             [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+/// A tensor of scales without what says that it is: "x" of "x.scale".
+std::string_view bare_name(std::string_view name) {
+  for (const std::string_view ending : scale_endings) {
+    if (name.ends_with(ending)) return name.substr(0, name.size() - ending.size());
+  }
+  return name;
+}
+
+const StoredTensor* zero_points_beside(const TensorFile& file, const StoredTensor& scales) {
+  if (scales.name == "scale") return file.find_if_there("zero_point");
+  for (const std::string_view ending : zero_point_endings) {
+    const StoredTensor* const found = file.find_if_there(fmt::format("{}{}", bare_name(scales.name), ending));
+    if (found != nullptr) return found;
+  }
+  return nullptr;
+}
+
+/// OUT.zero_point.npy of OUT.scale.npy, if it is there.
+std::optional<std::filesystem::path> zero_points_beside(const std::filesystem::path& scales) {
+  const std::filesystem::path stem = scales.stem();
+  if (stem.extension() != ".scale") return std::nullopt;
+  const std::filesystem::path path = scales.parent_path() / (stem.stem().native() + ".zero_point.npy");
+  std::error_code failed;
+  return std::filesystem::exists(path, failed) ? std::optional(path) : std::nullopt;
+}
+
+}  // namespace
+
+ScalesFile::ScalesFile(const std::filesystem::path& path) : file_(path) {}
+
+const StoredTensor& ScalesFile::find_scales(std::string_view tensor_name) const {
+  if (!file_.has_names()) return file_.tensors().front();
+  if (tensor_name.empty()) {
+    const StoredTensor* only = file_.find_if_there("scale");
+    if (only != nullptr) return *only;
+    for (const StoredTensor& tensor : file_.tensors()) {
+      if (is_zero_point(tensor)) continue;
+      if (only != nullptr) {
+        throw UsageError(
+            fmt::format("--scales: {}: holds scales of several tensors, and what is quantized has no name; "
+                        "give a file with one",
+                        file_.name()));
+      }
+      only = &tensor;
+    }
+    if (only == nullptr) throw UsageError(fmt::format("--scales: {}: holds no scales", file_.name()));
+    return *only;
+  }
+  const std::string name(tensor_name);
+  for (const std::string& candidate : {name + ".scale", name + "_scale", name, std::string("scale")}) {
+    if (const StoredTensor* const found = file_.find_if_there(candidate)) return *found;
+  }
+  throw UsageError(fmt::format("--scales: {}: holds no scales of {}; they are looked for as {}", file_.name(),
+                               in_quotes(name), in_quotes(name + ".scale")));
+}
+
+GivenScale ScalesFile::read(const kq::Request& request, std::string_view tensor_name) const {
+  const StoredTensor& scales = find_scales(tensor_name);
+  GivenScale given;
+  given.scales = read_scales(request, file_, scales);
+  if (!request.asymmetric) return given;
+  if (file_.has_names()) {
+    const StoredTensor* const zero_points = zero_points_beside(file_, scales);
+    if (zero_points != nullptr) given.zero_points = read_zero_points(request, file_, *zero_points);
+  } else if (const auto path = zero_points_beside(file_.path())) {
+    const TensorFile file(*path);
+    given.zero_points = read_zero_points(request, file, file.find(""));
+  }
+  return given;
+}
+
+GivenScale GivenScales::of(const kq::Request& request, std::string_view tensor_name) const {
+  if (!request.static_scale) return {};
+  // Without tokens there is nothing that a scale of the file could be for.
+  if (file_ == nullptr || request.num_tokens == 0) return numbers_;
+  GivenScale given = file_->read(request, tensor_name);
+  given.zero_point = numbers_.zero_point;
+  if (given.zero_point && !given.zero_points.empty()) {
+    throw UsageError(fmt::format("--zero-point: {} has zero points; leave one of them out", file_->file().name()));
+  }
+  return given;
+}
+
+std::vector<std::filesystem::path> GivenScales::files() const {
+  std::vector<std::filesystem::path> files;
+  if (file_ == nullptr) return files;
+  files.push_back(file_->file().path());
+  for (const TensorFile::Part& part : file_->file().parts()) {
+    files.push_back(part.path);
+  }
+  return files;
+}
+
+}  // namespace kqbench
