@@ -139,7 +139,8 @@ class Run {
     if (work_.empty()) throw UsageError(*refusals.begin());
     const int rounds = arguments_.profile ? 1 : plan_.options.rounds;
     room_for_problems_ = memory_available_bytes() / 4;
-    Progress progress(work_.size() * static_cast<std::size_t>(rounds), !arguments_.quiet && !arguments_.no_progress);
+    const std::size_t steps = work_.size() == 1 ? 1 : work_.size() * static_cast<std::size_t>(rounds);
+    Progress progress(steps, !arguments_.quiet && !arguments_.no_progress);
     for (int round = 0; round < rounds && !cut_short_; ++round) {
       if (round > 0) {
         arena_.release();
