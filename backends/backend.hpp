@@ -56,6 +56,9 @@ class Implementation {
   /// Bytes of scratch memory one launch needs; 0 for most.
   virtual std::size_t workspace_bytes(const kq::Request& request) const = 0;
 
+  /// Threads of the host that share the work of a launch; nothing where a device does the work.
+  virtual std::optional<int> host_threads() const { return std::nullopt; }
+
   /// Puts one quantization on the device's stream and returns without waiting. Allocates nothing, may be captured.
   /// The request is valid, resolved (kq::resolved) and not refused.
   virtual void enqueue(const kq::Request& request, const Operands& operands) = 0;

@@ -16,6 +16,7 @@
 #include "apps/kqbench/devices.hpp"
 #include "apps/kqbench/run_arguments.hpp"
 #include "apps/kqbench/subcommands.hpp"
+#include "backends/host/memory.hpp"
 #include "bench/measure/ceiling.hpp"
 #include "bench/measure/memory_need.hpp"
 #include "bench/measure/profile.hpp"
@@ -55,10 +56,14 @@ class Run {
         implementations_(choose_implementations(*device_, arguments.device.implementations(), {"kokkos", "native"})),
         arena_(*device_) {
     plan_.options.timing = plan_.timing.value_or(has_queue(*device_) ? Timing::graph : Timing::wall);
+    // On a host a sample must often fit between two of the scheduler's interruptions, which are milliseconds apart; on
+    // a device with a queue it must hide a launch from the host.
+    if (!has_queue(*device_)) plan_.options.sample_seconds = 2e-4;
     if (const auto reason = why_not(plan_.options.timing, *device_)) throw UsageError("--timing: " + *reason);
     for (const kq::Request& request : plan_.sweep.requests) {
       require_memory(*device_, request, implementations_);
     }
+    if (!arguments.profile && !arguments.allow_unequal_threads) require_equal_threads();
   }
 
   int execute() {
@@ -68,6 +73,7 @@ class Run {
     }
     ResultOutputs outputs(arguments_.outputs, inputs);
     result_.setting = read_setting(*device_, arguments_.command_line);
+    if (!plan_.input.is_file()) result_.setting.seed = arguments_.sweep.seed();
     std::exception_ptr failure;
     try {
       if (!arguments_.profile) {
@@ -81,6 +87,7 @@ class Run {
       failure = std::current_exception();
       result_.complete = false;
     }
+    add_rows();
     finish_setting(*device_, result_);
     write(outputs);
     if (failure) std::rethrow_exception(failure);
@@ -117,24 +124,41 @@ class Run {
     }
   }
 
+  /// A request on its way through the rounds.
+  struct Work {
+    kq::Request request;
+    std::vector<Implementation*> serving;
+    std::optional<Problem> problem;
+    bool keeps_problem = false;  ///< from one round to the next, as there is room
+    GroupMeasurement group;
+  };
+
+  /// All requests once in each round, so that a row's rounds are as far apart in time as the sweep is long.
   void serve_sweep() {
-    Progress progress(plan_.sweep.requests.size(), !arguments_.quiet && !arguments_.no_progress);
     std::set<std::string> refusals;
     for (const kq::Request& request : plan_.sweep.requests) {
-      cut_short_ = cut_short_ || interrupted();
-      if (cut_short_) break;
-      progress.step(describe(request));
-      const std::vector<Implementation*> serving = supported(request, refusals);
-      if (serving.empty()) continue;
-      const Problem problem =
-          make_problem(request, plan_.input.make(request), plan_.given.of(request, plan_.input.name()));
-      for (Row& row : serve(problem, serving)) {
-        result_.rows.push_back(std::move(row));
+      std::vector<Implementation*> serving = supported(request, refusals);
+      if (!serving.empty()) work_.push_back({request, std::move(serving), std::nullopt, false, {}});
+    }
+    if (work_.empty()) throw UsageError(*refusals.begin());
+    const int rounds = arguments_.profile ? 1 : plan_.options.rounds;
+    room_for_problems_ = memory_available_bytes() / 4;
+    const std::size_t steps = work_.size() == 1 ? 1 : work_.size() * static_cast<std::size_t>(rounds);
+    Progress progress(steps, !arguments_.quiet && !arguments_.no_progress);
+    for (int round = 0; round < rounds && !cut_short_; ++round) {
+      if (round > 0) {
+        arena_.release();
+        reserve();
+      }
+      for (Work& work : work_) {
+        cut_short_ = cut_short_ || interrupted();
+        if (cut_short_) break;
+        progress.step(describe(work.request));
+        serve(work);
       }
     }
     progress.clear();
     result_.complete = !cut_short_;  // a signal that came after the last row cost nothing
-    if (result_.rows.empty() && result_.complete) throw UsageError(*refusals.begin());
     if (!arguments_.quiet) {
       for (const std::string& refusal : refusals) {
         notice(refusal);
@@ -142,16 +166,59 @@ class Run {
     }
   }
 
-  /// Times or profiles it. A row an implementation.
-  std::vector<Row> serve(const Problem& problem, const std::vector<Implementation*>& implementations) {
-    if (arguments_.profile) {
-      return profile(*device_, arena_, problem, implementations, plan_.options);
+  /// Times it for a round, or profiles it.
+  void serve(Work& work) {
+    if (!work.problem) {
+      work.problem =
+          make_problem(work.request, plan_.input.make(work.request), plan_.given.of(work.request, plan_.input.name()));
+      const std::uint64_t bytes = kq::input_bytes(work.problem->request) + kq::codes_bytes(work.problem->request);
+      work.keeps_problem = bytes <= room_for_problems_;
+      if (work.keeps_problem) room_for_problems_ -= bytes;
     }
-    const GroupMeasurement group =
-        measure(*device_, arena_, problem, implementations, plan_.options, steady_clock(), interrupted);
-    cut_short_ = group.stop == StopReason::interrupted;
-    return rows_of(group, problem.request, device_->info().backend, plan_.options.timing, ceilings_);
+    if (arguments_.profile) {
+      for (Row& row : profile(*device_, arena_, *work.problem, work.serving, plan_.options)) {
+        result_.rows.push_back(std::move(row));
+      }
+    } else {
+      cut_short_ = !measure_round(*device_, arena_, *work.problem, work.serving, plan_.options, steady_clock(),
+                                  interrupted, work.group);
+    }
+    if (!work.keeps_problem) work.problem.reset();
   }
+
+  /// The rows of all that was measured, however many rounds there were of it.
+  void add_rows() {
+    for (Work& work : work_) {
+      if (work.group.rounds == 0) continue;
+      if (work.group.rounds < plan_.options.rounds) work.group.stop = StopReason::interrupted;
+      summarize(work.group);
+      const std::string& backend = device_->info().backend;
+      for (Row& row : rows_of(work.group, work.request, backend, plan_.options.timing, ceilings_)) {
+        result_.rows.push_back(std::move(row));
+      }
+    }
+  }
+
+  /// Refuses requests whose implementations would work with unlike numbers of threads: their ratio would say nothing of
+  /// the kernels.
+  void require_equal_threads() const {
+    for (const kq::Request& request : plan_.sweep.requests) {
+      std::set<std::string> refusals;
+      const Implementation* first = nullptr;
+      for (const Implementation* implementation : supported(request, refusals)) {
+        if (!implementation->host_threads()) continue;
+        if (first == nullptr) first = implementation;
+        if (implementation->host_threads() == first->host_threads()) continue;
+        throw UsageError(fmt::format(
+            "--host-threads: {} would work with {} and {} with {}, so that their times are no comparison; give another "
+            "number, or --allow-unequal-threads",
+            first->name(), threads_text(*first->host_threads()), implementation->name(),
+            threads_text(*implementation->host_threads())));
+      }
+    }
+  }
+
+  static std::string threads_text(int threads) { return fmt::format("{} thread{}", threads, threads == 1 ? "" : "s"); }
 
   /// Those implementations that serve the request. Why others do not is added to `refusals`.
   std::vector<Implementation*> supported(const kq::Request& request, std::set<std::string>& refusals) const {
@@ -208,7 +275,9 @@ class Run {
   std::vector<Implementation*> implementations_;
   DeviceArena arena_;
   Ceilings ceilings_;
-  bool cut_short_ = false;  ///< by a signal: rows or samples are missing
+  std::vector<Work> work_;
+  std::uint64_t room_for_problems_ = 0;  ///< bytes of memory that may still be kept from one round to the next
+  bool cut_short_ = false;               ///< by a signal: rows, rounds or samples are missing
   ResultFile result_;
 };
 

@@ -52,6 +52,7 @@ void understand_measurement(const RunArguments& arguments, RunPlan& plan) {
       throw UsageError("--max-time: must be above 0, not " + in_quotes(*arguments.max_time));
     }
   }
+  if (arguments.rounds) plan.options.rounds = static_cast<int>(parse_integer("--rounds", *arguments.rounds, 1, 100));
   if (arguments.timing) {
     plan.timing = parse_timing(*arguments.timing);
     if (!plan.timing) {
@@ -78,13 +79,22 @@ void RunArguments::add_to(CLI::App& command) {
   add("What is quantized", "--sweep", named_sweep, "Lists by name: " + sweep_names(), "NAME");
 
   const char* const measurement = "Measurement";
-  add(measurement, "--num-warmup-iters", num_warmup_iters, "Launches before timing, at least [5]", "N");
-  add(measurement, "--num-iters", num_iters, "Launches timed, at least [100]", "N");
+  add(measurement, "--num-warmup-iters", num_warmup_iters, "Launches before timing, at least, if --max-time allows [5]",
+      "N");
+  add(measurement, "--num-iters", num_iters, "Launches timed, at least, if --max-time allows [100]", "N");
   add(measurement, "--max-time", max_time,
       "Sampling ends when every interval is within 1 %, or after this for each implementation [1]", "SECONDS");
+  add(measurement, "--rounds", rounds,
+      "Times that the sweep is gone through, with a part of each row's samples: how their medians differ shows what "
+      "another run would [3]",
+      "N");
   add(measurement, "--timing", timing,
       "graph (device time), stream (with launch overhead), wall (host clock) [graph on a GPU, else wall]", "NAME");
   add(measurement, "--cache", cache, "cold (copies in turn), hot (one copy) [cold]", "NAME");
+  command
+      .add_flag("--allow-unequal-threads", allow_unequal_threads,
+                "Time implementations on the host side by side though they work with unlike numbers of threads")
+      ->group(measurement);
   command.add_flag("--no-ceiling", no_ceiling, "Do not measure what the memory can do")->group(measurement);
   command
       .add_flag("--profile", profile,

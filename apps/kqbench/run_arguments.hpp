@@ -22,9 +22,10 @@ struct RunArguments {
   InputArguments input;
   DeviceArguments device;
   OutputArguments outputs;
-  std::optional<std::string> named_sweep, num_warmup_iters, num_iters, max_time, timing, cache;
+  std::optional<std::string> named_sweep, num_warmup_iters, num_iters, max_time, rounds, timing, cache;
   bool profile = false;
   bool no_ceiling = false;
+  bool allow_unequal_threads = false;
   bool quiet = false;
   bool no_progress = false;
   bool no_color = false;

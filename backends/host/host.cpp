@@ -71,7 +71,7 @@ class HostDevice final : public Device {
     kokkos_missing_ = kokkos_missing("host");
     if (!kokkos_missing_) implementations_.push_back(make_kokkos_implementation("host", options, nullptr));
     implementations_.push_back(make_native_host_implementation(threads_));
-    implementations_.push_back(make_reference_implementation());
+    implementations_.push_back(make_reference_implementation(threads_));
   }
 
   const DeviceInfo& info() const override { return info_; }

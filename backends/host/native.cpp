@@ -256,6 +256,7 @@ class NativeHostImplementation final : public Implementation {
            (threads_ == 1 ? " thread" : " threads") + (has_threads ? " (OpenMP)" : "");
   }
   std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
+  std::optional<int> host_threads() const override { return threads_; }
 
   std::size_t workspace_bytes(const Request& r) const override {
     const auto partials = static_cast<std::size_t>(threads_) * sizeof(kq::Maxima<kq::MinMax>);

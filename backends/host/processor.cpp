@@ -2,9 +2,12 @@
 
 #include "backends/host/processor.hpp"
 
+#include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <set>
@@ -12,6 +15,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "backends/host/threads.hpp"
 
 namespace kqbench {
 namespace {
@@ -63,6 +68,53 @@ std::vector<fs::path> numbered_folders(const fs::path& parent, std::string_view 
     }
   }
   return folders;
+}
+
+/// The least of two limits, of which either may be missing.
+std::optional<double> tighter(const std::optional<double>& a, const std::optional<double>& b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
+/// "200000 100000" are 2 processors: microseconds in each period of so many. Nothing for "max" or a quota of -1.
+std::optional<double> quota_over_period(const std::string& text) {
+  std::istringstream stream(text);
+  double quota = 0.0;
+  double period = 0.0;
+  if (!(stream >> quota >> period) || !(quota > 0.0) || !(period > 0.0)) return std::nullopt;
+  return quota / period;
+}
+
+/// The tightest limit of a control group and all groups above it, up to `hierarchy`. Version 2 has one file for both
+/// numbers, version 1 has two.
+std::optional<double> processors_of_group(const fs::path& hierarchy, const std::string& group, int version) {
+  std::optional<double> tightest;
+  for (fs::path path = fs::path(group).relative_path();; path = path.parent_path()) {
+    const fs::path folder = hierarchy / path;
+    const std::string limit =
+        version == 2 ? first_line(folder / "cpu.max")
+                     : first_line(folder / "cpu.cfs_quota_us") + ' ' + first_line(folder / "cpu.cfs_period_us");
+    tightest = tighter(tightest, quota_over_period(limit));
+    if (path.empty()) return tightest;
+  }
+}
+
+/// Processors of the affinity mask. OpenMP binds the first thread to one of them where it is told to, and then knows
+/// how many the process was started with.
+int processors_in_mask() {
+#if defined(_OPENMP)
+  return std::max(1, omp_get_num_procs());
+#else
+  for (int most = 1024; most <= 1 << 20; most *= 2) {
+    cpu_set_t* const mask = CPU_ALLOC(static_cast<std::size_t>(most));
+    if (mask == nullptr) break;
+    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(most));
+    const int count = sched_getaffinity(0, bytes, mask) == 0 ? CPU_COUNT_S(bytes, mask) : 0;
+    CPU_FREE(mask);
+    if (count > 0) return count;
+  }
+  return 1;
+#endif
 }
 
 #if defined(__x86_64__)
@@ -167,6 +219,33 @@ std::uint64_t last_level_cache_bytes(const fs::path& root) {
   }
 #endif
   return bytes;
+}
+
+std::optional<double> control_group_processors(const fs::path& root) {
+  const fs::path mount = root / "sys/fs/cgroup";
+  std::optional<double> tightest;
+  std::ifstream file(root / "proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {  // "4:cpu,cpuacct:/path", or "0::/path" for version 2
+    const auto first = line.find(':');
+    const auto second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const std::string group = line.substr(second + 1);
+    if (controllers.empty()) {
+      tightest = tighter(tightest, processors_of_group(mount, group, 2));
+    } else if ((',' + controllers + ',').find(",cpu,") != std::string::npos) {
+      tightest = tighter(tightest, processors_of_group(mount / "cpu", group, 1));  // often a link to the other
+      tightest = tighter(tightest, processors_of_group(mount / controllers, group, 1));
+    }
+  }
+  return tightest;
+}
+
+int available_threads(const fs::path& root) {
+  const int processors = processors_in_mask();
+  const auto limit = control_group_processors(root);
+  if (!limit || *limit >= processors) return processors;
+  return std::max(1, static_cast<int>(std::ceil(*limit)));
 }
 
 std::optional<double> processor_mhz(const fs::path& root) {

@@ -27,6 +27,14 @@ std::optional<std::string> architecture_mismatch(const std::string& compiled, co
 /// Bytes of last-level cache, all of its instances together; 0 where the system does not say.
 std::uint64_t last_level_cache_bytes(const std::filesystem::path& root = "/");
 
+/// Processors' worth of time that this process's control groups allow (cpu.max of version 2, cpu.cfs_quota_us of
+/// version 1), the tightest of its group and all groups above; nothing where they set no limit.
+std::optional<double> control_group_processors(const std::filesystem::path& root = "/");
+
+/// Threads that can run at once: the processors of the affinity mask, or the control groups' limit, rounded up, if that
+/// is less. At least one.
+int available_threads(const std::filesystem::path& root = "/");
+
 /// The processors' clock, averaged, where it is told.
 std::optional<double> processor_mhz(const std::filesystem::path& root = "/");
 

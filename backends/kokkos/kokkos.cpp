@@ -64,8 +64,8 @@ void start(std::string_view backend, const DeviceOptions& options) {
 template <class ExecutionSpace>
 class KokkosImplementation final : public Implementation {
  public:
-  KokkosImplementation(ExecutionSpace space, std::string description)
-      : space_(std::move(space)), description_(std::move(description)) {}
+  KokkosImplementation(ExecutionSpace space, std::string description, std::optional<int> host_threads = std::nullopt)
+      : space_(std::move(space)), description_(std::move(description)), host_threads_(host_threads) {}
   ~KokkosImplementation() override {
     if (kq::device_is_lost())
       static_cast<void>(new (std::nothrow) ExecutionSpace(space_));  // so that the instance never ends
@@ -76,6 +76,7 @@ class KokkosImplementation final : public Implementation {
   std::string_view name() const override { return "kokkos"; }
   std::string description() const override { return description_; }
   std::optional<std::string> unsupported_reason(const kq::Request&) const override { return std::nullopt; }
+  std::optional<int> host_threads() const override { return host_threads_; }
   std::size_t workspace_bytes(const kq::Request& request) const override {
     return kq::workspace_bytes(space_, request);
   }
@@ -86,6 +87,7 @@ class KokkosImplementation final : public Implementation {
  private:
   ExecutionSpace space_;
   std::string description_;
+  std::optional<int> host_threads_;
 };
 
 }  // namespace
@@ -133,7 +135,8 @@ std::unique_ptr<Implementation> make_kokkos_implementation(std::string_view back
                                                                kokkos_description(backend));
   }
 #endif
-  return std::make_unique<KokkosImplementation<HostSpace>>(HostSpace(), kokkos_description(backend));
+  return std::make_unique<KokkosImplementation<HostSpace>>(HostSpace(), kokkos_description(backend),
+                                                           kokkos_host_concurrency(options));
 }
 
 void push_kokkos_region(const char* name) {

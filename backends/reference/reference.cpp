@@ -26,10 +26,10 @@ using kq::ScaleFormat;
 using reference_detail::ElementReader;
 using reference_detail::Fp8Encoder;
 
-/// work(row) for every row, on all threads of the machine.
+/// work(row) for every row, shared out to at most `most_threads` threads.
 template <class Work>
-void for_each_row(std::int64_t rows, const Work& work) {
-  const auto threads = std::clamp<std::int64_t>(std::thread::hardware_concurrency(), 1, rows);
+void for_each_row(int most_threads, std::int64_t rows, const Work& work) {
+  const auto threads = std::clamp<std::int64_t>(most_threads, 1, rows);
   const auto run = [&](std::int64_t first) {
     for (std::int64_t row = first; row < rows; row += threads) {
       work(row);
@@ -163,14 +163,14 @@ std::uint8_t fp8_code(const Request& request, const Fp8Encoder& fp8, float x, co
 // --- a whole request -------------------------------------------------------------------------------------------------
 
 /// One Span for each scale, in the order in which scales are stored.
-std::vector<Span> dynamic_spans(const Request& request, const ElementReader& element, const void* input) {
+std::vector<Span> dynamic_spans(int threads, const Request& request, const ElementReader& element, const void* input) {
   std::vector<Span> spans(static_cast<std::size_t>(kq::num_scales(request)));
   const auto span_of = [&](std::int64_t token, std::int64_t channel) -> Span& {
     return spans[static_cast<std::size_t>(kq::scale_index(request, token, channel))];
   };
   if (request.granularity == Granularity::tensor) {
     std::vector<Span> rows(static_cast<std::size_t>(request.num_tokens));
-    for_each_row(request.num_tokens, [&](std::int64_t token) {
+    for_each_row(threads, request.num_tokens, [&](std::int64_t token) {
       Span row;
       for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
         row.add(element(input, token * request.input_stride + channel));
@@ -181,7 +181,7 @@ std::vector<Span> dynamic_spans(const Request& request, const ElementReader& ele
       spans[0].add(row);
     }
   } else {
-    for_each_row(request.num_tokens, [&](std::int64_t token) {
+    for_each_row(threads, request.num_tokens, [&](std::int64_t token) {
       for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
         span_of(token, channel).add(element(input, token * request.input_stride + channel));
       }
@@ -213,16 +213,16 @@ void store_scales(const Request& request, const std::vector<Span>& spans, void* 
   }
 }
 
-void quantize(const Request& request, const Operands& operands) {
+void quantize(int threads, const Request& request, const Operands& operands) {
   if (request.num_tokens == 0) return;
   const ElementReader element(request.element);
   const auto spans = request.static_scale ? given_spans(request, operands.scales, operands.zero_points)
-                                          : dynamic_spans(request, element, operands.input);
+                                          : dynamic_spans(threads, request, element, operands.input);
   if (!request.static_scale) store_scales(request, spans, operands.scales, operands.zero_points);
 
   std::optional<Fp8Encoder> fp8;
   if (request.format != Format::int8) fp8.emplace(request.format);
-  for_each_row(request.num_tokens, [&](std::int64_t token) {
+  for_each_row(threads, request.num_tokens, [&](std::int64_t token) {
     for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
       const float x = element(operands.input, token * request.input_stride + channel);
       const Span& span = spans[static_cast<std::size_t>(kq::scale_index(request, token, channel))];
@@ -257,17 +257,22 @@ float decoded(const Request& request, const void* codes, std::int64_t index, std
 
 class ReferenceImplementation final : public Implementation {
  public:
+  explicit ReferenceImplementation(int threads) : threads_(threads) {}
   std::string_view name() const override { return "reference"; }
   std::string description() const override { return "the definitions, step by step"; }
   std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
   std::size_t workspace_bytes(const Request&) const override { return 0; }
-  void enqueue(const Request& request, const Operands& operands) override { quantize(request, operands); }
+  std::optional<int> host_threads() const override { return threads_; }
+  void enqueue(const Request& request, const Operands& operands) override { quantize(threads_, request, operands); }
+
+ private:
+  int threads_;
 };
 
 }  // namespace
 
-std::unique_ptr<Implementation> make_reference_implementation() {
-  return std::make_unique<ReferenceImplementation>();
+std::unique_ptr<Implementation> make_reference_implementation(int threads) {
+  return std::make_unique<ReferenceImplementation>(threads);
 }
 
 Outputs reference(const Request& request, const void* input, const void* scales, const std::int32_t* zero_points,
@@ -286,7 +291,7 @@ Outputs reference(const Request& request, const void* input, const void* scales,
   operands.codes = outputs.codes.data();
   operands.scales = outputs.scales.data();
   operands.zero_points = outputs.zero_points.data();
-  quantize(r, operands);
+  quantize(static_cast<int>(std::thread::hardware_concurrency()), r, operands);
   return outputs;
 }
 

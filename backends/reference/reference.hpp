@@ -13,8 +13,8 @@
 
 namespace kqbench {
 
-/// The reference on host memory. It works when enqueued, in as many threads as the machine has, and allocates.
-std::unique_ptr<Implementation> make_reference_implementation();
+/// The reference on host memory. It works when enqueued, in `threads` threads, and allocates.
+std::unique_ptr<Implementation> make_reference_implementation(int threads);
 
 /// What the codes of a request stand for: num_tokens * hidden_size floats, row by row. All but a NaN's bits are as
 /// every dequantization must give them. Codes, scales and zero points are on the host, laid out as the request says.

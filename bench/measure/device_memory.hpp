@@ -60,6 +60,9 @@ class DeviceArena {
     return memory_.data();
   }
 
+  /// Gives back what there is, so that the next take() gets other pages.
+  void release() { memory_.reset(); }
+
   /// What take() could give: the device's free memory and what the arena holds already.
   std::uint64_t room() const { return device_.free_memory_bytes() + memory_.size(); }
 

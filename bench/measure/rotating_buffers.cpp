@@ -61,7 +61,7 @@ RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Probl
     device.fill(workspace, 0, bytes);
     workspace += bytes;
   }
-  launched_.resize(implementations.size());
+  launched_.assign(implementations.size(), std::vector<bool>(count));
   poisons_.resize(implementations.size());
 
   device.copy_to_device(inputs_ + input_offset_, problem.input.data(), problem.input.size());

@@ -11,8 +11,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string_view>
-#include <thread>
 
+#include "backends/host/processor.hpp"
 #include "bench/measure/timer.hpp"
 #include "kqbench_build.hpp"
 
@@ -78,7 +78,7 @@ Setting read_setting(const Device& device, const std::string& command_line) {
     setting.implementations[std::string(implementation->name())] = implementation->description();
   }
   setting.host_cpu = host_cpu();
-  setting.host_threads = static_cast<int>(std::thread::hardware_concurrency());
+  setting.host_threads = available_threads();
   setting.host_threads_used = has_queue(device) ? 1 : info.compute_units;
   setting.operating_system = operating_system();
   setting.time = now_utc();

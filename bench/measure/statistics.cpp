@@ -2,6 +2,7 @@
 #include "bench/measure/statistics.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -62,6 +63,29 @@ PairedRatio paired_ratio(std::span<const double> a, std::span<const double> b, d
   std::vector<double> ratios(a.size());
   std::transform(a.begin(), a.end(), b.begin(), ratios.begin(), [](double x, double y) { return x / y; });
   return {median(ratios), median_interval(ratios, confidence)};
+}
+
+double student_t(std::size_t degrees_of_freedom) {
+  constexpr std::array table{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+                             2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+                             2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+  if (degrees_of_freedom <= table.size()) return table[degrees_of_freedom - 1];
+  return 1.95996 + 2.5 / static_cast<double>(degrees_of_freedom);  // at most 0.1 % more than it is
+}
+
+std::optional<double> repeatability(std::span<const double> round_medians, double at_least) {
+  if (round_medians.size() < 2) return std::nullopt;
+  const auto n = static_cast<double>(round_medians.size());
+  double mean = 0.0;
+  for (const double round : round_medians) {
+    mean += std::log(round) / n;
+  }
+  double variance = 0.0;
+  for (const double round : round_medians) {
+    variance += (std::log(round) - mean) * (std::log(round) - mean) / (n - 1.0);
+  }
+  const double half_width = std::expm1(student_t(round_medians.size() - 1) * std::sqrt(variance * (1.0 + 1.0 / n)));
+  return std::min(std::max(half_width, at_least), most_repeatability);
 }
 
 bool halves_differ(std::span<const double> samples, double tolerance) {

@@ -6,6 +6,7 @@
 /// statistics: they assume nothing about how times are distributed, and a few outliers do not move them.
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -49,6 +50,16 @@ struct PairedRatio {
   Interval interval;
 };
 PairedRatio paired_ratio(std::span<const double> a, std::span<const double> b, double confidence = 0.95);
+
+/// Half the width of the 95 % interval in which the median of another run is expected, as a fraction of this run's:
+/// from the medians of rounds that lie apart in time, as Student's prediction interval of one more round on a
+/// logarithmic scale, exp(t(n - 1) * s * sqrt(1 + 1 / n)) - 1, but not below `at_least`, which is what the interval of
+/// the median gives, and not above `most_repeatability`. Nothing for fewer than two rounds.
+std::optional<double> repeatability(std::span<const double> round_medians, double at_least);
+inline constexpr double most_repeatability = 1e6;
+
+/// The 97.5 % point of Student's t distribution.
+double student_t(std::size_t degrees_of_freedom);
 
 /// True if something changed while the samples were taken: the medians of their first and second half differ by more
 /// than `tolerance` of the first, and the halves' intervals do not overlap.

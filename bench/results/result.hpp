@@ -64,7 +64,7 @@ struct Setting {
   RowClocks clocks;                             ///< before the first row and after the last
   std::map<std::string, double> ceilings_gbps;  ///< by mix: read, write, copy, 2:1, 4:1
   std::string host_cpu;
-  int host_threads = 0;       ///< that the host offers
+  int host_threads = 0;       ///< that may run at once: by the affinity mask and the control groups
   int host_threads_used = 0;  ///< that worked: one where a device does the work
   std::string operating_system;
   std::string time;  ///< of the start, UTC, ISO 8601

@@ -28,12 +28,13 @@ TimeStatistics statistics_of(const Measurement& measurement) {
   statistics.min = *min;
   statistics.max = *max;
   statistics.samples = measurement.samples;
+  statistics.rounds = measurement.rounds;
+  statistics.repeatability = measurement.repeatability;
   return statistics;
 }
 
 void add_times(Row& row, const Measurement& measurement, const kq::Traffic& traffic, const Ceilings& ceilings) {
   row.time_us = statistics_of(measurement);
-  row.launches_per_sample = measurement.launches_per_sample;
   row.gbps = static_cast<double>(row.bytes) / measurement.median * 1e-3;
   const StreamMix mix = nearest_mix(traffic);
   row.ceiling_mix = to_string(mix);
@@ -62,6 +63,7 @@ std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& reque
     row.request = kq::resolved(request);
     row.impl = measurement.implementation;
     row.backend = backend;
+    row.threads = measurement.host_threads;
     row.bytes = traffic.read + traffic.written;
     row.timing = to_string(timing);
     row.cache = to_string(group.cache);
@@ -71,6 +73,7 @@ std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& reque
     if (measurement.mismatch) {
       row.failure = measurement.mismatch->message();
     } else {
+      row.launches_per_sample = group.launches_per_sample;
       row.stop = to_string(group.stop);
       row.clocks = clocks_of(group.clocks);
       add_times(row, measurement, traffic, ceilings);

@@ -71,7 +71,7 @@ std::vector<std::string> result_remarks(const ResultFile& result) {
   if (any([](const Row& row) { return row.cache == "warm"; })) {
     lines.emplace_back("warm cache: a cold one takes more memory, or more copies, than kqbench uses");
   }
-  if (!result.complete) lines.emplace_back("Incomplete: rows are missing.");
+  if (!result.complete) lines.emplace_back("Incomplete: rows or samples are missing.");
   for (const Row& row : result.rows) {
     if (row.verified || row.failure.empty() || row.codes_checked) continue;  // a peer's cell says how many differ
     lines.push_back(

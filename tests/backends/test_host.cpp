@@ -104,6 +104,47 @@ TEST(Processor, RefusesCodeForABetterOne) {
   EXPECT_FALSE(architecture_mismatch(compiled_architecture(), processor_architecture())) << "and yet this runs";
 }
 
+TEST(Processor, TimeIsLimitedByTheTightestGroupOfVersion2) {
+  const Machine machine;
+  EXPECT_FALSE(control_group_processors(machine.root()));
+  machine.file("proc/self/cgroup", "0::/outer/inner\n");
+  machine.file("sys/fs/cgroup/outer/inner/cpu.max", "max 100000\n");
+  EXPECT_FALSE(control_group_processors(machine.root()));
+  machine.file("sys/fs/cgroup/outer/cpu.max", "250000 100000\n");
+  EXPECT_DOUBLE_EQ(control_group_processors(machine.root()).value(), 2.5);
+  machine.file("sys/fs/cgroup/cpu.max", "100000 200000\n");
+  EXPECT_DOUBLE_EQ(control_group_processors(machine.root()).value(), 0.5);
+  EXPECT_EQ(available_threads(machine.root()), 1);
+  machine.file("sys/fs/cgroup/cpu.max", "nonsense\n");
+  EXPECT_DOUBLE_EQ(control_group_processors(machine.root()).value(), 2.5);
+}
+
+// A container sees the host's name of its group, and under /sys/fs/cgroup its own group alone.
+TEST(Processor, TimeIsLimitedByTheGroupThatAContainerSees) {
+  const Machine machine;
+  machine.file("proc/self/cgroup", "0::/not/there\n");
+  machine.file("sys/fs/cgroup/cpu.max", "300000 100000\n");
+  EXPECT_DOUBLE_EQ(control_group_processors(machine.root()).value(), 3.0);
+}
+
+TEST(Processor, TimeIsLimitedByTheGroupOfVersion1) {
+  for (const char* folder : {"cpu", "cpu,cpuacct"}) {
+    const Machine machine;
+    machine.file("proc/self/cgroup", "9:cpuset:/mine\n4:cpu,cpuacct:/mine\n0::/\n");
+    const std::string group = std::string("sys/fs/cgroup/") + folder + "/mine/";
+    machine.file(group + "cpu.cfs_quota_us", "-1\n");
+    machine.file(group + "cpu.cfs_period_us", "100000\n");
+    EXPECT_FALSE(control_group_processors(machine.root())) << folder;
+    machine.file(group + "cpu.cfs_quota_us", "150000\n");
+    EXPECT_DOUBLE_EQ(control_group_processors(machine.root()).value(), 1.5) << folder;
+    EXPECT_LE(available_threads(machine.root()), 2) << folder;
+  }
+}
+
+TEST(Processor, ThreadsOfThisMachine) {
+  EXPECT_GE(available_threads(), 1);
+}
+
 // --- memory ----------------------------------------------------------------------------------------------------------
 
 constexpr char meminfo[] = "MemTotal:       16000 kB\nMemFree:         1000 kB\nMemAvailable:    9000 kB\n";

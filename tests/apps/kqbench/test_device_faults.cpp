@@ -68,8 +68,9 @@ Ended kqbench(const std::vector<std::string>& arguments, FaultPlan& plan, const 
 
 /// Two small shapes, as little as can be of each, and what else is asked for.
 std::vector<std::string> short_run(const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{"run",  "--num-tokens", "3,5", "--hidden-size", "64",  "--max-time",
-                                     "1e-9", "--num-iters",  "5",   "--cache",       "hot", "--quiet"};
+  std::vector<std::string> arguments{
+      "run", "--num-tokens", "3,5", "--hidden-size", "64",       "--max-time", "1e-9", "--num-iters",
+      "5",   "--cache",      "hot", "--quiet",       "--rounds", "1"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -239,6 +240,32 @@ INSTANTIATE_TEST_SUITE_P(Stream, DeviceFaultsWhileTiming,
                                                           Fault::event_time)),
                          [](const auto& test) { return fault_name(std::get<1>(test.param)); });
 
+/// What is measured in the first round is not lost to a fault in the second.
+TEST(DeviceFault, InALaterRoundKeepsTheRowsOfTheEarlierOnes) {
+  const ScratchFolder folder;
+  const auto result = folder.path() / "result.json";
+  auto arguments = sweep(result);
+  *std::find(arguments.begin(), arguments.end(), "1") = "3";  // --rounds
+  FaultPlan counting{.moment = never};
+  ASSERT_EQ(kqbench(arguments, counting).status, 0);
+  for (const int before_the_end : {20, 3}) {  // in the second round, and in the third
+    FaultPlan plan{.fault = Fault::copy, .moment = counting.progress - before_the_end};
+    const Ended ended = kqbench(arguments, plan);
+    EXPECT_EQ(ended.status, 3) << ended.err;
+    EXPECT_EQ(plan.live_allocations, 0);
+    std::ifstream file(result);
+    const Json read = Json::parse(file);
+    EXPECT_FALSE(read.at("complete"));
+    ASSERT_EQ(read.at("rows").size(), 4u);
+    for (const Json& row : read.at("rows")) {
+      EXPECT_TRUE(row.at("verified"));
+      EXPECT_GE(row.at("time_us").at("rounds").size(), 1u);
+    }
+    EXPECT_EQ(read.at("rows").back().at("stop"), "interrupted");
+    EXPECT_LT(read.at("rows").back().at("time_us").at("rounds").size(), 3u);
+  }
+}
+
 /// Half-way through the sweep's four rows.
 TEST(DeviceFault, OfMemoryOrSystemKeepsWhatItHasMeasuredToo) {
   for (const Thrown thrown : {Thrown::bad_alloc, Thrown::runtime_error}) {
@@ -255,7 +282,7 @@ TEST(DeviceFault, OfMemoryOrSystemKeepsWhatItHasMeasuredToo) {
     EXPECT_FALSE(read.at("complete"));
     EXPECT_GE(read.at("rows").size(), 1u);
     EXPECT_LT(read.at("rows").size(), 4u);
-    EXPECT_TRUE(ended.out.ends_with("Incomplete: rows are missing.\n")) << ended.out;
+    EXPECT_TRUE(ended.out.ends_with("Incomplete: rows or samples are missing.\n")) << ended.out;
     EXPECT_EQ(ended.out.find("nterrupted"), std::string::npos) << "nobody interrupted it: " << ended.out;
   }
 }

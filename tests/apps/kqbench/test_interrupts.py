@@ -93,7 +93,7 @@ def complaint(program, file, status, out, err):
         return None if result and result["complete"] else "is not complete"
     if status != 130:
         return f"status {status}, not 130"
-    if not out.endswith("Incomplete: rows are missing.\n"):
+    if not out.endswith("Incomplete: rows or samples are missing.\n"):
         return f"says {out[-200:]!r}"
     if not result or result["complete"] or result["schema"] != "kqbench/1":
         return "has no file that says that it is incomplete"

@@ -96,10 +96,43 @@ TEST(Program, HelpAndVersionAreNoErrors) {
   EXPECT_TRUE(kqbench({"--version"}).out.starts_with("kqbench "));
 }
 
+TEST(Program, TheResultHasThreadsSeedAndRounds) {
+  const Ended ended = kqbench(short_run({"--seed", "17", "--rounds", "2", "--json", "-"}));
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  const Json result = Json::parse(ended.out);
+  EXPECT_EQ(result.at("setting").at("seed"), 17);
+  ASSERT_EQ(result.at("rows").size(), 2u);
+  for (const Json& row : result.at("rows")) {
+    EXPECT_EQ(row.at("threads"), result.at("setting").at("host_threads_used"));
+    EXPECT_EQ(row.at("launches_per_sample"), result.at("rows")[0].at("launches_per_sample"));
+    EXPECT_EQ(row.at("time_us").at("rounds").size(), 2u);
+    EXPECT_GT(row.at("time_us").at("repeatability"), 0.0);
+  }
+  const Json once = Json::parse(kqbench(short_run({"--rounds", "1", "--json", "-"})).out);
+  EXPECT_TRUE(once.at("rows")[0].at("time_us").at("repeatability").is_null());
+}
+
+// Kokkos keeps the number of threads that it was started with; native takes another one.
+TEST(Program, UnequalThreadsAreNotComparedUnlessAskedFor) {
+  const Json usual = Json::parse(kqbench(short_run({"--json", "-"})).out);
+  const int threads = usual.at("rows")[0].at("threads").get<int>();
+  const std::string others = std::to_string(threads + 1);
+  if (kqbench(short_run({"--impl", "native", "--host-threads", others})).status != 0) GTEST_SKIP() << "one thread only";
+  expect_refused(short_run({"--host-threads", others}), "--host-threads: kokkos would work with");
+  const Ended allowed = kqbench(short_run({"--host-threads", others, "--allow-unequal-threads", "--json", "-"}));
+  ASSERT_EQ(allowed.status, 0) << allowed.err;
+  const Json rows = Json::parse(allowed.out).at("rows");
+  EXPECT_EQ(rows[0].at("threads"), threads);
+  EXPECT_EQ(rows[1].at("threads"), threads + 1);
+  EXPECT_EQ(kqbench(short_run({"--host-threads", others, "--impl", "native,reference"})).status, 0);
+  EXPECT_EQ(kqbench(short_run({"--host-threads", others, "--profile"})).status, 0) << "nothing is timed";
+}
+
 TEST(Program, BadUsageIsOneLineThatNamesTheOption) {
   expect_refused({"walk"}, "'walk' is no subcommand");
   expect_refused(short_run({"--seed", "-1"}), "--seed:");
   expect_refused(short_run({"--num-warmup-iters", "0"}), "--num-warmup-iters:");
+  expect_refused(short_run({"--rounds", "0"}), "--rounds:");
   expect_refused(short_run({"--qmax", "nan"}), "--qmax:");
   expect_refused(short_run({"--granularity", "group:8"}), "--granularity:");
   expect_refused(short_run({"--dtype", "double"}), "--dtype:");

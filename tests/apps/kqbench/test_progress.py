@@ -39,10 +39,14 @@ def errors_on_terminal(*arguments, command=COMMAND, stream="stderr", term="xterm
 
 class Progress(unittest.TestCase):
     def test_a_sweep_has_a_bar_that_is_gone_in_the_end(self):
-        text = errors_on_terminal("--num-tokens", "1,2,3")
+        text = errors_on_terminal("--num-tokens", "1,2,3", "--rounds", "1")
         self.assertIn("[########................] 2/3 dynamic token int8 from half, 2 x 64", text)
         self.assertEqual([text.count(f" {step}/3 ") for step in (1, 2, 3)], [1, 1, 1])
         self.assertTrue(text.endswith(ERASE))
+
+    def test_each_request_is_a_step_in_each_round(self):
+        text = errors_on_terminal("--num-tokens", "1,2,3", "--rounds", "2")
+        self.assertEqual([text.count(f" {step}/6 ") for step in range(1, 7)], [1] * 6)
 
     def test_one_step_has_none(self):
         self.assertEqual(errors_on_terminal("--num-tokens", "1"), "")

@@ -91,6 +91,57 @@ TEST(PairedRatio, CancelsWhatSlowsBoth) {
   EXPECT_NEAR(ratio.interval.high, 2.0, 1e-12);
 }
 
+// From the tables.
+TEST(StudentT, IsThatOfTheTables) {
+  EXPECT_NEAR(student_t(1), 12.706, 1e-3);
+  EXPECT_NEAR(student_t(2), 4.303, 1e-3);
+  EXPECT_NEAR(student_t(4), 2.776, 1e-3);
+  EXPECT_NEAR(student_t(30), 2.042, 1e-3);
+  EXPECT_NEAR(student_t(40), 2.021, 2e-3);
+  EXPECT_NEAR(student_t(99), 1.984, 2e-3);
+}
+
+TEST(Repeatability, IsThePredictionIntervalOfOneMoreRound) {
+  // Logarithms -0.01, 0, 0.01: s = 0.01.
+  const std::vector<double> rounds = {10.0 * std::exp(-0.01), 10.0, 10.0 * std::exp(0.01)};
+  EXPECT_NEAR(repeatability(rounds, 0.0).value(), std::exp(4.303 * 0.01 * std::sqrt(4.0 / 3.0)) - 1.0, 1e-9);
+}
+
+TEST(Repeatability, IsNoLessThanTheIntervalOfTheMedian) {
+  EXPECT_DOUBLE_EQ(repeatability(std::vector<double>{10.0, 10.0, 10.0}, 0.02).value(), 0.02);
+}
+
+TEST(Repeatability, IsNotKnownFromOneRound) {
+  EXPECT_FALSE(repeatability(std::vector<double>{10.0}, 0.01));
+  EXPECT_FALSE(repeatability({}, 0.01));
+}
+
+TEST(Repeatability, IsANumberHoweverFarRoundsAreApart) {
+  EXPECT_EQ(repeatability(std::vector<double>{1e-9, 1e12}, 0.0), most_repeatability);
+}
+
+// What the figure promises: where runs differ as rounds do, another round is within it in at least 95 of 100 cases.
+TEST(Repeatability, HoldsAnotherRound) {
+  constexpr int repetitions = 4000;
+  for (const std::uint64_t n : {2u, 3u, 5u}) {
+    int held = 0;
+    for (std::uint64_t repetition = 0; repetition < repetitions; ++repetition) {
+      std::vector<double> rounds;
+      double mean = 0.0;
+      for (std::uint64_t i = 0; i < n; ++i) {
+        const double logarithm = 0.03 * static_cast<double>(random_normal(n, repetition * (n + 1) + i));
+        rounds.push_back(10.0 * std::exp(logarithm));
+        mean += logarithm / static_cast<double>(n);
+      }
+      const double another = 0.03 * static_cast<double>(random_normal(n, repetition * (n + 1) + n));
+      const double width = std::log1p(repeatability(rounds, 0.0).value());
+      held += std::abs(another - mean) <= width ? 1 : 0;
+    }
+    EXPECT_GE(held, repetitions * 94 / 100) << n;
+    EXPECT_LE(held, repetitions * 96 / 100) << n;
+  }
+}
+
 TEST(HalvesDiffer, WhenTheClockJumps) {
   std::vector<double> samples;
   for (int i = 0; i < 40; ++i) {

@@ -53,9 +53,9 @@ TEST(Table, MarksAndExplainsWhatIsNotOk) {
   ResultFile steady = sample_result();
   steady.rows = {steady.rows[1]};
   EXPECT_FALSE(has(table(steady), "suspect"));
-  EXPECT_FALSE(has(table(steady), "Incomplete: rows are missing."));
+  EXPECT_FALSE(has(table(steady), "Incomplete: rows or samples are missing."));
   steady.complete = false;
-  EXPECT_TRUE(has(table(steady), "Incomplete: rows are missing."));
+  EXPECT_TRUE(has(table(steady), "Incomplete: rows or samples are missing."));
 }
 
 TEST(Table, MarksAnIntervalThatIsWiderThanAskedFor) {

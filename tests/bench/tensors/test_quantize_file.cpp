@@ -113,7 +113,7 @@ TEST_F(QuantizeFile, NoTokensGiveFilesWithoutNumbers) {
     SCOPED_TRACE(kq::operation_name(scheme));
     for (const char* const name : {"out.npy", "out.safetensors"}) {
       QuantizeJob job;
-      job.input = folder_ / "in.npy";
+      job.inputs = {folder_ / "in.npy"};
       job.output = folder_ / name;
       job.scheme = scheme;
       job.read_back = true;
@@ -146,11 +146,12 @@ TEST_F(QuantizeFile, NoTokensAmongOtherTensors) {
     file.commit();
   }
   QuantizeJob job;
-  job.input = folder_ / "in.safetensors";
+  job.inputs = {folder_ / "in.safetensors"};
   job.output = folder_ / "out.safetensors";
   job.scheme.granularity = kq::Granularity::token;
   const QuantizeResult result = run(job);
-  EXPECT_EQ(result.skipped, std::vector<std::string>{"narrow"});
+  ASSERT_EQ(result.skipped.size(), 1u);
+  EXPECT_EQ(result.skipped[0].name, "narrow");
   ASSERT_EQ(result.tensors.size(), 2u);
   EXPECT_EQ(TensorFile(job.output).find("empty").shape, (std::vector<std::int64_t>{0, 8}));
   EXPECT_EQ(TensorFile(job.output).find("some.scale").bytes, 4u);
