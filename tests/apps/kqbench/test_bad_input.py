@@ -364,7 +364,7 @@ TABLE = [
       for command, (value, words) in itertools.product(
           ["compare other.json", "report other.json"],
           [("x", ""), ("-1", "'-1' is not from 0 to 1000"), ("1001", ""), ("nan", ""), ("2%", ""), ("''", "")])),
-    *((2, f"'good.json': its times are not comparable: it has other programs' times and no canary", command)
+    *((2, "'good.json': its times are not comparable: it has other programs' times and no canary", command)
       for command in ["compare good.json", "compare good.json good.json --fail-above 2", "report good.json", "report good.json --format md"]),
     *((2, "'contradicts.json': rows[1]: gbps is 3800.5, and bytes / median gives 3842.735878 (native, dynamic token int8 from half, 4096x8192)",
        f"{command} contradicts.json --ignore-canary") for command in ["compare", "report"]),

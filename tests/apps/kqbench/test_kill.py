@@ -7,8 +7,8 @@ usage: test_kill.py KQBENCH [SEED]
 No program can tidy up after itself then: what it is writing must have no name yet. So nothing is in the folder but the
 outputs, each as it was before or whole. Of several outputs, each is whole; that all of them are new or none is not asked,
 for a kill can come between two. A file that replaces another has a temporary name for the microseconds between two system
-calls, since no call replaces a file by one without a name: one kill of a command may hit those. Exit status 77 (skipped) where the file system has no files without a name (O_TMPFILE).
-Needs Python alone.
+calls, since no call replaces a file by one without a name: one kill of a command may hit those. Exit status 77 (skipped)
+where the file system has no files without a name (O_TMPFILE). Needs Python alone.
 """
 
 import json
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-TIMES = int(os.environ.get("KQ_KILLS", 60))
+TIMES = int(os.environ.get("KQ_KILLS", "60"))
 SECONDS = 20
 BEFORE = b"what was there before"
 RUN = "run --backend host --num-tokens 1,2 --hidden-size 64 --max-time 0.005 --num-iters 5 --cache hot --no-ceiling --quiet"
@@ -83,8 +83,8 @@ def main():
     print(f"seed {seed}")
     chosen = random.Random(seed)
     wrong = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = pathlib.Path(scratch)
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = pathlib.Path(temporary)
         if not has_unnamed_files(scratch):
             print(f"skipped: the file system of {scratch} has no files without a name")
             return 77

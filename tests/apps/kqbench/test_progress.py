@@ -8,14 +8,13 @@ Needs Python alone.
 """
 
 import os
-import pathlib
 import pty
 import subprocess
 import sys
+import tempfile
 import unittest
 
 COMMAND = "--backend host --hidden-size 64 --cache hot --max-time 0.001 --num-iters 20 --no-ceiling".split()
-RESULT = str(pathlib.Path(__file__).parents[2] / "bench/results/kqbench-1.json")
 ERASE = "\r\x1b[K"  # the line
 
 
@@ -64,12 +63,16 @@ class Progress(unittest.TestCase):
         self.assertNotIn("\x1b", errors_on_terminal("--num-tokens", "1", stream="stdout", NO_COLOR="1"))
 
     def test_colours_of_a_comparison_too(self):
-        def text(**how):
-            return errors_on_terminal(RESULT, command=["compare", RESULT], stream="stdout", **how)
+        with tempfile.TemporaryDirectory() as folder:
+            result = f"{folder}/result.json"
+            subprocess.run([KQBENCH, *COMMAND, "--num-tokens", "1", "--quiet", "--json", result], check=True)
 
-        self.assertIn("\x1b[", text())
-        self.assertNotIn("\x1b", text(term="dumb"))
-        self.assertNotIn("\x1b", text(NO_COLOR="1"))
+            def text(**how):
+                return errors_on_terminal(result, command=["compare", result], stream="stdout", **how)
+
+            self.assertIn("\x1b[", text())
+            self.assertNotIn("\x1b", text(term="dumb"))
+            self.assertNotIn("\x1b", text(NO_COLOR="1"))
 
     def test_a_pipe_has_none(self):
         done = subprocess.run([KQBENCH, *COMMAND, "--num-tokens", "1,2,3"], capture_output=True, check=True)
