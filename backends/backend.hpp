@@ -127,8 +127,8 @@ class Device {
 
   virtual void synchronize() = 0;  ///< waits for the stream; throws DeviceError if anything on it failed
 
-  /// Before something is measured: takes back what somebody else in the process may have asked for and what would keep
-  /// bytes in a cache however much is touched in between.
+  /// Before something is measured. Throws DeviceError if another library in the process has asked for something that
+  /// would keep bytes in a cache however much is touched in between.
   virtual void before_measuring() {}
 
   virtual bool has_graphs() const = 0;

@@ -154,7 +154,7 @@ class Run {
         cut_short_ = cut_short_ || interrupted();
         if (cut_short_) break;
         progress.step(describe(work.request));
-        serve(work);
+        serve(work, round + 1 == rounds);
       }
     }
     progress.clear();
@@ -167,12 +167,12 @@ class Run {
   }
 
   /// Times it for a round, or profiles it.
-  void serve(Work& work) {
+  void serve(Work& work, bool last_round) {
     if (!work.problem) {
       work.problem =
           make_problem(work.request, plan_.input.make(work.request), plan_.given.of(work.request, plan_.input.name()));
       const std::uint64_t bytes = kq::input_bytes(work.problem->request) + kq::codes_bytes(work.problem->request);
-      work.keeps_problem = bytes <= room_for_problems_;
+      work.keeps_problem = !last_round && bytes <= room_for_problems_;
       if (work.keeps_problem) room_for_problems_ -= bytes;
     }
     if (arguments_.profile) {
@@ -183,7 +183,7 @@ class Run {
       cut_short_ = !measure_round(*device_, arena_, *work.problem, work.serving, plan_.options, steady_clock(),
                                   interrupted, work.group);
     }
-    if (!work.keeps_problem) work.problem.reset();
+    if (last_round || !work.keeps_problem) work.problem.reset();
   }
 
   /// The rows of all that was measured, however many rounds there were of it.

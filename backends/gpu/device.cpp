@@ -76,11 +76,11 @@ class OwnStream {
 };
 
 /// An access policy window on a stream makes lines of the L2 persisting. They outlive any number of other accesses, so
-/// that copies which are used in turn would be found there. Another library or a tool in this process may have put one
-/// on `stream`: it is removed, the context's share of the L2 for such lines becomes none, and those there are become
-/// ordinary ones. Without a window nothing is changed: with these calls before every row, each launch of every row but
-/// a process's first took 0.3 us longer on an H200. AMD's devices have no such lines.
-void forget_persisting_lines(Stream stream) {
+/// that copies which are used in turn would be found there, and "cold" would not be. Only another library or a tool in
+/// this process can have put one on `stream`: then nothing is timed. (Taking it back would make nothing true: after
+/// cudaDeviceSetLimit and cudaCtxResetPersistingL2Cache each launch of every graph took 0.36 us longer on an H200.)
+/// AMD's devices have no such lines.
+void require_no_persisting_window(Stream stream) {
 #if !KQ_GPU_HIP
   cudaStreamAttrValue window = {};
   if (cudaStreamGetAttribute(stream, cudaStreamAttributeAccessPolicyWindow, &window) != cudaSuccess) {
@@ -88,15 +88,9 @@ void forget_persisting_lines(Stream stream) {
     return;
   }
   if (window.accessPolicyWindow.num_bytes == 0) return;
-  window = {};
-  window.accessPolicyWindow.hitProp = cudaAccessPropertyNormal;
-  window.accessPolicyWindow.missProp = cudaAccessPropertyNormal;
-  check(cudaStreamSetAttribute(stream, cudaStreamAttributeAccessPolicyWindow, &window),
-        "removing the stream's access policy window");
-  // Under MPS the share is the server's and cannot be changed here; without a window nothing of ours takes part in it.
-  static_cast<void>(cudaDeviceSetLimit(cudaLimitPersistingL2CacheSize, 0));
-  static_cast<void>(cudaGetLastError());
-  check(cudaCtxResetPersistingL2Cache(), "making the L2's persisting lines ordinary");
+  throw DeviceError("another library in this process has put an access policy window of " +
+                    std::to_string(window.accessPolicyWindow.num_bytes) +
+                    " bytes on the stream that is timed, which keeps them in the L2; run without that library");
 #else
   static_cast<void>(stream);
 #endif
@@ -159,7 +153,7 @@ class GpuDevice final : public Device {
   }
 
   void synchronize() override { check(KQ_GPU(StreamSynchronize)(stream_), "waiting for the device"); }
-  void before_measuring() override { forget_persisting_lines(stream_); }
+  void before_measuring() override { require_no_persisting_window(stream_); }
 
   bool has_graphs() const override { return true; }
   std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) override {

@@ -419,10 +419,15 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     row.time_us = std::move(time);
   }
 
+  /// A request that was timed is valid and has tokens.
+  kq::Request timed(const kq::Request& request) {
+    if (const auto invalid = kq::validate(request)) bad(fmt::format("{}: {}", invalid->field, invalid->reason));
+    if (request.num_tokens == 0) bad("num_tokens: must be 1 or more, not 0: nothing was there to time");
+    return kq::resolved(request);
+  }
+
   void end_row() {
-    if (const auto invalid = kq::validate(row.request)) bad(fmt::format("{}: {}", invalid->field, invalid->reason));
-    if (row.request.num_tokens == 0) bad("num_tokens: must be 1 or more, not 0: nothing was there to time");
-    row.request = kq::resolved(row.request);
+    row.request = timed(row.request);
     if (row.timing == not_timed) fail(name_, "holds no times; run it again without --profile");
     if (!drifted_given) row.drifted = row.time_us && halves_differ(row.time_us->samples);
     if (const std::string what = contradiction(row, derived); !what.empty()) bad(contradiction_text(row, what));
@@ -430,8 +435,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   void end_canary() {
-    if (const auto invalid = kq::validate(canary.request)) bad(fmt::format("{}: {}", invalid->field, invalid->reason));
-    canary.request = kq::resolved(canary.request);
+    canary.request = timed(canary.request);
     result.setting.canary.push_back(std::move(canary));
   }
 

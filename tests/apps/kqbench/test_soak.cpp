@@ -233,7 +233,8 @@ TEST_P(Soak, ALongSweepLosesNothing) {
     readings.clear();
     const Unheard unheard;
     run(GetParam(),
-        words("run --hidden-size 2048,4096 --quant-dtype int8,fp8 --cache hot --max-time 1e-9 --num-iters 5 "
+        // One round: with several, inputs and expected outputs are kept from one to the next.
+        words("run --hidden-size 2048,4096 --quant-dtype int8,fp8 --cache hot --max-time 1e-9 --num-iters 5 --rounds 1 "
               "--num-tokens " +
               list),
         0, [&](const Device& device) {
