@@ -105,7 +105,8 @@ std::vector<std::int32_t> read_zero_points(const kq::Request& request, const Ten
     return converted<std::int32_t, std::int32_t>(read_all(file, tensor), [](std::int32_t x) { return x; });
   }
   if (tensor.dtype == DType::int8) {
-    return converted<std::int8_t, std::int32_t>(read_all(file, tensor), [](std::int8_t x) { return x; });
+    return converted<std::uint8_t, std::int32_t>(read_all(file, tensor),
+                                                 [](std::uint8_t x) { return x < 128 ? int{x} : int{x} - 256; });
   }
   throw UsageError(
       fmt::format("--scales: {} is of {}; write zero points as int32", label_of(file, tensor), name_of(tensor.dtype)));
