@@ -183,7 +183,8 @@ struct Outputs {
 
 /// The judge: what the request must give, bit for bit, computed on the host without any of the code under test.
 /// `scales` and `zero_points` are read for a static scheme, and come back as given.
-/// Code positions between hidden_size and codes_stride keep `padding`.
+/// Code positions between hidden_size and codes_stride keep `padding`, as do scales between the columns of scale layout
+/// column.
 Outputs reference(const kq::Request& request, const void* input, const void* scales, const std::int32_t* zero_points,
                   std::byte padding = std::byte{0xa5});
 

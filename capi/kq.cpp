@@ -180,9 +180,10 @@ Enum enumerator(std::int32_t value, const std::array<std::string_view, N>& names
 constexpr std::array<std::string_view, 3> elements{"KQ_HALF", "KQ_BFLOAT16", "KQ_FLOAT32"};
 constexpr std::array<std::string_view, 5> formats{"KQ_INT8", "KQ_FP8_E4M3FN", "KQ_FP8_E5M2", "KQ_FP8_E4M3FNUZ",
                                                   "KQ_FP8_E5M2FNUZ"};
-constexpr std::array<std::string_view, 4> granularities{"KQ_TENSOR", "KQ_TOKEN", "KQ_CHANNEL", "KQ_GROUP"};
+constexpr std::array<std::string_view, 5> granularities{"KQ_TENSOR", "KQ_TOKEN", "KQ_CHANNEL", "KQ_GROUP", "KQ_BLOCK"};
 constexpr std::array<std::string_view, 3> scale_formats{"KQ_SCALE_FLOAT", "KQ_SCALE_UE8M0_FLOAT", "KQ_SCALE_UE8M0"};
-constexpr std::array<std::string_view, 2> scale_layouts{"KQ_LAYOUT_ROW", "KQ_LAYOUT_COLUMN"};
+constexpr std::array<std::string_view, 4> scale_layouts{"KQ_LAYOUT_ROW", "KQ_LAYOUT_COLUMN", "KQ_LAYOUT_COLUMN_ALIGNED",
+                                                        "KQ_LAYOUT_PACKED"};
 
 bool truth(std::int32_t value, const char* field) {
   if (value != 0 && value != 1) reject(field, "must be 0 or 1, not " + std::to_string(value));
@@ -212,6 +213,8 @@ kq::Request request_from(const kq_request& r) {
   request.input_stride = r.input_stride;
   request.codes_stride = r.codes_stride;
   request.group_size = r.group_size;
+  request.block_rows = r.block_rows;
+  request.scale_stride = r.scale_stride;
   request.qmax = r.qmax;
   if (r.scale_ub != 0.0f) request.scale_ub = r.scale_ub;
   if (const auto invalid = kq::validate(request)) reject(c_field(invalid->field), invalid->reason);

@@ -52,7 +52,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KQ_API_VERSION 1 /**< that of this header; grows with every addition to it */
+#define KQ_API_VERSION 2 /**< that of this header; grows with every addition to it */
 
 #if defined(__GNUC__)
 #define KQ_API __attribute__((visibility("default")))
@@ -77,38 +77,53 @@ enum { KQ_HALF = 0, KQ_BFLOAT16 = 1, KQ_FLOAT32 = 2 };
 /** Format of the codes, one byte each. */
 enum { KQ_INT8 = 0, KQ_FP8_E4M3FN = 1, KQ_FP8_E5M2 = 2, KQ_FP8_E4M3FNUZ = 3, KQ_FP8_E5M2FNUZ = 4 };
 
-/** The elements that share a scale: the tensor, a token (row), a channel (column), or group_size consecutive elements
- * of a row. */
-enum { KQ_TENSOR = 0, KQ_TOKEN = 1, KQ_CHANNEL = 2, KQ_GROUP = 3 };
+/** The elements that share a scale: the tensor, a token (row), a channel (column), group_size consecutive elements of a
+ * row, or a block of block_rows rows by group_size columns. */
+enum { KQ_TENSOR = 0, KQ_TOKEN = 1, KQ_CHANNEL = 2, KQ_GROUP = 3, KQ_BLOCK = 4 };
 
-/** Group scales: float; float, rounded up to a power of two; the 8-bit exponent of such a power (UE8M0). */
+/** Scales of groups and blocks: float; float, rounded up to a power of two; the 8-bit exponent of such a power (UE8M0).
+ */
 enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2 };
 
-/** Group scales, [num_tokens, groups of a row]: row by row, or column by column. */
-enum { KQ_LAYOUT_ROW = 0, KQ_LAYOUT_COLUMN = 1 };
+/** Scales of groups and blocks, [rows, columns]: one row for each token or row of blocks, one column for each group or
+ * block of a row. Scale (t, g) is number
+ *   KQ_LAYOUT_ROW             t * columns + g
+ *   KQ_LAYOUT_COLUMN          g * stride + t; the stride is scale_stride, or the rows if that is 0
+ *   KQ_LAYOUT_COLUMN_ALIGNED  g * stride + t; the stride is the rows, rounded up so that a column is a multiple of 16
+ *                             bytes
+ *   KQ_LAYOUT_PACKED          ((g / 4) * rows4 + t) * 4 + g % 4, for KQ_SCALE_UE8M0 only: 4 in an int32; rows4 is the
+ *                             rows, rounded up to a multiple of 4
+ * Places that no scale has are written 0 by the last two, and not written by KQ_LAYOUT_COLUMN. */
+enum { KQ_LAYOUT_ROW = 0, KQ_LAYOUT_COLUMN = 1, KQ_LAYOUT_COLUMN_ALIGNED = 2, KQ_LAYOUT_PACKED = 3 };
 
 /** What to do. Begin with KQ_REQUEST_INIT. 0 is the default of every field; num_tokens and hidden_size must be set. */
 typedef struct kq_request {
   size_t struct_size;   /**< sizeof(kq_request) */
   int32_t element;      /**< KQ_HALF, KQ_BFLOAT16 or KQ_FLOAT32 */
   int32_t format;       /**< KQ_INT8 or one of KQ_FP8_* */
-  int32_t granularity;  /**< KQ_TENSOR, KQ_TOKEN, KQ_CHANNEL or KQ_GROUP */
+  int32_t granularity;  /**< KQ_TENSOR, KQ_TOKEN, KQ_CHANNEL, KQ_GROUP or KQ_BLOCK */
   int32_t static_scale; /**< 1: scales (and zero points) are given, scales normal and above 0; 0: they are computed */
   int32_t asymmetric;   /**< 1: KQ_INT8 with a zero point per scale */
-  int32_t scale_format; /**< one of KQ_SCALE_*; KQ_GROUP only */
-  int32_t scale_layout; /**< one of KQ_LAYOUT_*; KQ_GROUP only */
+  int32_t scale_format; /**< one of KQ_SCALE_*; KQ_GROUP and KQ_BLOCK only */
+  int32_t scale_layout; /**< one of KQ_LAYOUT_*; KQ_GROUP and KQ_BLOCK only */
   int32_t reserved;     /**< 0 */
   int64_t num_tokens;   /**< 0 or more */
   int64_t hidden_size;  /**< 1 or more */
   int64_t input_stride; /**< elements from a row's begin to the next row's; 0: hidden_size */
   int64_t codes_stride; /**< codes from a row's begin to the next row's; 0: hidden_size */
-  int64_t group_size;   /**< elements; 16 or more for KQ_GROUP, otherwise 0 */
+  int64_t group_size;   /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, otherwise 0 */
   float qmax;           /**< bound of a code's magnitude; 0: the format's largest */
   float scale_ub;       /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
                          * and KQ_FP8_* only; 0 or infinity: none */
+  int64_t block_rows;   /**< since version 2: rows; 1 or more for KQ_BLOCK, otherwise 0 */
+  int64_t scale_stride; /**< since version 2: scales from a column's begin to the next column's, KQ_LAYOUT_COLUMN only;
+                         * 0: as many as there are rows of them */
 } kq_request;
-#define KQ_REQUEST_INIT \
-  { sizeof(kq_request), KQ_HALF, KQ_INT8, KQ_TENSOR, 0, 0, KQ_SCALE_FLOAT, KQ_LAYOUT_ROW, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f }
+#define KQ_REQUEST_INIT                                                                                           \
+  {                                                                                                               \
+    sizeof(kq_request), KQ_HALF, KQ_INT8, KQ_TENSOR, 0, 0, KQ_SCALE_FLOAT, KQ_LAYOUT_ROW, 0, 0, 0, 0, 0, 0, 0.0f, \
+        0.0f, 0, 0                                                                                                \
+  }
 
 /** The tensors of a call. Begin with KQ_BUFFERS_INIT. An address must be aligned to the type it points to; kernels are
  * faster where input and codes are aligned to 16 bytes. */
@@ -133,9 +148,9 @@ typedef struct kq_buffer_sizes {
   size_t input_bytes; /**< from the first element of the first row to the last of the last row */
   size_t codes_bytes; /**< from the first code of the first row to the last of the last row */
   int64_t num_scales;
-  size_t scales_bytes;
+  size_t scales_bytes;      /**< from the first scale to the last, gaps and padding included */
   size_t zero_points_bytes; /**< 0 unless asymmetric */
-  size_t workspace_bytes;   /**< above 0 only for KQ_TENSOR with computed scales */
+  size_t workspace_bytes;   /**< above 0 only for KQ_TENSOR and KQ_CHANNEL with computed scales */
 } kq_buffer_sizes;
 #define KQ_BUFFER_SIZES_INIT \
   { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0 }

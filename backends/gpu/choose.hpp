@@ -18,6 +18,7 @@
 #include <type_traits>
 
 #include "backends/gpu/tile_config.hpp"
+#include "kq/request.hpp"
 
 namespace kqbench::gpu {
 
@@ -133,6 +134,31 @@ inline bool fits_one_launch(bool contiguous, std::int64_t vectors, int max_block
 using TensorSliceConfig = TileConfig<256, 256, 4>;
 inline std::int64_t max_slice_blocks(int multiprocessors) {
   return std::int64_t{multiprocessors} * 8;
+}
+
+/// A block's own scale: 256 threads, of which a row of the block has as many as it has vectors, up to a wave.
+template <class Function>
+void with_block_config(std::int64_t vectors_per_row, bool aligned, const Function& function) {
+  const auto with_lanes = [&](auto is_known_aligned) {
+    if (vectors_per_row <= 8) return function(TileConfig<256, 8, 1>{}, is_known_aligned);
+    if (vectors_per_row <= 16) return function(TileConfig<256, 16, 1>{}, is_known_aligned);
+    if (vectors_per_row <= 32) return function(TileConfig<256, 32, 1>{}, is_known_aligned);
+    function(TileConfig<256, 32, 4>{}, is_known_aligned);
+  };
+  aligned ? with_lanes(Aligned()) : with_lanes(Any());
+}
+
+/// A column's own scale: a thread for as many columns as a vector has elements. The first launch goes down slabs of
+/// rows, so many that every multiprocessor has work, but of 16 rows at least, as the maxima of a slab are written and
+/// read once more; the last one down as few rows as make up for a column's quantizer.
+using ChannelConfig = TileConfig<128, 128, 1, 512>;
+inline constexpr int channel_rows = 6;
+inline std::int64_t channel_slabs(const kq::Request& r, int multiprocessors) {
+  constexpr std::int64_t least_rows = 16;
+  constexpr std::int64_t columns_of_block = ChannelConfig::threads * 8;
+  const std::int64_t strips = (r.hidden_size + columns_of_block - 1) / columns_of_block;
+  return std::clamp<std::int64_t>(std::int64_t{multiprocessors} * 8 / strips, 1,
+                                  std::max<std::int64_t>(1, r.num_tokens / least_rows));
 }
 
 }  // namespace kqbench::gpu

@@ -3,11 +3,10 @@
 // One scale for every group of consecutive elements of a row. A few lanes share a group, so that a wave works on
 // several at once and their exchange takes few steps.
 
-#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
-#include "backends/gpu/choose.hpp"
+#include "backends/gpu/groups.hpp"
 #include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launch.hpp"
 #include "backends/gpu/operands.hpp"
@@ -18,58 +17,8 @@
 
 namespace kqbench::gpu {
 
-/// Groups that follow each other in memory, as do their scales.
-template <class Element, class Code>
-struct FlatGroups {
-  struct Place {
-    std::int64_t begin;  ///< of input and codes
-    int size;
-    std::int64_t scale;
-  };
-
-  const Element* input;
-  Code* codes;
-  std::int64_t count;
-  int size;
-
-  KQ_HOST_DEVICE Place place(std::int64_t number) const { return {number * size, size, number}; }
-  KQ_HOST_DEVICE const Element* input_at(const Place& place) const { return input + place.begin; }
-  KQ_HOST_DEVICE Code* codes_at(const Place& place) const { return codes + place.begin; }
-};
-
-/// Groups of separate rows, those of a row one after the other.
-template <class Element, class Code>
-struct RowGroups {
-  struct Place {
-    std::int64_t row;
-    std::int64_t begin;  ///< in the row
-    std::int64_t size;
-    std::int64_t scale;
-  };
-
-  Rows<Element, Code> rows;
-  std::int64_t count;
-  std::int64_t size;
-  std::int64_t per_row;
-  kq::ScaleOffset scale_offset;
-
-  KQ_HOST_DEVICE Place place(std::int64_t number) const {
-    const std::int64_t row = divide(number, per_row);
-    const std::int64_t group = number - row * per_row;
-    const std::int64_t begin = group * size;
-    const std::int64_t left = rows.size - begin;
-    return {row, begin, left < size ? left : size, scale_offset(row, group)};
-  }
-  KQ_HOST_DEVICE const Element* input_at(const Place& place) const {
-    return rows.input + place.row * rows.input_stride + place.begin;
-  }
-  KQ_HOST_DEVICE Code* codes_at(const Place& place) const {
-    return rows.codes + place.row * rows.codes_stride + place.begin;
-  }
-};
-
 /// With `Aligned`, every group begins and ends at whole vectors, as it does in most models.
-template <class Rule, class Config_, bool Aligned, template <class, class> class Groups>
+template <class Rule, class Config_, bool Aligned, class Groups, class Scales>
 struct DynamicGroup {
   using Config = Config_;
   using Element = typename Rule::Element;
@@ -82,15 +31,16 @@ struct DynamicGroup {
   using GroupSplit = SplitOf<Element, Code, Index, Aligned>;
   using HeldTile = Tile<Element, lanes, in_registers ? Config::vectors : streamed_vectors>;
 
-  Groups<Element, Code> groups;
-  GroupScales scales;
+  Groups groups;
+  Scales scales;
   Rule rule;
 
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = Config::lane(block);
-    const auto place = groups.place(Config::span(block, groups.count));
-    const GroupSplit split(groups.input_at(place), groups.codes_at(place), static_cast<Index>(place.size));
+    const auto place = groups.place(scales, Config::span(block, groups.count));
+    const GroupSplit split(groups.first_input() + place.input, groups.first_code() + place.codes,
+                           static_cast<Index>(place.size));
 
     // 1. Load the group, or fold it slice by slice where it does not fit in registers.
     HeldTile tile;
@@ -138,27 +88,15 @@ struct DynamicGroup {
 
 template <class Element, class Launcher>
 void dynamic_group(const Launcher& launcher, const kq::Request& r, const Operands& o) {
-  const GroupScales scales{o.scales, r.scale_format == kq::ScaleFormat::ue8m0};
-  const std::int64_t per_row = kq::groups_per_row(r);
-  const std::int64_t count = r.num_tokens * per_row;
-  const std::int64_t size = std::min(r.group_size, r.hidden_size);
-  const std::int64_t vectors = size / vector_width<Element>;
-  kq::with_group_rule<Element>(r, [&](const auto& rule) {
-    using Rule = std::decay_t<decltype(rule)>;
-    const auto rows = rows_of<Element, typename Rule::Code>(r, o);
-    const bool aligned = is_aligned(rows) && size % vector_width<Element> == 0;
-    const auto flat = [&](auto config) {
-      using Kernel = DynamicGroup<Rule, decltype(config), true, FlatGroups>;
-      launcher.launch(Kernel{{rows.input, rows.codes, count, static_cast<int>(size)}, scales, rule},
-                      config.blocks(count));
-    };
-    if (aligned && r.scale_layout == kq::ScaleLayout::row && is_contiguous(r) && r.hidden_size % size == 0 &&
-        with_flat_group_config(vectors, count, launcher.multiprocessors, flat)) {
-      return;
-    }
-    with_group_config(vectors, aligned, [&](auto config, auto is_known_aligned) {
-      using Kernel = DynamicGroup<Rule, decltype(config), is_known_aligned.value, RowGroups>;
-      launcher.launch(Kernel{{rows, count, size, per_row, kq::scale_offset(r)}, scales, rule}, config.blocks(count));
+  kq::with_group_scales(r, o.scales, [&]<class Scales>(const Scales& scales) {
+    constexpr bool may_be_flat = std::is_same_v<Scales, GroupScales>;
+    kq::with_group_rule<Element>(r, [&]<class Rule>(const Rule& rule) {
+      with_groups<Element, typename Rule::Code, may_be_flat>(
+          r, o, launcher.multiprocessors,
+          [&]<class Config, class Aligned, class Groups>(Config config, Aligned, const Groups& groups) {
+            using Kernel = DynamicGroup<Rule, Config, Aligned::value, Groups, Scales>;
+            launcher.launch(Kernel{groups, scales, rule}, config.blocks(groups.count));
+          });
     });
   });
 }

@@ -5,10 +5,16 @@
 /// The native kernels' table: which file's function serves which schemes. Each file is compiled once per element type;
 /// its function chooses a kernel and a tile configuration and has its launcher launch it.
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 
 #include "backends/backend.hpp"
+#include "backends/gpu/choose.hpp"
+#include "backends/gpu/grid_reduce.hpp"
 #include "kq/element.hpp"
+#include "kq/reduce.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench::gpu {
@@ -16,38 +22,71 @@ namespace kqbench::gpu {
 template <class Element, class Launcher>
 void static_scale(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 template <class Element, class Launcher>
+void static_group(const Launcher& launcher, const kq::Request& request, const Operands& operands);
+template <class Element, class Launcher>
 void dynamic_token(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 template <class Element, class Launcher>
 void dynamic_group(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 template <class Element, class Launcher>
 void dynamic_tensor(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 
+template <class Element, class Launcher>
+void dynamic_block(const Launcher& launcher, const kq::Request& request, const Operands& operands);
+template <class Element, class Launcher>
+void dynamic_channel(const Launcher& launcher, const kq::Request& request, const Operands& operands);
+
+/// Scratch memory that they need, in bytes.
+inline std::size_t tensor_workspace_bytes(const kq::Request& /*request*/, int multiprocessors) {
+  return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(multiprocessors));
+}
+inline std::size_t channel_workspace_bytes(const kq::Request& r, int multiprocessors) {
+  const int count = r.asymmetric ? kq::MinMax::count : kq::AbsMax::count;
+  return sizeof(float) * static_cast<std::size_t>(count * channel_slabs(r, multiprocessors) * r.hidden_size);
+}
+
 template <class Launcher>
 struct KernelEntry {
   bool static_scale;
   kq::Granularity granularity;
   void (*enqueue)(const Launcher& launcher, const kq::Request& request, const Operands& operands);
+  std::size_t (*workspace_bytes)(const kq::Request& request, int multiprocessors) = nullptr;  ///< null: 0
 };
 
-/// The first entry for a request's scheme serves it.
 template <class Element, class Launcher>
 inline constexpr std::array kernel_table = {
     KernelEntry<Launcher>{true, kq::Granularity::tensor, static_scale<Element, Launcher>},
     KernelEntry<Launcher>{true, kq::Granularity::token, static_scale<Element, Launcher>},
     KernelEntry<Launcher>{true, kq::Granularity::channel, static_scale<Element, Launcher>},
-    KernelEntry<Launcher>{false, kq::Granularity::tensor, dynamic_tensor<Element, Launcher>},
+    KernelEntry<Launcher>{true, kq::Granularity::group, static_group<Element, Launcher>},
+    KernelEntry<Launcher>{true, kq::Granularity::block, static_group<Element, Launcher>},
+    KernelEntry<Launcher>{false, kq::Granularity::tensor, dynamic_tensor<Element, Launcher>, tensor_workspace_bytes},
     KernelEntry<Launcher>{false, kq::Granularity::token, dynamic_token<Element, Launcher>},
     KernelEntry<Launcher>{false, kq::Granularity::group, dynamic_group<Element, Launcher>},
+    KernelEntry<Launcher>{false, kq::Granularity::block, dynamic_block<Element, Launcher>},
+    KernelEntry<Launcher>{false, kq::Granularity::channel, dynamic_channel<Element, Launcher>, channel_workspace_bytes},
 };
+
+/// The entry for a request's scheme; there is one for every valid request.
+template <class Element, class Launcher>
+const KernelEntry<Launcher>& find_kernel(const kq::Request& request) {
+  const auto& table = kernel_table<Element, Launcher>;
+  return *std::find_if(table.begin(), table.end(), [&](const KernelEntry<Launcher>& kernel) {
+    return kernel.static_scale == request.static_scale && kernel.granularity == request.granularity;
+  });
+}
+
+/// Bytes of scratch memory that quantize() needs.
+template <class Launcher>
+std::size_t workspace_bytes(const Launcher& launcher, const kq::Request& request) {
+  if (request.num_tokens == 0) return 0;
+  const auto& kernel = find_kernel<kq::half, Launcher>(request);  // of any element
+  return kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(request, launcher.multiprocessors);
+}
 
 /// Launches what the request asks for. The request is valid and resolved.
 template <class Element, class Launcher>
 void quantize(const Launcher& launcher, const kq::Request& request, const Operands& operands) {
-  for (const auto& kernel : kernel_table<Element, Launcher>) {
-    if (kernel.static_scale == request.static_scale && kernel.granularity == request.granularity) {
-      return kernel.enqueue(launcher, request, operands);
-    }
-  }
+  find_kernel<Element, Launcher>(request).enqueue(launcher, request, operands);
 }
 
 }  // namespace kqbench::gpu

@@ -4,7 +4,6 @@
 
 #include <string>
 
-#include "backends/gpu/choose.hpp"
 #include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launcher.hpp"
 #include "backends/gpu/runtime.hpp"
@@ -48,8 +47,7 @@ class NativeImplementation final : public Implementation {
   }
 
   std::size_t workspace_bytes(const kq::Request& request) const override {
-    if (request.num_tokens == 0 || request.static_scale || request.granularity != kq::Granularity::tensor) return 0;
-    return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(launcher_.multiprocessors));
+    return gpu::workspace_bytes(launcher_, request);
   }
 
   void enqueue(const kq::Request& request, const Operands& operands) override {

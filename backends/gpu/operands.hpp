@@ -13,7 +13,9 @@
 
 namespace kqbench::gpu {
 
+using kq::AnyGroupScales;
 using kq::FloatScales;
+using kq::GivenGroupScales;
 using kq::GivenScales;
 using kq::GroupScales;
 

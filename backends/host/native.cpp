@@ -22,7 +22,6 @@ namespace {
 
 using kq::Granularity;
 using kq::Request;
-using kq::ScaleFormat;
 
 /// Elements in a unit of work: threads do not share a cache line of codes.
 constexpr std::int64_t unit = 64;
@@ -196,28 +195,173 @@ bool takes_whole_tokens(const Request& r, int threads) {
 
 // --- groups ----------------------------------------------------------------------------------------------------------
 
+/// Calls function(row, group, first column, columns) for the groups that are part `part` of `parts`, in order.
+template <class Function>
+void for_each_group(const Request& r, int part, int parts, const Function& function) {
+  const std::int64_t groups_per_row = kq::groups_per_row(r);
+  const Slice mine = slice_of(r.num_tokens * groups_per_row, part, parts);
+  std::int64_t row = mine.begin / groups_per_row;
+  std::int64_t group = mine.begin % groups_per_row;
+  for (std::int64_t left = mine.end - mine.begin; left > 0; --left) {
+    const std::int64_t column = group * r.group_size;
+    function(row, group, column, std::min(r.group_size, r.hidden_size - column));
+    if (++group == groups_per_row) {
+      group = 0;
+      ++row;
+    }
+  }
+}
+
 template <class Element, class Rule>
 void groups(int threads, const Request& r, const Operands& o, const Rule& rule) {
-  const kq::GroupScales scales{o.scales, r.scale_format == ScaleFormat::ue8m0};
-  const kq::ScaleOffset scale_offset = kq::scale_offset(r);
+  const kq::AnyGroupScales scales = kq::any_group_scales(r, o.scales);
   const Tensors<Element, typename Rule::Code> t(r, o);
-  const std::int64_t groups_per_row = kq::groups_per_row(r);
   in_parallel(threads, [&](int part) {
-    const Slice mine = slice_of(t.rows * groups_per_row, part, threads);
-    std::int64_t row = mine.begin / groups_per_row;
-    std::int64_t group = mine.begin % groups_per_row;
-    for (std::int64_t left = mine.end - mine.begin; left > 0; --left) {
-      const std::int64_t column = group * r.group_size;
+    for_each_group(r, part, threads,
+                   [&](std::int64_t row, std::int64_t group, std::int64_t column, std::int64_t count) {
+                     const auto maxima = kq::host::maxima(rule.reduction, t.in(row, column), count);
+                     const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+                     quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
+                     scales.at({row, group}).write(scale);
+                   });
+  });
+}
+
+/// Groups and blocks whose scales are given.
+template <class Element, class Rule>
+void static_groups(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  const kq::GivenGroupScales scales = kq::given_group_scales(r, o.scales);
+  const Tensors<Element, typename Rule::Code> t(r, o);
+  const std::int64_t rows_per_scale = kq::rows_per_scale(r);
+  in_parallel(threads, [&](int part) {
+    for_each_group(r, part, threads,
+                   [&](std::int64_t row, std::int64_t group, std::int64_t column, std::int64_t count) {
+                     const auto scale = rule.scale(scales, scales.offset(row / rows_per_scale, group));
+                     quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
+                   });
+  });
+}
+
+// --- blocks ----------------------------------------------------------------------------------------------------------
+
+/// Every block by one thread: its second reading comes from that thread's own caches.
+template <class Element, class Rule>
+void blocks(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  const kq::AnyGroupScales scales = kq::any_group_scales(r, o.scales);
+  const Tensors<Element, typename Rule::Code> t(r, o);
+  in_parallel(threads, [&](int part) {
+    const Slice mine = slice_of(kq::num_scales(r), part, threads);
+    for (std::int64_t block = mine.begin; block < mine.end; ++block) {
+      const Slice rows{block / scales.columns * r.block_rows,
+                       std::min((block / scales.columns + 1) * r.block_rows, t.rows)};
+      const std::int64_t column = block % scales.columns * r.group_size;
       const std::int64_t count = std::min(r.group_size, t.size - column);
-      const auto maxima = kq::host::maxima(rule.reduction, t.in(row, column), count);
+      kq::Maxima<typename Rule::Reduction> maxima;
+      for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+        maxima.add(kq::host::maxima(rule.reduction, t.in(row, column), count));
+      }
       const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
-      quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
-      scales.at(scale_offset(row, group)).write(scale);
-      if (++group == groups_per_row) {
-        group = 0;
-        ++row;
+      for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+        quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
+      }
+      scales.at({block / scales.columns, block % scales.columns}).write(scale);
+    }
+  });
+}
+
+// --- dynamic scales of channels --------------------------------------------------------------------------------------
+
+/// The maxima of columns, [count, slabs of rows, columns]: maximum k of a slab's column.
+template <class Reduction>
+struct ColumnPartials {
+  float* values;
+  std::int64_t slabs;
+  std::int64_t columns;
+
+  float* row(int k, std::int64_t slab) const { return values + (k * slabs + slab) * columns; }
+  auto value(std::int64_t column) const {
+    float maxima[Reduction::count];
+    for (int k = 0; k < Reduction::count; ++k) {
+      maxima[k] = row(k, 0)[column];
+    }
+    return Reduction::value(maxima);
+  }
+};
+
+/// Threads take slabs of rows, as far as there are rows; they share a slab's columns if there are fewer.
+struct ChannelParts {
+  std::int64_t slabs;
+  std::int64_t strips;
+  ChannelParts(const Request& r, int threads)
+      : slabs(std::min<std::int64_t>(threads, r.num_tokens)), strips(threads / slabs) {}
+};
+
+/// The maxima of some columns of some rows, to where `partials` has them for the slab.
+template <class Reduction, class Element, class Code>
+void find_column_maxima(const Tensors<Element, Code>& t, Slice rows, Slice columns,
+                        const ColumnPartials<Reduction>& partials, std::int64_t slab) {
+  constexpr std::int64_t most = kq::host::block_size;
+  for (std::int64_t first = columns.begin; first < columns.end; first += most) {
+    const std::int64_t count = std::min(most, columns.end - first);
+    float maxima[Reduction::count][most];
+    for (auto& values : maxima) {
+      std::fill_n(values, count, Reduction::identity);
+    }
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      float x[most];
+      kq::host::to_floats(t.in(row, first), x, count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        float found[Reduction::count];
+        for (int k = 0; k < Reduction::count; ++k) {
+          found[k] = maxima[k][i];
+        }
+        Reduction::extend(found, x[i]);
+        for (int k = 0; k < Reduction::count; ++k) {
+          maxima[k][i] = found[k];
+        }
       }
     }
+    for (int k = 0; k < Reduction::count; ++k) {
+      std::copy_n(maxima[k], count, partials.row(k, slab) + first);
+    }
+  }
+}
+
+/// In three passes: the maxima of each slab's columns; those of all slabs, in the place of the first one's, with the
+/// scales; the codes.
+template <class Element, class Rule>
+void channels(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  using Reduction = typename Rule::Reduction;
+  const Tensors<Element, typename Rule::Code> t(r, o);
+  const kq::FloatScales scales{static_cast<float*>(o.scales), o.zero_points};
+  const ChannelParts parts(r, threads);
+  const ColumnPartials<Reduction> partials{static_cast<float*>(o.workspace), parts.slabs, t.size};
+  in_parallel(static_cast<int>(parts.slabs * parts.strips), [&](int part) {
+    const std::int64_t slab = part / parts.strips;
+    find_column_maxima(t, slice_of(t.rows, slab, parts.slabs),
+                       slice_of(t.size, part % parts.strips, parts.strips, unit), partials, slab);
+  });
+  in_parallel(threads, [&](int part) {
+    const Slice columns = slice_of(t.size, part, threads, unit);
+    for (std::int64_t slab = 1; slab < parts.slabs; ++slab) {
+      for (int k = 0; k < Reduction::count; ++k) {
+        float* const all = partials.row(k, 0);
+        const float* const others = partials.row(k, slab);
+        for (std::int64_t i = columns.begin; i < columns.end; ++i) {
+          all[i] = std::max(all[i], others[i]);
+        }
+      }
+    }
+    for (std::int64_t i = columns.begin; i < columns.end; ++i) {
+      scales.at(i).write(rule.scale(partials.value(i)));
+    }
+  });
+  in_parallel(threads, [&](int part) {
+    t.for_each_piece(t.part(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      quantize_each(t.in(row, column), t.out(row, column), count, [partials, rule, column](std::int64_t i) {
+        return rule.scale(partials.value(column + i)).quantizer();
+      });
+    });
   });
 }
 
@@ -225,6 +369,10 @@ void groups(int threads, const Request& r, const Operands& o, const Rule& rule) 
 
 template <class Element>
 void run(int threads, const Request& r, const Operands& o) {
+  if (r.static_scale && kq::has_groups(r.granularity)) {
+    return kq::with_static_group_rule<Element>(r,
+                                               [&](const auto& rule) { static_groups<Element>(threads, r, o, rule); });
+  }
   if (r.static_scale) {
     return kq::with_static_rule<Element>(r, [&](const auto& rule) { static_scale<Element>(threads, r, o, rule); });
   }
@@ -241,8 +389,10 @@ void run(int threads, const Request& r, const Operands& o) {
       });
     case Granularity::group:
       return kq::with_group_rule<Element>(r, [&](const auto& rule) { groups<Element>(threads, r, o, rule); });
+    case Granularity::block:
+      return kq::with_group_rule<Element>(r, [&](const auto& rule) { blocks<Element>(threads, r, o, rule); });
     case Granularity::channel:
-      return;  // static only: kq::validate refuses it
+      return kq::with_token_rule<Element>(r, [&](const auto& rule) { channels<Element>(threads, r, o, rule); });
   }
 }
 
@@ -259,8 +409,13 @@ class NativeHostImplementation final : public Implementation {
   std::optional<int> host_threads() const override { return threads_; }
 
   std::size_t workspace_bytes(const Request& r) const override {
+    if (r.num_tokens == 0) return 0;
     const auto partials = static_cast<std::size_t>(threads_) * sizeof(kq::Maxima<kq::MinMax>);
-    if (r.static_scale || r.granularity == Granularity::group) return 0;
+    if (r.static_scale || kq::has_groups(r.granularity)) return 0;
+    if (r.granularity == Granularity::channel) {
+      const int count = r.asymmetric ? kq::MinMax::count : kq::AbsMax::count;
+      return sizeof(float) * static_cast<std::size_t>(count * ChannelParts(r, threads_).slabs * r.hidden_size);
+    }
     if (r.granularity == Granularity::tensor) return partials;
     return takes_whole_tokens(r, threads_) ? 0 : partials * static_cast<std::size_t>(r.num_tokens);
   }

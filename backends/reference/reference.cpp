@@ -126,12 +126,12 @@ void set_scale(const Request& request, Span& span) {
   const bool int8 = request.format == Format::int8;
   if (request.asymmetric) {
     set_asymmetric_scale(request, span);
-  } else if (request.granularity == Granularity::group) {
+  } else if (kq::has_groups(request.granularity)) {
     span.scale = std::max(amax, 1e-10f) / qmax;
     if (request.scale_format != ScaleFormat::float32) span.scale = next_power_of_two(span.scale);
   } else if (int8) {
     span.scale = amax == 0.0f ? 0.0f : std::max(amax / qmax, S_LEAST);
-  } else if (request.granularity == Granularity::token) {
+  } else if (request.granularity == Granularity::token || request.granularity == Granularity::channel) {
     span.scale = std::max(std::min(amax, request.scale_ub) / qmax, S_MIN);
   } else {
     span.scale = amax == 0.0f ? S_MIN : std::max(amax / qmax, S_LEAST);
@@ -145,7 +145,7 @@ std::int8_t int8_code(const Request& request, float x, const Span& span) {
   std::int64_t rounded = 0;
   if (request.asymmetric) {
     rounded = std::int64_t{rne(x * (1.0f / span.scale))} + span.zero_point;
-  } else if (request.static_scale || request.granularity == Granularity::group) {
+  } else if (request.static_scale || kq::has_groups(request.granularity)) {
     rounded = rne(x / span.scale);
   } else {
     const float inv = span.amax == 0.0f ? 0.0f : qmax / std::max(span.amax, qmax * S_LEAST);
@@ -162,11 +162,41 @@ std::uint8_t fp8_code(const Request& request, const Fp8Encoder& fp8, float x, co
 
 // --- a whole request -------------------------------------------------------------------------------------------------
 
-/// One Span for each scale, in the order in which scales are stored.
+float stored_scale(const Request& request, const void* scales, std::int64_t index) {
+  if (request.scale_format != ScaleFormat::ue8m0) return static_cast<const float*>(scales)[index];
+  const int exponent = static_cast<const std::uint8_t*>(scales)[index];
+  if (exponent == 255) return std::numeric_limits<float>::quiet_NaN();
+  return static_cast<float>(std::ldexp(1.0, exponent - 127));
+}
+
+void store_scale(const Request& request, float scale, void* scales, std::int64_t index) {
+  if (request.scale_format == ScaleFormat::ue8m0) {
+    static_cast<std::uint8_t*>(scales)[index] = ue8m0(scale);
+  } else {
+    static_cast<float*>(scales)[index] = scale;
+  }
+}
+
+/// Calls work(i) for the number of every scale in memory, gaps and padding left out.
+template <class Work>
+void for_each_scale(const Request& request, const Work& work) {
+  for (std::int64_t token = 0; token < request.num_tokens; token += kq::rows_per_scale(request)) {
+    for (std::int64_t channel = 0; channel < request.hidden_size; channel += kq::columns_per_scale(request)) {
+      work(kq::scale_index(request, token, channel));
+    }
+  }
+}
+
+/// A Span for each scale that there is room for, in the order in which scales are stored.
+std::vector<Span> spans_of(const Request& request) {
+  return std::vector<Span>(static_cast<std::size_t>(kq::stored_scales(request)));
+}
+
 std::vector<Span> dynamic_spans(int threads, const Request& request, const ElementReader& element, const void* input) {
-  std::vector<Span> spans(static_cast<std::size_t>(kq::num_scales(request)));
-  const auto span_of = [&](std::int64_t token, std::int64_t channel) -> Span& {
-    return spans[static_cast<std::size_t>(kq::scale_index(request, token, channel))];
+  std::vector<Span> spans = spans_of(request);
+  const auto add = [&](std::int64_t token, std::int64_t channel) {
+    const std::int64_t index = kq::scale_index(request, token, channel);
+    spans[static_cast<std::size_t>(index)].add(element(input, token * request.input_stride + channel));
   };
   if (request.granularity == Granularity::tensor) {
     std::vector<Span> rows(static_cast<std::size_t>(request.num_tokens));
@@ -180,37 +210,50 @@ std::vector<Span> dynamic_spans(int threads, const Request& request, const Eleme
     for (const Span& row : rows) {
       spans[0].add(row);
     }
+  } else if (request.granularity == Granularity::channel) {
+    // Threads share out columns, since a span is one: strips of several, so that they find their rows in their caches.
+    constexpr std::int64_t strip = 64;
+    for_each_row(threads, (request.hidden_size + strip - 1) / strip, [&](std::int64_t i) {
+      for (std::int64_t token = 0; token < request.num_tokens; ++token) {
+        for (std::int64_t channel = i * strip; channel < std::min((i + 1) * strip, request.hidden_size); ++channel) {
+          add(token, channel);
+        }
+      }
+    });
   } else {
-    for_each_row(threads, request.num_tokens, [&](std::int64_t token) {
-      for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
-        span_of(token, channel).add(element(input, token * request.input_stride + channel));
+    // Threads share out rows of spans: tokens, or as many as a block has.
+    for_each_row(threads, kq::scale_rows(request), [&](std::int64_t row) {
+      const std::int64_t rows = kq::rows_per_scale(request);
+      for (std::int64_t token = row * rows; token < std::min((row + 1) * rows, request.num_tokens); ++token) {
+        for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
+          add(token, channel);
+        }
       }
     });
   }
-  for (Span& span : spans) {
-    set_scale(request, span);
-  }
+  for_each_scale(request, [&](std::int64_t i) { set_scale(request, spans[static_cast<std::size_t>(i)]); });
   return spans;
 }
 
 std::vector<Span> given_spans(const Request& request, const void* scales, const std::int32_t* zero_points) {
-  std::vector<Span> spans(static_cast<std::size_t>(kq::num_scales(request)));
-  for (std::size_t i = 0; i < spans.size(); ++i) {
-    spans[i].scale = static_cast<const float*>(scales)[i];
-    if (request.asymmetric) spans[i].zero_point = zero_points[i];
-  }
+  std::vector<Span> spans = spans_of(request);
+  for_each_scale(request, [&](std::int64_t i) {
+    Span& span = spans[static_cast<std::size_t>(i)];
+    span.scale = stored_scale(request, scales, i);
+    if (request.asymmetric) span.zero_point = zero_points[i];
+  });
   return spans;
 }
 
 void store_scales(const Request& request, const std::vector<Span>& spans, void* scales, std::int32_t* zero_points) {
-  for (std::size_t i = 0; i < spans.size(); ++i) {
-    if (request.scale_format == ScaleFormat::ue8m0) {
-      static_cast<std::uint8_t*>(scales)[i] = ue8m0(spans[i].scale);
-    } else {
-      static_cast<float*>(scales)[i] = spans[i].scale;
-    }
-    if (request.asymmetric) zero_points[i] = spans[i].zero_point;
-  }
+  const bool padded_with_zeros =
+      request.scale_layout == kq::ScaleLayout::column_aligned || request.scale_layout == kq::ScaleLayout::packed;
+  if (padded_with_zeros) std::memset(scales, 0, kq::scales_bytes(request));
+  for_each_scale(request, [&](std::int64_t i) {
+    const Span& span = spans[static_cast<std::size_t>(i)];
+    store_scale(request, span.scale, scales, i);
+    if (request.asymmetric) zero_points[i] = span.zero_point;
+  });
 }
 
 void quantize(int threads, const Request& request, const Operands& operands) {
@@ -237,13 +280,6 @@ void quantize(int threads, const Request& request, const Operands& operands) {
 }
 
 // --- dequantization --------------------------------------------------------------------------------------------------
-
-float stored_scale(const Request& request, const void* scales, std::int64_t index) {
-  if (request.scale_format != ScaleFormat::ue8m0) return static_cast<const float*>(scales)[index];
-  const int exponent = static_cast<const std::uint8_t*>(scales)[index];
-  if (exponent == 255) return std::numeric_limits<float>::quiet_NaN();
-  return static_cast<float>(std::ldexp(1.0, exponent - 127));
-}
 
 /// `decode(q)` or, for int8, `q - zp`, in float.
 float decoded(const Request& request, const void* codes, std::int64_t index, std::int32_t zero_point) {
@@ -280,7 +316,7 @@ Outputs reference(const Request& request, const void* input, const void* scales,
   const Request r = kq::resolved(request);
   Outputs outputs;
   outputs.codes.assign(kq::codes_bytes(r), padding);
-  outputs.scales.resize(kq::scales_bytes(r));
+  outputs.scales.assign(kq::scales_bytes(r), padding);
   outputs.zero_points.resize(kq::zero_points_bytes(r) / sizeof(std::int32_t));
   if (r.static_scale && r.num_tokens > 0) {
     std::memcpy(outputs.scales.data(), scales, outputs.scales.size());

@@ -43,7 +43,13 @@ std::vector<std::byte> OutputLayout::image(const kq::Request& request, const Out
     std::memcpy(block.data() + codes_ + start, expected.codes.data() + start, row);
   }
   if (!request.static_scale && request.num_tokens > 0) {
-    std::memcpy(block.data() + scales_, expected.scales.data(), kq::scales_bytes(request));
+    const kq::ScaleRuns runs = kq::scale_runs(request);
+    const std::size_t size = kq::scale_size(request);
+    for (std::int64_t run = 0; run < runs.count; ++run) {
+      const std::size_t start = static_cast<std::size_t>(run * runs.step) * size;
+      std::memcpy(block.data() + scales_ + start, expected.scales.data() + start,
+                  static_cast<std::size_t>(runs.size) * size);
+    }
     if (request.asymmetric) {
       std::memcpy(block.data() + zero_points_, expected.zero_points.data(), kq::zero_points_bytes(request));
     }
@@ -60,7 +66,12 @@ std::string OutputLayout::describe(const kq::Request& request, std::size_t offse
   if (offset >= scales_) {
     const std::size_t inside = offset - scales_;
     if (inside >= kq::scales_bytes(request)) return "the guard after the scales";
-    return fmt::format("scales[{}]", inside / kq::scale_size(request));
+    const std::size_t number = inside / kq::scale_size(request);
+    const kq::ScaleRuns runs = kq::scale_runs(request);
+    if (number % static_cast<std::size_t>(runs.step) >= static_cast<std::size_t>(runs.size)) {
+      return fmt::format("the gap after column {} of the scales", number / static_cast<std::size_t>(runs.step));
+    }
+    return fmt::format("scales[{}]", number);
   }
   if (offset < codes_) return "the byte before the codes";
   const std::size_t inside = offset - codes_;

@@ -13,7 +13,7 @@ Problem make_problem(const kq::Request& request, std::vector<std::byte> input, c
     ScaleFinder finder(problem.request, given);
     if (finder.needs_data()) finder.add(problem.request, 0, problem.input.data());
     StaticScales found = finder.scales();
-    problem.scales = std::move(found.scales);
+    problem.scales = scale_bytes(problem.request, found.scales);
     problem.zero_points = std::move(found.zero_points);
   }
   problem.expected =

@@ -17,8 +17,8 @@ namespace kqbench {
 struct Problem {
   kq::Request request;                    ///< resolved
   std::vector<std::byte> input;           ///< kq::input_bytes(request)
-  std::vector<float> scales;              ///< static schemes: kq::num_scales(request), else empty
-  std::vector<std::int32_t> zero_points;  ///< static asymmetric schemes: as many, else empty
+  std::vector<std::byte> scales;          ///< static schemes: kq::scales_bytes(request), else empty
+  std::vector<std::int32_t> zero_points;  ///< static asymmetric schemes: kq::num_scales(request), else empty
   Outputs expected;                       ///< by kqbench::reference
 };
 

@@ -10,6 +10,7 @@
 #include "bench/requests/numbers.hpp"
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
+#include "kq/numerics.hpp"
 
 namespace kqbench {
 namespace {
@@ -77,7 +78,8 @@ void SchemeArguments::add_to(CLI::App& command, Use use) {
 
   const char* const how = "How";
   add_list_option(command, use, "--granularity", granularity_,
-                  "What shares a scale: tensor, token, channel, group:G (G elements of a row)" +
+                  "What shares a scale: tensor, token, channel, group:G (G elements of a row), block:MxN (M rows by N "
+                  "columns)" +
                       standard("token for dynamic int8, else tensor"))
       ->group(how);
   command
@@ -97,11 +99,16 @@ void SchemeArguments::add_to(CLI::App& command, Use use) {
   add_value(command, "--scale-ub", scale_ub_, "Upper bound of amax, dynamic token fp8 [none: inf]", "X")->group(how);
   add_value(command, "--qmax", qmax_, "Bound of a code's magnitude [the format's largest]", "X")->group(how);
   add_value(command, "--scale-format", scale_format_,
-            "Of group scales: float, ue8m0_float (a power of two as float), ue8m0 (its exponent as a byte)" +
+            "Of group and block scales: float, ue8m0_float (a power of two as float), ue8m0 (its exponent as a byte)" +
                 standard("float"),
             "NAME")
       ->group(how);
-  add_value(command, "--scale-layout", scale_layout_, "Of group scales: row, column" + standard("row"), "NAME")
+  add_value(
+      command, "--scale-layout", scale_layout_,
+      "Of group and block scales: row, column, column_aligned (columns of whole 16 bytes), packed (ue8m0, four to "
+      "an int32)" +
+          standard("row"),
+      "NAME")
       ->group(how);
 }
 
@@ -122,8 +129,8 @@ Sweep SchemeArguments::sweep() const {
   if (scale_ub_) sweep.scale_ub = parse_upper_bound("--scale-ub", *scale_ub_);
   sweep.scale_format = parse_name<kq::ScaleFormat>("--scale-format", scale_format_, kq::parse_scale_format,
                                                    "float, ue8m0_float or ue8m0");
-  sweep.scale_layout =
-      parse_name<kq::ScaleLayout>("--scale-layout", scale_layout_, kq::parse_scale_layout, "row or column");
+  sweep.scale_layout = parse_name<kq::ScaleLayout>("--scale-layout", scale_layout_, kq::parse_scale_layout,
+                                                   "row, column, column_aligned or packed");
   return sweep;
 }
 
@@ -134,6 +141,11 @@ GivenScales SchemeArguments::given_scales(const Sweep& sweep) const {
     given.scale = parse_float("--scale", *scale_);
     if (const auto reason = unusable_scale(*given.scale)) {
       throw UsageError(fmt::format("--scale: {}, not {}", *reason, in_quotes(*scale_)));
+    }
+    const bool power_of_two = sweep.scale_format.value_or(kq::ScaleFormat::float32) != kq::ScaleFormat::float32;
+    if (power_of_two && kq::ceil_to_power_of_two(*given.scale) != *given.scale) {
+      throw UsageError(fmt::format("--scale: must be a power of two for --scale-format {}, not {}",
+                                   kq::to_string(*sweep.scale_format), in_quotes(*scale_)));
     }
   }
   if (zero_point_) {
@@ -162,6 +174,9 @@ void SweepArguments::add_to(CLI::App& command, Use use) {
   add_value(command, "--seed", seed_, "Of the random input [0]", "N")->group(what);
   add_value(command, "--input-stride", input_stride_, "Elements from one input row to the next [the hidden size]", "N")
       ->group(what);
+  add_value(command, "--scale-stride", scale_stride_,
+            "Scales from one column of them to the next, scale layout column [the rows of scales]", "N")
+      ->group(what);
 }
 
 Sweep SweepArguments::sweep() const {
@@ -169,6 +184,7 @@ Sweep SweepArguments::sweep() const {
   sweep.num_tokens = parse_sizes("--num-tokens", num_tokens_, 0);
   sweep.hidden_sizes = parse_sizes("--hidden-size", hidden_size_, 1);
   if (input_stride_) sweep.input_stride = parse_integer("--input-stride", *input_stride_, 1);
+  if (scale_stride_) sweep.scale_stride = parse_integer("--scale-stride", *scale_stride_, 1);
   return sweep;
 }
 

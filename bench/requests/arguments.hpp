@@ -55,7 +55,7 @@ class SweepArguments {
  private:
   SchemeArguments scheme_;
   std::vector<std::string> num_tokens_, hidden_size_;
-  std::optional<std::string> input_stride_, seed_;
+  std::optional<std::string> input_stride_, scale_stride_, seed_;
 };
 
 /// Where to do it, and by whom.

@@ -28,7 +28,7 @@ void count(std::vector<Reason>& reasons, const kq::Request& request, const kq::I
 
 GranularityChoice usual_granularity(kq::Format format, bool static_scale) {
   const bool token = format == kq::Format::int8 && !static_scale;
-  return {token ? kq::Granularity::token : kq::Granularity::tensor, 0};
+  return {token ? kq::Granularity::token : kq::Granularity::tensor};
 }
 
 /// A request without element and shape.
@@ -37,6 +37,7 @@ kq::Request scheme_of(const Sweep& sweep, kq::Format format, const GranularityCh
   request.format = format;
   request.granularity = granularity.granularity;
   request.group_size = granularity.group_size;
+  request.block_rows = granularity.block_rows;
   request.static_scale = sweep.static_scale;
   request.asymmetric = sweep.asymmetric;
   request.scale_format = sweep.scale_format.value_or(kq::ScaleFormat::float32);
@@ -58,16 +59,28 @@ std::optional<Item> only_item(const char* option, const std::vector<Item>& items
 GranularityChoice parse_granularity(std::string_view option, std::string_view text) {
   using kq::Granularity;
   for (const Granularity granularity : {Granularity::tensor, Granularity::token, Granularity::channel}) {
-    if (text == kq::to_string(granularity, 0)) return {granularity, 0};
+    if (text == kq::to_string(granularity, 0)) return {granularity};
   }
   constexpr std::string_view group = "group:";
   if (text.starts_with(group)) return {Granularity::group, parse_integer(option, text.substr(group.size()), 16)};
-  throw UsageError(fmt::format("{}: {} is not a granularity; give tensor, token, channel or group:G, as in group:128",
-                               option, in_quotes(text)));
+  constexpr std::string_view block = "block:";
+  if (text.starts_with(block)) {
+    const std::string_view sizes = text.substr(block.size());
+    const std::size_t times = sizes.find('x');
+    if (times == std::string_view::npos) {
+      throw UsageError(
+          fmt::format("{}: {} has no columns; give block:MxN, as in block:128x128", option, in_quotes(text)));
+    }
+    return {Granularity::block, parse_integer(option, sizes.substr(times + 1), 16),
+            parse_integer(option, sizes.substr(0, times), 1)};
+  }
+  throw UsageError(fmt::format(
+      "{}: {} is not a granularity; give tensor, token, channel, group:G or block:MxN, as in group:128, block:128x128",
+      option, in_quotes(text)));
 }
 
 std::string option_of_field(std::string_view field) {
-  if (field == "group_size") return "--granularity";
+  if (field == "group_size" || field == "block_rows") return "--granularity";
   std::string option = "--" + std::string(field);
   std::replace(option.begin(), option.end(), '_', '-');
   return option;
@@ -115,6 +128,7 @@ SweepPlan plan_sweep(const Sweep& sweep) {
         kq::Request request = scheme_of(sweep, format, choice);
         request.element = element;
         request.input_stride = sweep.input_stride;
+        request.scale_stride = sweep.scale_stride;
         with_shapes(request);
       }
     }

@@ -16,11 +16,12 @@ namespace kqbench {
 
 struct GranularityChoice {
   kq::Granularity granularity = kq::Granularity::tensor;
-  std::int64_t group_size = 0;  ///< of a group
+  std::int64_t group_size = 0;  ///< columns of a group or block
+  std::int64_t block_rows = 0;  ///< rows of a block
   bool operator==(const GranularityChoice&) const = default;
 };
 
-/// "tensor", "token", "channel" or "group:G". Throws UsageError.
+/// "tensor", "token", "channel", "group:G" or "block:MxN". Throws UsageError.
 GranularityChoice parse_granularity(std::string_view option, std::string_view text);
 
 struct Sweep {
@@ -36,6 +37,7 @@ struct Sweep {
   std::optional<kq::ScaleFormat> scale_format;  ///< none: float
   std::optional<kq::ScaleLayout> scale_layout;  ///< none: row
   std::int64_t input_stride = 0;
+  std::int64_t scale_stride = 0;
 };
 
 /// Where a file brings the shape with it, the lists have one item or none: the scheme that they describe, a request

@@ -16,12 +16,14 @@ constexpr std::int64_t small_elements = 16384;
 constexpr kq::Format all_formats[] = {kq::Format::int8, kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2,
                                       kq::Format::fp8_e4m3fnuz, kq::Format::fp8_e5m2fnuz};
 constexpr kq::Element all_elements[] = {kq::Element::half, kq::Element::bfloat16, kq::Element::float32};
-constexpr GranularityChoice all_granularities[] = {{kq::Granularity::tensor, 0},  {kq::Granularity::token, 0},
-                                                   {kq::Granularity::channel, 0}, {kq::Granularity::group, 16},
-                                                   {kq::Granularity::group, 64},  {kq::Granularity::group, 128}};
+constexpr GranularityChoice all_granularities[] = {{kq::Granularity::tensor},       {kq::Granularity::token},
+                                                   {kq::Granularity::channel},      {kq::Granularity::group, 16},
+                                                   {kq::Granularity::group, 64},    {kq::Granularity::group, 128},
+                                                   {kq::Granularity::block, 16, 3}, {kq::Granularity::block, 128, 128}};
 constexpr kq::ScaleFormat all_scale_formats[] = {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32,
                                                  kq::ScaleFormat::ue8m0};
-constexpr kq::ScaleLayout all_scale_layouts[] = {kq::ScaleLayout::row, kq::ScaleLayout::column};
+constexpr kq::ScaleLayout all_scale_layouts[] = {kq::ScaleLayout::row, kq::ScaleLayout::column,
+                                                 kq::ScaleLayout::column_aligned, kq::ScaleLayout::packed};
 constexpr std::int64_t ragged_tokens[] = {1, 3, 83};
 constexpr std::int64_t ragged_hidden_sizes[] = {1, 7, 17, 1023, 1025, 5137};
 
@@ -49,7 +51,7 @@ std::vector<kq::Request> scale_variants(const kq::Request& request, const Sweep&
     change(variant);
     variants.push_back(variant);
   };
-  if (request.granularity != kq::Granularity::group) {
+  if (!kq::has_groups(request.granularity)) {
     variants.push_back(request);
   } else {
     for (const kq::ScaleFormat format : given_or_all(sweep.scale_format, all_scale_formats)) {
@@ -119,6 +121,8 @@ std::vector<VerifyCase> verify_cases(const kq::Request& request, std::size_t ind
     if (placement == Placement::strided) {
       if (placed.input_stride == 0) placed.input_stride = request.hidden_size + 3;
       placed.codes_stride = request.hidden_size + 5;
+      const bool strides = placed.scale_layout == kq::ScaleLayout::column && placed.scale_stride == 0;
+      if (strides) placed.scale_stride = kq::scale_rows(request) + 3;
     }
     return placed;
   };

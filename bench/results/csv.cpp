@@ -43,7 +43,9 @@ constexpr std::array fields = {
     Field{"dtype", [](const Row& r) { return std::string(kq::to_string(r.request.element)); }},
     Field{"quant_dtype", [](const Row& r) { return std::string(kq::to_string(r.request.format)); }},
     Field{"static_scale", [](const Row& r) { return fmt::to_string(r.request.static_scale); }},
-    Field{"granularity", [](const Row& r) { return kq::to_string(r.request.granularity, r.request.group_size); }},
+    Field{
+        "granularity",
+        [](const Row& r) { return kq::to_string(r.request.granularity, r.request.group_size, r.request.block_rows); }},
     Field{"asymmetric", [](const Row& r) { return fmt::to_string(r.request.asymmetric); }},
     Field{"scale_format", [](const Row& r) { return std::string(kq::to_string(r.request.scale_format)); }},
     Field{"scale_layout", [](const Row& r) { return std::string(kq::to_string(r.request.scale_layout)); }},

@@ -243,7 +243,16 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
       request.granularity = Granularity::group;
       if (error == std::errc() && stopped == end) return;
     }
-    bad(fmt::format("{} is not tensor, token, channel or group:G", in_quotes(name)));
+    constexpr std::string_view block = "block:";
+    if (name.starts_with(block)) {
+      const auto [times, rows_error] = std::from_chars(name.data() + block.size(), end, request.block_rows);
+      request.granularity = Granularity::block;
+      if (rows_error == std::errc() && times != end && *times == 'x') {
+        const auto [stopped, error] = std::from_chars(times + 1, end, request.group_size);
+        if (error == std::errc() && stopped == end) return;
+      }
+    }
+    bad(fmt::format("{} is not tensor, token, channel, group:G or block:MxN", in_quotes(name)));
   }
 
   void schema(const Scalar& value) const {
@@ -553,6 +562,7 @@ constexpr Member row_members[] = {
      [](Reader& r, const Scalar& v) { r.row.request.scale_layout = r.name_of(v, kq::parse_scale_layout); }},
     {"input_stride", false, [](Reader& r, const Scalar& v) { r.row.request.input_stride = r.signed_count(v); }},
     {"codes_stride", false, [](Reader& r, const Scalar& v) { r.row.request.codes_stride = r.signed_count(v); }},
+    {"scale_stride", false, [](Reader& r, const Scalar& v) { r.row.request.scale_stride = r.signed_count(v); }},
     {"qmax", false, [](Reader& r, const Scalar& v) { r.row.request.qmax = static_cast<float>(r.number(v, 0.0, 1e6)); }},
     {"scale_ub", false,
      [](Reader& r, const Scalar& v) {

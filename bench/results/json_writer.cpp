@@ -48,7 +48,7 @@ Json canary_json(const Canary& canary) {
                {"dtype", kq::to_string(request.element)},
                {"quant_dtype", kq::to_string(request.format)},
                {"static_scale", request.static_scale},
-               {"granularity", kq::to_string(request.granularity, request.group_size)},
+               {"granularity", kq::to_string(request.granularity, request.group_size, request.block_rows)},
                {"timing", canary.timing},
                {"cache", canary.cache},
                {"median_us_before", canary.median_us_before},
@@ -104,10 +104,11 @@ void add_request(Json& row, const kq::Request& request) {
   row["dtype"] = kq::to_string(request.element);
   row["quant_dtype"] = kq::to_string(request.format);
   row["static_scale"] = request.static_scale;
-  row["granularity"] = kq::to_string(request.granularity, request.group_size);
+  row["granularity"] = kq::to_string(request.granularity, request.group_size, request.block_rows);
   row["asymmetric"] = request.asymmetric;
   row["scale_format"] = kq::to_string(request.scale_format);
   row["scale_layout"] = kq::to_string(request.scale_layout);
+  row["scale_stride"] = request.scale_stride;
   row["input_stride"] = request.input_stride;
   row["codes_stride"] = request.codes_stride;
   row["qmax"] = static_cast<double>(request.qmax);

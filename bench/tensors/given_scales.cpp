@@ -13,6 +13,7 @@
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
 #include "kq/element.hpp"
+#include "kq/numerics.hpp"
 
 namespace kqbench {
 namespace {
@@ -31,14 +32,30 @@ std::vector<std::int64_t> wanted_shape(const kq::Request& request) {
       return {request.num_tokens, 1};
     case kq::Granularity::channel:
       return {1, request.hidden_size};
-    default:
+    case kq::Granularity::tensor:
       return {1};
+    case kq::Granularity::group:
+    case kq::Granularity::block:
+      break;
   }
+  const std::int64_t rows = kq::padded_scale_rows(request);
+  if (request.scale_layout == kq::ScaleLayout::row) return {rows, kq::groups_per_row(request)};
+  if (request.scale_layout == kq::ScaleLayout::packed) return {kq::padded_scale_columns(request) / 4, rows};
+  return {kq::groups_per_row(request), rows};
 }
 
-/// True for [n], and for what broadcasts against the tensor: [..., n, 1] for tokens, [..., 1, n] for channels.
+std::uint64_t product(const std::vector<std::int64_t>& shape) {
+  return byte_count(shape, 1).value_or(0);
+}
+
+/// True for [n], and for what broadcasts against the tensor: [..., n, 1] for tokens, [..., 1, n] for channels. Scales
+/// of groups and blocks have the shape that quantize writes, perhaps with the rows in several dimensions.
 bool fits_spans(const kq::Request& request, const std::vector<std::int64_t>& shape) {
   const std::optional<std::uint64_t> count = byte_count(shape, 1);
+  if (kq::has_groups(request.granularity)) {
+    const std::vector<std::int64_t> wanted = wanted_shape(request);
+    return count == product(wanted) && shape.size() >= 2 && shape.back() == wanted.back();
+  }
   if (count != static_cast<std::uint64_t>(kq::num_scales(request))) return false;
   if (shape.size() <= 1) return true;
   switch (request.granularity) {
@@ -76,24 +93,46 @@ std::vector<Number> converted(std::span<const std::byte> bytes, Convert convert)
   return numbers;
 }
 
+/// The dtype that quantize writes for scales of a request.
+DType exponent_type(const kq::Request& request) {
+  return request.scale_layout == kq::ScaleLayout::packed ? DType::int32 : DType::uint8;
+}
+
+/// Why scale `i` is refused; nothing if it can be used.
+std::optional<std::string> unusable(const kq::Request& request, float scale) {
+  if (const auto reason = unusable_scale(scale)) return reason;
+  const bool power_of_two = kq::ceil_to_power_of_two(scale) == scale;
+  if (request.scale_format == kq::ScaleFormat::float32 || power_of_two) return std::nullopt;
+  return fmt::format("must be a power of two for --scale-format {}", kq::to_string(request.scale_format));
+}
+
 std::vector<float> read_scales(const kq::Request& request, const TensorFile& file, const StoredTensor& tensor) {
   require_scale_shape(request, file, tensor);
+  const bool exponents = request.scale_format == kq::ScaleFormat::ue8m0;
   std::vector<float> scales;
-  if (tensor.dtype == DType::float32) {
+  if (exponents && tensor.dtype == exponent_type(request)) {
+    scales = converted<std::uint8_t, float>(read_all(file, tensor), [](std::uint8_t x) { return kq::ue8m0_value(x); });
+  } else if (request.scale_layout == kq::ScaleLayout::packed) {
+    throw UsageError(fmt::format("--scales: {} is of {}; write packed exponents as int32", label_of(file, tensor),
+                                 name_of(tensor.dtype)));
+  } else if (tensor.dtype == DType::float32) {
     scales = converted<float, float>(read_all(file, tensor), [](float x) { return x; });
   } else if (tensor.dtype == DType::float16) {
     scales = converted<kq::half, float>(read_all(file, tensor), [](kq::half x) { return kq::to_float(x); });
   } else if (tensor.dtype == DType::bfloat16) {
     scales = converted<kq::bfloat16, float>(read_all(file, tensor), [](kq::bfloat16 x) { return kq::to_float(x); });
   } else {
-    throw UsageError(
-        fmt::format("--scales: {} is of {}; write scales as float32", label_of(file, tensor), name_of(tensor.dtype)));
+    throw UsageError(fmt::format("--scales: {} is of {}; write scales as float32{}", label_of(file, tensor),
+                                 name_of(tensor.dtype), exponents ? ", or their exponents as uint8" : ""));
   }
-  for (std::size_t i = 0; i < scales.size(); ++i) {
-    const std::optional<std::string> unusable = unusable_scale(scales[i]);
-    if (!unusable) continue;
-    throw UsageError(fmt::format("--scales: {}: scale {} is {}, and {}; calibrate it again", label_of(file, tensor), i,
-                                 scales[i], *unusable));
+  for (std::int64_t token = 0; token < request.num_tokens; token += kq::rows_per_scale(request)) {
+    for (std::int64_t channel = 0; channel < request.hidden_size; channel += kq::columns_per_scale(request)) {
+      const auto i = static_cast<std::size_t>(kq::scale_index(request, token, channel));
+      const std::optional<std::string> reason = unusable(request, scales[i]);
+      if (!reason) continue;
+      throw UsageError(fmt::format("--scales: {}: scale {} is {}, and {}; calibrate it again", label_of(file, tensor),
+                                   i, scales[i], *reason));
+    }
   }
   return scales;
 }

@@ -112,22 +112,39 @@ struct Cut {
   std::int64_t extra_rows = 0;
 };
 
-/// The extremes of the whole tensor, as rows added to each block, where its one scale is computed.
+/// The extremes of the whole tensor or of each channel, as rows added to each block, where their scales are computed.
 constexpr std::int64_t rows_of_extremes = 2;
 
-/// Blocks whose input, and whose scales (of narrow rows they have more bytes), are `block_bytes` each, or one row.
+/// Whether the scales of a block of rows depend on those rows alone.
+bool has_local_scales(const kq::Request& request) {
+  return request.granularity == kq::Granularity::token || kq::has_groups(request.granularity);
+}
+
+/// Blocks of rows are multiples of so many: no block of the granularity is cut, nor the padding of a scale layout.
+std::int64_t row_unit(const kq::Request& whole) {
+  if (!kq::has_groups(whole.granularity)) return 1;
+  const bool padded =
+      whole.scale_layout == kq::ScaleLayout::column_aligned || whole.scale_layout == kq::ScaleLayout::packed;
+  constexpr std::int64_t most_padding = 16;
+  // More than all rows is as good as all, and cannot overflow.
+  return std::min(kq::rows_per_scale(whole), whole.num_tokens) * (padded ? most_padding : 1);
+}
+
+/// Blocks whose input, and whose scales (of narrow rows they have more bytes), are `block_bytes` each, or as few rows
+/// as can be.
 Cut cut(const kq::Request& whole, std::size_t block_bytes) {
   kq::Request row = whole;
   row.num_tokens = 1;
   std::size_t row_bytes = kq::input_bytes(row);
-  if (whole.granularity == kq::Granularity::token || whole.granularity == kq::Granularity::group) {
+  if (has_local_scales(whole)) {
     row_bytes = std::max(row_bytes, static_cast<std::size_t>(kq::num_scales(row)) * ScaleFinder::bytes_per_scale);
   }
   Cut cut;
-  cut.rows = std::clamp<std::int64_t>(static_cast<std::int64_t>(block_bytes / row_bytes), 1,
-                                      std::max<std::int64_t>(whole.num_tokens, 1));
-  const bool one_scale = !whole.static_scale && whole.granularity == kq::Granularity::tensor;
-  if (one_scale && cut.rows < whole.num_tokens) cut.extra_rows = rows_of_extremes;
+  const std::int64_t unit = std::max<std::int64_t>(row_unit(whole), 1);
+  const std::int64_t rows = static_cast<std::int64_t>(block_bytes / row_bytes) / unit * unit;
+  cut.rows = std::min(std::max(rows, unit), std::max<std::int64_t>(whole.num_tokens, 1));
+  const bool of_all_rows = !whole.static_scale && !has_local_scales(whole);
+  if (of_all_rows && cut.rows < whole.num_tokens) cut.extra_rows = rows_of_extremes;
   return cut;
 }
 
@@ -253,7 +270,7 @@ class TensorJob {
   /// The first pass over the tensor, where the scales of the first block depend on the last.
   bool look_at_data() {
     std::optional<ScaleFinder> finder;
-    if (request_.static_scale && request_.granularity != kq::Granularity::token) finder.emplace(request_, given_);
+    if (request_.static_scale && !has_local_scales(request_)) finder.emplace(request_, given_);
     const bool find_scales = finder && finder->needs_data();
     if (find_scales || is_widened()) {
       for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
@@ -267,10 +284,10 @@ class TensorJob {
     return true;
   }
 
-  /// The scales of a block: a token's depend on its own row, the others are the same for all blocks.
+  /// The scales of a block of rows: those of its own, or the same for all of them.
   const StaticScales& scales_for(const kq::Request& block, std::int64_t first) {
-    if (request_.granularity == kq::Granularity::token) {
-      ScaleFinder finder(block, given_.part(first, block.num_tokens));
+    if (has_local_scales(request_)) {
+      ScaleFinder finder(block, given_.part(request_, block, first));
       if (finder.needs_data()) finder.add(block, 0, reader_.input());
       scales_ = finder.scales();
     }
@@ -280,8 +297,7 @@ class TensorJob {
   void run(BlockQuantizer& quantizer, const kq::Request& block, std::int64_t first, Outputs& outputs) {
     if (request_.static_scale) {
       const StaticScales& given = scales_for(block, first);
-      const auto bytes = std::as_bytes(std::span(given.scales));
-      outputs.scales.assign(bytes.begin(), bytes.end());
+      outputs.scales = scale_bytes(block, given.scales);
       outputs.zero_points = given.zero_points;
     }
     if (!is_widened()) {

@@ -35,6 +35,11 @@ DType code_type(kq::Format format) {
   return DType::uint8;
 }
 
+DType scale_type(const kq::Request& request) {
+  if (request.scale_layout == kq::ScaleLayout::packed) return DType::int32;
+  return request.scale_format == kq::ScaleFormat::ue8m0 ? DType::uint8 : DType::float32;
+}
+
 std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
   const kq::Request& request = tensor.request;
   std::vector<std::int64_t> shape = tensor.source.shape;
@@ -49,9 +54,19 @@ std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
       shape.back() = 1;
       return shape;
     case kq::Granularity::group:
-      if (request.scale_layout == kq::ScaleLayout::column) return {kq::groups_per_row(request), request.num_tokens};
+    case kq::Granularity::block:
+      break;
+  }
+  switch (request.scale_layout) {
+    case kq::ScaleLayout::row:
+      if (request.granularity == kq::Granularity::block) return {kq::scale_rows(request), kq::groups_per_row(request)};
       shape.back() = kq::groups_per_row(request);
       return shape;
+    case kq::ScaleLayout::column:
+    case kq::ScaleLayout::column_aligned:
+      return {kq::groups_per_row(request), kq::padded_scale_rows(request)};
+    case kq::ScaleLayout::packed:
+      return {kq::padded_scale_columns(request) / 4, kq::padded_scale_rows(request)};
   }
   return shape;
 }
@@ -60,10 +75,9 @@ std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
 std::vector<StoredTensor> outputs_of(const PlannedTensor& tensor) {
   const kq::Request& request = tensor.request;
   const std::string& name = tensor.name;
-  const DType scale_type = request.scale_format == kq::ScaleFormat::ue8m0 ? DType::uint8 : DType::float32;
   std::vector<StoredTensor> outputs;
   outputs.push_back({name, code_type(request.format), tensor.source.shape, 0, kq::codes_bytes(request)});
-  outputs.push_back({name + ".scale", scale_type, scale_shape(tensor), 0, kq::scales_bytes(request)});
+  outputs.push_back({name + ".scale", scale_type(request), scale_shape(tensor), 0, kq::scales_bytes(request)});
   if (request.asymmetric) {
     outputs.push_back({name + ".zero_point", DType::int32, scale_shape(tensor), 0, kq::zero_points_bytes(request)});
   }
@@ -73,14 +87,15 @@ std::vector<StoredTensor> outputs_of(const PlannedTensor& tensor) {
 std::map<std::string, std::string> metadata_of(const kq::Request& request) {
   return {{"kqbench.operation", kq::operation_name(request)},
           {"kqbench.quant_dtype", std::string(kq::to_string(request.format))},
-          {"kqbench.granularity", kq::to_string(request.granularity, request.group_size)},
+          {"kqbench.granularity", kq::to_string(request.granularity, request.group_size, request.block_rows)},
           {"kqbench.scale_format", std::string(kq::to_string(request.scale_format))},
           {"kqbench.scale_layout", std::string(kq::to_string(request.scale_layout))},
           {"kqbench.qmax", fmt::format("{}", request.qmax)}};
 }
 
 /// Calls transfer(offset in the whole tensor's scales, offset in the block's, how many) for each run of scales that the
-/// two have in common, counted in scales.
+/// two have in common, padding included, counted in scales. A block of rows begins where a row of scales begins whose
+/// number is a multiple of 16 if its layout is padded; it ends at such a one, or with the tensor.
 template <class Transfer>
 void for_each_run_of_scales(const kq::Request& whole, const kq::Request& block, std::int64_t first_token,
                             const Transfer& transfer) {
@@ -91,11 +106,23 @@ void for_each_run_of_scales(const kq::Request& whole, const kq::Request& block, 
     case kq::Granularity::token:
       return transfer(first_token, 0, block.num_tokens);
     case kq::Granularity::group:
-      if (whole.scale_layout == kq::ScaleLayout::row) {
-        return transfer(first_token * kq::groups_per_row(whole), 0, kq::num_scales(block));
-      }
+    case kq::Granularity::block:
+      break;
+  }
+  const std::int64_t first_row = first_token / kq::rows_per_scale(whole);
+  const std::int64_t rows = kq::padded_scale_rows(block);
+  switch (whole.scale_layout) {
+    case kq::ScaleLayout::row:
+      return transfer(first_row * kq::groups_per_row(whole), 0, kq::num_scales(block));
+    case kq::ScaleLayout::column:
+    case kq::ScaleLayout::column_aligned:
       for (std::int64_t group = 0; group < kq::groups_per_row(whole); ++group) {
-        transfer(group * whole.num_tokens + first_token, group * block.num_tokens, block.num_tokens);
+        transfer(group * kq::scale_column_stride(whole) + first_row, group * kq::scale_column_stride(block), rows);
+      }
+      return;
+    case kq::ScaleLayout::packed:
+      for (std::int64_t four = 0; four < kq::padded_scale_columns(whole) / 4; ++four) {
+        transfer(4 * (four * kq::padded_scale_rows(whole) + first_row), 4 * four * rows, 4 * rows);
       }
   }
 }

@@ -79,18 +79,38 @@ std::optional<std::string> unusable_scale(float scale) {
   return fmt::format("must be finite and at least 2^-126 ({}), the smallest normal number", kq::min_scale);
 }
 
-GivenScale GivenScale::part(std::int64_t first, std::int64_t count) const {
+GivenScale GivenScale::part(const kq::Request& whole, const kq::Request& block, std::int64_t first_token) const {
   GivenScale part;
   part.scale = scale;
   part.zero_point = zero_point;
-  if (!scales.empty()) part.scales.assign(scales.begin() + first, scales.begin() + first + count);
-  if (!zero_points.empty()) part.zero_points.assign(zero_points.begin() + first, zero_points.begin() + first + count);
+  if (!scales.empty()) part.scales.resize(static_cast<std::size_t>(kq::stored_scales(block)));
+  if (!zero_points.empty()) part.zero_points.resize(static_cast<std::size_t>(kq::stored_scales(block)));
+  for (std::int64_t token = 0; token < block.num_tokens; token += kq::rows_per_scale(block)) {
+    for (std::int64_t channel = 0; channel < block.hidden_size; channel += kq::columns_per_scale(block)) {
+      const auto to = static_cast<std::size_t>(kq::scale_index(block, token, channel));
+      const auto from = static_cast<std::size_t>(kq::scale_index(whole, first_token + token, channel));
+      if (!scales.empty()) part.scales[to] = scales[from];
+      if (!zero_points.empty()) part.zero_points[to] = zero_points[from];
+    }
+  }
   return part;
+}
+
+std::vector<std::byte> scale_bytes(const kq::Request& request, std::span<const float> scales) {
+  if (request.scale_format != kq::ScaleFormat::ue8m0) {
+    const auto bytes = std::as_bytes(scales);
+    return {bytes.begin(), bytes.end()};
+  }
+  std::vector<std::byte> exponents;
+  for (const float scale : scales) {
+    exponents.push_back(std::byte{kq::ue8m0_code(scale)});
+  }
+  return exponents;
 }
 
 ScaleFinder::ScaleFinder(const kq::Request& whole, const GivenScale& given)
     : whole_(whole), given_(given), needs_data_(!given.has_scale() || (whole.asymmetric && !given.has_zero_point())) {
-  if (needs_data_) ranges_.resize(static_cast<std::size_t>(kq::num_scales(whole)));
+  if (needs_data_) ranges_.resize(static_cast<std::size_t>(kq::stored_scales(whole)));
 }
 
 bool ScaleFinder::needs_data() const {
@@ -113,11 +133,13 @@ StaticScales ScaleFinder::scales() const {
       found.scales.push_back(affine.scale);
       found.zero_points.push_back(affine.zero_point);
     } else {
-      found.scales.push_back(fitting_scale(amax(range), whole_.qmax));
+      const float scale = fitting_scale(amax(range), whole_.qmax);
+      const bool power_of_two = whole_.scale_format != kq::ScaleFormat::float32;
+      found.scales.push_back(power_of_two ? kq::ceil_to_power_of_two(scale) : scale);
     }
   }
   // What is given takes the place of what was found.
-  const auto spans = static_cast<std::size_t>(kq::num_scales(whole_));
+  const auto spans = static_cast<std::size_t>(kq::stored_scales(whole_));
   if (given_.scale) found.scales.assign(spans, *given_.scale);
   if (!given_.scales.empty()) found.scales = given_.scales;
   if (whole_.asymmetric) {
@@ -128,16 +150,23 @@ StaticScales ScaleFinder::scales() const {
 }
 
 void ExtremesFinder::add(const kq::Request& block, const void* input) {
-  for_each_element(block, input, [&](std::int64_t, std::int64_t, float x) {
-    if (!std::isnan(x)) widen(range_, x);
+  const bool by_channel = block.granularity == kq::Granularity::channel;
+  ranges_.resize(by_channel ? static_cast<std::size_t>(block.hidden_size) : 1);
+  for_each_element(block, input, [&](std::int64_t, std::int64_t channel, float x) {
+    if (!std::isnan(x)) widen(ranges_[by_channel ? static_cast<std::size_t>(channel) : 0], x);
   });
 }
 
 void ExtremesFinder::write_rows(const kq::Request& request, std::span<std::byte> rows) const {
-  const bool none = range_.min > range_.max;
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  fill(request.element, rows.first(rows.size() / 2), none ? nan : range_.min);
-  fill(request.element, rows.last(rows.size() / 2), none ? nan : range_.max);
+  const std::span<std::byte> min = rows.first(rows.size() / 2);
+  const std::span<std::byte> max = rows.last(rows.size() / 2);
+  const std::size_t size = min.size() / ranges_.size();  // of what shares a range
+  for (std::size_t i = 0; i < ranges_.size(); ++i) {
+    const bool none = ranges_[i].min > ranges_[i].max;
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    fill(request.element, min.subspan(i * size, size), none ? nan : ranges_[i].min);
+    fill(request.element, max.subspan(i * size, size), none ? nan : ranges_[i].max);
+  }
 }
 
 }  // namespace kqbench

@@ -20,14 +20,16 @@ namespace kqbench {
 struct GivenScale {
   std::optional<float> scale;
   std::optional<std::int32_t> zero_point;
-  std::vector<float> scales{};              ///< a span's each, in place of `scale`; empty: not given
-  std::vector<std::int32_t> zero_points{};  ///< a span's each, in place of `zero_point`; empty: not given
+  /// A span's each, in place of `scale`, kq::stored_scales in the order of memory; empty: not given.
+  std::vector<float> scales{};
+  /// A span's each, in place of `zero_point`, in that order; empty: not given.
+  std::vector<std::int32_t> zero_points{};
 
   bool has_scale() const { return scale.has_value() || !scales.empty(); }
   bool has_zero_point() const { return zero_point.has_value() || !zero_points.empty(); }
 
-  /// Those for `count` spans from span `first` on.
-  GivenScale part(std::int64_t first, std::int64_t count) const;
+  /// Those for a block of rows of the tensor that begins at `first_token`, and at the first row of a span.
+  GivenScale part(const kq::Request& whole, const kq::Request& block, std::int64_t first_token) const;
 };
 
 /// Why a scale from the command line or a file is refused, after "OPTION: " or "FILE: "; nothing if it is finite, above
@@ -36,9 +38,13 @@ std::optional<std::string> unusable_scale(float scale);
 
 /// Every span's scale, and its zero point where the scheme is asymmetric.
 struct StaticScales {
-  std::vector<float> scales;
+  std::vector<float> scales;  ///< kq::stored_scales: in the order of memory, gaps and padding 0
   std::vector<std::int32_t> zero_points;
 };
+
+/// Scales as a request has them in memory: kq::scales_bytes. `scales` are in the order of memory, for UE8M0 powers of
+/// two.
+std::vector<std::byte> scale_bytes(const kq::Request& request, std::span<const float> scales);
 
 /// The least and the largest number seen; min > max if there was none.
 struct Range {
@@ -72,18 +78,18 @@ class ScaleFinder {
   std::vector<Range> ranges_;  ///< one a span; empty if the data is not needed
 };
 
-/// The least and the largest element of a tensor, infinities counting, NaN not: what the scale of a dynamic tensor
-/// depends on, for every format.
+/// The least and the largest element of a tensor, or of each channel where the granularity is that; infinities
+/// counting, NaN not: what dynamic scales that depend on all rows depend on, for every format.
 class ExtremesFinder {
  public:
   void add(const kq::Request& block, const void* input);
 
-  /// Fills two rows of hidden_size elements: the least element all along the first, the largest all along the second.
-  /// A block of the tensor with these rows added has the whole tensor's scale. NaN where there was no number.
+  /// Fills two rows of hidden_size elements with the least elements and the largest ones. A block of the tensor with
+  /// these rows added has the whole tensor's scales. NaN where there was no number. Something has been added before.
   void write_rows(const kq::Request& request, std::span<std::byte> rows) const;
 
  private:
-  Range range_;
+  std::vector<Range> ranges_;  ///< one, or one for each channel
 };
 
 }  // namespace kqbench

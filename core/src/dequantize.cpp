@@ -50,26 +50,12 @@ float scale_at(const Request& request, const Quantized& quantized, std::int64_t 
   return static_cast<const float*>(quantized.scales)[index];
 }
 
-/// How many neighbours in a row share a scale.
-std::int64_t span_in_row(const Request& request) {
-  switch (request.granularity) {
-    case Granularity::tensor:
-    case Granularity::token:
-      return request.hidden_size;
-    case Granularity::channel:
-      return 1;
-    case Granularity::group:
-      return request.group_size;
-  }
-  return request.hidden_size;
-}
-
 }  // namespace
 
 void dequantize_row(const Request& request, const Quantized& quantized, std::int64_t token, float* output) {
   const auto* const codes = static_cast<const std::uint8_t*>(quantized.codes) + token * request.codes_stride;
   const Table* const table = table_of(request.format);
-  const std::int64_t span = span_in_row(request);
+  const std::int64_t span = columns_per_scale(request);
   for (std::int64_t begin = 0; begin < request.hidden_size; begin += span) {
     const std::int64_t end = std::min(begin + span, request.hidden_size);
     const std::int64_t index = scale_index(request, token, begin);

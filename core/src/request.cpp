@@ -31,16 +31,19 @@ constexpr std::array<Name<ScaleFormat>, 3> scale_format_names{{
     {ScaleFormat::ue8m0, "ue8m0"},
 }};
 
-constexpr std::array<Name<ScaleLayout>, 2> scale_layout_names{{
+constexpr std::array<Name<ScaleLayout>, 4> scale_layout_names{{
     {ScaleLayout::row, "row"},
     {ScaleLayout::column, "column"},
+    {ScaleLayout::column_aligned, "column_aligned"},
+    {ScaleLayout::packed, "packed"},
 }};
 
-constexpr std::array<Name<Granularity>, 4> granularity_names{{
+constexpr std::array<Name<Granularity>, 5> granularity_names{{
     {Granularity::tensor, "tensor"},
     {Granularity::token, "token"},
     {Granularity::channel, "channel"},
     {Granularity::group, "group"},
+    {Granularity::block, "block"},
 }};
 
 struct FormatFacts {
@@ -60,16 +63,18 @@ constexpr std::array<FormatFacts, 5> format_facts{{
 constexpr std::string_view affine_scale_formula =
     "max((max - min) / (2 qmax + 1), 2^-126), zero point rne(-(qmax + 1) - min / scale)";
 constexpr std::string_view affine_code_formula = "sat(rne(x * (1 / scale)) + zero point)";
+constexpr std::string_view given_code_formula = "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))";
+constexpr std::string_view group_scale_formula = "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two";
+constexpr std::string_view group_code_formula = "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale))";
 
 // What there is: validate() serves the rows of this table and nothing else. The formulas name fp8 first where fp8 and
 // int8 differ; docs/numerics.md has them in full.
-constexpr std::array<Scheme, 11> scheme_table{{
-    {"static tensor", Granularity::tensor, true, false, true, true, "given",
-     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))"},
-    {"static token", Granularity::token, true, false, true, true, "given",
-     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))"},
-    {"static channel", Granularity::channel, true, false, true, true, "given",
-     "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))"},
+constexpr std::array<Scheme, 16> scheme_table{{
+    {"static tensor", Granularity::tensor, true, false, true, true, "given", given_code_formula},
+    {"static token", Granularity::token, true, false, true, true, "given", given_code_formula},
+    {"static channel", Granularity::channel, true, false, true, true, "given", given_code_formula},
+    {"static group", Granularity::group, true, false, true, true, "given", given_code_formula},
+    {"static block", Granularity::block, true, false, true, true, "given", given_code_formula},
     {"static tensor asymmetric", Granularity::tensor, true, true, false, true, "given, zero point too",
      affine_code_formula},
     {"static token asymmetric", Granularity::token, true, true, false, true, "given, zero point too",
@@ -86,9 +91,13 @@ constexpr std::array<Scheme, 11> scheme_table{{
      "fp8: fp8(sat(x / scale)); int8: sat(rne(x * min(qmax / amax, 2^126)))"},
     {"dynamic token asymmetric", Granularity::token, false, true, false, true, affine_scale_formula,
      affine_code_formula},
-    {"dynamic group", Granularity::group, false, false, true, true,
-     "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two",
-     "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale))"},
+    {"dynamic channel", Granularity::channel, false, false, true, true,
+     "fp8: max(amax / qmax, 1 / (448 * 512)); int8: max(amax / qmax, 2^-126), 0 where amax is 0",
+     "fp8: fp8(sat(x / scale)); int8: sat(rne(x * min(qmax / amax, 2^126)))"},
+    {"dynamic channel asymmetric", Granularity::channel, false, true, false, true, affine_scale_formula,
+     affine_code_formula},
+    {"dynamic group", Granularity::group, false, false, true, true, group_scale_formula, group_code_formula},
+    {"dynamic block", Granularity::block, false, false, true, true, group_scale_formula, group_code_formula},
 }};
 
 template <class Enum, std::size_t N>
@@ -118,6 +127,11 @@ const FormatFacts* find_format(Format format) {
     if (facts.value == format) return &facts;
   }
   return nullptr;
+}
+
+/// ceil(a / b) for non-negative a and positive b.
+std::int64_t quotient_up(std::int64_t a, std::int64_t b) {
+  return a / b + (a % b != 0 ? 1 : 0);
 }
 
 std::int64_t stride_or_size(std::int64_t stride, std::int64_t hidden_size) {
@@ -212,21 +226,32 @@ Verdict check_scheme(const Request& r) {
   return std::nullopt;
 }
 
-/// What only group scales have.
+/// What only scales of groups and blocks have.
 Verdict check_groups(const Request& r) {
-  const bool group = r.granularity == Granularity::group;
-  if (group && r.group_size < 16) {
+  const bool grouped = has_groups(r.granularity);
+  if (grouped && r.group_size < 16) {
     return InvalidField{"group_size", "must be 16 or more, not " + std::to_string(r.group_size)};
   }
-  if (!group && r.group_size != 0) {
-    return InvalidField{"group_size", "only granularity group has one"};
+  if (!grouped && r.group_size != 0) {
+    return InvalidField{"group_size", "only granularities group and block have one"};
   }
-  if (!group && r.scale_format != ScaleFormat::float32) {
-    return InvalidField{"scale_format", "only group scales can be " + std::string(to_string(r.scale_format)) +
-                                            "; take float, or granularity group"};
+  if (r.granularity == Granularity::block && r.block_rows < 1) {
+    return InvalidField{"block_rows", "must be 1 or more, not " + std::to_string(r.block_rows)};
   }
-  if (!group && r.scale_layout != ScaleLayout::row) {
-    return InvalidField{"scale_layout", "only group scales have one; take row, or granularity group"};
+  if (r.granularity != Granularity::block && r.block_rows != 0) {
+    return InvalidField{"block_rows", "only granularity block has them"};
+  }
+  if (!grouped && r.scale_format != ScaleFormat::float32) {
+    return InvalidField{"scale_format", "only scales of groups and blocks can be " +
+                                            std::string(to_string(r.scale_format)) +
+                                            "; take float, or granularity group or block"};
+  }
+  if (!grouped && r.scale_layout != ScaleLayout::row) {
+    return InvalidField{"scale_layout",
+                        "only scales of groups and blocks have one; take row, or granularity group or block"};
+  }
+  if (r.scale_layout == ScaleLayout::packed && r.scale_format != ScaleFormat::ue8m0) {
+    return InvalidField{"scale_layout", "only scales of scale_format ue8m0 are packed; take that, or another layout"};
   }
   return std::nullopt;
 }
@@ -279,9 +304,31 @@ Verdict check_shape(const Request& r) {
   if (const Bytes bytes = bytes_of(r.codes_stride, 1); bytes > most_bytes) {
     return too_large(r.codes_stride == 0 ? "num_tokens" : "codes_stride", "codes", r.codes_stride, bytes);
   }
-  // There are never more scales than elements, but a scale and its zero point may be larger than an element.
-  const std::int64_t scales_per_row = r.granularity == Granularity::group ? groups_per_row(r) : 1;
-  if (const Bytes bytes = spanned_bytes(r.num_tokens, scales_per_row, scales_per_row, sizeof(float));
+  if (r.scale_stride != 0) {
+    if (r.scale_layout != ScaleLayout::column) {
+      return InvalidField{"scale_stride", "only scale layout column has one; leave it out, or take column"};
+    }
+    if (r.scale_stride < scale_rows(r)) {
+      return InvalidField{"scale_stride", "must be 0 or at least the rows of scales (" + std::to_string(scale_rows(r)) +
+                                              "), not " + std::to_string(r.scale_stride)};
+    }
+    const Bytes bytes = spanned_bytes(groups_per_row(r), r.scale_stride, scale_rows(r), sizeof(float));
+    if (bytes > most_bytes) {
+      return InvalidField{"scale_stride", std::to_string(groups_per_row(r)) + " columns of " +
+                                              std::to_string(r.scale_stride) + " scales are " + decimal(bytes) +
+                                              " bytes, more than an address can count (" + decimal(most_bytes) +
+                                              "); take a smaller one"};
+    }
+  }
+  // A scale and its zero point may be larger than an element, and layouts pad: by 15 rows of scales and 3 columns.
+  constexpr std::int64_t most_padding = 16;
+  const std::int64_t rows = scale_rows(r);
+  const std::int64_t columns = r.granularity == Granularity::channel ? r.hidden_size
+                               : has_groups(r.granularity)           ? groups_per_row(r)
+                                                                     : 1;
+  const std::int64_t padding =
+      r.scale_layout == ScaleLayout::row || r.scale_layout == ScaleLayout::column ? 0 : most_padding;
+  if (const Bytes bytes = spanned_bytes(rows + padding, columns + padding, columns + padding, sizeof(float));
       bytes > most_bytes) {
     return too_large("num_tokens", "elements with their scales", r.input_stride, bytes);
   }
@@ -302,9 +349,9 @@ Verdict check_launches(const Request& r) {
                                           std::to_string(r.num_tokens) +
                                           ": a launch counts no further; take fewer rows"};
   }
-  const bool small_groups = r.granularity == Granularity::group && r.group_size < smallest_slice;
+  const bool small_groups = has_groups(r.granularity) && r.group_size < smallest_slice;
   const std::int64_t part = small_groups ? r.group_size : smallest_slice;
-  const std::int64_t parts = r.hidden_size / part + (r.hidden_size % part != 0 ? 1 : 0);
+  const std::int64_t parts = quotient_up(r.hidden_size, part);
   // This cannot overflow: the elements of the tensor are at most half of what an address counts.
   if (r.num_tokens * parts > parts_of_team * most_teams) {
     return InvalidField{small_groups ? "group_size" : "hidden_size",
@@ -345,23 +392,51 @@ bool is_fp8(Format format) {
   return format != Format::int8;
 }
 
+bool has_groups(Granularity granularity) {
+  return granularity == Granularity::group || granularity == Granularity::block;
+}
+
+std::int64_t rows_per_scale(const Request& r) {
+  switch (r.granularity) {
+    case Granularity::tensor:
+    case Granularity::channel:
+      return r.num_tokens;
+    case Granularity::token:
+    case Granularity::group:
+      return 1;
+    case Granularity::block:
+      return r.block_rows;
+  }
+  return 1;
+}
+
+std::int64_t columns_per_scale(const Request& r) {
+  switch (r.granularity) {
+    case Granularity::tensor:
+    case Granularity::token:
+      return r.hidden_size;
+    case Granularity::channel:
+      return 1;
+    case Granularity::group:
+    case Granularity::block:
+      return r.group_size;
+  }
+  return r.hidden_size;
+}
+
+std::int64_t scale_rows(const Request& r) {
+  if (r.num_tokens == 0) return 0;
+  const bool one = r.granularity == Granularity::tensor || r.granularity == Granularity::channel;
+  return one ? 1 : quotient_up(r.num_tokens, rows_per_scale(r));
+}
+
 std::int64_t groups_per_row(const Request& r) {
-  return r.hidden_size / r.group_size + (r.hidden_size % r.group_size != 0 ? 1 : 0);
+  return quotient_up(r.hidden_size, r.group_size);
 }
 
 std::int64_t num_scales(const Request& r) {
-  if (r.num_tokens == 0) return 0;
-  switch (r.granularity) {
-    case Granularity::tensor:
-      return 1;
-    case Granularity::token:
-      return r.num_tokens;
-    case Granularity::channel:
-      return r.hidden_size;
-    case Granularity::group:
-      return r.num_tokens * groups_per_row(r);
-  }
-  return 0;
+  if (r.granularity == Granularity::channel) return scale_rows(r) * r.hidden_size;
+  return has_groups(r.granularity) ? scale_rows(r) * groups_per_row(r) : scale_rows(r);
 }
 
 std::size_t scale_size(const Request& r) {
@@ -369,19 +444,60 @@ std::size_t scale_size(const Request& r) {
 }
 
 std::int64_t scale_index(const Request& r, std::int64_t token, std::int64_t channel) {
-  switch (r.granularity) {
-    case Granularity::tensor:
-      return 0;
-    case Granularity::token:
-      return token;
-    case Granularity::channel:
-      return channel;
-    case Granularity::group: {
-      const std::int64_t group = channel / r.group_size;
-      return r.scale_layout == ScaleLayout::row ? token * groups_per_row(r) + group : group * r.num_tokens + token;
-    }
+  if (!has_groups(r.granularity)) {
+    if (r.granularity == Granularity::tensor) return 0;
+    return r.granularity == Granularity::token ? token : channel;
+  }
+  const std::int64_t row = token / rows_per_scale(r);
+  const std::int64_t group = channel / r.group_size;
+  switch (r.scale_layout) {
+    case ScaleLayout::row:
+      return row * groups_per_row(r) + group;
+    case ScaleLayout::column:
+    case ScaleLayout::column_aligned:
+      return group * scale_column_stride(r) + row;
+    case ScaleLayout::packed:
+      return (group / 4 * padded_scale_rows(r) + row) * 4 + group % 4;
   }
   return 0;
+}
+
+std::int64_t scale_column_stride(const Request& r) {
+  if (r.scale_layout == ScaleLayout::column && r.scale_stride != 0) return r.scale_stride;
+  return padded_scale_rows(r);
+}
+
+std::int64_t stored_scales(const Request& r) {
+  if (r.scale_layout == ScaleLayout::column && num_scales(r) > 0) {
+    return (groups_per_row(r) - 1) * scale_column_stride(r) + scale_rows(r);
+  }
+  return has_groups(r.granularity) ? padded_scale_rows(r) * padded_scale_columns(r) : num_scales(r);
+}
+
+std::int64_t padded_scale_rows(const Request& r) {
+  const std::int64_t rows = scale_rows(r);
+  switch (r.scale_layout) {
+    case ScaleLayout::row:
+    case ScaleLayout::column:
+      return rows;
+    case ScaleLayout::column_aligned: {
+      const auto unit = static_cast<std::int64_t>(16 / scale_size(r));
+      return quotient_up(rows, unit) * unit;
+    }
+    case ScaleLayout::packed:
+      return quotient_up(rows, 4) * 4;
+  }
+  return rows;
+}
+
+std::int64_t padded_scale_columns(const Request& r) {
+  const std::int64_t columns = groups_per_row(r);
+  return r.scale_layout == ScaleLayout::packed ? quotient_up(columns, 4) * 4 : columns;
+}
+
+ScaleRuns scale_runs(const Request& r) {
+  if (r.scale_layout == ScaleLayout::column) return {groups_per_row(r), scale_rows(r), scale_column_stride(r)};
+  return {1, stored_scales(r), stored_scales(r)};
 }
 
 std::size_t input_bytes(const Request& r) {
@@ -393,7 +509,7 @@ std::size_t codes_bytes(const Request& r) {
 }
 
 std::size_t scales_bytes(const Request& r) {
-  return static_cast<std::size_t>(num_scales(r)) * scale_size(r);
+  return static_cast<std::size_t>(stored_scales(r)) * scale_size(r);
 }
 
 std::size_t zero_points_bytes(const Request& r) {
@@ -403,7 +519,9 @@ std::size_t zero_points_bytes(const Request& r) {
 Traffic minimal_traffic(const Request& r) {
   const std::uint64_t elements = static_cast<std::uint64_t>(r.num_tokens) * static_cast<std::uint64_t>(r.hidden_size);
   Traffic traffic{elements * element_size(r.element), elements};
-  (r.static_scale ? traffic.read : traffic.written) += scales_bytes(r) + zero_points_bytes(r);
+  const ScaleRuns runs = scale_runs(r);
+  const std::uint64_t scales = static_cast<std::uint64_t>(r.static_scale ? num_scales(r) : runs.count * runs.size);
+  (r.static_scale ? traffic.read : traffic.written) += scales * scale_size(r) + zero_points_bytes(r);
   return traffic;
 }
 
@@ -424,8 +542,9 @@ std::string_view to_string(ScaleLayout layout) {
   return name_of(scale_layout_names, layout);
 }
 
-std::string to_string(Granularity granularity, std::int64_t group_size) {
+std::string to_string(Granularity granularity, std::int64_t group_size, std::int64_t block_rows) {
   std::string name(name_of(granularity_names, granularity));
+  if (granularity == Granularity::block) name += ':' + std::to_string(block_rows) + 'x' + std::to_string(group_size);
   if (granularity == Granularity::group) name += ':' + std::to_string(group_size);
   return name;
 }
@@ -452,10 +571,11 @@ std::optional<ScaleLayout> parse_scale_layout(std::string_view name) {
 
 std::string operation_name(const Request& r) {
   std::string name = r.static_scale ? "static " : "dynamic ";
-  name += to_string(r.granularity, r.group_size);
+  name += to_string(r.granularity, r.group_size, r.block_rows);
   if (r.asymmetric) name += " asymmetric";
   if (r.scale_format != ScaleFormat::float32) name += ' ' + std::string(to_string(r.scale_format));
   if (r.scale_layout != ScaleLayout::row) name += ' ' + std::string(to_string(r.scale_layout));
+  if (r.scale_stride != 0) name += ':' + std::to_string(r.scale_stride);
   return name;
 }
 

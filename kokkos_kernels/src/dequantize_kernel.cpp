@@ -21,14 +21,16 @@ struct Dequantize {
   float* output;
   std::int64_t hidden_size;
   std::int64_t codes_stride;
-  std::int64_t scale_columns;  ///< columns that share a scale
+  std::int64_t rows_per_scale;
+  std::int64_t columns_per_scale;
   ScaleOffset scale_offset;
   bool exponents;  ///< the scales are UE8M0 codes
 
   KOKKOS_FUNCTION void operator()(std::int64_t i) const {
     const auto token = divide(i, hidden_size);
     const auto column = i - token * hidden_size;
-    const auto span = scale_offset(token, divide(column, scale_columns));
+    const auto span =
+        scale_offset(rows_per_scale == 1 ? token : divide(token, rows_per_scale), divide(column, columns_per_scale));
     const float scale = exponents ? ue8m0_value(static_cast<const std::uint8_t*>(scales)[span])
                                   : static_cast<const float*>(scales)[span];
     const auto code = codes[token * codes_stride + column];
@@ -49,11 +51,11 @@ void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Buf
   using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>>;
   with_format(r.format, [&](auto format) {
     using Numbers = decltype(format);
-    Kokkos::parallel_for(
-        "kq::dequantize", Policy(space, 0, r.num_tokens * r.hidden_size),
-        Dequantize<Numbers>{static_cast<const typename Numbers::Code*>(b.codes), b.scales,
-                            r.asymmetric ? b.zero_points : nullptr, output, r.hidden_size, r.codes_stride,
-                            scale_columns(r), scale_offset(r), r.scale_format == ScaleFormat::ue8m0});
+    Kokkos::parallel_for("kq::dequantize", Policy(space, 0, r.num_tokens * r.hidden_size),
+                         Dequantize<Numbers>{static_cast<const typename Numbers::Code*>(b.codes), b.scales,
+                                             r.asymmetric ? b.zero_points : nullptr, output, r.hidden_size,
+                                             r.codes_stride, rows_per_scale(r), columns_per_scale(r), scale_offset(r),
+                                             r.scale_format == ScaleFormat::ue8m0});
   });
 }
 

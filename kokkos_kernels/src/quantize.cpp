@@ -3,26 +3,12 @@
 #include "kq/quantize.hpp"
 
 #include "kernels.hpp"
-#include "tensor_workspace.hpp"
 
 namespace kq {
-namespace detail {
-
-template <class Element, class ExecutionSpace>
-void enqueue_element(const ExecutionSpace& space, const Request& request, const Buffers& buffers) {
-  for (const auto& kernel : kernel_table<Element, ExecutionSpace>) {
-    if (kernel.static_scale == request.static_scale && kernel.granularity == request.granularity) {
-      return kernel.enqueue(space, request, buffers);
-    }
-  }
-}
-
-}  // namespace detail
-
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request) {
-  if (request.static_scale || request.granularity != Granularity::tensor) return 0;
-  return detail::tensor_workspace_bytes(space);
+  const auto& kernel = detail::find_kernel<half, ExecutionSpace>(request);  // of any element
+  return kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(space, request);
 }
 
 template <class ExecutionSpace>
@@ -30,11 +16,11 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Buffers&
   if (request.num_tokens == 0) return;
   switch (request.element) {
     case Element::half:
-      return detail::enqueue_element<half>(space, request, buffers);
+      return detail::find_kernel<half, ExecutionSpace>(request).enqueue(space, request, buffers);
     case Element::bfloat16:
-      return detail::enqueue_element<bfloat16>(space, request, buffers);
+      return detail::find_kernel<bfloat16, ExecutionSpace>(request).enqueue(space, request, buffers);
     case Element::float32:
-      return detail::enqueue_element<float>(space, request, buffers);
+      return detail::find_kernel<float, ExecutionSpace>(request).enqueue(space, request, buffers);
   }
 }
 

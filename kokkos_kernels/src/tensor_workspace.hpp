@@ -39,7 +39,7 @@ float* partials_of(const ExecutionSpace& space, void* workspace) {
 }
 
 template <class ExecutionSpace>
-std::size_t tensor_workspace_bytes(const ExecutionSpace& space) {
+std::size_t tensor_workspace_bytes(const ExecutionSpace& space, const Request& /*request*/) {
   return static_cast<std::size_t>(GridReduceWorkspace::bytes(max_sharing(space))) +
          2 * sizeof(float) * static_cast<std::size_t>(max_partials(space));
 }

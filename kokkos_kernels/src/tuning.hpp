@@ -97,6 +97,36 @@ bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[mayb
   }
 }
 
+/// Calls function(Config{}) for blocks of `rows` by `columns` elements, which a program reads twice: a few by a part of
+/// a wave, more by a team, whose lanes take many rows at once.
+template <class Element, class ExecutionSpace, class Function>
+void with_block_config([[maybe_unused]] std::int64_t rows, [[maybe_unused]] std::int64_t columns,
+                       [[maybe_unused]] bool aligned, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(TileConfig<1, 0>{});
+  } else {
+    const std::int64_t vectors = rows * ((columns + vector_width<Element> - 1) / vector_width<Element>);
+    const bool few = vectors <= 256;
+    if (aligned) return few ? function(TileConfig<32, 0, true>{}) : function(TileConfig<256, 0, true>{});
+    few ? function(TileConfig<32, 0>{}) : function(TileConfig<256, 0>{});
+  }
+}
+
+/// Calls function(Config{}, columns) for programs that reduce so many columns each, row by row.
+template <class Element, class Rule, class ExecutionSpace, class Function>
+void with_strip_config([[maybe_unused]] bool aligned, const Function& function) {
+  using Reduction = typename Rule::Reduction;
+  if constexpr (on_host<ExecutionSpace>) {
+    function(TileConfig<1, 0>{}, HostColumnMaxima<Reduction, Element>::capacity);
+  } else {
+    const auto run = [&](auto config) {
+      function(config, DeviceColumnMaxima<Reduction, Element, decltype(config)>::capacity);
+    };
+    if (aligned) return run(TileConfig<32, 1, true>{});
+    run(TileConfig<32, 1>{});
+  }
+}
+
 /// Calls function(Config{}, slices) for a request whose tensor is read once, slice by slice. With `whole`, where
 /// nothing depends on the row, a contiguous tensor is one long row. A device program holds four vectors per lane, so
 /// that as many loads are in flight; a small tensor is cut finer, so that every multiprocessor has a part.

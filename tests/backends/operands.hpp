@@ -96,10 +96,16 @@ inline TestData make_data(const kq::Request& request, const std::vector<float>& 
   if (r.static_scale) {
     std::mt19937_64 random(seed);
     data.scales.resize(kq::scales_bytes(r));
-    for (std::size_t i = 0; i < static_cast<std::size_t>(kq::num_scales(r)); ++i) {
-      const float fraction = 1.0f + static_cast<float>(random() >> 41) * 0x1p-23f;  // [1, 2)
-      const float scale = std::ldexp(fraction, static_cast<int>(random() % 8) - 8);
-      std::memcpy(data.scales.data() + i * sizeof scale, &scale, sizeof scale);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(kq::stored_scales(r)); ++i) {
+      const bool power_of_two = r.scale_format != kq::ScaleFormat::float32;
+      const float fraction = power_of_two ? 1.0f : 1.0f + static_cast<float>(random() >> 41) * 0x1p-23f;  // [1, 2)
+      const auto exponent = static_cast<int>(random() % 8) - 8;
+      const float scale = std::ldexp(fraction, exponent);
+      if (kq::scale_size(r) == 1) {
+        data.scales[i] = static_cast<std::byte>(exponent + 127);
+      } else {
+        std::memcpy(data.scales.data() + i * sizeof scale, &scale, sizeof scale);
+      }
       if (r.asymmetric) data.zero_points.push_back(static_cast<std::int32_t>(random() % 300) - 150);
     }
   }

@@ -63,8 +63,8 @@ class Golden : public ::testing::TestWithParam<std::string> {
 
   static void expect_static(Problem problem, float scale) {
     problem.request.static_scale = true;
-    problem.scales = {scale};
-    problem.expected.scales = bytes_of(problem.scales);
+    problem.scales = bytes_of(std::vector<float>{scale});
+    problem.expected.scales = problem.scales;
     expect_recorded(std::move(problem));
   }
 
@@ -163,9 +163,9 @@ class GoldenConversion : public ::testing::TestWithParam<kq::Format> {
     problem.request.format = GetParam();
     problem.request.static_scale = true;
     problem.input = std::move(input);
-    problem.scales = {1.0f};
+    problem.scales = bytes_of(std::vector<float>{1.0f});
     problem.expected.codes = std::move(codes);
-    problem.expected.scales = bytes_of(problem.scales);
+    problem.expected.scales = problem.scales;
     // Rows long enough for four codes a conversion, and rows of a single element.
     for (const std::int64_t hidden_size : {1024, 1}) {
       problem.request.hidden_size = hidden_size;

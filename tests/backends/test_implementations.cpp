@@ -161,7 +161,7 @@ TEST(StaticScale, MayBeAnything) {
   std::uint64_t seed = 7000;
   const auto expect_right = [&](kq::Request request, Fill fill, const std::vector<float>& given) {
     Problem problem = problem_of(request, seed++, fill);
-    problem.scales = given;
+    problem.scales = scale_bytes(problem.request, given);
     problem.zero_points.assign(request.asymmetric ? given.size() : 0, 5);
     problem.expected =
         reference(problem.request, problem.input.data(), problem.scales.data(), problem.zero_points.data());
@@ -178,6 +178,13 @@ TEST(StaticScale, MayBeAnything) {
             of_columns.push_back(scales[(i + seed) % scales.size()]);
           }
           if (request.granularity == kq::Granularity::channel) expect_right(request, fill, of_columns);
+          if (kq::has_groups(request.granularity) && request.scale_format == kq::ScaleFormat::float32) {
+            std::vector<float> of_groups;
+            for (std::int64_t i = 0; i < kq::stored_scales(request); ++i) {
+              of_groups.push_back(scales[(static_cast<std::size_t>(i) + seed) % scales.size()]);
+            }
+            expect_right(request, fill, of_groups);
+          }
         }
         if (scheme.granularity != kq::Granularity::tensor) continue;
         for (const kq::Request& request : requests_of(scheme, element, 3, 66)) {

@@ -27,15 +27,22 @@ namespace {
 
 constexpr std::int64_t two_to_31 = std::int64_t{1} << 31;
 
-/// Every scheme once, groups in both layouts; fp8 codes where the scheme serves them.
+/// Rows of a block: those that the tensors below repeat.
+constexpr std::int64_t block_rows = 61;
+
+/// Every scheme once, groups and blocks in three layouts; fp8 codes where the scheme serves them.
 std::vector<kq::Request> every_scheme(std::int64_t num_tokens, std::int64_t hidden_size) {
   std::vector<kq::Request> requests;
   for (const kq::Scheme& scheme : kq::schemes()) {
     const kq::Format format = scheme.fp8 ? kq::Format::fp8_e4m3fn : kq::Format::int8;
-    requests.push_back(kq::resolved(request_of(scheme, kq::Element::half, format, num_tokens, hidden_size)));
-    if (scheme.granularity != kq::Granularity::group) continue;
-    requests.push_back(requests.back());
-    requests.back().scale_layout = kq::ScaleLayout::column;
+    kq::Request request = request_of(scheme, kq::Element::half, format, num_tokens, hidden_size);
+    if (scheme.granularity == kq::Granularity::block) request.block_rows = block_rows;
+    requests.push_back(kq::resolved(request));
+    if (!kq::has_groups(scheme.granularity)) continue;
+    for (const kq::ScaleLayout layout : {kq::ScaleLayout::column, kq::ScaleLayout::column_aligned}) {
+      requests.push_back(requests.back());
+      requests.back().scale_layout = layout;
+    }
   }
   return requests;
 }
@@ -72,7 +79,13 @@ struct Large {
 
   /// Which token of the small tensor is like that of the large one.
   std::int64_t small_token(std::int64_t t) const {
+    if (tail_tokens == 0) return t;
     return t < repeats * block_tokens ? t % block_tokens : block_tokens + t - repeats * block_tokens;
+  }
+  /// Which channel is.
+  std::int64_t small_channel(std::int64_t c) const {
+    if (tail_channels == 0) return c;
+    return c < repeats * block_channels ? c % block_channels : block_channels + c - repeats * block_channels;
   }
 };
 
@@ -82,8 +95,8 @@ kq::Request enlarged(kq::Request small, const Large& large) {
   return small;
 }
 
-/// How many scales the block has. Those of the large tensor are the block's again and again, and then the tail's; only
-/// group scales stored column by column are not.
+/// How many scales the block has, which the large tensor has again and again, and then the tail's. (Scales of groups
+/// and blocks are looked up one by one.)
 std::int64_t block_scales(const kq::Request& small, const Large& large) {
   switch (small.granularity) {
     case kq::Granularity::tensor:
@@ -93,7 +106,8 @@ std::int64_t block_scales(const kq::Request& small, const Large& large) {
     case kq::Granularity::channel:
       return large.tail_channels == 0 ? 0 : large.block_channels;
     case kq::Granularity::group:
-      return large.block() / small.group_size;
+    case kq::Granularity::block:
+      break;
   }
   return 0;
 }
@@ -102,14 +116,12 @@ std::int64_t block_scales(const kq::Request& small, const Large& large) {
 template <class T>
 std::vector<T> enlarge_scales(const kq::Request& request, const kq::Request& small, std::span<const T> scales,
                               const Large& large) {
-  std::vector<T> all(static_cast<std::size_t>(kq::num_scales(request)));
-  if (request.granularity == kq::Granularity::group && request.num_tokens > 1) {
-    const std::int64_t groups = kq::groups_per_row(request);
-    for (std::int64_t t = 0; t < request.num_tokens; ++t) {
-      const std::int64_t small_token = large.small_token(t);
-      for (std::int64_t g = 0; g < groups; ++g) {
-        all[static_cast<std::size_t>(kq::scale_index(request, t, g * request.group_size))] =
-            scales[static_cast<std::size_t>(kq::scale_index(small, small_token, g * request.group_size))];
+  std::vector<T> all(static_cast<std::size_t>(kq::stored_scales(request)));
+  if (kq::has_groups(request.granularity)) {
+    for (std::int64_t t = 0; t < request.num_tokens; t += kq::rows_per_scale(request)) {
+      for (std::int64_t c = 0; c < request.hidden_size; c += request.group_size) {
+        all[static_cast<std::size_t>(kq::scale_index(request, t, c))] =
+            scales[static_cast<std::size_t>(kq::scale_index(small, large.small_token(t), large.small_channel(c)))];
       }
     }
     return all;
@@ -206,7 +218,10 @@ void expect_right(const Large& large) {
       const DeviceMemory workspace(device, candidate.implementation->workspace_bytes(request));
       device.fill(codes.data(), 0xa5, elements);
       device.fill(workspace.data(), 0, workspace.size());
-      if (request.static_scale) {
+      if (request.static_scale && kq::has_groups(request.granularity)) {
+        const auto given = enlarge_scales(request, small_request, as_numbers<float>(small.expected.scales), large);
+        device.copy_to_device(scales.data(), given.data(), scales.size());
+      } else if (request.static_scale) {
         const std::size_t block_bytes = static_cast<std::size_t>(block_scales(small_request, large)) * sizeof(float);
         repeat(device, scales.data(), small.expected.scales, block_bytes, large.repeats);
         if (request.asymmetric) {
@@ -240,11 +255,11 @@ void expect_right(const Large& large) {
 }
 
 TEST(LargeTensors, OfManyTokens) {
-  expect_right({.block_tokens = 61,
+  expect_right({.block_tokens = block_rows,
                 .tail_tokens = 2,
                 .block_channels = 4096,
                 .tail_channels = 0,
-                .repeats = two_to_31 / (61 * 4096) + 1});
+                .repeats = two_to_31 / (block_rows * 4096) + 1});
 }
 
 TEST(LargeTensors, OfOneLongToken) {

@@ -41,13 +41,16 @@ std::vector<Request> requests(Element element, std::int64_t num_tokens, std::int
       r.asymmetric = scheme.asymmetric;
       r.num_tokens = num_tokens;
       r.hidden_size = hidden_size;
-      if (scheme.granularity != Granularity::group) {
+      if (!kq::has_groups(scheme.granularity)) {
         all.push_back(r);
         continue;
       }
       for (const ScaleFormat scale_format : {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0}) {
-        for (const ScaleLayout layout : {ScaleLayout::row, ScaleLayout::column}) {
+        for (const ScaleLayout layout :
+             {ScaleLayout::row, ScaleLayout::column, ScaleLayout::column_aligned, ScaleLayout::packed}) {
+          if (layout == ScaleLayout::packed && scale_format != ScaleFormat::ue8m0) continue;
           r.group_size = layout == ScaleLayout::row ? 128 : 48;
+          r.block_rows = scheme.granularity == Granularity::block ? (layout == ScaleLayout::column ? 2 : 7) : 0;
           r.scale_format = scale_format;
           r.scale_layout = layout;
           all.push_back(r);

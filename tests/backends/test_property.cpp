@@ -54,10 +54,12 @@ TEST(Property, RandomRequestsAreOfEveryKind) {
     const kq::Request& r = random.request;
     kq::Request scheme = r;
     scheme.group_size = 0;
+    scheme.block_rows = 0;
+    scheme.scale_stride = 0;
     scheme.scale_format = {};
     scheme.scale_layout = {};
     kinds.insert({kq::operation_name(scheme), r.format, r.element});
-    if (r.granularity == kq::Granularity::group) scales.insert({r.scale_format, r.scale_layout});
+    if (kq::has_groups(r.granularity)) scales.insert({r.scale_format, r.scale_layout});
     fills.insert(random.fill);
     bounded += r.qmax != kq::format_max(r.format) ? 1 : 0;
     strided += r.input_stride != r.hidden_size ? 1 : 0;
@@ -68,7 +70,7 @@ TEST(Property, RandomRequestsAreOfEveryKind) {
     served += 3u * ((scheme.int8 ? 1u : 0u) + (scheme.fp8 ? 4u : 0u));
   }
   EXPECT_EQ(kinds.size(), served);
-  EXPECT_EQ(scales.size(), 6u);
+  EXPECT_EQ(scales.size(), 10u) << "three formats in three layouts, and packed";
   EXPECT_EQ(fills.size(), std::size(all_fills));
   EXPECT_GT(bounded, 100);
   EXPECT_GT(strided, 100);

@@ -58,7 +58,7 @@ Result quantize(Request r, const std::vector<std::vector<float>>& rows, const st
   for (const std::byte code : outputs.codes) {
     result.codes.push_back(r.format == Format::int8 ? static_cast<std::int8_t>(code) : std::to_integer<int>(code));
   }
-  for (std::int64_t i = 0; i < kq::num_scales(r); ++i) {
+  for (std::int64_t i = 0; i < kq::stored_scales(r); ++i) {
     float scale = 0.0f;
     if (r.scale_format == ScaleFormat::ue8m0) {
       scale = static_cast<float>(outputs.scales[static_cast<std::size_t>(i)]);  // the exponent as it is stored
@@ -540,6 +540,104 @@ TEST(DynamicGroup, HasNoUe8m0ScaleAbove2To127) {
   EXPECT_EQ(quantize(r, {row}).scales, (std::vector<float>{254, 255, 255}));
   EXPECT_EQ(quantize(r, {row}).codes[0], 1);
   EXPECT_EQ(quantize(r, {row}).codes[16], 0);
+}
+
+Request block(Format format, std::int64_t rows, std::int64_t columns) {
+  Request r = request(format, Granularity::block);
+  r.block_rows = rows;
+  r.group_size = columns;
+  return r;
+}
+
+/// Rows 0 and 1 share scales, row 2 has its own; columns 0 to 15 do, and 16 and 17.
+TEST(DynamicBlock, HasAScaleEachAndShortLastBlocks) {
+  const std::vector<std::vector<float>> rows = {row_of({{16, 1.0f}, {2, -8.0f}}), row_of({{16, -2.0f}, {2, 4.0f}}),
+                                                row_of({{16, 0.0f}, {2, 127.0f}})};
+  const auto result = quantize(block(Format::int8, 2, 16), rows);
+  const float least = 1e-10f / 127.0f;
+  EXPECT_EQ(result.scales, (std::vector<float>{2.0f / 127.0f, 8.0f / 127.0f, least, 1.0f}));
+  std::vector<int> codes;
+  // 63.5 and 4 / (8 / 127): to even.
+  for (const auto& [count, code] : {std::pair{16, 64}, {2, -127}, {16, -127}, {2, 64}, {16, 0}, {2, 127}}) {
+    codes.insert(codes.end(), static_cast<std::size_t>(count), code);
+  }
+  EXPECT_EQ(result.codes, codes);
+
+  const auto fp8 = quantize(block(Format::fp8_e4m3fn, 2, 16), rows);
+  EXPECT_EQ(fp8.scales[0], 2.0f / 448.0f);
+  EXPECT_EQ(fp8.codes[18], 0xfe) << "-448";
+  EXPECT_EQ(fp8.codes[0], 0x76) << "224";
+}
+
+TEST(DynamicBlock, StoresItsScalesInEveryLayout) {
+  // Scales of 3 x 5 blocks of 1 x 16, exponents 127 + 10 t + g.
+  std::vector<std::vector<float>> rows;
+  for (int t = 0; t < 3; ++t) {
+    rows.push_back({});
+    for (int g = 0; g < 5; ++g) {
+      rows.back().insert(rows.back().end(), 16, std::ldexp(127.0f, 10 * t + g));
+    }
+  }
+  Request r = block(Format::int8, 1, 16);
+  r.scale_format = ScaleFormat::ue8m0;
+  r.scale_layout = ScaleLayout::packed;
+  EXPECT_EQ(quantize(r, rows).scales,
+            (std::vector<float>{127, 128, 129, 130, 137, 138, 139, 140, 147, 148, 149, 150, 0, 0, 0, 0,  //
+                                131, 0,   0,   0,   141, 0,   0,   0,   151, 0,   0,   0,   0, 0, 0, 0}));
+  r.scale_layout = ScaleLayout::column;
+  EXPECT_EQ(quantize(r, rows).scales,
+            (std::vector<float>{127, 137, 147, 128, 138, 148, 129, 139, 149, 130, 140, 150, 131, 141, 151}));
+  r.scale_stride = 4;
+  constexpr float left_alone = 0xa5;
+  EXPECT_EQ(quantize(r, rows).scales, (std::vector<float>{127, 137, 147, left_alone, 128, 138, 148, left_alone,  //
+                                                          129, 139, 149, left_alone, 130, 140, 150, left_alone,  //
+                                                          131, 141, 151}));
+  r.scale_stride = 0;
+  r.scale_layout = ScaleLayout::column_aligned;
+  r.scale_format = ScaleFormat::ue8m0_float32;
+  std::vector<float> aligned;
+  for (int g = 0; g < 5; ++g) {
+    for (int t = 0; t < 3; ++t) {
+      aligned.push_back(std::ldexp(1.0f, 10 * t + g));
+    }
+    aligned.push_back(0.0f);
+  }
+  EXPECT_EQ(quantize(r, rows).scales, aligned);
+}
+
+TEST(StaticGroup, MultipliesFp8AndDividesInt8) {
+  const std::vector<std::vector<float>> rows = {row_of({{16, 3.0f}, {4, -1.5f}}), row_of({{16, 1.0f}, {4, inf}})};
+  Request fp8 = group(Format::fp8_e4m3fn, 16);
+  fp8.static_scale = true;
+  const auto codes = quantize(fp8, rows, {2.0f, 0.5f, 1.0f, 4.0f}).codes;
+  EXPECT_EQ(codes[0], 0x3c) << "1.5";
+  EXPECT_EQ(codes[16], 0xc4) << "-3";
+  EXPECT_EQ(codes[20], 0x38) << "1";
+  EXPECT_EQ(codes[36], 0x7e) << "448";
+
+  Request int8 = block(Format::int8, 2, 16);
+  int8.static_scale = true;
+  const auto of_blocks = quantize(int8, rows, {2.0f, 0.5f}).codes;
+  EXPECT_EQ(of_blocks[0], 2) << "1.5, to even";
+  EXPECT_EQ(of_blocks[16], -3);
+  EXPECT_EQ(of_blocks[20], 0) << "0.5, to even";
+  EXPECT_EQ(of_blocks[36], 127);
+}
+
+TEST(DynamicChannel, HasAScaleAColumn) {
+  const std::vector<std::vector<float>> rows = {{127.0f, 0.0f, -1.0f, nan}, {-254.0f, 0.0f, 0.5f, 3.0f}};
+  const auto int8 = quantize(request(Format::int8, Granularity::channel), rows);
+  EXPECT_EQ(int8.scales, (std::vector<float>{2.0f, 0.0f, 1.0f / 127.0f, 3.0f / 127.0f}));
+  EXPECT_EQ(int8.codes, (std::vector<int>{64, 0, -127, 0, -127, 0, 64, 127}));
+
+  const auto fp8 = quantize(request(Format::fp8_e4m3fn, Granularity::channel), rows);
+  EXPECT_EQ(fp8.scales, (std::vector<float>{254.0f / 448.0f, s_min, 1.0f / 448.0f, 3.0f / 448.0f}));
+  EXPECT_EQ(fp8.codes, (std::vector<int>{0x76, 0, 0xfe, 0x7f, 0xfe, 0, 0x76, 0x7e}));
+
+  const auto affine = quantize(asymmetric(Granularity::channel), {{0.0f, 5.0f}, {255.0f, 5.0f}});
+  EXPECT_EQ(affine.scales, (std::vector<float>{1.0f, 5.0f / 255.0f}));
+  EXPECT_EQ(affine.zero_points, (std::vector<int>{-128, -128}));
+  EXPECT_EQ(affine.codes, (std::vector<int>{-128, 127, 127, 127}));
 }
 
 TEST(Dequantized, Ue8m0Exponent255IsNaN) {

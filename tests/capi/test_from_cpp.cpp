@@ -42,6 +42,8 @@ kq_request to_c(const kq::Request& request) {
   r.input_stride = request.input_stride;
   r.codes_stride = request.codes_stride;
   r.group_size = request.group_size;
+  r.block_rows = request.block_rows;
+  r.scale_stride = request.scale_stride;
   return r;
 }
 
@@ -79,7 +81,8 @@ std::vector<kq::Request> all_requests() {
         request.granularity = scheme.granularity;
         request.static_scale = scheme.static_scale;
         request.asymmetric = scheme.asymmetric;
-        request.group_size = scheme.granularity == kq::Granularity::group ? 32 : 0;
+        request.group_size = kq::has_groups(scheme.granularity) ? 32 : 0;
+        request.block_rows = scheme.granularity == kq::Granularity::block ? 2 : 0;
         request.num_tokens = 5;
         request.hidden_size = 77;
         request.input_stride = 80;

@@ -43,7 +43,7 @@ TEST(OutOfMemory, HasItsStatusAndMessage) {
   EXPECT_EQ(status, KQ_OUT_OF_MEMORY);
   EXPECT_STREQ(message, "out of memory");
   EXPECT_EQ(kq_sizes(&request, &sizes), KQ_INVALID_ARGUMENT);
-  EXPECT_STREQ(message, "granularity: must be KQ_TENSOR, KQ_TOKEN, KQ_CHANNEL or KQ_GROUP, not -1");
+  EXPECT_STREQ(message, "granularity: must be KQ_TENSOR, KQ_TOKEN, KQ_CHANNEL, KQ_GROUP or KQ_BLOCK, not -1");
 }
 
 }  // namespace

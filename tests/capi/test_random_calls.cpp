@@ -61,14 +61,16 @@ std::int64_t stride_of(std::int64_t stride, const kq_request& r) {
 bool is_valid(const kq_request& r) {
   const auto within = [](std::int32_t value, std::int32_t last) { return value >= 0 && value <= last; };
   if (r.struct_size != sizeof r || r.reserved != 0) return false;
-  if (!within(r.element, KQ_FLOAT32) || !within(r.format, KQ_FP8_E5M2FNUZ) || !within(r.granularity, KQ_GROUP) ||
+  if (!within(r.element, KQ_FLOAT32) || !within(r.format, KQ_FP8_E5M2FNUZ) || !within(r.granularity, KQ_BLOCK) ||
       !within(r.static_scale, 1) || !within(r.asymmetric, 1) || !within(r.scale_format, KQ_SCALE_UE8M0) ||
-      !within(r.scale_layout, KQ_LAYOUT_COLUMN)) {
+      !within(r.scale_layout, KQ_LAYOUT_PACKED)) {
     return false;
   }
-  const bool group = r.granularity == KQ_GROUP;
-  if (group && (r.static_scale == 1 || r.asymmetric == 1)) return false;
-  if (r.granularity == KQ_CHANNEL && r.static_scale == 0) return false;
+  const bool block = r.granularity == KQ_BLOCK;
+  const bool group = r.granularity == KQ_GROUP || block;
+  if (group && r.asymmetric == 1) return false;
+  if (block ? r.block_rows < 1 : r.block_rows != 0) return false;
+  if (r.scale_layout == KQ_LAYOUT_PACKED && r.scale_format != KQ_SCALE_UE8M0) return false;
   if (r.asymmetric == 1 && r.format != KQ_INT8) return false;
   if (group ? r.group_size < 16 : r.group_size != 0) return false;
   if (!group && (r.scale_format != KQ_SCALE_FLOAT || r.scale_layout != KQ_LAYOUT_ROW)) return false;
@@ -82,6 +84,14 @@ bool is_valid(const kq_request& r) {
 
   if (r.num_tokens < 1 || r.num_tokens >= half_of_memory) return false;
   if (r.hidden_size < 1 || r.hidden_size >= half_of_memory) return false;
+  if (r.scale_stride != 0) {
+    if (r.scale_layout != KQ_LAYOUT_COLUMN) return false;
+    const std::int64_t rows = block ? (r.num_tokens - 1) / r.block_rows + 1 : r.num_tokens;
+    const std::int64_t columns = (r.hidden_size - 1) / r.group_size + 1;
+    __extension__ using Wide = __int128;
+    const Wide bytes = (static_cast<Wide>(columns - 1) * r.scale_stride + rows) * 4;
+    if (r.scale_stride < rows || bytes > PTRDIFF_MAX) return false;
+  }
   for (const std::int64_t stride : {stride_of(r.input_stride, r), stride_of(r.codes_stride, r)}) {
     if (stride < r.hidden_size || (stride >= half_of_memory && r.num_tokens > 1)) return false;
   }
@@ -124,27 +134,30 @@ kq_request random_request(Draw& draw) {
   }
   r.element = static_cast<std::int32_t>(draw.between(0, 2));
   r.format = static_cast<std::int32_t>(draw.between(0, 4));
-  r.granularity = static_cast<std::int32_t>(draw.between(0, 3));
-  r.static_scale = r.granularity == KQ_CHANNEL || (r.granularity != KQ_GROUP && draw.one_in(3)) ? 1 : 0;
-  r.asymmetric = r.format == KQ_INT8 && r.granularity != KQ_GROUP && draw.one_in(2) ? 1 : 0;
+  r.granularity = static_cast<std::int32_t>(draw.between(0, 4));
+  const bool grouped = r.granularity == KQ_GROUP || r.granularity == KQ_BLOCK;
+  r.static_scale = draw.one_in(3) ? 1 : 0;
+  r.asymmetric = r.format == KQ_INT8 && !grouped && draw.one_in(2) ? 1 : 0;
   r.num_tokens = draw.between(1, 6);
   r.hidden_size = draw.between(1, 40);
   if (draw.one_in(3)) r.input_stride = r.hidden_size + draw.between(0, 40);
   if (draw.one_in(3)) r.codes_stride = r.hidden_size + draw.between(0, 80);
-  if (r.granularity == KQ_GROUP) {
+  if (grouped) {
     r.group_size = draw.between(16, 48);
+    if (r.granularity == KQ_BLOCK) r.block_rows = draw.between(1, 7);
     r.scale_format = static_cast<std::int32_t>(draw.between(0, 2));
-    r.scale_layout = static_cast<std::int32_t>(draw.between(0, 1));
+    r.scale_layout = static_cast<std::int32_t>(draw.between(0, r.scale_format == KQ_SCALE_UE8M0 ? 3 : 2));
+    if (r.scale_layout == KQ_LAYOUT_COLUMN && draw.one_in(2)) r.scale_stride = r.num_tokens + draw.between(0, 9);
   }
   constexpr float infinity = std::numeric_limits<float>::infinity();
   constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
   while (draw.one_in(2)) {
     const auto odd =
         static_cast<std::int32_t>(draw.one_in(3) ? draw.between(INT32_MIN, INT32_MAX) : draw.between(-1, 6));
-    switch (draw.between(0, 14)) {
+    switch (draw.between(0, 16)) {
       case 0:
-        r.struct_size =
-            static_cast<std::size_t>(draw.of<std::int64_t>({0, 8, sizeof r - 1, 4097, draw.between(least64, most64)}));
+        r.struct_size = static_cast<std::size_t>(
+            draw.of<std::int64_t>({0, 8, offsetof(kq_request, block_rows) - 1, 4097, draw.between(least64, most64)}));
         break;
       case 1:
         r.element = odd;
@@ -184,6 +197,12 @@ kq_request random_request(Draw& draw) {
         r.group_size = draw.of<std::int64_t>({-1, 0, 15, 16, least64, most64, half_of_memory});
         break;
       case 13:
+        r.block_rows = draw.of<std::int64_t>({-1, 0, 1, 2, least64, most64});
+        break;
+      case 14:
+        r.scale_stride = draw.of<std::int64_t>({-1, 0, 1, 6, 1000, least64, most64, half_of_memory});
+        break;
+      case 15:
         r.qmax = draw.of({1.0f, 127.0f, 127.5f, 128.0f, 240.0f, 448.0f, 449.0f, 57344.0f, -1.0f, -0.0f, infinity,
                           not_a_number, 1e-45f});
         break;
@@ -224,10 +243,10 @@ testing::AssertionResult names_one_of(const std::vector<std::string_view>& names
   return testing::AssertionFailure() << "the message is '" << message << "'";
 }
 
-const std::vector<std::string_view> request_names{"request",      "element",    "format",       "granularity",
-                                                  "static_scale", "asymmetric", "scale_format", "scale_layout",
-                                                  "reserved",     "num_tokens", "hidden_size",  "input_stride",
-                                                  "codes_stride", "group_size", "qmax",         "scale_ub"};
+const std::vector<std::string_view> request_names{
+    "request",      "element",      "format",   "granularity", "static_scale", "asymmetric",
+    "scale_format", "scale_layout", "reserved", "num_tokens",  "hidden_size",  "input_stride",
+    "codes_stride", "group_size",   "qmax",     "scale_ub",    "block_rows",   "scale_stride"};
 const std::vector<std::string_view> buffer_names{"buffers",     "input",     "codes",           "scales",
                                                  "zero_points", "workspace", "workspace_bytes", "output"};
 

@@ -44,6 +44,18 @@ Request group_of(std::int64_t size) {
   return r;
 }
 
+Request block(const Request& group, std::int64_t rows, std::int64_t columns) {
+  Request r = group;
+  r.granularity = Granularity::block;
+  r.block_rows = rows;
+  r.group_size = columns;
+  return r;
+}
+
+auto block_of(std::int64_t rows, std::int64_t columns) {
+  return [=](Request& r) { r = block(r, rows, columns); };
+}
+
 struct Case {
   const char* what;
   Request request;
@@ -90,26 +102,55 @@ TEST(Validate, NamesTheFieldThatStandsInTheWay) {
       {"group without size", gr, [](Request& r) { r.group_size = 0; }, "group_size", "16 or more"},
       {"group larger than the row", gr, [](Request& r) { r.group_size = 4096; }, nullptr, ""},
       {"the largest group", gr, [](Request& r) { r.group_size = int64_max; }, nullptr, ""},
-      {"group size of a token", dt, [](Request& r) { r.group_size = 32; }, "group_size", "only granularity group"},
-      {"static group", gr, [](Request& r) { r.static_scale = true; }, "granularity", "dynamic only"},
+      {"group size of a token", dt, [](Request& r) { r.group_size = 32; }, "group_size",
+       "only granularities group and"},
+      {"static group", gr, [](Request& r) { r.static_scale = true; }, nullptr, ""},
       {"static channel", st, [](Request& r) { r.granularity = Granularity::channel; }, nullptr, ""},
-      {"dynamic channel", dt, [](Request& r) { r.granularity = Granularity::channel; }, "granularity", "static only"},
+      {"dynamic channel", dt, [](Request& r) { r.granularity = Granularity::channel; }, nullptr, ""},
       {"dynamic channel asymmetric", dt,
-       [](Request& r) { r.format = Format::int8, r.asymmetric = true, r.granularity = Granularity::channel; },
-       "granularity", "add static_scale, or take tensor or token"},
-      {"static group, what instead", gr, [](Request& r) { r.static_scale = true; }, "granularity",
-       "leave out static_scale, or take tensor, token or channel"},
+       [](Request& r) { r.format = Format::int8, r.asymmetric = true, r.granularity = Granularity::channel; }, nullptr,
+       ""},
+      {"block", gr, block_of(3, 32), nullptr, ""},
+      {"block of int8", gr, [](Request& r) { r = block(r, 1, 16), r.format = Format::int8; }, nullptr, ""},
+      {"static block", gr, [](Request& r) { r = block(r, 128, 128), r.static_scale = true; }, nullptr, ""},
+      {"block larger than the tensor", gr, block_of(int64_max, int64_max), nullptr, ""},
+      {"block without rows", gr, block_of(0, 32), "block_rows", "1 or more, not 0"},
+      {"block of -1 rows", gr, block_of(-1, 32), "block_rows", "not -1"},
+      {"block without columns", gr, block_of(3, 0), "group_size", "16 or more"},
+      {"narrow block", gr, block_of(3, 15), "group_size", "not 15"},
+      {"rows of a group", gr, [](Request& r) { r.block_rows = 2; }, "block_rows", "only granularity block"},
+      {"rows of a token", dt, [](Request& r) { r.block_rows = 2; }, "block_rows", "only granularity block"},
+      {"asymmetric blocks", gr, [](Request& r) { r = block(r, 2, 32), r.format = Format::int8, r.asymmetric = true; },
+       "asymmetric", "blocks have no zero point; take granularity tensor, token or channel"},
+      {"a bound for channels", dt, [](Request& r) { r.granularity = Granularity::channel, r.scale_ub = 1.0f; },
+       "scale_ub", "token"},
       {"UE8M0 group", gr, [](Request& r) { r.scale_format = ScaleFormat::ue8m0; }, nullptr, ""},
       {"UE8M0 int8 group", gr, [](Request& r) { r.format = Format::int8, r.scale_format = ScaleFormat::ue8m0_float32; },
        nullptr, ""},
       {"UE8M0 token", dt, [](Request& r) { r.scale_format = ScaleFormat::ue8m0; }, "scale_format", "ue8m0"},
       {"columns of groups", gr, [](Request& r) { r.scale_layout = ScaleLayout::column; }, nullptr, ""},
+      {"aligned columns", gr, [](Request& r) { r.scale_layout = ScaleLayout::column_aligned; }, nullptr, ""},
+      {"aligned columns of a token", dt, [](Request& r) { r.scale_layout = ScaleLayout::column_aligned; },
+       "scale_layout", "groups and blocks"},
+      {"packed floats", gr, [](Request& r) { r.scale_layout = ScaleLayout::packed; }, "scale_layout",
+       "scale_format ue8m0"},
+      {"packed", gr, [](Request& r) { r.scale_layout = ScaleLayout::packed, r.scale_format = ScaleFormat::ue8m0; },
+       nullptr, ""},
+      {"stride of scales", gr, [](Request& r) { r.scale_layout = ScaleLayout::column, r.scale_stride = 11; }, nullptr,
+       ""},
+      {"short stride of scales", gr, [](Request& r) { r.scale_layout = ScaleLayout::column, r.scale_stride = 3; },
+       "scale_stride", "at least the rows of scales (4), not 3"},
+      {"stride of blocks' scales", gr,
+       [](Request& r) { r = block(r, 3, 32), r.scale_layout = ScaleLayout::column, r.scale_stride = 4; }, nullptr, ""},
+      {"stride of rows of scales", gr, [](Request& r) { r.scale_stride = 100; }, "scale_stride", "take column"},
+      {"far scales", gr, [](Request& r) { r.scale_layout = ScaleLayout::column, r.scale_stride = int64_max; },
+       "scale_stride", "address"},
       {"columns of tokens", dt, [](Request& r) { r.scale_layout = ScaleLayout::column; }, "scale_layout", "group"},
 
       {"asymmetric int8", st, [](Request& r) { r.asymmetric = true; }, nullptr, ""},
       {"asymmetric fp8", dt, [](Request& r) { r.asymmetric = true; }, "asymmetric", "fp8_e4m3fn"},
       {"asymmetric groups", gr, [](Request& r) { r.format = Format::int8, r.asymmetric = true; }, "asymmetric",
-       "groups have no zero point; take granularity tensor or token"},
+       "groups have no zero point; take granularity tensor, token or channel"},
       {"asymmetric fp8 by name", dt, [](Request& r) { r.asymmetric = true; }, "asymmetric",
        "dynamic token asymmetric gives int8 codes only, not fp8_e4m3fn; take int8, or leave out asymmetric"},
 
@@ -234,6 +275,55 @@ TEST(Sizes, AreSixtyFourBitsWide) {
   EXPECT_EQ(scale_index(r, (1 << 20) - 1, (1 << 20) - 1), (std::int64_t{1} << 36) - 1);
 }
 
+/// Of [10, 100] in blocks of 4 x 32: 3 rows of scales and 4 columns.
+TEST(Scales, LieWhereTheirLayoutSays) {
+  Request r = block(group_of(32), 4, 32);
+  r.num_tokens = 10;
+  EXPECT_EQ(rows_per_scale(r), 4);
+  EXPECT_EQ(columns_per_scale(r), 32);
+  EXPECT_EQ(scale_rows(r), 3);
+  EXPECT_EQ(groups_per_row(r), 4);
+  EXPECT_EQ(num_scales(r), 12);
+  EXPECT_EQ(stored_scales(r), 12);
+  EXPECT_EQ(scale_index(r, 3, 99), 3);
+  EXPECT_EQ(scale_index(r, 9, 40), 9);
+  EXPECT_EQ(operation_name(r), "dynamic block:4x32");
+
+  r.scale_layout = ScaleLayout::column;
+  EXPECT_EQ(stored_scales(r), 12);
+  EXPECT_EQ(scale_index(r, 9, 40), 5);
+  r.scale_stride = 7;
+  EXPECT_EQ(scale_index(r, 9, 40), 9);
+  EXPECT_EQ(stored_scales(r), 3 * 7 + 3);
+  EXPECT_EQ(scales_bytes(r), 4u * 24);
+  EXPECT_EQ(minimal_traffic(r).written, 1000u + 4 * 12);
+  EXPECT_EQ(operation_name(r), "dynamic block:4x32 column:7");
+  r.scale_stride = 0;
+
+  r.scale_layout = ScaleLayout::column_aligned;
+  EXPECT_EQ(scale_column_stride(r), 4) << "16 bytes of floats";
+  EXPECT_EQ(scale_index(r, 9, 40), 6);
+  EXPECT_EQ(stored_scales(r), 16);
+  r.scale_format = ScaleFormat::ue8m0;
+  EXPECT_EQ(scale_column_stride(r), 16) << "16 bytes of exponents";
+  EXPECT_EQ(scale_index(r, 9, 40), 18);
+  EXPECT_EQ(stored_scales(r), 64);
+  EXPECT_EQ(scales_bytes(r), 64u);
+
+  r.scale_layout = ScaleLayout::packed;
+  r.hidden_size = 200;  // 7 columns
+  EXPECT_EQ(padded_scale_rows(r), 4);
+  EXPECT_EQ(padded_scale_columns(r), 8);
+  EXPECT_EQ(stored_scales(r), 32);
+  EXPECT_EQ(scale_index(r, 0, 0), 0);
+  EXPECT_EQ(scale_index(r, 0, 127), 3);
+  EXPECT_EQ(scale_index(r, 4, 0), 4);
+  EXPECT_EQ(scale_index(r, 9, 199), (4 + 2) * 4 + 2);
+  EXPECT_EQ(minimal_traffic(r).written, 2000u + 32) << "padding is written";
+  r.num_tokens = 0;
+  EXPECT_EQ(stored_scales(r), 0);
+}
+
 TEST(Scales, AreCountedByGranularity) {
   Request r = static_tensor();
   EXPECT_EQ(num_scales(r), 1);
@@ -355,11 +445,12 @@ TEST(Schemes, AreAllThatValidateAllows) {
   };
   int allowed = 0;
   for (const Granularity granularity :
-       {Granularity::tensor, Granularity::token, Granularity::channel, Granularity::group}) {
+       {Granularity::tensor, Granularity::token, Granularity::channel, Granularity::group, Granularity::block}) {
     for (const int bits : {0, 1, 2, 3, 4, 5, 6, 7}) {
       Request r = static_tensor();
       r.granularity = granularity;
-      r.group_size = granularity == Granularity::group ? 32 : 0;
+      r.group_size = has_groups(granularity) ? 32 : 0;
+      r.block_rows = granularity == Granularity::block ? 4 : 0;
       r.static_scale = (bits & 1) != 0;
       r.asymmetric = (bits & 2) != 0;
       r.format = (bits & 4) != 0 ? Format::fp8_e4m3fn : Format::int8;
@@ -368,11 +459,11 @@ TEST(Schemes, AreAllThatValidateAllows) {
       EXPECT_EQ(!validate(r), listed) << operation_name(r) << ' ' << to_string(r.format);
       if (!listed) continue;
       ++allowed;
-      const std::string group_free = granularity == Granularity::group ? "dynamic group" : operation_name(r);
-      EXPECT_EQ(scheme->name, group_free);
+      const std::string name = operation_name(r);
+      EXPECT_EQ(scheme->name, name.substr(0, name.find(':')));
     }
   }
-  EXPECT_EQ(allowed, 17);
+  EXPECT_EQ(allowed, 26);
 }
 
 TEST(Formats, HaveTheirLargestValues) {

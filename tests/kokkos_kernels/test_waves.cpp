@@ -166,6 +166,101 @@ TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
   }
 }
 
+// --- programs of blocks ----------------------------------------------------------------------------------------------
+
+template <class TestCase>
+class BlockProgram : public testing::Test {};
+
+using BlockCases = testing::Types<Case<Nvidia, kq::TileConfig<32, 0, true>>, Case<Rdna, kq::TileConfig<32, 0, true>>,
+                                  Case<Cdna, kq::TileConfig<32, 0, true>>, Case<Nvidia, kq::TileConfig<32, 0>>,
+                                  Case<Cdna, kq::TileConfig<32, 0>>, Case<Nvidia, kq::TileConfig<256, 0, true>>,
+                                  Case<Cdna, kq::TileConfig<256, 0, true>>, Case<Nvidia, kq::TileConfig<256, 0>>,
+                                  Case<Rdna, kq::TileConfig<256, 0>>, Case<Cdna, kq::TileConfig<256, 0>>>;
+TYPED_TEST_SUITE(BlockProgram, BlockCases);
+
+/// A block of a tensor whose rows are longer, and its plain extremes and codes; nothing around the codes is written.
+TYPED_TEST(BlockProgram, ReducesAndQuantizesItsBlock) {
+  using Config = typename TypeParam::Config;
+  struct Shape {
+    std::int64_t rows, columns;
+  };
+  std::vector<Shape> shapes{{1, 16}, {3, 128}, {70, 64}, {5, 4096}};
+  if (!Config::aligned) shapes.insert(shapes.end(), {{1, 1}, {7, 5}, {40, 17}, {33, 131}, {2, 2500}});
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    for (const auto& [rows, columns] : shapes) {
+      const std::int64_t stride = columns + (Config::aligned ? 16 : 3);
+      auto input = random_halves(static_cast<std::size_t>(rows * stride), static_cast<std::uint32_t>(columns));
+      std::vector<std::uint8_t> codes(input.size(), 0xa5);
+      const kq::Block<const kq::half> block{input.data(), rows, columns, stride};
+      const kq::Block<std::uint8_t> coded{codes.data(), rows, columns, stride};
+      const kq::GroupRule<kq::half, kq::Fp8E4M3Fn> rule(448.0f, false);
+      Extremes found({nullptr, 0});
+      run_programs<typename TypeParam::Block, Config>(order, 1, 0, [&](const auto& program) {
+        const auto x = program.load(block);
+        const kq::Range range = program.reduce(kq::MinMax{}, x);
+        const float amax = program.reduce(kq::AbsMax{}, x);
+        program.store(coded, kq::encode(x, rule.scale(amax)));
+        program.store(&found.amax, amax);
+        program.store(&found.min, range.min);
+        program.store(&found.max, range.max);
+      });
+      Extremes expected({nullptr, 0});
+      for (std::int64_t row = 0; row < rows; ++row) {
+        const Extremes of_row(block.row(row));
+        expected.amax = std::max(expected.amax, of_row.amax);
+        expected.min = std::min(expected.min, of_row.min);
+        expected.max = std::max(expected.max, of_row.max);
+      }
+      EXPECT_EQ(found.amax, expected.amax) << rows << " x " << columns;
+      EXPECT_EQ(found.min, expected.min) << rows << " x " << columns;
+      EXPECT_EQ(found.max, expected.max) << rows << " x " << columns;
+      const auto quantizer = rule.scale(expected.amax).quantizer();
+      for (std::int64_t i = 0; i < rows * stride; ++i) {
+        const bool inside = i % stride < columns;
+        const auto at = static_cast<std::size_t>(i);
+        ASSERT_EQ(codes[at], inside ? quantizer.code(kq::to_float(input[at])) : 0xa5)
+            << "row " << i / stride << ", column " << i % stride << " of " << rows << " x " << columns;
+      }
+    }
+  }
+}
+
+template <class TestCase>
+class ColumnProgram : public testing::Test {};
+
+using ColumnCases = testing::Types<Case<Nvidia, kq::TileConfig<32, 1, true>>, Case<Cdna, kq::TileConfig<32, 1, true>>,
+                                   Case<Nvidia, kq::TileConfig<32, 1>>, Case<Cdna, kq::TileConfig<32, 1>>>;
+TYPED_TEST_SUITE(ColumnProgram, ColumnCases);
+
+TYPED_TEST(ColumnProgram, FindsTheMaximaOfEachColumn) {
+  using Config = typename TypeParam::Config;
+  constexpr std::int64_t stride = 272;
+  std::vector<std::int64_t> sizes{8, 64, 256};
+  if (!Config::aligned) sizes.insert(sizes.end(), {1, 7, 9, 131, 255});
+  for (const std::int64_t rows : {0, 1, 3, 4, 21}) {
+    for (const std::int64_t columns : sizes) {
+      const auto input = random_halves(static_cast<std::size_t>(rows * stride + 1), 5);
+      const kq::Block<const kq::half> block{input.data() + (Config::aligned ? 0 : 1), rows, columns, stride};
+      constexpr float untouched = -77.0f;
+      std::vector<float> found(600, untouched);
+      run_programs<typename TypeParam::Block, Config>(LaneOrder::forward, 1, 0, [&](const auto& program) {
+        program.store(kq::ColumnMaximaSlots{found.data(), 300}, program.reduce_columns(kq::MinMax{}, block));
+      });
+      for (std::int64_t i = 0; i < 300; ++i) {
+        kq::Maxima<kq::MinMax> expected;
+        for (std::int64_t row = 0; row < rows && i < columns; ++row) {
+          const float x = kq::to_float(block.row(row).data[i]);
+          if (!std::isnan(x)) kq::MinMax::extend(expected.value, x);
+        }
+        for (int k = 0; k < 2; ++k) {
+          EXPECT_EQ(found[static_cast<std::size_t>(k * 300 + i)], i < columns ? expected.value[k] : untouched)
+              << "column " << i << " of " << rows << " x " << columns;
+        }
+      }
+    }
+  }
+}
+
 // --- programs that share a tensor ------------------------------------------------------------------------------------
 
 template <class TestCase>

@@ -41,16 +41,19 @@ inline std::vector<kq::Request> requests_to_dequantize(const kq::Scheme& scheme)
     request.asymmetric = scheme.asymmetric;
     request.num_tokens = 7;
     request.hidden_size = 300;
-    if (scheme.granularity != kq::Granularity::group) {
+    if (!kq::has_groups(scheme.granularity)) {
       requests.push_back(request);
       continue;
     }
     request.group_size = 16;
     for (const auto scale_format : {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
-      for (const auto layout : {kq::ScaleLayout::row, kq::ScaleLayout::column}) {
+      for (const auto layout :
+           {kq::ScaleLayout::row, kq::ScaleLayout::column, kq::ScaleLayout::column_aligned, kq::ScaleLayout::packed}) {
         request.scale_format = scale_format;
         request.scale_layout = layout;
-        requests.push_back(request);
+        request.block_rows = scheme.granularity == kq::Granularity::block ? 3 : 0;
+        request.scale_stride = layout == kq::ScaleLayout::column ? kq::scale_rows(request) + 2 : 0;
+        if (!kq::validate(request)) requests.push_back(request);
       }
     }
   }
@@ -87,7 +90,7 @@ inline std::vector<CodedTensor> coded_tensors() {
           tensor.codes[i] = static_cast<std::uint8_t>(i % stride + 37 * (i / stride));
         }
         tensor.scales.resize(kq::scales_bytes(r));
-        const auto count = static_cast<std::size_t>(kq::num_scales(r));
+        const auto count = static_cast<std::size_t>(kq::stored_scales(r));
         for (std::size_t i = 0; i < count; ++i) {
           if (kq::scale_size(r) == 1) {
             tensor.scales[i] = static_cast<std::byte>(first * count + i);

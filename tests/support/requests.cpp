@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "kq/element.hpp"
+#include "kq/numerics.hpp"
 
 namespace kqbench::test {
 namespace {
@@ -93,7 +94,8 @@ kq::Request request_of(const kq::Scheme& scheme, kq::Element element, kq::Format
   request.asymmetric = scheme.asymmetric;
   request.num_tokens = num_tokens;
   request.hidden_size = hidden_size;
-  if (scheme.granularity == kq::Granularity::group) request.group_size = 128;
+  if (kq::has_groups(scheme.granularity)) request.group_size = 128;
+  if (scheme.granularity == kq::Granularity::block) request.block_rows = 128;
   return request;
 }
 
@@ -103,22 +105,30 @@ std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element eleme
     std::int64_t size;
     kq::ScaleFormat scale_format;
     kq::ScaleLayout layout;
+    std::int64_t rows;               ///< of a block
+    std::int64_t scale_padding = 0;  ///< scale_stride is so much more than the rows of scales
   };
   static constexpr Grouping groupings[] = {
-      {16, kq::ScaleFormat::float32, kq::ScaleLayout::row},
-      {64, kq::ScaleFormat::ue8m0_float32, kq::ScaleLayout::row},
-      {64, kq::ScaleFormat::float32, kq::ScaleLayout::column},
-      {100, kq::ScaleFormat::ue8m0, kq::ScaleLayout::column},
-      {128, kq::ScaleFormat::ue8m0, kq::ScaleLayout::row},
-      {128, kq::ScaleFormat::ue8m0_float32, kq::ScaleLayout::column},
-      {1111, kq::ScaleFormat::float32, kq::ScaleLayout::row},
+      {16, kq::ScaleFormat::float32, kq::ScaleLayout::row, 2},
+      {64, kq::ScaleFormat::ue8m0_float32, kq::ScaleLayout::row, 1},
+      {64, kq::ScaleFormat::float32, kq::ScaleLayout::column, 128},
+      {128, kq::ScaleFormat::ue8m0, kq::ScaleLayout::packed, 4},
+      {100, kq::ScaleFormat::ue8m0, kq::ScaleLayout::column, 3},
+      {128, kq::ScaleFormat::ue8m0, kq::ScaleLayout::row, 128},
+      {128, kq::ScaleFormat::float32, kq::ScaleLayout::column_aligned, 1},
+      {128, kq::ScaleFormat::ue8m0_float32, kq::ScaleLayout::column, 40},
+      {32, kq::ScaleFormat::float32, kq::ScaleLayout::column, 5, 3},
+      {16, kq::ScaleFormat::ue8m0, kq::ScaleLayout::packed, 2},
+      {1111, kq::ScaleFormat::float32, kq::ScaleLayout::row, 7},
+      {64, kq::ScaleFormat::ue8m0, kq::ScaleLayout::column_aligned, 2},
+      {512, kq::ScaleFormat::float32, kq::ScaleLayout::row, 16},
   };
   std::vector<kq::Request> requests;
   std::size_t next_grouping = 0;
   for (const kq::Format format : all_formats) {
     if (!serves(scheme, format)) continue;
     kq::Request request = request_of(scheme, element, format, num_tokens, hidden_size);
-    if (scheme.granularity != kq::Granularity::group) {
+    if (!kq::has_groups(scheme.granularity)) {
       requests.push_back(request);
       continue;
     }
@@ -127,6 +137,8 @@ std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element eleme
       request.group_size = grouping.size;
       request.scale_format = grouping.scale_format;
       request.scale_layout = grouping.layout;
+      if (scheme.granularity == kq::Granularity::block) request.block_rows = grouping.rows;
+      request.scale_stride = grouping.scale_padding == 0 ? 0 : kq::scale_rows(request) + grouping.scale_padding;
       requests.push_back(request);
     }
   }
@@ -171,11 +183,17 @@ RandomCase random_case(std::uint64_t seed) {
   r = request_of(scheme, draw.one_of(all_elements), format, num_tokens, hidden_size);
   if (draw.one_in(3)) r.input_stride = hidden_size + draw.between(0, 40);
   if (draw.one_in(3)) r.codes_stride = hidden_size + draw.between(0, 40);
-  if (scheme.granularity == kq::Granularity::group) {
+  if (kq::has_groups(scheme.granularity)) {
     static constexpr std::int64_t sizes[] = {16, 32, 64, 128, 256};
     r.group_size = draw.one_in(2) ? draw.one_of(sizes) : draw.between(16, 16 + hidden_size);
     r.scale_format = draw.one_of({kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0});
-    r.scale_layout = draw.one_of({kq::ScaleLayout::row, kq::ScaleLayout::column});
+    r.scale_layout =
+        draw.one_of({kq::ScaleLayout::row, kq::ScaleLayout::column, kq::ScaleLayout::column_aligned,
+                     r.scale_format == kq::ScaleFormat::ue8m0 ? kq::ScaleLayout::packed : kq::ScaleLayout::row});
+    if (scheme.granularity == kq::Granularity::block) r.block_rows = draw.of_any_size(num_tokens + 2);
+    if (r.scale_layout == kq::ScaleLayout::column && draw.one_in(3)) {
+      r.scale_stride = kq::scale_rows(r) + draw.between(0, 20);
+    }
   }
   r.qmax = random_qmax(draw, format);
   const bool has_upper_bound = kq::is_fp8(format) && !r.static_scale && r.granularity == kq::Granularity::token;
@@ -201,11 +219,16 @@ Problem make_problem(const RandomCase& random) {
   }
   if (r.static_scale) {
     Draw draw(random.seed + 1);
-    problem.scales.resize(static_cast<std::size_t>(kq::num_scales(r)));
-    for (float& scale : problem.scales) {
+    std::vector<float> scales(static_cast<std::size_t>(kq::stored_scales(r)));
+    for (float& scale : scales) {
       scale = random_positive(draw, random.scales);
+      // The exponents of all but infinity.
+      if (r.scale_format == kq::ScaleFormat::ue8m0) {
+        scale = kq::ue8m0_value(static_cast<std::uint8_t>(std::min(254, std::ilogb(scale) + 127)));
+      }
     }
-    if (r.asymmetric) problem.zero_points.resize(problem.scales.size());
+    problem.scales = scale_bytes(r, scales);
+    if (r.asymmetric) problem.zero_points.resize(scales.size());
     for (std::int32_t& zero_point : problem.zero_points) {
       zero_point = random_zero_point(draw, random.scales);
     }
@@ -235,7 +258,11 @@ constexpr void (*simplifications[])(RandomCase&) = {
     [](RandomCase& c) { c.request.codes_stride = c.request.hidden_size; },
     [](RandomCase& c) { c.request.qmax = kq::format_max(c.request.format); },
     [](RandomCase& c) { c.request.scale_ub = std::numeric_limits<float>::infinity(); },
-    [](RandomCase& c) { c.request.scale_layout = kq::ScaleLayout::row; },
+    [](RandomCase& c) {
+      c.request.scale_layout = kq::ScaleLayout::row;
+      c.request.scale_stride = 0;
+    },
+    [](RandomCase& c) { c.request.block_rows = (c.request.block_rows + 1) / 2; },
     [](RandomCase& c) { c.placement = {}; },
     [](RandomCase& c) { c.scales = RandomCase::Scales::fitting; },
     [](RandomCase& c) { c.fill = Fill::normal; },

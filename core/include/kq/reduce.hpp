@@ -4,7 +4,8 @@
 /// \file
 /// Reductions over a span: AbsMax is max |x|, MinMax is min x and max x. NaN is left out of both.
 ///
-/// Every reduction is made of maxima, of which it has `count`: MinMax takes the minimum as max -x. A lane gathers its
+/// Every reduction is made of maxima, of which it has `count`: MinMax takes the minimum as max -x. extend() adds a
+/// number to them. A lane gathers its
 /// elements in a Fold<Element>; what folds found is combined as Maxima, between lanes as keys: unsigned integers in
 /// the order of the floats that they stand for, which compare in one instruction everywhere, and a whole wave of them
 /// in one where the hardware can.
@@ -77,6 +78,9 @@ struct AbsMax {
   static constexpr float identity = 0.0f;
 
   KQ_HOST_DEVICE static Value value(const float (&maxima)[1]) { return maxima[0]; }
+  KQ_HOST_DEVICE static void extend(float (&maxima)[1], float x) {
+    maxima[0] = arch::max_number(maxima[0], __builtin_fabsf(x));
+  }
 
   template <class Element>
   class Fold {
@@ -113,6 +117,10 @@ struct MinMax {
   static constexpr float identity = -__builtin_huge_valf();
 
   KQ_HOST_DEVICE static Value value(const float (&maxima)[2]) { return {-maxima[0], maxima[1]}; }
+  KQ_HOST_DEVICE static void extend(float (&maxima)[2], float x) {
+    maxima[0] = arch::max_number(maxima[0], -x);
+    maxima[1] = arch::max_number(maxima[1], x);
+  }
 
   template <class Element>
   class Fold {
@@ -163,6 +171,12 @@ struct Maxima {
     for (float& v : value) {
       v = Reduction::identity;
     }
+  }
+  template <class Fold>
+  KQ_HOST_DEVICE static Maxima of(const Fold& fold) {
+    Maxima maxima;
+    fold.to_maxima(maxima.value);
+    return maxima;
   }
   KQ_HOST_DEVICE void add(const Maxima& other) {
     for (int k = 0; k < Reduction::count; ++k) {

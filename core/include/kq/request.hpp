@@ -22,16 +22,27 @@ enum class Element : std::uint8_t { half, bfloat16, float32 };
 /// Format of the codes.
 enum class Format : std::uint8_t { int8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz };
 
-/// What shares one scale (a span): the whole tensor, one token (row), one channel (column), or `group_size` consecutive
-/// elements of a row, the last group of a row being short where the row is no multiple of it.
-enum class Granularity : std::uint8_t { tensor, token, channel, group };
+/// What shares one scale (a span): the whole tensor, one token (row), one channel (column), `group_size` consecutive
+/// elements of a row, or a block of `block_rows` rows by `group_size` columns. The last group or block of a row or
+/// column is short where that is no multiple of it.
+enum class Granularity : std::uint8_t { tensor, token, channel, group, block };
 
-/// How a group's scale is rounded and stored: float32 as computed; raised to a power of two and stored as float32; or
-/// raised and stored as the 8-bit exponent (UE8M0).
+/// How the scale of a group or block is rounded and stored: float32 as computed; raised to a power of two and stored as
+/// float32; or raised and stored as the 8-bit exponent (UE8M0).
 enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0 };
 
-/// Group scales as [tokens, groups] row by row, or column by column (element (t, g) at g * num_tokens + t).
-enum class ScaleLayout : std::uint8_t { row, column };
+/// Where the scales of groups and blocks lie. They are [rows, columns]: a row for each token or row of blocks, a column
+/// for each group or block of a row. Scale (t, g) is scale number
+///
+///   row             t * columns + g
+///   column          g * stride + t; the stride is `scale_stride` or, where that is 0, the rows
+///   column_aligned  g * stride + t; the stride is the rows, rounded up so that a column is a multiple of 16 bytes
+///   packed          ((g / 4) * rows4 + t) * 4 + g % 4: UE8M0 only, four to an int32; rows4 is the rows, rounded up to
+///   4
+///
+/// Where a layout has room for scales that no span has, dynamic schemes write 0 for column_aligned and packed and leave
+/// it alone for column; static schemes do not look at it.
+enum class ScaleLayout : std::uint8_t { row, column, column_aligned, packed };
 
 /// A request to quantize a [num_tokens, hidden_size] tensor.
 struct Request {
@@ -46,7 +57,9 @@ struct Request {
   std::int64_t input_stride = 0;  ///< elements from one row to the next; 0: hidden_size
   std::int64_t codes_stride = 0;  ///< codes from one row to the next; 0: hidden_size
 
-  std::int64_t group_size = 0;  ///< elements, granularity group only
+  std::int64_t group_size = 0;    ///< columns that share a scale, granularities group and block only
+  std::int64_t block_rows = 0;    ///< rows that share a scale, granularity block only
+  std::int64_t scale_stride = 0;  ///< from one column of scales to the next, layout column only; 0: as many as rows
   ScaleFormat scale_format = ScaleFormat::float32;
   ScaleLayout scale_layout = ScaleLayout::row;
 
@@ -76,18 +89,45 @@ std::size_t element_size(Element element);  ///< bytes
 float format_max(Format format);            ///< largest finite magnitude: 127, 448, 57344, 240, 57344
 bool is_fp8(Format format);
 
-std::int64_t groups_per_row(const Request& request);  ///< ceil(hidden_size / group_size)
-/// 1, num_tokens, hidden_size or num_tokens * groups; 0 where there are no tokens, whatever the granularity.
+/// Whether spans are pieces of rows, or made of such: groups and blocks. Only these have a group_size, a scale format
+/// and a scale layout.
+bool has_groups(Granularity granularity);
+
+std::int64_t rows_per_scale(const Request& request);     ///< num_tokens, 1 or block_rows
+std::int64_t columns_per_scale(const Request& request);  ///< hidden_size, 1 or group_size
+std::int64_t groups_per_row(const Request& request);     ///< ceil(hidden_size / group_size)
+/// Rows of scales: 1, num_tokens, or ceil(num_tokens / block_rows); 0 where there are no tokens.
+std::int64_t scale_rows(const Request& request);
+/// 1, num_tokens, hidden_size or scale_rows * groups_per_row; 0 where there are no tokens, whatever the granularity.
 std::int64_t num_scales(const Request& request);
 std::size_t scale_size(const Request& request);  ///< bytes of one stored scale: 4, or 1 for UE8M0
 
 /// Where the scale of element (token, channel) is stored, counted in scales.
 std::int64_t scale_index(const Request& request, std::int64_t token, std::int64_t channel);
 
+/// Scales from one column of them to the next; layouts column and column_aligned only.
+std::int64_t scale_column_stride(const Request& request);
+
+/// Scales that there is room for from the first to the last, gaps and padding included.
+std::int64_t stored_scales(const Request& request);
+
+/// Rows and columns of scales with those that a layout pads them by.
+std::int64_t padded_scale_rows(const Request& request);
+std::int64_t padded_scale_columns(const Request& request);
+
+/// The parts of the stored scales that a dynamic scheme writes: `count` runs of `size` scales, which begin `step`
+/// apart.
+struct ScaleRuns {
+  std::int64_t count;
+  std::int64_t size;
+  std::int64_t step;
+};
+ScaleRuns scale_runs(const Request& request);
+
 // From the first element of the first row to the last of the last: what is skipped after the last row is no part of it.
 std::size_t input_bytes(const Request& request);
 std::size_t codes_bytes(const Request& request);
-std::size_t scales_bytes(const Request& request);
+std::size_t scales_bytes(const Request& request);       ///< of stored_scales
 std::size_t zero_points_bytes(const Request& request);  ///< int32 each, 0 unless asymmetric
 
 /// The least bytes that must move through memory: input once, codes once, scales (and zero points) once.
@@ -99,11 +139,12 @@ Traffic minimal_traffic(const Request& request);
 
 // --- names: the same words on the command line, in result files and in messages -----------------------------------
 
-std::string_view to_string(Element element);                              ///< half, bfloat16, float
-std::string_view to_string(Format format);                                ///< int8, fp8_e4m3fn, ...
-std::string_view to_string(ScaleFormat format);                           ///< float, ue8m0_float, ue8m0
-std::string_view to_string(ScaleLayout layout);                           ///< row, column
-std::string to_string(Granularity granularity, std::int64_t group_size);  ///< tensor, token, channel, group:G
+std::string_view to_string(Element element);     ///< half, bfloat16, float
+std::string_view to_string(Format format);       ///< int8, fp8_e4m3fn, ...
+std::string_view to_string(ScaleFormat format);  ///< float, ue8m0_float, ue8m0
+std::string_view to_string(ScaleLayout layout);  ///< row, column, column_aligned, packed
+std::string to_string(Granularity granularity, std::int64_t group_size,
+                      std::int64_t block_rows = 0);  ///< tensor, token, channel, group:G, block:MxN
 
 std::optional<Element> parse_element(std::string_view name);
 std::optional<Format> parse_format(std::string_view name);  ///< also "fp8" for fp8_e4m3fn

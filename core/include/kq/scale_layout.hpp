@@ -12,13 +12,17 @@
 
 namespace kq {
 
-/// The place of the scale of (row, block), counted in scales: a block is a group of a row, or its only part.
+/// The place of the scale of (row, column), counted in scales: a row for each token or row of blocks, a column for each
+/// channel, group or block of a row.
 struct ScaleOffset {
   std::int64_t row_step;
-  std::int64_t block_step;
+  std::int64_t column_step;
+  std::int64_t pack_step = 0;  ///< layout packed: from the scales of four columns to those of the next four
 
-  KQ_HOST_DEVICE std::int64_t operator()(std::int64_t row, std::int64_t block) const {
-    return row * row_step + block * block_step;
+  KQ_HOST_DEVICE std::int64_t operator()(std::int64_t row, std::int64_t column) const {
+    if (pack_step == 0) [[likely]]
+      return row * row_step + column * column_step;
+    return column / 4 * pack_step + row * row_step + column % 4;
   }
 };
 
@@ -32,16 +36,12 @@ inline ScaleOffset scale_offset(const Request& r) {
     case Granularity::channel:
       return {0, 1};
     case Granularity::group:
+    case Granularity::block:
       break;
   }
   if (r.scale_layout == ScaleLayout::row) return {groups_per_row(r), 1};
-  return {1, r.num_tokens};
-}
-
-/// Columns of the tensor that share a scale within a row. The request is valid and resolved.
-inline std::int64_t scale_columns(const Request& r) {
-  if (r.granularity == Granularity::channel) return 1;
-  return r.granularity == Granularity::group ? r.group_size : r.hidden_size;
+  if (r.scale_layout == ScaleLayout::packed) return {4, 1, 4 * padded_scale_rows(r)};
+  return {1, scale_column_stride(r)};
 }
 
 /// Scales of type float, with zero points where a scheme has them: where programs store them.
@@ -68,29 +68,129 @@ struct FloatScales {
 struct GivenScales {
   const float* scales;
   const std::int32_t* zero_points;  ///< null unless the scheme is asymmetric
+
+  KQ_HOST_DEVICE float value(std::int64_t index) const { return scales[index]; }
 };
 
-/// Scales of type float, or 8-bit exponents (UE8M0).
+/// Scales of groups or blocks that are given: of type float, or 8-bit exponents (UE8M0). They have no zero points.
+struct GivenGroupScales {
+  using Place = std::int64_t;
+
+  const void* scales;
+  bool exponents;
+  ScaleOffset offset;
+
+  KQ_HOST_DEVICE Place place(std::int64_t row, std::int64_t column) const { return offset(row, column); }
+  KQ_HOST_DEVICE float value(std::int64_t index) const {
+    return exponents ? ue8m0_value(static_cast<const std::uint8_t*>(scales)[index])
+                     : static_cast<const float*>(scales)[index];
+  }
+};
+
+namespace detail {
+
+KQ_HOST_DEVICE void put_group_scale(void* scales, bool exponents, std::int64_t index, float value) {
+  if (exponents) {
+    static_cast<std::uint8_t*>(scales)[index] = ue8m0_code(value);
+  } else {
+    static_cast<float*>(scales)[index] = value;
+  }
+}
+
+}  // namespace detail
+
+/// Where programs store scales of groups or blocks in the layouts row and column: of type float, or 8-bit exponents
+/// (UE8M0).
 struct GroupScales {
+  using Place = std::int64_t;  ///< counted in scales
   struct Slot {
     void* scales;
     bool exponents;
     std::int64_t index;
 
     template <class Scale>
-    KQ_HOST_DEVICE void write(const Scale& s) const {
-      if (exponents) {
-        static_cast<std::uint8_t*>(scales)[index] = ue8m0_code(s.value());
-      } else {
-        static_cast<float*>(scales)[index] = s.value();
-      }
+    KQ_HOST_DEVICE void write(const Scale& scale) const {
+      detail::put_group_scale(scales, exponents, index, scale.value());
     }
   };
 
   void* scales;
   bool exponents;
+  std::int64_t row_step;
+  std::int64_t column_step;
 
-  KQ_HOST_DEVICE Slot at(std::int64_t index) const { return {scales, exponents, index}; }
+  KQ_HOST_DEVICE Place place(std::int64_t row, std::int64_t column) const {
+    return row * row_step + column * column_step;
+  }
+  KQ_HOST_DEVICE Slot at(Place place) const { return {scales, exponents, place}; }
 };
+
+/// Where programs store them in any layout. Whoever stores the last scale of a row or column also writes the zeros of
+/// the padding that follows it.
+struct AnyGroupScales {
+  struct Place {
+    std::int64_t row;
+    std::int64_t column;
+  };
+  struct Slot {
+    const AnyGroupScales& of;
+    Place place;
+
+    template <class Scale>
+    KQ_HOST_DEVICE void write(const Scale& scale) const {
+      of.put(place.row, place.column, scale.value());
+      of.write_padding(place);
+    }
+  };
+
+  void* scales;
+  bool exponents;
+  ScaleOffset offset;
+  std::int64_t rows;  ///< of scales, and so on
+  std::int64_t columns;
+  std::int64_t padded_rows;
+  std::int64_t padded_columns;
+
+  KQ_HOST_DEVICE Place place(std::int64_t row, std::int64_t column) const { return {row, column}; }
+  KQ_HOST_DEVICE Slot at(Place place) const { return {*this, place}; }
+
+ private:
+  KQ_HOST_DEVICE void put(std::int64_t row, std::int64_t column, float value) const {
+    detail::put_group_scale(scales, exponents, offset(row, column), value);
+  }
+  KQ_HOST_DEVICE void write_padding(Place last) const {
+    const std::int64_t end_row = last.row + 1 == rows ? padded_rows : last.row + 1;
+    const std::int64_t end_column = last.column + 1 == columns ? padded_columns : last.column + 1;
+    for (std::int64_t i = last.row; i < end_row; ++i) {
+      for (std::int64_t j = last.column; j < end_column; ++j) {
+        if (i != last.row || j != last.column) put(i, j, 0.0f);
+      }
+    }
+  }
+};
+
+/// The scales at an address, as the request says. The request is valid and resolved.
+inline GivenGroupScales given_group_scales(const Request& r, const void* scales) {
+  return {scales, r.scale_format == ScaleFormat::ue8m0, scale_offset(r)};
+}
+inline AnyGroupScales any_group_scales(const Request& r, void* scales) {
+  return {scales,
+          r.scale_format == ScaleFormat::ue8m0,
+          scale_offset(r),
+          scale_rows(r),
+          groups_per_row(r),
+          padded_scale_rows(r),
+          padded_scale_columns(r)};
+}
+
+/// function(scales) with GroupScales, where the layout is row or column, or with AnyGroupScales.
+template <class Function>
+void with_group_scales(const Request& r, void* scales, const Function& function) {
+  if (r.scale_layout == ScaleLayout::row || r.scale_layout == ScaleLayout::column) {
+    const ScaleOffset offset = scale_offset(r);
+    return function(GroupScales{scales, r.scale_format == ScaleFormat::ue8m0, offset.row_step, offset.column_step});
+  }
+  function(any_group_scales(r, scales));
+}
 
 }  // namespace kq

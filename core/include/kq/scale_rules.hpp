@@ -93,7 +93,7 @@ struct Rule {
 
 // --- dynamic ---------------------------------------------------------------------------------------------------------
 
-/// A token, fp8.
+/// A token or a channel, fp8. (A channel has no upper bound.)
 template <class Element, class Format>
 struct TokenFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
   float qmax;
@@ -114,7 +114,7 @@ struct TensorFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
   }
 };
 
-/// A token or a tensor, symmetric int8.
+/// A token, a channel or a tensor, symmetric int8.
 template <class Element>
 struct SymmetricInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
   float qmax;
@@ -122,7 +122,7 @@ struct SymmetricInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
   KQ_HOST_DEVICE auto scale(float amax) const { return detail::SymmetricInt8Scale{amax, qmax}; }
 };
 
-/// A token or a tensor, asymmetric int8.
+/// A token, a channel or a tensor, asymmetric int8.
 template <class Element>
 struct AffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
   float qmax;
@@ -132,7 +132,7 @@ struct AffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
   }
 };
 
-/// A group, any format; with `power_of_two` the scale is raised to the next one.
+/// A group or block, any format; with `power_of_two` the scale is raised to the next one.
 template <class Element, class Format>
 struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
   float qmax;
@@ -150,8 +150,9 @@ template <class Element, class Format>
 struct StaticFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
   float qmax;
   KQ_HOST_DEVICE explicit StaticFp8Rule(float bound) : qmax(bound) {}
-  KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
-    return detail::ReciprocalScale<Format>{given.scales[i], qmax};
+  template <class Given>
+  KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
+    return detail::ReciprocalScale<Format>{given.value(i), qmax};
   }
 };
 
@@ -159,8 +160,9 @@ template <class Element>
 struct StaticInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
   float qmax;
   KQ_HOST_DEVICE explicit StaticInt8Rule(float bound) : qmax(bound) {}
-  KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
-    return detail::GivenDividingScale<Int8, Element>{given.scales[i], qmax};
+  template <class Given>
+  KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
+    return detail::GivenDividingScale<Int8, Element>{given.value(i), qmax};
   }
 };
 
@@ -169,7 +171,7 @@ struct StaticAffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
   float qmax;
   KQ_HOST_DEVICE explicit StaticAffineInt8Rule(float bound) : qmax(bound) {}
   KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
-    return detail::AffineInt8Scale{{given.scales[i], given.zero_points[i]}, qmax};
+    return detail::AffineInt8Scale{{given.value(i), given.zero_points[i]}, qmax};
   }
 };
 
@@ -192,9 +194,9 @@ void with_format(Format format, const Function& function) {
   }
 }
 
+/// Given scales without a zero point, as groups and blocks have them.
 template <class Element, class Function>
-void with_static_rule(const Request& r, const Function& function) {
-  if (r.asymmetric) return function(StaticAffineInt8Rule<Element>(r.qmax));
+void with_static_group_rule(const Request& r, const Function& function) {
   with_format(r.format, [&](auto format) {
     using Codes = decltype(format);
     if constexpr (Codes::is_integer) {
@@ -205,6 +207,13 @@ void with_static_rule(const Request& r, const Function& function) {
   });
 }
 
+template <class Element, class Function>
+void with_static_rule(const Request& r, const Function& function) {
+  if (r.asymmetric) return function(StaticAffineInt8Rule<Element>(r.qmax));
+  with_static_group_rule<Element>(r, function);
+}
+
+/// Of a token or a channel.
 template <class Element, class Function>
 void with_token_rule(const Request& r, const Function& function) {
   if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
@@ -231,6 +240,7 @@ void with_tensor_rule(const Request& r, const Function& function) {
   });
 }
 
+/// Of groups and blocks.
 template <class Element, class Function>
 void with_group_rule(const Request& r, const Function& function) {
   const bool power_of_two = r.scale_format != ScaleFormat::float32;

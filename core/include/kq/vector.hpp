@@ -44,6 +44,22 @@ KQ_HOST_DEVICE void unpack4(const Vector16& v, int quarter, float (&x)[4]) {
   }
 }
 
+/// The first `count` elements at an address that need not be aligned, as a vector; zeros after them.
+template <class Element>
+KQ_HOST_DEVICE Vector16 load_elements(const Element* address, int count) {
+  Vector16 v{};
+  KQ_UNROLL
+  for (int i = 0; i < vector_width<Element>; ++i) {
+    if (i >= count) break;
+    if constexpr (sizeof(Element) == 4) {
+      v.word[i] = float_bits(address[i]);
+    } else {
+      v.word[i / 2] |= static_cast<std::uint32_t>(address[i].bits) << (16 * (i % 2));
+    }
+  }
+  return v;
+}
+
 /// The signs of elements 4 * quarter to 4 * quarter + 3 of a vector, as kq::signs4 gives them.
 template <class Element>
 KQ_HOST_DEVICE std::uint32_t signs4(const Vector16& v, int quarter) {
@@ -83,6 +99,15 @@ KQ_HOST_DEVICE void store_codes(Code* codes, bool wide, const std::uint32_t (&wo
     for (int i = 0; i < 4 * Words; ++i) {
       codes[i] = static_cast<Code>(words[i / 4] >> (8 * (i % 4)));
     }
+  }
+}
+
+/// Writes the codes of a vector's first `count` elements, one by one.
+template <class Code, int Words>
+KQ_HOST_DEVICE void store_first_codes(Code* codes, int count, const std::uint32_t (&words)[Words]) {
+  KQ_UNROLL
+  for (int i = 0; i < 4 * Words; ++i) {
+    if (i < count) codes[i] = static_cast<Code>(words[i / 4] >> (8 * (i % 4)));
   }
 }
 

@@ -7,6 +7,8 @@
 #include <cstdint>
 
 #include "kq/arch/arch.hpp"
+#include "kq/block_tile.hpp"
+#include "kq/column_maxima.hpp"
 #include "kq/cooperative_partition.hpp"
 #include "kq/device_tile.hpp"
 #include "kq/encoded.hpp"
@@ -43,6 +45,11 @@ class DeviceProgram {
     return DeviceTile<Element, Config>(span, lane_);
   }
 
+  template <class Element>
+  KQ_HOST_DEVICE auto load(const Block<const Element>& block) const {
+    return DeviceBlockTile<Element, Config>(block, lane_);
+  }
+
   /// This program's part of a tensor that all programs hold together: in registers, if the configuration has some; else
   /// `scratch_vectors` of each lane's vectors may stay in scratch memory.
   template <class Element>
@@ -65,6 +72,17 @@ class DeviceProgram {
     return Reduction::value(reduce(partial(Reduction{}, tile)).value);
   }
 
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE auto reduce(Reduction, const DeviceBlockTile<Element, Config>& tile) const {
+    return Reduction::value(reduce(tile.template partial<Reduction>()).value);
+  }
+
+  /// Of each column of a block, of DeviceColumnMaxima::capacity columns at most.
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE auto reduce_columns(Reduction, const Block<const Element>& block) const {
+    return DeviceColumnMaxima<Reduction, Element, Config>(block, lane_);
+  }
+
   /// The reduction of a whole tensor, of which every program holds a part.
   template <class Reduction, template <class, class> class Partition, class Element>
   KQ_HOST_DEVICE auto reduce(Reduction, Partition<Element, Config>& part) const {
@@ -76,7 +94,7 @@ class DeviceProgram {
   KQ_HOST_DEVICE Maxima<Reduction> partial(Reduction, const DeviceTile<Element, Config>& tile) const {
     typename Reduction::template Fold<Element> fold;
     tile.for_each([&](const Vector16& v, std::int64_t) { fold.add(v); }, [&](Element x, std::int64_t) { fold.add(x); });
-    return maxima_of<Reduction>(fold);
+    return Maxima<Reduction>::of(fold);
   }
 
   /// The maxima of all lanes.
@@ -107,28 +125,17 @@ class DeviceProgram {
     encoded.quantizer.with_fast_path([&](const auto& quantizer) { store_by(codes, encoded.tile, quantizer); });
   }
 
+  template <class Code, class Element, class Quantizer>
+  KQ_HOST_DEVICE void store(const Block<Code>& codes,
+                            const Encoded<const DeviceBlockTile<Element, Config>, Quantizer>& encoded) const {
+    encoded.quantizer.with_fast_path([&](const auto& quantizer) { encoded.tile.store(codes, quantizer); });
+  }
+
   /// codes[i] = the code of tile element i, each by a quantizer of its own: quantizer_of(i).
   template <class Element, class Code, class QuantizerOf>
   KQ_HOST_DEVICE void store(Span<Code> codes,
                             const EncodedEach<DeviceTile<Element, Config>, QuantizerOf>& encoded) const {
-    constexpr int width = vector_width<Element>;
-    const auto& tile = encoded.tile;
-    const CodeVectors<Element, Code> mine(codes.data + tile.begin());
-    tile.for_each(
-        [&](const Vector16& v, std::int64_t offset) {
-          std::uint32_t words[width / 4];
-          KQ_UNROLL
-          for (int quarter = 0; quarter < width / 4; ++quarter) {
-            const std::int64_t i = tile.begin() + offset + 4 * quarter;
-            const auto& of = encoded.quantizer_of;
-            const decltype(of(i)) quantizers[4] = {of(i), of(i + 1), of(i + 2), of(i + 3)};
-            float x[4];
-            unpack4<Element>(v, quarter, x);
-            words[quarter] = codes4_each(quantizers, x, signs4<Element>(v, quarter));
-          }
-          mine.store(offset, words);
-        },
-        [&](Element x, std::int64_t index) { codes.data[index] = encoded.quantizer_of(index).code(to_float(x)); });
+    encoded.tile.store_each(codes, encoded.quantizer_of);
   }
 
   /// A span's scale, and its zero point if it has one, to where `slot` says.
@@ -138,6 +145,20 @@ class DeviceProgram {
   }
   {
     if (lane_ == 0) slot.write(scale);
+  }
+
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE void store(const ColumnMaximaSlots& slots,
+                            const DeviceColumnMaxima<Reduction, Element, Config>& maxima) const {
+    maxima.store(slots, lane_);
+  }
+
+  /// function(i) for i in [0, count), each by one lane.
+  template <class Function>
+  KQ_HOST_DEVICE void for_each_index(std::int64_t count, const Function& function) const {
+    for (std::int64_t i = lane_; i < count; i += Config::lanes) {
+      function(i);
+    }
   }
 
   /// A float of the whole program.
@@ -151,13 +172,6 @@ class DeviceProgram {
 
   /// How often a lane reads another program's slot before it recomputes that program's maxima: some milliseconds.
   static constexpr int max_polls = 1 << 14;
-
-  template <class Reduction, class Fold>
-  KQ_HOST_DEVICE static Maxima<Reduction> maxima_of(const Fold& fold) {
-    Maxima<Reduction> maxima;
-    fold.to_maxima(maxima.value);
-    return maxima;
-  }
 
   /// The greatest of each value over the whole program, compared by keys.
   template <class Key, int Count>
@@ -188,7 +202,7 @@ class DeviceProgram {
     using Fold = typename Reduction::template Fold<Element>;
     Fold fold;
     part.read([&](const Vector16& v) { fold.add(v); });
-    Maxima<Reduction> maxima = reduce(maxima_of<Reduction>(fold));
+    Maxima<Reduction> maxima = reduce(Maxima<Reduction>::of(fold));
     if (Config::in_registers && count_ == 1) return maxima;
     part.grid_reduce().publish(id_, count_, lane_, Config::lanes, maxima.value);
     for (std::int64_t other = lane_; other < count_; other += Config::lanes) {
@@ -196,7 +210,7 @@ class DeviceProgram {
       if (!part.grid_reduce().await(other, max_polls, theirs.value)) {
         Fold missing;
         part.partition().read_all_of(other, [&](const Vector16& v) { missing.add(v); });
-        theirs = maxima_of<Reduction>(missing);
+        theirs = Maxima<Reduction>::of(missing);
       }
       maxima.add(theirs);
     }
@@ -205,7 +219,7 @@ class DeviceProgram {
 
   template <class Code, template <class, class> class Tile, class Element, class Quantizer>
   KQ_HOST_DEVICE void store_by(Span<Code> codes, Tile<Element, Config>& tile, const Quantizer& quantizer) const {
-    using Codes = CodeVectors<Element, Code, Tile<Element, Config>::reads_again>;
+    using Codes = CodeVectors<Element, Code, Config, Tile<Element, Config>::reads_again>;
     const Codes mine(codes.data + tile.begin());
     tile.for_each(
         [&](const Vector16& v, std::int64_t offset) {
@@ -219,20 +233,6 @@ class DeviceProgram {
   KQ_HOST_DEVICE void store_by(Span<Code> codes, const Tile<Element, Config>& tile, const Quantizer& quantizer) const {
     store_by(codes, const_cast<Tile<Element, Config>&>(tile), quantizer);
   }
-
-  /// Where a lane's vectors of codes go, which all are as aligned as the first.
-  template <class Element, class Code, bool EvictFirst = false>
-  struct CodeVectors {
-    static constexpr int width = vector_width<Element>;
-    Code* first;
-    bool wide;
-
-    KQ_HOST_DEVICE explicit CodeVectors(Code* address)
-        : first(address), wide(Config::aligned || reinterpret_cast<std::uintptr_t>(address) % width == 0) {}
-    KQ_HOST_DEVICE void store(std::int64_t offset, const std::uint32_t (&words)[width / 4]) const {
-      store_codes<EvictFirst>(first + offset, wide, words);
-    }
-  };
 
   const Team& team_;
   [[no_unique_address]] Wave wave_;

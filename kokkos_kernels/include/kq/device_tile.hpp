@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "kq/arch/arch.hpp"
+#include "kq/numerics.hpp"
 #include "kq/span.hpp"
 #include "kq/vector.hpp"
 
@@ -40,6 +41,20 @@ struct VectorLayout {
   KQ_HOST_DEVICE Index edges() const { return head + tail; }
   KQ_HOST_DEVICE Index edge_index(Index edge) const {
     return edge < head ? edge : edge + body * Index{vector_width<Element>};
+  }
+};
+
+/// Where a lane's vectors of codes go, which all are as aligned as the first.
+template <class Element, class Code, class Config, bool EvictFirst = false>
+struct CodeVectors {
+  static constexpr int width = vector_width<Element>;
+  Code* first;
+  bool wide;
+
+  KQ_HOST_DEVICE explicit CodeVectors(Code* address)
+      : first(address), wide(Config::aligned || reinterpret_cast<std::uintptr_t>(address) % width == 0) {}
+  KQ_HOST_DEVICE void store(std::int64_t offset, const std::uint32_t (&words)[width / 4]) const {
+    store_codes<EvictFirst>(first + offset, wide, words);
   }
 };
 
@@ -91,6 +106,27 @@ class DeviceTile {
         on_edge(Config::in_registers ? edges_[n] : data_[index], index);
       }
     }
+  }
+
+  /// codes[i] = the code of element i, each by a quantizer of its own: quantizer_of(i).
+  template <class Code, class QuantizerOf>
+  KQ_HOST_DEVICE void store_each(Span<Code> codes, const QuantizerOf& of) const {
+    constexpr int width = vector_width<Element>;
+    const CodeVectors<Element, Code, Config> mine(codes.data + begin());
+    for_each(
+        [&](const Vector16& v, std::int64_t offset) {
+          std::uint32_t words[width / 4];
+          KQ_UNROLL
+          for (int quarter = 0; quarter < width / 4; ++quarter) {
+            const std::int64_t i = begin() + offset + 4 * quarter;
+            const decltype(of(i)) quantizers[4] = {of(i), of(i + 1), of(i + 2), of(i + 3)};
+            float x[4];
+            unpack4<Element>(v, quarter, x);
+            words[quarter] = codes4_each(quantizers, x, signs4<Element>(v, quarter));
+          }
+          mine.store(offset, words);
+        },
+        [&](Element x, std::int64_t index) { codes.data[index] = of(index).code(to_float(x)); });
   }
 
  private:

@@ -10,6 +10,8 @@
 #include <cstdint>
 
 #include "kq/arch/config.hpp"
+#include "kq/block_tile.hpp"
+#include "kq/column_maxima.hpp"
 #include "kq/encoded.hpp"
 #include "kq/grid_reduce.hpp"
 #include "kq/host.hpp"
@@ -36,6 +38,11 @@ class HostProgram {
     return {span};
   }
 
+  template <class Element>
+  KQ_HOST_DEVICE HostBlockTile<Element> load(const Block<const Element>& block) const {
+    return {block};
+  }
+
   /// The launch has one program, which holds the whole tensor.
   template <class Element>
   KQ_HOST_DEVICE HostTile<Element> load_partition(Span<const Element> tensor, const GridReduceWorkspace&, int) const {
@@ -45,6 +52,14 @@ class HostProgram {
   template <class Reduction, class Element>
   KQ_HOST_DEVICE auto reduce(Reduction, const HostTile<Element>& tile) const {
     return Reduction::value(host::maxima(Reduction{}, tile.span.data, tile.span.size).value);
+  }
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE auto reduce(Reduction, const HostBlockTile<Element>& tile) const {
+    return Reduction::value(tile.template partial<Reduction>().value);
+  }
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE auto reduce_columns(Reduction, const Block<const Element>& block) const {
+    return HostColumnMaxima<Reduction, Element>(block);
   }
   template <class Reduction, class Element>
   KQ_HOST_DEVICE Maxima<Reduction> partial(Reduction, const HostTile<Element>& tile) const {
@@ -71,6 +86,11 @@ class HostProgram {
   KQ_HOST_DEVICE void store(Span<Code> codes, const Encoded<const HostTile<Element>, Quantizer>& encoded) const {
     store_codes(codes, encoded.tile.span, encoded.quantizer);
   }
+  template <class Code, class Element, class Quantizer>
+  KQ_HOST_DEVICE void store(const Block<Code>& codes,
+                            const Encoded<const HostBlockTile<Element>, Quantizer>& encoded) const {
+    encoded.tile.store(codes, encoded.quantizer);
+  }
   template <class Element, class Code, class QuantizerOf>
   KQ_HOST_DEVICE void store(Span<Code> codes, const EncodedEach<HostTile<Element>, QuantizerOf>& encoded) const {
     host::map(encoded.tile.span.data, codes.data, encoded.tile.span.size,
@@ -81,6 +101,16 @@ class HostProgram {
     slot.write(scale);
   }
   { slot.write(scale); }
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE void store(const ColumnMaximaSlots& slots, const HostColumnMaxima<Reduction, Element>& maxima) const {
+    maxima.store(slots);
+  }
+  template <class Function>
+  KQ_HOST_DEVICE void for_each_index(std::int64_t count, const Function& function) const {
+    for (std::int64_t i = 0; i < count; ++i) {
+      function(i);
+    }
+  }
   KQ_HOST_DEVICE void store(float* address, float value) const { *address = value; }
 
  private:

@@ -12,10 +12,12 @@
 ///
 /// Shapes: input and codes are [num_tokens, hidden_size] with consecutive elements in a row (LayoutRight, or
 /// LayoutStride with a second stride of 1; rows may be further apart than hidden_size, not nearer: no broadcast).
-/// scales has num_scales(request) entries, float or, for UE8M0 codes, std::uint8_t; zero_points as many of
+/// scales has stored_scales(request) entries, float or, for UE8M0 codes, std::uint8_t; zero_points as many of
 /// std::int32_t. Either is a contiguous View of rank 1, at least that long, in the order of scale_index; of rank 0,
 /// where there is one for the tensor; or of rank 2: [1, 1], [num_tokens, 1] for tokens, [1, hidden_size] for channels,
-/// [num_tokens, groups_per_row] for groups, LayoutRight for scale layout row, LayoutLeft for column.
+/// [scale_rows, groups_per_row] for groups and blocks, LayoutRight for scale layout row, LayoutLeft for column. The
+/// columns of the last may be further apart than their length (LayoutStride); of rank 1, Request::scale_stride says how
+/// far. Scale layouts with padding take rank 1.
 ///
 /// The output of dequantize is a contiguous [num_tokens, hidden_size] of floats.
 ///
@@ -76,7 +78,8 @@ struct Buffers {
   void* workspace = nullptr;
 };
 
-/// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor scales.
+/// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor and channel scales. Those of
+/// channels depend on the shape.
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request);
 
@@ -163,14 +166,14 @@ void require_one_each_span(const char* field, const View& view, const Request& r
     reject(field, "a dynamic scheme writes them; give a View whose value type is not const");
   }
   if (request.num_tokens == 0) return;  // there are no spans
-  const std::int64_t needed = num_scales(request);
-  if (!view.span_is_contiguous() || static_cast<std::int64_t>(view.size()) < needed) {
-    reject(field, "must be contiguous with " + std::to_string(needed) + " entries");
-  }
+  const std::int64_t needed = stored_scales(request);
   if constexpr (View::rank == 2) {
-    const bool by_token = request.granularity == Granularity::token || request.granularity == Granularity::group;
-    const std::int64_t rows = by_token ? request.num_tokens : 1;
-    const std::int64_t columns = needed / rows;
+    if (request.scale_layout == ScaleLayout::column_aligned || request.scale_layout == ScaleLayout::packed) {
+      reject(field, "of scale layout " + std::string(to_string(request.scale_layout)) + " must have rank 1, with " +
+                        std::to_string(needed) + " entries");
+    }
+    const std::int64_t rows = request.granularity == Granularity::channel ? 1 : scale_rows(request);
+    const std::int64_t columns = num_scales(request) / rows;
     if (static_cast<std::int64_t>(view.extent(0)) != rows || static_cast<std::int64_t>(view.extent(1)) != columns) {
       reject(field, "of rank 2 must be [" + std::to_string(rows) + ", " + std::to_string(columns) + "]");
     }
@@ -179,7 +182,24 @@ void require_one_each_span(const char* field, const View& view, const Request& r
       reject(field, by_row ? "must be row by row (LayoutRight) for scale layout row"
                            : "must be column by column (LayoutLeft) for scale layout column");
     }
+    if (!by_row && columns > 1 && static_cast<std::int64_t>(view.stride(1)) == scale_column_stride(request)) return;
   }
+  if (!view.span_is_contiguous() || static_cast<std::int64_t>(view.size()) < needed) {
+    reject(field, "must be contiguous with " + std::to_string(needed) + " entries");
+  }
+}
+
+/// The request with the stride that a View of scales of layout column has between its columns, if it is more than the
+/// rows.
+template <class View>
+Request with_scale_stride(Request request, const View& scales) {
+  if constexpr (View::rank == 2) {
+    const bool columns = has_groups(request.granularity) && request.scale_layout == ScaleLayout::column;
+    if (columns && scales.extent(1) > 1 && scales.stride(1) > scales.extent(0)) {
+      request.scale_stride = static_cast<std::int64_t>(scales.stride(1));
+    }
+  }
+  return request;
 }
 
 /// Codes and scales of the types that the request has.
@@ -234,6 +254,7 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   if (codes.extent(0) != input.extent(0) || codes.extent(1) != input.extent(1)) {
     detail::reject("codes", "must have the shape of the input");
   }
+  request = detail::with_scale_stride(request, scales);
   detail::require_valid(request);
   detail::require_types<Code, Scale>(request);
   detail::require_one_each_span("scales", scales, request, !request.static_scale);
@@ -302,6 +323,7 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
   if (detail::row_stride("output", output) != request.hidden_size) {
     detail::reject("output", "must be contiguous, row by row");
   }
+  request = detail::with_scale_stride(request, scales);
   detail::require_valid(request);
   detail::require_types<Code, Scale>(request);
   detail::require_one_each_span("scales", scales, request, false);

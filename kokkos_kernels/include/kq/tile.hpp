@@ -24,6 +24,8 @@
 ///     vector.hpp, reduce.hpp     16-byte vectors; AbsMax and MinMax
 ///     tile_config.hpp            lanes and registers of a program
 ///     device_tile.hpp            a span in the registers of its lanes
+///     block_tile.hpp             a block of rows and columns
+///     column_maxima.hpp          a reduction of each column of a block
 ///     cooperative_partition.hpp  a tensor in the registers and scratch memory of all programs
 ///     grid_reduce.hpp            how programs of one launch tell each other what they found
 ///     encoded.hpp                encode(x, scale)

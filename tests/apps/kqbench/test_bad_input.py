@@ -217,7 +217,8 @@ TABLE = [
       for option, values in {
           "--dtype": ["double", "half,", "HALF", "0", "''"],
           "--quant-dtype": ["fp4", "int8,int9", "8", "''"],
-          "--granularity": ["row", "group", "group:", "group:0", "group:8", "group:-16", "group:x", "group:99999999999999999999", "''"],
+          "--granularity": ["row", "group", "group:", "group:0", "group:8", "group:-16", "group:x", "group:99999999999999999999",
+                            "block", "block:128", "block:x128", "block:0x128", "block:128x8", "block:128x128x128", "''"],
           "--backend host --impl": ["vllm", "kokkos,vllm", "''"],
           "--backend": ["tpu", "host,host", "0", "''", "host --backend host"],
           "--backend host --timing": ["sundial", "graph", "''", "wall --timing wall"],
@@ -228,8 +229,9 @@ TABLE = [
       }.items() for value in values),
     (2, "--format:", "report other.json --format pdf"),
     # options that contradict each other
-    (2, "--granularity:", "--granularity channel"),
-    (2, "--granularity:", "--granularity group:128 --static-scale"),
+    (2, "--scale-layout:", "--granularity group:128 --scale-layout packed"),
+    (2, "--scale-stride:", "--granularity group:128 --scale-stride 5000"),
+    (2, "--scale-stride:", "--granularity group:128 --scale-layout column --num-tokens 16 --scale-stride 15"),
     (2, "--asymmetric:", "--granularity group:128 --asymmetric"),
     (2, "codes only, not fp8_e4m3fn; take int8, or leave out asymmetric", "--asymmetric --quant-dtype fp8"),
     (2, "--scale:", "--scale 1"),

@@ -585,7 +585,7 @@ TEST(Program, QuantizeRefusesInOneLine) {
   expect_refused(joined(base, {"--impl", "kokkos,native"}),
                  "--impl: takes one value here, not 2; leave out the others");
   expect_refused(joined(base, {"--qmax", "128"}), "--qmax:");
-  expect_refused(joined(base, {"--granularity", "channel"}), "--granularity:");
+  expect_refused(joined(base, {"--granularity", "block:3"}), "--granularity:");
   expect_refused(joined(base, {"--dtype", "bfloat16"}), "'" + input + "'");
   expect_refused({"quantize", input, "-o", folder / "out.txt"}, "'");
   EXPECT_FALSE(std::filesystem::exists(output));

@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "backends/gpu/dynamic_block.cu"
+#include "backends/gpu/dynamic_channel.cu"
 #include "backends/gpu/dynamic_group.cu"
 #include "backends/gpu/dynamic_tensor.cu"
 #include "backends/gpu/dynamic_token.cu"
+#include "backends/gpu/static_group.cu"
 #include "backends/gpu/static_scale.cu"
 #include "tests/backends/gpu/emulated_launcher.hpp"
 
@@ -32,9 +35,8 @@ class EmulatedNative final : public Implementation {
     if (std::ranges::count(emulated_elements(waves), request.element) > 0) return std::nullopt;
     return "not emulated";
   }
-  std::size_t workspace_bytes(const kq::Request&) const override {
-    return sizeof(std::uint32_t) * gpu::max_keys *
-           static_cast<std::size_t>(gpu::max_slice_blocks(launcher_.multiprocessors));
+  std::size_t workspace_bytes(const kq::Request& request) const override {
+    return gpu::workspace_bytes(launcher_, request);
   }
   void enqueue(const kq::Request& request, const Operands& operands) override {
     if constexpr (emulates_floats(waves)) {

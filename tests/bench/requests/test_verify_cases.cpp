@@ -25,7 +25,7 @@ using Formats = std::set<ScaleFormat>;
 using Layouts = std::set<ScaleLayout>;
 
 const Formats all_formats = {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0};
-const Layouts all_layouts = {ScaleLayout::row, ScaleLayout::column};
+const Layouts all_layouts = {ScaleLayout::row, ScaleLayout::column, ScaleLayout::column_aligned, ScaleLayout::packed};
 
 /// The requests of a command line, of one small shape.
 std::vector<kq::Request> requests_of(const std::string& options) {
@@ -40,18 +40,19 @@ std::vector<kq::Request> requests_of(const std::string& options) {
 void expect_of_groups(const std::string& options, const Formats& formats, const Layouts& layouts) {
   std::set<std::pair<ScaleFormat, ScaleLayout>> wanted, found;
   for (const ScaleFormat format : formats) {
-    for (const ScaleLayout layout : layouts)
-      wanted.insert({format, layout});
+    for (const ScaleLayout layout : layouts) {
+      if (layout != ScaleLayout::packed || format == ScaleFormat::ue8m0) wanted.insert({format, layout});
+    }
   }
   for (const kq::Request& r : requests_of(options)) {
-    if (r.granularity == Granularity::group) found.insert({r.scale_format, r.scale_layout});
+    if (kq::has_groups(r.granularity)) found.insert({r.scale_format, r.scale_layout});
   }
   EXPECT_EQ(found, wanted) << options;
 }
 
 bool has_others_than_groups(const std::string& options) {
   for (const kq::Request& r : requests_of(options)) {
-    if (r.granularity != Granularity::group) return true;
+    if (!kq::has_groups(r.granularity)) return true;
   }
   return false;
 }
@@ -82,10 +83,10 @@ TEST(VerifyRequests, AreValidAndEachThereOnce) {
     for (std::size_t j = 0; j < i; ++j)
       EXPECT_FALSE(requests[i] == requests[j]) << describe(requests[i]);
   }
-  // 11 schemes as they stand, groups thrice the size and 6 ways to store their scales, each also with a smaller qmax,
-  // and fp8 dynamic token with a bound.
-  const std::size_t int8_schemes = 10, fp8_schemes = 5, groups = 3;
-  EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (6 + 1));
+  // The schemes without groups as they stand; groups of three sizes and blocks of two, static and dynamic, and 10 ways
+  // to store their scales; each also with a smaller qmax, and fp8 dynamic token with a bound.
+  const std::size_t int8_schemes = 12, fp8_schemes = 6, groups = 2 * (3 + 2);
+  EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1));
 }
 
 TEST(VerifyRequests, KeepABoundThatIsGiven) {

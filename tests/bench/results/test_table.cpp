@@ -124,7 +124,8 @@ TEST(Table, FitsAHundredColumnsForEveryScheme) {
       request.asymmetric = scheme.asymmetric;
       request.num_tokens = 16384;
       request.hidden_size = 16384;
-      if (scheme.granularity == kq::Granularity::group) {
+      if (kq::has_groups(scheme.granularity)) {
+        request.block_rows = scheme.granularity == kq::Granularity::block ? 1024 : 0;
         request.group_size = 1024;
         request.scale_format = scale_format;
         request.scale_layout = kq::ScaleLayout::column;

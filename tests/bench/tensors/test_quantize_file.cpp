@@ -88,14 +88,17 @@ std::vector<kq::Request> all_schemes() {
       request.static_scale = scheme.static_scale;
       request.asymmetric = scheme.asymmetric;
       if (format == kq::Format::int8 ? !scheme.int8 : !scheme.fp8) continue;
-      if (scheme.granularity != kq::Granularity::group) {
+      if (!kq::has_groups(scheme.granularity)) {
         all.push_back(request);
         continue;
       }
       request.group_size = 16;
+      request.block_rows = scheme.granularity == kq::Granularity::block ? 3 : 0;
       for (const kq::ScaleFormat scale_format :
            {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
-        for (const kq::ScaleLayout layout : {kq::ScaleLayout::row, kq::ScaleLayout::column}) {
+        for (const kq::ScaleLayout layout : {kq::ScaleLayout::row, kq::ScaleLayout::column,
+                                             kq::ScaleLayout::column_aligned, kq::ScaleLayout::packed}) {
+          if (layout == kq::ScaleLayout::packed && scale_format != kq::ScaleFormat::ue8m0) continue;
           request.scale_format = scale_format;
           request.scale_layout = layout;
           all.push_back(request);
@@ -171,9 +174,10 @@ TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
         job.output = folder_ / "out.npy";
         job.element = element;
         job.scheme = scheme;
+        const float scale = scheme.scale_format == kq::ScaleFormat::float32 ? 0.017f : 0x1p-6f;
         if (scheme.static_scale) {
           GivenScale given;
-          given.scale = 0.017f;
+          given.scale = scale;
           if (scheme.asymmetric) given.zero_point = -5;
           job.given = GivenScales(given, nullptr);
         }
@@ -185,8 +189,9 @@ TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
         scheme.num_tokens = tokens;
         scheme.hidden_size = width;
         scheme = kq::resolved(scheme);
-        const std::vector<float> scales(static_cast<std::size_t>(kq::num_scales(scheme)), 0.017f);
-        const std::vector<std::int32_t> zero_points(scales.size(), -5);
+        const std::vector<float> values(static_cast<std::size_t>(kq::stored_scales(scheme)), scale);
+        const std::vector<std::byte> scales = scale_bytes(scheme, values);
+        const std::vector<std::int32_t> zero_points(values.size(), -5);
         const Outputs expected = reference(scheme, input.data(), scales.data(), zero_points.data());
         EXPECT_EQ(read_npy(folder_ / "out.npy").bytes, expected.codes);
         EXPECT_EQ(read_npy(folder_ / "out.scale.npy").bytes, expected.scales);

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// One scale for every block of rows by columns. The threads of a thread block share one: a few lanes for each row, so
+// that many rows are read at once. The rows are read twice, the second time from the caches.
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "backends/gpu/choose.hpp"
+#include "backends/gpu/kernels.hpp"
+#include "backends/gpu/launch.hpp"
+#include "backends/gpu/operands.hpp"
+#include "backends/gpu/reduce.hpp"
+#include "backends/gpu/tile.hpp"
+#include "backends/gpu/tile_config.hpp"
+#include "kq/scale_rules.hpp"
+
+namespace kqbench::gpu {
+
+/// `Config::lanes` of a thread block's threads share a row of the block. With `Aligned`, the rows of every block begin
+/// and end at whole vectors.
+template <class Rule, class Config_, bool Aligned>
+struct DynamicBlock {
+  using Config = Config_;
+  using Element = typename Rule::Element;
+  using Code = typename Rule::Code;
+  using Reduction = typename Rule::Reduction;
+  using Fold = typename Reduction::template Fold<Element>;
+  static constexpr int lanes = Config::lanes;
+  static constexpr int rows_at_once = Config::spans_per_block;
+  using RowSplit = SplitOf<Element, Code, std::int64_t, Aligned>;
+  using RowTile = Tile<Element, lanes, Config::vectors>;
+
+  Rows<Element, Code> rows;
+  std::int64_t block_rows;
+  std::int64_t block_columns;
+  AnyGroupScales scales;
+  Rule rule;
+
+  template <class Block>
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
+    const int lane = Config::lane(block);
+    const int my_row = static_cast<int>(static_cast<unsigned>(block.thread()) / unsigned{lanes});
+    const std::int64_t scale_row = divide(block.index(), scales.columns);
+    const std::int64_t scale_column = block.index() - scale_row * scales.columns;
+    const std::int64_t first_row = scale_row * block_rows;
+    const std::int64_t last_row = first_row + block_rows < rows.count ? first_row + block_rows : rows.count;
+
+    // 1. Fold this thread's part of every rows_at_once-th row.
+    Fold fold;
+    for (std::int64_t row = first_row + my_row; row < last_row; row += rows_at_once) {
+      const RowSplit split = split_piece(row, scale_column);
+      for_each_slice(split, lane, [&](const RowTile& tile, const auto& slice) { tile.fold(fold, slice.count, lane); });
+      if constexpr (!Aligned) {
+        HeadTail<Element, lanes> edges;
+        edges.load(split, lane);
+        edges.fold(fold, split, lane);
+      }
+    }
+
+    // 2. Reduce over all threads.
+    std::uint32_t key[Reduction::count];
+    to_keys<Reduction>(fold, key);
+    max_over_lanes<Config::threads, Config::threads>(block, block.template shared<WaveSlots<Reduction::count>>(), key);
+
+    // 3. Compute the scale, in every thread.
+    const auto scale = rule.scale(value_of_keys<Reduction>(key));
+
+    // 4. Read the rows again, quantize and store.
+    scale.quantizer().with_fast_path([&](const auto& quantizer) {
+      for (std::int64_t row = first_row + my_row; row < last_row; row += rows_at_once) {
+        const RowSplit split = split_piece(row, scale_column);
+        for_each_slice(split, lane, [&](const RowTile& tile, const auto& slice) {
+          tile.store(slice.codes, split.wide, slice.count, lane, quantizer);
+        });
+        if constexpr (!Aligned) {
+          HeadTail<Element, lanes> edges;
+          edges.load(split, lane);
+          edges.store(split, lane, scale.quantizer());
+        }
+      }
+    });
+
+    // 5. One thread stores the scale.
+    if (block.thread() == 0) scales.at({scale_row, scale_column}).write(scale);
+  }
+
+ private:
+  /// A row's part of the block.
+  KQ_HOST_DEVICE RowSplit split_piece(std::int64_t row, std::int64_t scale_column) const {
+    const std::int64_t begin = scale_column * block_columns;
+    const std::int64_t left = rows.size - begin;
+    return {rows.input + row * rows.input_stride + begin, rows.codes + row * rows.codes_stride + begin,
+            left < block_columns ? left : block_columns};
+  }
+
+  /// function(tile, slice) for what registers hold at a time of a row's part, loaded.
+  template <class Function>
+  KQ_HOST_DEVICE static void for_each_slice(const RowSplit& split, int lane, const Function& function) {
+    for (std::int64_t first = 0; first < split.vectors; first += RowTile::capacity) {
+      const Slice<Element, Code> slice(split, first, RowTile::capacity);
+      RowTile tile;
+      tile.load(slice.input, slice.count, lane);
+      function(tile, slice);
+    }
+  }
+};
+
+template <class Element, class Launcher>
+void dynamic_block(const Launcher& launcher, const kq::Request& r, const Operands& o) {
+  const AnyGroupScales scales = kq::any_group_scales(r, o.scales);
+  const std::int64_t block_rows = std::min(r.block_rows, r.num_tokens);
+  const std::int64_t block_columns = std::min(r.group_size, r.hidden_size);
+  kq::with_group_rule<Element>(r, [&](const auto& rule) {
+    using Rule = std::decay_t<decltype(rule)>;
+    const auto rows = rows_of<Element, typename Rule::Code>(r, o);
+    const bool aligned = is_aligned(rows) && block_columns % vector_width<Element> == 0;
+    with_block_config(block_columns / vector_width<Element>, aligned, [&](auto config, auto is_known_aligned) {
+      using Kernel = DynamicBlock<Rule, decltype(config), is_known_aligned.value>;
+      launcher.launch(Kernel{rows, block_rows, block_columns, scales, rule}, kq::num_scales(r));
+    });
+  });
+}
+
+KQ_INSTANTIATE(dynamic_block)
+
+}  // namespace kqbench::gpu
