@@ -243,6 +243,13 @@ TEST(Program, AComparisonFailsOfWhatIsNotThere) {
   const Ended cut = kqbench({"compare", first, second, "--fail-above", "1e9"});
   EXPECT_EQ(cut.status, 1);
   EXPECT_EQ(cut.err, "kqbench: --fail-above: '" + second + "' is incomplete\n");
+
+  result = Ordered::parse(contents(first));
+  result["rows"] = Ordered::array();
+  std::ofstream(second) << result;
+  const Ended none = kqbench({"compare", first, second, "--fail-above", "1e9", "--baseline", "kokkos"});
+  EXPECT_EQ(none.status, 1) << "the first file's rows alone keep no limit for the second";
+  EXPECT_EQ(none.err, "kqbench: --fail-above: '" + second + "' has no rows\n");
 }
 
 TEST(Program, ALimitNeedsABaselineWhereFilesShareNoImplementation) {
