@@ -162,7 +162,7 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   return chosen();
 }
 
-constexpr const char* output_lost = "standard output cannot be written; make room or choose another place";
+constexpr const char* output_lost = "standard output: cannot be written; make room or choose another place";
 
 int report(const char* message, int status) {
   std::cout.flush();

@@ -636,9 +636,9 @@ void print_much_where_there_is_no_room() {
 }
 
 TEST_F(ProgramDeathTest, OutputThatIsLostIsAnError) {
-  EXPECT_EXIT(print_where_there_is_no_room(), testing::ExitedWithCode(3), "standard output cannot be written");
+  EXPECT_EXIT(print_where_there_is_no_room(), testing::ExitedWithCode(3), "standard output: cannot be written");
   EXPECT_EXIT(print_much_where_there_is_no_room(), testing::ExitedWithCode(3),
-              "^kqbench: standard output cannot be written; make room or choose another place\n$");
+              "^kqbench: standard output: cannot be written; make room or choose another place\n$");
 }
 
 }  // namespace
