@@ -86,6 +86,7 @@ std::string why_worse(const std::vector<NamedResult>& files, const Comparison& c
   }
   for (const NamedResult& file : files) {
     if (!file.result.complete) reasons.push_back(in_quotes(file.name) + " is incomplete");
+    if (file.result.rows.empty()) reasons.push_back(in_quotes(file.name) + " has no rows");
   }
   return fmt::format("{}", fmt::join(reasons, "; "));
 }

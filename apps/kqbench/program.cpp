@@ -97,6 +97,21 @@ void refuse_misplaced_equals_signs(const std::vector<std::string>& arguments) {
   }
 }
 
+/// `--json --quiet` lacks a file name, but what parses the command line takes the next argument for it, whatever it is.
+/// `--json=--quiet` means a file of that name. Lists and what follows `--` are left to the parser.
+void refuse_options_as_values(const CLI::App& command, const std::vector<std::string>& arguments) {
+  const auto option_named = [&](const std::string& argument) -> const CLI::Option* {
+    return argument.size() > 1 && argument[0] == '-' ? command.get_option_no_throw(argument) : nullptr;
+  };
+  for (std::size_t i = 1; i < arguments.size() && arguments[i - 1] != "--"; ++i) {
+    const CLI::Option* const option = option_named(arguments[i - 1]);
+    if (option == nullptr || option->get_items_expected_max() != 1 || option->get_items_expected_min() != 1) continue;
+    if (option_named(arguments[i]) == nullptr) continue;
+    throw UsageError(fmt::format("{}: has no value, {} after it is an option; give one, or {}={} if that is its value",
+                                 arguments[i - 1], arguments[i], option->get_name(), arguments[i]));
+  }
+}
+
 /// No option takes an empty value.
 void refuse_empty_values(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
@@ -134,6 +149,7 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   const CLI::App* const command =
       arguments.front().starts_with('-') ? &program : program.get_subcommand(arguments.front());
   refuse_misplaced_equals_signs(arguments);
+  refuse_options_as_values(*command, arguments);
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
     program.parse(arguments);
@@ -146,7 +162,7 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   return chosen();
 }
 
-constexpr const char* output_lost = "standard output cannot be written; make room or choose another place";
+constexpr const char* output_lost = "standard output: cannot be written; make room or choose another place";
 
 int report(const char* message, int status) {
   std::cout.flush();

@@ -339,6 +339,10 @@ TABLE = [
       for command, option in [("run", "--json"), ("run", "--num-tokens"), ("verify", "--input"), ("compare good.json", "--csv"),
                               ("report good.json", "--output"), ("quantize good.npy -o out.npy", "--scale")]),
     (2, "'-o=out.npy': a short option's value", "quantize good.npy -o=out.npy"),
+    *((2, f"{option}: has no value, --quiet after it is an option; give one, or {name}=--quiet", f"{command} {option} --quiet")
+      for command, option, name in [("run", "--json", "--json"), ("", "--csv", "--csv"), ("verify", "--input", "--input"),
+                                    ("quantize good.npy", "-o", "--output"), ("quantize good.npy -o x.npy", "--scales", "--scales")]),
+    (2, "--json: has no value, --no-color after it is an option", "compare good.json --json --no-color"),
     # what is quoted neither breaks the line nor reaches a terminal as it is
     *((2, r"'a\x0ab\x1b[31m", f"{command} 'a\nb\x1b[31m{rest}'")
       for command, rest in [

@@ -243,6 +243,13 @@ TEST(Program, AComparisonFailsOfWhatIsNotThere) {
   const Ended cut = kqbench({"compare", first, second, "--fail-above", "1e9"});
   EXPECT_EQ(cut.status, 1);
   EXPECT_EQ(cut.err, "kqbench: --fail-above: '" + second + "' is incomplete\n");
+
+  result = Ordered::parse(contents(first));
+  result["rows"] = Ordered::array();
+  std::ofstream(second) << result;
+  const Ended none = kqbench({"compare", first, second, "--fail-above", "1e9", "--baseline", "kokkos"});
+  EXPECT_EQ(none.status, 1) << "the first file's rows alone keep no limit for the second";
+  EXPECT_EQ(none.err, "kqbench: --fail-above: '" + second + "' has no rows\n");
 }
 
 TEST(Program, ALimitNeedsABaselineWhereFilesShareNoImplementation) {
@@ -629,9 +636,9 @@ void print_much_where_there_is_no_room() {
 }
 
 TEST_F(ProgramDeathTest, OutputThatIsLostIsAnError) {
-  EXPECT_EXIT(print_where_there_is_no_room(), testing::ExitedWithCode(3), "standard output cannot be written");
+  EXPECT_EXIT(print_where_there_is_no_room(), testing::ExitedWithCode(3), "standard output: cannot be written");
   EXPECT_EXIT(print_much_where_there_is_no_room(), testing::ExitedWithCode(3),
-              "^kqbench: standard output cannot be written; make room or choose another place\n$");
+              "^kqbench: standard output: cannot be written; make room or choose another place\n$");
 }
 
 }  // namespace
