@@ -100,7 +100,7 @@ DType exponent_type(const kq::Request& request) {
 
 /// Why scale `i` is refused; nothing if it can be used.
 std::optional<std::string> unusable(const kq::Request& request, float scale) {
-  if (const auto reason = unusable_scale(scale)) return reason;
+  if (auto reason = unusable_scale(scale)) return reason;
   const bool power_of_two = kq::ceil_to_power_of_two(scale) == scale;
   if (request.scale_format == kq::ScaleFormat::float32 || power_of_two) return std::nullopt;
   return fmt::format("must be a power of two for --scale-format {}", kq::to_string(request.scale_format));
