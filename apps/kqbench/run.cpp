@@ -76,11 +76,13 @@ class Run {
     if (!plan_.input.is_file()) result_.setting.seed = arguments_.sweep.seed();
     std::exception_ptr failure;
     try {
-      if (!arguments_.profile) {
-        reserve();
-        if (!arguments_.no_ceiling) measure_ceiling();
+      if (!plan_.sweep.requests.empty()) {
+        if (!arguments_.profile) {
+          reserve();
+          if (!arguments_.no_ceiling) measure_ceiling();
+        }
+        serve_sweep();
       }
-      serve_sweep();
     } catch (const UsageError&) {
       throw;
     } catch (const std::exception&) {  // of the device, of memory, of the system: what was measured so far is not lost

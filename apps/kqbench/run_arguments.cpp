@@ -118,14 +118,13 @@ RunPlan understand(const RunArguments& arguments) {
     apply_named_sweep(*arguments.named_sweep, sweep, options);
   }
   apply_defaults(sweep);
-  if (std::ranges::find(sweep.num_tokens, 0) != sweep.num_tokens.end()) {
-    if (!input.is_file()) throw UsageError("--num-tokens: 0 tokens leave nothing to time; give 1 or more");
-    throw UsageError(in_quotes(arguments.input.files().front()) +
-                     ": has 0 tokens, which leave nothing to time; choose another");
-  }
   RunPlan plan{plan_sweep(sweep), std::move(input), arguments.sweep.given_scales(sweep), std::nullopt, options};
   for (const kq::Request& request : plan.sweep.requests) {
     plan.given.of(request, plan.input.name());  // what does not fit is refused before anything is measured
+  }
+  // No tokens are no work, and that succeeds; but it has no time.
+  if (std::erase_if(plan.sweep.requests, [](const kq::Request& request) { return request.num_tokens == 0; }) > 0) {
+    plan.sweep.left_out.emplace_back("left out what has 0 tokens: there is nothing to time");
   }
   understand_measurement(arguments, plan);
   return plan;

@@ -533,10 +533,20 @@ TEST(Program, NoTokensAreVerifiedAndQuantizedAndNotTimed) {
   const ScratchFolder folder;
   const std::string input = folder / "in.npy";
   write_npy(input, {DType::float32, {0, 96}, {}});
-  expect_refused({"run", "--backend", "host", "--num-tokens", "4,0", "--hidden-size", "64"},
-                 "--num-tokens: 0 tokens leave nothing to time; give 1 or more");
-  expect_refused({"run", "--backend", "host", "--input", input},
-                 "'" + input + "': has 0 tokens, which leave nothing to time; choose another");
+  const std::string rows = folder / "rows.json";
+  for (const Arguments& none : {Arguments{"run", "--backend", "host", "--num-tokens", "0", "--hidden-size", "64"},
+                                Arguments{"run", "--backend", "host", "--input", input},
+                                Arguments{"run", "--backend", "host", "--num-tokens", "0", "--profile"}}) {
+    const Ended ended = kqbench(joined(none, {"--json", rows}));
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    EXPECT_EQ(ended.err, "kqbench: left out what has 0 tokens: there is nothing to time\n");
+    const nlohmann::json result = nlohmann::json::parse(contents(rows));
+    EXPECT_TRUE(result["complete"].get<bool>());
+    EXPECT_TRUE(result["rows"].empty());
+  }
+  const Ended some = kqbench(joined(short_run({"--json", rows}), {"--num-tokens", "0"}));
+  EXPECT_EQ(some.status, 0) << some.err;
+  EXPECT_EQ(nlohmann::json::parse(contents(rows))["rows"].size(), 2u);
   const Ended shape = kqbench({"verify", "--backend", "host", "--num-tokens", "0", "--hidden-size", "1,64"});
   EXPECT_EQ(shape.status, 0) << shape.err;
   EXPECT_TRUE(contains(shape.out, "cases, 0 codes compared with the reference: no mismatch")) << shape.out;
