@@ -168,7 +168,7 @@ std::vector<Command> short_runs(const ScratchFolder& folder) {
        0},
       {words("run --profile --cache hot --input " + (folder / "in.npy").native()), 0},
       {words("compare " + result + " " + result + ".json"), 2},
-      {words("run --num-tokens 0"), 2},
+      {words("run --hidden-size 0"), 2},
       {words("run --quiet --num-tokens 1000000000"), 3},
   };
 }
@@ -267,7 +267,7 @@ INSTANTIATE_TEST_SUITE_P(On, Soak, testing::ValuesIn(present_backends()), [](con
 // --- that a loss would be seen ---------------------------------------------------------------------------------------
 
 std::string grown_with(const Leak& leak) {
-  return grown(soak("host", {{words("run --num-tokens 0"), 2}}, 200, leak));
+  return grown(soak("host", {{words("run --hidden-size 0"), 2}}, 200, leak));
 }
 
 TEST(SoakOfLeaks, NoneIsNone) {
