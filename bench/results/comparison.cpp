@@ -21,14 +21,14 @@ namespace {
 constexpr std::size_t most_files = 26;  // letters
 
 /// What a row did, in the order of the work's first appearance.
-using Work = std::size_t;
+using WorkNumber = std::size_t;
 
 /// Numbers works, so that rows of all files can be matched.
 class WorkIndex {
  public:
   explicit WorkIndex(bool ignore_timing) : ignore_timing_(ignore_timing) {}
 
-  Work number(const Row& row) {
+  WorkNumber number(const Row& row) {
     const kq::Request& r = row.request;
     const Key key(r.element, r.format, r.granularity, r.static_scale, r.asymmetric, r.num_tokens, r.hidden_size,
                   r.input_stride, r.codes_stride, r.group_size, r.block_rows, r.scale_stride, r.scale_format,
@@ -44,13 +44,13 @@ class WorkIndex {
                          std::int64_t, std::int64_t, std::int64_t, std::int64_t, kq::ScaleFormat, kq::ScaleLayout,
                          float, float, std::string, std::string>;
   bool ignore_timing_;
-  std::map<Key, Work> numbers_;
+  std::map<Key, WorkNumber> numbers_;
 };
 
 /// A series with its rows by work.
 struct SeriesRows {
   Series series;
-  std::map<Work, const Row*> rows;
+  std::map<WorkNumber, const Row*> rows;
 };
 
 SeriesRows& rows_of(std::vector<SeriesRows>& all, const Series& series) {
