@@ -93,8 +93,10 @@ def main():
         folder.mkdir()
         for name, command, outputs in commands(sys.argv[1], scratch / "in.npy", folder):
             latest = max(length(command) for _ in range(3))
-            killed = written = lingering = 0
-            for time_number in range(TIMES):
+            killed = written = lingering = times = 0
+            # A command that is done sooner than it was at first is killed too late too often: it is tried more times.
+            while times < TIMES or (killed < TIMES // 4 and times < 10 * TIMES):
+                time_number, times = times, times + 1
                 replaced = time_number % 2 == 1
                 for file in folder.iterdir():
                     file.unlink()
@@ -113,7 +115,7 @@ def main():
                 if found:
                     wrong += 1
                     print(f"{name}: {found}")
-            print(f"{name}: {killed} of {TIMES} killed in {latest:.3f} s, {written} wrote before that, {wrong} went wrong so far")
+            print(f"{name}: {killed} of {times} killed in {latest:.3f} s, {written} wrote before that, {wrong} went wrong so far")
             wrong += killed < TIMES // 4
     return 1 if wrong else 0
 
