@@ -13,8 +13,8 @@ namespace kqbench {
 bool locale_is_utf8();
 
 /// `text` with some bytes as \xNN, so that whatever a file or an argument holds, a message about it stays one line and
-/// shows what is there. These are control characters (of Unicode too, and those that change a line's direction), what
-/// is not UTF-8, and unless `utf8` all that is not ASCII.
+/// shows which bytes it holds. These are control characters (of Unicode too, and those that change a line's direction),
+/// what is not UTF-8, and unless `utf8` all that is not ASCII.
 std::string printable(std::string_view text, bool utf8 = locale_is_utf8());
 
 /// Printable text in single quotes, cut to at most 200 bytes, between two characters.
