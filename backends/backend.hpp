@@ -48,7 +48,7 @@ class Implementation {
   virtual ~Implementation() = default;
 
   virtual std::string_view name() const = 0;    ///< "kokkos", "native", "reference"
-  virtual std::string description() const = 0;  ///< "Kokkos 3.4.1, Serial", for `list` and the result's setting
+  virtual std::string description() const = 0;  ///< "Kokkos 3.4.1, Serial", for `list` and the result's context
 
   /// Why this request cannot be served here, in one line; nothing if it can. The request is valid.
   virtual std::optional<std::string> unsupported_reason(const kq::Request& request) const = 0;

@@ -11,7 +11,7 @@
 
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/backend.hpp"
-#include "bench/measure/setting.hpp"
+#include "bench/measure/context.hpp"
 #include "bench/support/errors.hpp"
 #include "kq/request.hpp"
 
@@ -64,7 +64,7 @@ Json describe_scheme(const kq::Scheme& scheme) {
 }
 
 Json collect() {
-  const Setting build = build_setting();
+  const Context build = build_context();
   Json all = {{"version", build.version},   {"commit", build.commit},       {"build_type", build.build_type},
               {"compiler", build.compiler}, {"libraries", build.libraries}, {"backends", Json::array()},
               {"schemes", Json::array()}};

@@ -14,7 +14,7 @@
 
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/backend.hpp"
-#include "bench/measure/setting.hpp"
+#include "bench/measure/context.hpp"
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
 #include "bench/support/notice.hpp"
@@ -23,7 +23,7 @@ namespace kqbench {
 namespace {
 
 std::string version_text() {
-  const Setting build = build_setting();
+  const Context build = build_context();
   return fmt::format("kqbench {} ({}, {}, {})", build.version, build.commit, build.build_type, build.compiler);
 }
 

@@ -18,9 +18,9 @@
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/host/memory.hpp"
 #include "bench/measure/ceiling.hpp"
+#include "bench/measure/context.hpp"
 #include "bench/measure/memory_need.hpp"
 #include "bench/measure/profile.hpp"
-#include "bench/measure/setting.hpp"
 #include "bench/results/csv.hpp"
 #include "bench/results/json_writer.hpp"
 #include "bench/results/rows.hpp"
@@ -72,8 +72,8 @@ class Run {
       inputs.push_back(file);
     }
     ResultOutputs outputs(arguments_.outputs, inputs);
-    result_.setting = read_setting(*device_, arguments_.command_line);
-    if (!plan_.input.is_file()) result_.setting.seed = arguments_.sweep.seed();
+    result_.context = read_context(*device_, arguments_.command_line);
+    if (!plan_.input.is_file()) result_.context.seed = arguments_.sweep.seed();
     std::exception_ptr failure;
     try {
       if (!plan_.sweep.requests.empty()) {
@@ -90,7 +90,7 @@ class Run {
       result_.complete = false;
     }
     add_rows();
-    finish_setting(*device_, result_);
+    finish_context(*device_, result_);
     write(outputs);
     if (failure) std::rethrow_exception(failure);
     return exit_status();
@@ -122,7 +122,7 @@ class Run {
     }
     ceilings_ = measure_ceilings(*device_, arena_, mixes, steady_clock());
     for (const StreamMix mix : all_stream_mixes) {
-      if (const auto gbps = ceilings_.gbps(mix)) result_.setting.ceilings_gbps[std::string(to_string(mix))] = *gbps;
+      if (const auto gbps = ceilings_.gbps(mix)) result_.context.ceilings_gbps[std::string(to_string(mix))] = *gbps;
     }
   }
 

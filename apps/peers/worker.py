@@ -135,7 +135,7 @@ def run(job, channel):
                              "--device cpu")
         return
     clock = Clock(torch, job["device"])
-    import device_setting
+    import device_context
     import peers
     peers.Compiled.mode = job["compile_mode"]
     try:
@@ -151,9 +151,9 @@ def run(job, channel):
         except (OSError, AttributeError) as error:
             channel.send(refused=f"--libkq: {reason(error)}")
             return
-    channel.send(setting=dict(device_setting.device_setting(job["device"]),
+    channel.send(setting=dict(device_context.device_context(job["device"]),
                               implementations={peer.name: peer.description}),
-                 device=device_setting.device_name(job["device"]))
+                 device=device_context.device_name(job["device"]))
     before = canaries(job, library, clock)
     release(job)
     try:

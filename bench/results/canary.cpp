@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 3> own_implementations = {"kokkos", "nati
 constexpr const char* own_program = "kqbench";
 
 bool needs_canary(const ResultFile& result) {
-  return result.setting.program != own_program ||
+  return result.context.program != own_program ||
          std::any_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return is_peer(row.impl); });
 }
 
@@ -48,8 +48,8 @@ std::vector<Known> known_times(const std::vector<NamedResult>& files, std::size_
   if (canary.kqbench_median_us) known.push_back({*canary.kqbench_median_us, "in kqbench, as the file says"});
   for (std::size_t other = 0; other < files.size(); ++other) {
     const ResultFile& result = files[other].result;
-    if (other == file || result.setting.program != own_program ||
-        result.setting.device != files[file].result.setting.device) {
+    if (other == file || result.context.program != own_program ||
+        result.context.device != files[file].result.context.device) {
       continue;
     }
     for (const Row& row : result.rows) {
@@ -74,7 +74,7 @@ std::string canary_text(const Canary& canary) {
 
 /// The first peer in whose process no canary was timed; empty if there is none.
 std::string peer_without_canary(const ResultFile& result) {
-  const std::vector<Canary>& canaries = result.setting.canary;
+  const std::vector<Canary>& canaries = result.context.canary;
   for (const Row& row : result.rows) {
     const bool covered = std::any_of(canaries.begin(), canaries.end(), [&](const Canary& canary) {
       return canary.peer.empty() || canary.peer == row.impl;
@@ -108,13 +108,13 @@ std::string file_letter(std::size_t file) {
 std::string canary_objection(const std::vector<NamedResult>& files, std::size_t file) {
   const ResultFile& result = files[file].result;
   if (!needs_canary(result)) return "";
-  if (result.setting.canary.empty()) {
+  if (result.context.canary.empty()) {
     return "it has other programs' times and no canary, a call of libkq that both programs time";
   }
   if (const std::string peer = peer_without_canary(result); !peer.empty()) {
     return fmt::format("it has times of {} and no canary beside them", in_quotes(peer));
   }
-  for (const Canary& canary : result.setting.canary) {
+  for (const Canary& canary : result.context.canary) {
     const std::vector<Known> known = known_times(files, file, canary);
     if (known.empty()) {
       return canary_text(canary) + " has no time of kqbench's to be held against";

@@ -128,9 +128,9 @@ class Baselines {
 };
 
 /// How many threads of the host a row's implementation worked with. Earlier versions tell of the whole run only.
-std::optional<int> threads_of(const Row& row, const Setting& setting) {
+std::optional<int> threads_of(const Row& row, const Context& context) {
   if (row.threads) return row.threads;
-  if (row.backend == "host" && setting.host_threads_used != 0) return setting.host_threads_used;
+  if (row.backend == "host" && context.host_threads_used != 0) return context.host_threads_used;
   return std::nullopt;
 }
 
@@ -291,8 +291,8 @@ void add_seeds(const std::vector<NamedResult>& files, const std::vector<Compared
   for (const ComparedRow& row : rows) {
     const auto [a, b] = std::minmax(row.series.file, row.baseline.file);
     if (a == b || !seen.emplace(a, b).second) continue;
-    const auto& first = files[a].result.setting.seed;
-    const auto& second = files[b].result.setting.seed;
+    const auto& first = files[a].result.context.seed;
+    const auto& second = files[b].result.context.seed;
     if (!first || !second || *first == *second) continue;
     remarks.push_back(fmt::format("{} and {} have unlike seeds, {} and {}: their input was not the same.",
                                   file_letter(a), file_letter(b), *first, *second));
@@ -388,8 +388,8 @@ Comparison compare(const std::vector<NamedResult>& files, const ComparisonOption
       compared.baseline_row = match->second;
       compared.ratio = ratio_between(compared);
       compared.verdict = compared.ratio.verdict(options.margin);
-      compared.threads = threads_of(*row, files[series.series.file].result.setting);
-      compared.baseline_threads = threads_of(*match->second, files[baseline->series.file].result.setting);
+      compared.threads = threads_of(*row, files[series.series.file].result.context);
+      compared.baseline_threads = threads_of(*match->second, files[baseline->series.file].result.context);
       by_work[work].push_back(compared);
     }
   }

@@ -11,10 +11,10 @@
 #include <ostream>
 #include <string_view>
 
+#include "bench/results/context_text.hpp"
 #include "bench/results/csv.hpp"
 #include "bench/results/grid.hpp"
 #include "bench/results/row_text.hpp"
-#include "bench/results/setting_text.hpp"
 #include "bench/support/in_quotes.hpp"
 
 namespace kqbench {
@@ -267,7 +267,7 @@ void write_comparison_text(std::ostream& out, const std::vector<NamedResult>& fi
                            bool color) {
   for (std::size_t file = 0; file < files.size(); ++file) {
     const ResultFile& result = files[file].result;
-    out << fmt::format("{}  {}: {}{}\n", file_letter(file), in_quotes(files[file].name), setting_line(result.setting),
+    out << fmt::format("{}  {}: {}{}\n", file_letter(file), in_quotes(files[file].name), context_line(result.context),
                        result.complete ? "" : "; INCOMPLETE");
   }
   const auto write_lines = [&](const std::vector<std::string>& lines) {
@@ -301,7 +301,7 @@ void write_comparison_markdown(std::ostream& out, const std::vector<NamedResult>
   for (std::size_t file = 0; file < files.size(); ++file) {
     const ResultFile& result = files[file].result;
     out << fmt::format("- {}: {}: {}{}\n", file_letter(file), markdown_text(files[file].name),
-                       markdown_text(setting_line(result.setting)), result.complete ? "" : "; incomplete");
+                       markdown_text(context_line(result.context)), result.complete ? "" : "; incomplete");
   }
   if (!comparison.remarks.empty()) out << '\n';
   for (const std::string& remark : comparison.remarks) {
@@ -398,8 +398,8 @@ std::string comparison_json(const std::vector<NamedResult>& files, const Compari
     const ResultFile& result = files[file].result;
     json["files"].push_back({{"file", file_letter(file)},
                              {"name", files[file].name},
-                             {"device", result.setting.device},
-                             {"time", result.setting.time},
+                             {"device", result.context.device},
+                             {"time", result.context.time},
                              {"complete", result.complete}});
   }
   for (const ComparedRow& compared : comparison.rows) {

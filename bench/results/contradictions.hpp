@@ -38,7 +38,7 @@ struct Contradiction {
 
 /// The first of them; nothing if all agree. Held against native's row of the same work is time_ratio_to_native, the
 /// median of the ratios of samples that were taken in turns, which may be rounded by 0.5 %, and time_ratio_ci95, whose
-/// ends may be 1 % off. Without such a row of native the ratio is taken as it is. What the setting says of all rows is
+/// ends may be 1 % off. Without such a row of native the ratio is taken as it is. What the context says of all rows is
 /// not held against them: a file may be put together from several runs.
 std::optional<Contradiction> contradiction(const ResultFile& result);
 

@@ -37,7 +37,7 @@ constexpr std::uint64_t most_bytes = std::uint64_t{1} << 62;
 /// What a list or an object of the file is.
 enum class Place : std::uint8_t {
   root,
-  setting,
+  context,
   libraries,
   implementations,
   ceilings,
@@ -330,13 +330,13 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
         if (pair.size() > 2) bad("must not be there: an interval has two ends");
         return true;
       case Place::libraries:
-        entry(result.setting.libraries, text(value));
+        entry(result.context.libraries, text(value));
         return true;
       case Place::implementations:
-        entry(result.setting.implementations, text(value));
+        entry(result.context.implementations, text(value));
         return true;
       case Place::ceilings:
-        entry(result.setting.ceilings_gbps, number(value, 0.0, most_ratio));
+        entry(result.context.ceilings_gbps, number(value, 0.0, most_ratio));
         return true;
       default:
         break;
@@ -400,7 +400,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     if (place == Place::time_ci95 || place == Place::ratio_ci95) end_interval(place);
     if (place == Place::time) end_time();
     if (place == Place::clocks) row.clocks = clocks;
-    if (place == Place::run_clocks) result.setting.clocks = clocks;
+    if (place == Place::run_clocks) result.context.clocks = clocks;
     if (place == Place::row) end_row();
     if (place == Place::codes_checked && row.codes_checked->differ > row.codes_checked->compared) {
       bad("more codes differ than were compared");
@@ -445,7 +445,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   void end_canary() {
     canary.request = timed(canary.request);
-    result.setting.canary.push_back(std::move(canary));
+    result.context.canary.push_back(std::move(canary));
   }
 
   void end_file() {
@@ -471,50 +471,50 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 constexpr Member root_members[] = {
     {"schema", true, [](Reader& r, const Scalar& v) { r.schema(v); }},
     {"complete", true, [](Reader& r, const Scalar& v) { r.result.complete = r.truth(v); }},
-    {"setting", true, nullptr, Place::setting},
+    {"setting", true, nullptr, Place::context},
     {"rows", true, nullptr, Place::rows},
 };
 
-template <std::string Setting::*member>
+template <std::string Context::*member>
 void set_text(Reader& r, const Scalar& v) {
-  r.result.setting.*member = r.text(v);
+  r.result.context.*member = r.text(v);
 }
 
-constexpr Member setting_members[] = {
-    {"program", false, set_text<&Setting::program>},
-    {"version", false, set_text<&Setting::version>},
-    {"commit", false, set_text<&Setting::commit>},
-    {"build_type", false, set_text<&Setting::build_type>},
-    {"compiler", false, set_text<&Setting::compiler>},
-    {"device_compiler", false, set_text<&Setting::device_compiler>},
-    {"device_architectures", false, set_text<&Setting::device_architectures>},
-    {"host_architecture", false, set_text<&Setting::host_architecture>},
+constexpr Member context_members[] = {
+    {"program", false, set_text<&Context::program>},
+    {"version", false, set_text<&Context::version>},
+    {"commit", false, set_text<&Context::commit>},
+    {"build_type", false, set_text<&Context::build_type>},
+    {"compiler", false, set_text<&Context::compiler>},
+    {"device_compiler", false, set_text<&Context::device_compiler>},
+    {"device_architectures", false, set_text<&Context::device_architectures>},
+    {"host_architecture", false, set_text<&Context::host_architecture>},
     {"libraries", false, nullptr, Place::libraries},
     {"implementations", false, nullptr, Place::implementations},
-    {"backend", true, set_text<&Setting::backend>},
-    {"device", true, set_text<&Setting::device>},
-    {"architecture", false, set_text<&Setting::architecture>},
-    {"driver", false, set_text<&Setting::driver>},
-    {"runtime", false, set_text<&Setting::runtime>},
-    {"memory_bytes", false, [](Reader& r, const Scalar& v) { r.result.setting.memory_bytes = r.count(v); }},
-    {"cache_bytes", false, [](Reader& r, const Scalar& v) { r.result.setting.cache_bytes = r.count(v); }},
+    {"backend", true, set_text<&Context::backend>},
+    {"device", true, set_text<&Context::device>},
+    {"architecture", false, set_text<&Context::architecture>},
+    {"driver", false, set_text<&Context::driver>},
+    {"runtime", false, set_text<&Context::runtime>},
+    {"memory_bytes", false, [](Reader& r, const Scalar& v) { r.result.context.memory_bytes = r.count(v); }},
+    {"cache_bytes", false, [](Reader& r, const Scalar& v) { r.result.context.cache_bytes = r.count(v); }},
     {"compute_units", false,
-     [](Reader& r, const Scalar& v) { r.result.setting.compute_units = static_cast<int>(r.count(v, 1 << 30)); }},
+     [](Reader& r, const Scalar& v) { r.result.context.compute_units = static_cast<int>(r.count(v, 1 << 30)); }},
     {"power_cap_watts", false,
-     [](Reader& r, const Scalar& v) { r.result.setting.power_cap_watts = r.number_or_null(v, 0.0, 1e6); }},
+     [](Reader& r, const Scalar& v) { r.result.context.power_cap_watts = r.number_or_null(v, 0.0, 1e6); }},
     {"clocks", false, nullptr, Place::run_clocks},
     {"ceilings_gbps", false, nullptr, Place::ceilings},
-    {"host_cpu", false, set_text<&Setting::host_cpu>},
+    {"host_cpu", false, set_text<&Context::host_cpu>},
     {"host_threads", false,
-     [](Reader& r, const Scalar& v) { r.result.setting.host_threads = static_cast<int>(r.count(v, 1 << 30)); }},
+     [](Reader& r, const Scalar& v) { r.result.context.host_threads = static_cast<int>(r.count(v, 1 << 30)); }},
     {"host_threads_used", false,
-     [](Reader& r, const Scalar& v) { r.result.setting.host_threads_used = static_cast<int>(r.count(v, 1 << 30)); }},
-    {"operating_system", false, set_text<&Setting::operating_system>},
-    {"time", false, set_text<&Setting::time>},
-    {"command_line", false, set_text<&Setting::command_line>},
+     [](Reader& r, const Scalar& v) { r.result.context.host_threads_used = static_cast<int>(r.count(v, 1 << 30)); }},
+    {"operating_system", false, set_text<&Context::operating_system>},
+    {"time", false, set_text<&Context::time>},
+    {"command_line", false, set_text<&Context::command_line>},
     {"seed", false,
      [](Reader& r, const Scalar& v) {
-       if (!std::holds_alternative<std::nullptr_t>(v)) r.result.setting.seed = r.count(v, UINT64_MAX);
+       if (!std::holds_alternative<std::nullptr_t>(v)) r.result.context.seed = r.count(v, UINT64_MAX);
      }},
     {"canary", false, nullptr, Place::canaries},
 };
@@ -639,8 +639,8 @@ std::span<const Member> members_of(Place place) {
   switch (place) {
     case Place::root:
       return root_members;
-    case Place::setting:
-      return setting_members;
+    case Place::context:
+      return context_members;
     case Place::canary:
       return canary_members;
     case Place::row:

@@ -58,40 +58,40 @@ Json canary_json(const Canary& canary) {
   return json;
 }
 
-Json scalars_json(const Setting& setting) {
-  return {{"program", setting.program},
-          {"version", setting.version},
-          {"commit", setting.commit},
-          {"build_type", setting.build_type},
-          {"compiler", setting.compiler},
-          {"device_compiler", setting.device_compiler},
-          {"device_architectures", setting.device_architectures},
-          {"host_architecture", setting.host_architecture},
-          {"libraries", setting.libraries},
-          {"implementations", setting.implementations},
-          {"backend", setting.backend},
-          {"device", setting.device},
-          {"architecture", setting.architecture},
-          {"driver", setting.driver},
-          {"runtime", setting.runtime},
-          {"memory_bytes", setting.memory_bytes},
-          {"cache_bytes", setting.cache_bytes},
-          {"compute_units", setting.compute_units},
-          {"power_cap_watts", or_null(setting.power_cap_watts)},
-          {"clocks", clocks_json(setting.clocks)},
-          {"ceilings_gbps", setting.ceilings_gbps},
-          {"host_cpu", setting.host_cpu},
-          {"host_threads", setting.host_threads},
-          {"host_threads_used", setting.host_threads_used},
-          {"operating_system", setting.operating_system},
-          {"time", setting.time},
-          {"command_line", setting.command_line},
-          {"seed", or_null(setting.seed)}};
+Json scalars_json(const Context& context) {
+  return {{"program", context.program},
+          {"version", context.version},
+          {"commit", context.commit},
+          {"build_type", context.build_type},
+          {"compiler", context.compiler},
+          {"device_compiler", context.device_compiler},
+          {"device_architectures", context.device_architectures},
+          {"host_architecture", context.host_architecture},
+          {"libraries", context.libraries},
+          {"implementations", context.implementations},
+          {"backend", context.backend},
+          {"device", context.device},
+          {"architecture", context.architecture},
+          {"driver", context.driver},
+          {"runtime", context.runtime},
+          {"memory_bytes", context.memory_bytes},
+          {"cache_bytes", context.cache_bytes},
+          {"compute_units", context.compute_units},
+          {"power_cap_watts", or_null(context.power_cap_watts)},
+          {"clocks", clocks_json(context.clocks)},
+          {"ceilings_gbps", context.ceilings_gbps},
+          {"host_cpu", context.host_cpu},
+          {"host_threads", context.host_threads},
+          {"host_threads_used", context.host_threads_used},
+          {"operating_system", context.operating_system},
+          {"time", context.time},
+          {"command_line", context.command_line},
+          {"seed", or_null(context.seed)}};
 }
 
-Json setting_json(const Setting& setting) {
-  Json json = scalars_json(setting);
-  for (const Canary& canary : setting.canary) {
+Json context_json(const Context& context) {
+  Json json = scalars_json(context);
+  for (const Canary& canary : context.canary) {
     json["canary"].push_back(canary_json(canary));
   }
   return json;
@@ -170,7 +170,7 @@ std::string indented(const Json& value) {
 std::string to_json(const ResultFile& result) {
   std::string text =
       fmt::format("{{\n  \"schema\": \"{}/{}\",\n  \"complete\": {},\n  \"setting\": {},\n  \"rows\": [",
-                  result_schema_name, result_schema_version, result.complete, indented(setting_json(result.setting)));
+                  result_schema_name, result_schema_version, result.complete, indented(context_json(result.context)));
   const char* separator = "\n    ";
   for (const Row& row : result.rows) {
     text += separator + dump(row_json(row), -1);

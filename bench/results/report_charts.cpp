@@ -271,7 +271,7 @@ std::optional<Chart> roofline(const std::vector<NamedResult>& files) {
   for (const NamedResult& file : files) {
     for (const Row& row : file.result.rows) {
       if (!row.time_us || !row.ceiling_gbps) continue;
-      double& roof = roofs[file.result.setting.device];
+      double& roof = roofs[file.result.context.device];
       roof = std::max(roof, *row.ceiling_gbps);
     }
   }

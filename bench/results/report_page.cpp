@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "bench/results/comparison_text.hpp"
+#include "bench/results/context_text.hpp"
 #include "bench/results/grid.hpp"
 #include "bench/results/report_charts.hpp"
-#include "bench/results/setting_text.hpp"
 #include "bench/results/table.hpp"
 #include "bench/support/errors.hpp"
 
@@ -82,7 +82,7 @@ constexpr std::string_view lead =
 std::string title_of(const std::vector<NamedResult>& files) {
   std::vector<std::string> devices;
   for (const NamedResult& file : files) {
-    const std::string& device = file.result.setting.device;
+    const std::string& device = file.result.context.device;
     if (std::find(devices.begin(), devices.end(), device) == devices.end()) devices.push_back(device);
   }
   std::string title = "Activation quantization on ";
@@ -165,14 +165,14 @@ void write_lead(std::ostream& out, const std::vector<NamedResult>& files, const 
   }
   out << "<dl>\n";
   for (std::size_t file = 0; file < files.size(); ++file) {
-    const Setting& setting = files[file].result.setting;
+    const Context& context = files[file].result.context;
     out << fmt::format("<dt>{}</dt><dd>{}: {}</dd>\n", file_letter(file), html_text(files[file].name),
-                       html_text(setting_line(setting)));
+                       html_text(context_line(context)));
     std::set<std::string> impls;
     for (const Row& row : files[file].result.rows) {
       impls.insert(row.impl);
     }
-    for (const auto& [name, description] : setting.implementations) {
+    for (const auto& [name, description] : context.implementations) {
       if (!impls.contains(name)) continue;
       out << fmt::format("<dt>{}</dt><dd>{}</dd>\n", html_text(label({file, name})), html_text(description));
     }
@@ -182,16 +182,16 @@ void write_lead(std::ostream& out, const std::vector<NamedResult>& files, const 
 
 void write_contents(std::ostream& out) {
   out << "<nav><a href=\"#summary\">Summary</a><a href=\"#roofline\">Roofline</a><a href=\"#schemes\">By scheme</a>"
-         "<a href=\"#setting\">Setting</a><a href=\"#rows\">All rows</a></nav>\n";
+         "<a href=\"#context\">Context</a><a href=\"#rows\">All rows</a></nav>\n";
 }
 
-void write_setting(std::ostream& out, const std::vector<NamedResult>& files) {
-  out << "<h2 id=\"setting\">Setting</h2>\n";
+void write_context(std::ostream& out, const std::vector<NamedResult>& files) {
+  out << "<h2 id=\"context\">Context</h2>\n";
   for (std::size_t file = 0; file < files.size(); ++file) {
     const ResultFile& result = files[file].result;
     out << fmt::format("<h3>{}: {}{}</h3>\n<dl>\n", file_letter(file), html_text(files[file].name),
                        result.complete ? "" : " <span class=\"bad\">incomplete: it was interrupted</span>");
-    for (const auto& [name, value] : setting_facts(result.setting)) {
+    for (const auto& [name, value] : context_facts(result.context)) {
       out << fmt::format("<dt>{}</dt><dd>{}</dd>\n", html_text(name), html_text(value));
     }
     out << "</dl>\n";
@@ -278,7 +278,7 @@ std::string report_html(const std::vector<NamedResult>& files, const ComparisonO
   write_lead(out, files, with.remarks);
   write_contents(out);
   write_charts(out, files, with);
-  write_setting(out, files);
+  write_context(out, files);
   write_rows(out, files);
   out << "</body>\n</html>\n";
   return out.str();

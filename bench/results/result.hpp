@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// A result file in memory: the setting of a run, and one row for each request and implementation. Members have the
+/// A result file in memory: the context of a run, and one row for each request and implementation. Members have the
 /// names of the file's JSON (json_writer.hpp), schema "kqbench/1". Text is empty and optional numbers are absent where
 /// nothing told them; no number is NaN or infinite.
 
@@ -41,7 +41,7 @@ struct Canary {
 };
 
 /// Under what circumstances a run was made.
-struct Setting {
+struct Context {
   std::string program = "kqbench";                     ///< that measured; the peers' program writes the same files
   std::string version;                                 ///< of that program
   std::string commit;                                  ///< of its source, "unknown" where it was built outside git
@@ -129,7 +129,7 @@ struct Row {
 
 struct ResultFile {
   bool complete = true;  ///< false if the run was interrupted
-  Setting setting;
+  Context context;
   std::vector<Row> rows;
 };
 

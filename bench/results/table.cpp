@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "bench/measure/statistics.hpp"
+#include "bench/results/context_text.hpp"
 #include "bench/results/grid.hpp"
 #include "bench/results/row_text.hpp"
-#include "bench/results/setting_text.hpp"
 
 namespace kqbench {
 namespace {
@@ -88,7 +88,7 @@ void write_table(std::ostream& out, const ResultFile& result, bool color) {
 }
 
 void write_markdown(std::ostream& out, const ResultFile& result) {
-  for (const auto& [name, value] : setting_facts(result.setting)) {
+  for (const auto& [name, value] : context_facts(result.context)) {
     out << "- " << markdown_text(name) << ": " << markdown_text(value) << '\n';
   }
   out << '\n';

@@ -23,7 +23,7 @@ std::vector<std::string> result_remarks(const ResultFile& result);
 /// timing and cache that its figures are of. Signs beside `ok` are explained below the table where they occur.
 void write_table(std::ostream& out, const ResultFile& result, bool color = false);
 
-/// The setting, then the same table, as Markdown.
+/// The context, then the same table, as Markdown.
 void write_markdown(std::ostream& out, const ResultFile& result);
 
 }  // namespace kqbench

@@ -513,7 +513,7 @@ class Worker(unittest.TestCase):
         torch.version.hip = None
         library, setting = mock.MagicMock(), mock.MagicMock()
         library.LibKq.side_effect = lambda *_: events.append("library")
-        setting.device_setting.return_value = {}
+        setting.device_context.return_value = {}
         setting.device_name.return_value = "a device"
 
         class Peer:
@@ -531,7 +531,7 @@ class Worker(unittest.TestCase):
             return time_row(*arguments)
 
         import peers
-        with mock.patch.dict(sys.modules, {"torch": torch, "libkq": library, "device_setting": setting}), \
+        with mock.patch.dict(sys.modules, {"torch": torch, "libkq": library, "device_context": setting}), \
                 mock.patch.object(graphs, "Driver", lambda _: graphs_driver()), mock.patch.object(worker, "canaries", canaries), \
                 mock.patch.object(worker, "time_row", timed), mock.patch.dict(peers.ALL, {"torch.eager": Peer}), \
                 mock.patch.object(signal, "signal"):

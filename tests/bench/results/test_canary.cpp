@@ -15,7 +15,7 @@ namespace {
 
 NamedResult kqbench_file(const std::string& name, double kokkos) {
   NamedResult named{name, {}};
-  named.result.setting.device = "Some GPU";
+  named.result.context.device = "Some GPU";
   named.result.rows = {sample_row("kokkos", token_request(16, 4096), 2.0),
                        sample_row("kokkos", sample_canary().request, kokkos)};
   return named;
@@ -23,9 +23,9 @@ NamedResult kqbench_file(const std::string& name, double kokkos) {
 
 NamedResult peers_file(const std::string& name, std::vector<Canary> canary) {
   NamedResult named{name, {}};
-  named.result.setting.program = "kqbench peers";
-  named.result.setting.device = "Some GPU";
-  named.result.setting.canary = std::move(canary);
+  named.result.context.program = "kqbench peers";
+  named.result.context.device = "Some GPU";
+  named.result.context.canary = std::move(canary);
   named.result.rows = {sample_row("torch.eager", token_request(16, 4096), 3.0)};
   return named;
 }
@@ -71,7 +71,7 @@ TEST(Canary, IsHeldAgainstKqbenchsRowOfTheSameWork) {
   EXPECT_NE(why.find("1.940 µs in 'ours' (A kokkos)"), std::string::npos) << why;
 
   NamedResult elsewhere = kqbench_file("ours", 1.94);
-  elsewhere.result.setting.device = "Other GPU";
+  elsewhere.result.context.device = "Other GPU";
   EXPECT_EQ(objection({elsewhere, peers}), "") << "another device";
   NamedResult hot = kqbench_file("ours", 1.94);
   hot.result.rows[1].cache = "hot";
@@ -101,7 +101,7 @@ TEST(Canary, IsOfEachPeersOwnProcess) {
   EXPECT_EQ(objection({peers}, 0), "it has times of 'vllm' and no canary beside them");
   canary.peer = "vllm";
   canary.median_us_after *= 1.1;
-  peers.result.setting.canary.push_back(canary);
+  peers.result.context.canary.push_back(canary);
   EXPECT_NE(objection({peers}, 0).find("its canary beside vllm, "), std::string::npos);
 }
 

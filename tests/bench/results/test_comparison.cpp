@@ -17,8 +17,8 @@ namespace {
 
 NamedResult file(const std::string& name, std::vector<Row> rows) {
   NamedResult named{name, {}};
-  named.result.setting.device = "Some GPU";
-  named.result.setting.canary = {sample_canary()};
+  named.result.context.device = "Some GPU";
+  named.result.context.canary = {sample_canary()};
   named.result.rows = std::move(rows);
   return named;
 }
@@ -341,11 +341,11 @@ TEST(Comparison, SaysWhereLaunchesPerSampleDiffer) {
 
 TEST(Comparison, SaysWhereSeedsDiffer) {
   std::vector<NamedResult> files = {file("a", sweep("kokkos", 1.0)), file("b", sweep("kokkos", 1.0))};
-  files[0].result.setting.seed = 1;
+  files[0].result.context.seed = 1;
   EXPECT_TRUE(compare(files, {}).remarks.empty()) << "an earlier version's file does not tell";
-  files[1].result.setting.seed = 1;
+  files[1].result.context.seed = 1;
   EXPECT_TRUE(compare(files, {}).remarks.empty());
-  files[1].result.setting.seed = 7;
+  files[1].result.context.seed = 7;
   const Comparison comparison = compare(files, {});
   expect_said(files, comparison, "A and B have unlike seeds, 1 and 7: their input was not the same.");
   EXPECT_EQ(comparison.remarks.size(), 1u) << "once, not for each row";
@@ -384,8 +384,8 @@ TEST(Comparison, RefusesUnlikeThreadsUnlessAsked) {
 
 TEST(Comparison, TakesTheThreadsOfARunWhereRowsDoNotTell) {
   std::vector<NamedResult> files = {file("a", sweep("kokkos", 1.0)), file("b", sweep("kokkos", 1.0))};
-  files[0].result.setting.host_threads_used = 1;
-  files[1].result.setting.host_threads_used = 2;
+  files[0].result.context.host_threads_used = 1;
+  files[1].result.context.host_threads_used = 2;
   EXPECT_EQ(refusal_of(files), "") << "a device works";
   for (NamedResult& named : files) {
     for (Row& row : named.result.rows) {

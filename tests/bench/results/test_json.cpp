@@ -36,18 +36,18 @@ TEST(ResultJson, ComesBackAsItWas) {
     EXPECT_EQ(back.rows[i].request, result.rows[i].request) << i;
   }
   EXPECT_EQ(back.rows[0].time_us->samples, result.rows[0].time_us->samples);
-  EXPECT_EQ(back.setting.libraries, result.setting.libraries);
+  EXPECT_EQ(back.context.libraries, result.context.libraries);
   EXPECT_EQ(back.rows[3].codes_checked->differ, 3u);
   EXPECT_EQ(back.rows[0].time_us->rounds, result.rows[0].time_us->rounds);
   EXPECT_EQ(back.rows[0].time_us->repeatability, 0.03);
   EXPECT_FALSE(back.rows[1].time_us->repeatability);
   EXPECT_EQ(back.rows[0].threads, 8);
   EXPECT_FALSE(back.rows[1].threads) << "each row has its own";
-  EXPECT_EQ(back.setting.seed, 18446744073709551615u);
-  EXPECT_EQ(back.setting.device_compiler, "nvcc 13.0.48");
-  EXPECT_EQ(back.setting.host_threads_used, 1);
-  EXPECT_EQ(back.setting.clocks.core_mhz_before, 345.0);
-  EXPECT_TRUE(back.setting.clocks.dropped);
+  EXPECT_EQ(back.context.seed, 18446744073709551615u);
+  EXPECT_EQ(back.context.device_compiler, "nvcc 13.0.48");
+  EXPECT_EQ(back.context.host_threads_used, 1);
+  EXPECT_EQ(back.context.clocks.core_mhz_before, 345.0);
+  EXPECT_TRUE(back.context.clocks.dropped);
   EXPECT_EQ(back.rows[0].clocks.core_mhz_before, 1980.0);
   EXPECT_FALSE(back.rows[1].clocks.dropped) << "each row has its own";
 }
@@ -112,24 +112,24 @@ TEST(ResultJson, EachRowIsALine) {
 
 TEST(ResultJson, TextThatIsNoUtf8IsMendedAndStaysReadable) {
   ResultFile result = sample_result();
-  result.setting.device = "GPU \xff\xfe";
-  result.setting.command_line = "kqbench\n\x1b[31m\xc2\x9bred";
+  result.context.device = "GPU \xff\xfe";
+  result.context.command_line = "kqbench\n\x1b[31m\xc2\x9bred";
   const ResultFile back = parse_result(to_json(result), "it");
-  EXPECT_EQ(back.setting.device, "GPU \xef\xbf\xbd\xef\xbf\xbd");
-  EXPECT_EQ(back.setting.command_line, "kqbench??[31m?red");
+  EXPECT_EQ(back.context.device, "GPU \xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(back.context.command_line, "kqbench??[31m?red");
 }
 
 TEST(ResultJson, AFileOfTheFirstVersionStaysReadable) {
   const ResultFile result = read_result_file(KQ_RECORDED_RESULTS "/kqbench-1.json");
   EXPECT_TRUE(result.complete);
-  EXPECT_EQ(result.setting.device, "Some GPU");
+  EXPECT_EQ(result.context.device, "Some GPU");
   ASSERT_EQ(result.rows.size(), 4u);
   EXPECT_EQ(result.rows[0].request, token_request(4096, 8192));
   EXPECT_DOUBLE_EQ(result.rows[0].time_us->median, 26.5);
-  EXPECT_EQ(result.setting.device_compiler, "");  // later members
-  EXPECT_EQ(result.setting.host_threads_used, 0);
-  EXPECT_FALSE(result.setting.clocks.core_mhz_before);
-  EXPECT_FALSE(result.setting.seed);
+  EXPECT_EQ(result.context.device_compiler, "");  // later members
+  EXPECT_EQ(result.context.host_threads_used, 0);
+  EXPECT_FALSE(result.context.clocks.core_mhz_before);
+  EXPECT_FALSE(result.context.seed);
   EXPECT_FALSE(result.rows[0].threads);
   EXPECT_TRUE(result.rows[0].time_us->rounds.empty());
   EXPECT_FALSE(result.rows[0].time_us->repeatability);
@@ -383,9 +383,9 @@ TEST(ResultJson, TheRecordedResultsStayReadable) {
 
 TEST(ResultJson, ACanaryComesBackAsItWas) {
   const ResultFile back = parse_result(to_json(sample_result()), "it");
-  ASSERT_EQ(back.setting.canary.size(), 1u);
-  const Canary& canary = back.setting.canary[0];
-  const Canary was = sample_result().setting.canary[0];
+  ASSERT_EQ(back.context.canary.size(), 1u);
+  const Canary& canary = back.context.canary[0];
+  const Canary was = sample_result().context.canary[0];
   EXPECT_EQ(canary.peer, "torch.compile");
   EXPECT_EQ(canary.impl, "kokkos");
   EXPECT_EQ(canary.operation, "static tensor");
@@ -397,8 +397,8 @@ TEST(ResultJson, ACanaryComesBackAsItWas) {
   EXPECT_EQ(canary.kqbench_median_us, 1.54);
   EXPECT_EQ(canary.launches_per_sample, 10238);
   EXPECT_FALSE(
-      parse_result(without("/setting/canary/0", "kqbench_median_us"), "it").setting.canary[0].kqbench_median_us);
-  EXPECT_TRUE(parse_result(without("/setting", "canary"), "it").setting.canary.empty());
+      parse_result(without("/setting/canary/0", "kqbench_median_us"), "it").context.canary[0].kqbench_median_us);
+  EXPECT_TRUE(parse_result(without("/setting", "canary"), "it").context.canary.empty());
 
   const std::vector<Refused> table = {
       {"a canary as object", with("/setting/canary", Json::object()), "setting.canary: must be a list"},

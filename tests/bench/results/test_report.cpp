@@ -136,7 +136,7 @@ TEST(ReportCharts, ARooflineNeedsACeiling) {
 
 TEST(ReportCharts, ARooflineHasARoofForEachDevice) {
   ResultFile other = report_sample();
-  other.setting.device = "Other GPU";
+  other.context.device = "Other GPU";
   for (Row& row : other.rows) {
     row.ceiling_gbps = 800.0;
   }
@@ -169,7 +169,7 @@ TEST(ReportPage, BeginsWithWhatItIsAbout) {
   EXPECT_EQ(count(page, "<dt>A kokkos</dt><dd>Kokkos 5.0.2, Cuda</dd>"), 1u);
   EXPECT_EQ(count(page, "4 of 4 rows of kqbench's own had every timed output byte right"), 1u);
   EXPECT_EQ(count(page, "codes were compared in 1 of 1 row, and equal to kqbench's in 0."), 1u);
-  for (const char* part : {"summary", "roofline", "schemes", "setting", "rows"}) {
+  for (const char* part : {"summary", "roofline", "schemes", "context", "rows"}) {
     EXPECT_EQ(count(page, std::string("href=\"#") + part + '"'), 1u) << part;
     EXPECT_EQ(count(page, std::string("id=\"") + part + '"'), 1u) << part;
   }
@@ -178,11 +178,11 @@ TEST(ReportPage, BeginsWithWhatItIsAbout) {
 TEST(ReportPage, TakesNoMarkupFromFiles) {
   if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
   ResultFile result = report_sample();
-  result.setting.device = "<b>GPU</b>";
+  result.context.device = "<b>GPU</b>";
   for (Row& row : result.rows) {
     if (row.impl == "torch.compile") row.impl = "<script>'&\"`date`";
   }
-  result.setting.canary[0].peer.clear();
+  result.context.canary[0].peer.clear();
   const std::string page = report_html({{"<i>.json", result}});
   EXPECT_EQ(count(page, "<b>"), 0u);
   EXPECT_EQ(count(page, "<i>"), 0u);

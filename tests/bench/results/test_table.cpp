@@ -160,7 +160,7 @@ TEST(Table, HasColourOnlyWhereItIsWanted) {
 
 TEST(Table, MarkdownHasTheSettingAndEscapesIt) {
   ResultFile result = sample_result();
-  result.setting.device = "a|b*c";
+  result.context.device = "a|b*c";
   std::ostringstream out;
   write_markdown(out, result);
   const std::string text = out.str();

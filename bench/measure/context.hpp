@@ -14,14 +14,14 @@ namespace kqbench {
 
 /// What was fixed when the program was built: version, commit, build type, compilers and what they compiled for,
 /// libraries.
-Setting build_setting();
+Context build_context();
 
 /// The whole of it as it is before the run. `command_line` as the program was called. Of `ceilings_gbps` nothing is
 /// set.
-Setting read_setting(const Device& device, const std::string& command_line);
+Context read_context(const Device& device, const std::string& command_line);
 
-/// Adds to the setting what is known after the run: the clocks.
-void finish_setting(const Device& device, ResultFile& result);
+/// Adds to the context what is known after the run: the clocks.
+void finish_context(const Device& device, ResultFile& result);
 
 /// Arguments as one line that a shell would take: quoted where needed, control bytes made visible.
 std::string command_line_text(const std::vector<std::string>& arguments);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/measure/setting.hpp"
+#include "bench/measure/context.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -43,52 +43,52 @@ std::string now_utc() {
 
 }  // namespace
 
-Setting build_setting() {
-  Setting setting;
-  setting.version = build::version;
-  setting.commit = build::commit;
-  setting.build_type = build::build_type;
-  setting.compiler = build::compiler;
-  setting.device_compiler = build::device_compiler;
-  setting.device_architectures = build::device_architectures;
-  setting.host_architecture = build::host_architecture;
-  setting.libraries["CLI11"] = CLI11_VERSION;
-  setting.libraries["fmt"] = fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
-  setting.libraries["nlohmann-json"] =
+Context build_context() {
+  Context context;
+  context.version = build::version;
+  context.commit = build::commit;
+  context.build_type = build::build_type;
+  context.compiler = build::compiler;
+  context.device_compiler = build::device_compiler;
+  context.device_architectures = build::device_architectures;
+  context.host_architecture = build::host_architecture;
+  context.libraries["CLI11"] = CLI11_VERSION;
+  context.libraries["fmt"] = fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
+  context.libraries["nlohmann-json"] =
       fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH);
-  return setting;
+  return context;
 }
 
-Setting read_setting(const Device& device, const std::string& command_line) {
-  Setting setting = build_setting();
+Context read_context(const Device& device, const std::string& command_line) {
+  Context context = build_context();
   const DeviceInfo& info = device.info();
-  setting.backend = info.backend;
-  setting.device = info.name;
-  setting.architecture = info.architecture;
-  setting.driver = info.driver;
-  setting.runtime = info.runtime;
-  setting.memory_bytes = info.memory_bytes;
-  setting.cache_bytes = info.cache_bytes;
-  setting.compute_units = info.compute_units;
+  context.backend = info.backend;
+  context.device = info.name;
+  context.architecture = info.architecture;
+  context.driver = info.driver;
+  context.runtime = info.runtime;
+  context.memory_bytes = info.memory_bytes;
+  context.cache_bytes = info.cache_bytes;
+  context.compute_units = info.compute_units;
   const ClockReading clocks = device.read_clocks();
-  setting.power_cap_watts = clocks.power_cap_watts;
-  setting.clocks.core_mhz_before = clocks.core_mhz;
-  setting.clocks.memory_mhz_before = clocks.memory_mhz;
+  context.power_cap_watts = clocks.power_cap_watts;
+  context.clocks.core_mhz_before = clocks.core_mhz;
+  context.clocks.memory_mhz_before = clocks.memory_mhz;
   for (const auto& implementation : device.implementations()) {
-    setting.implementations[std::string(implementation->name())] = implementation->description();
+    context.implementations[std::string(implementation->name())] = implementation->description();
   }
-  setting.host_cpu = host_cpu();
-  setting.host_threads = available_threads();
-  setting.host_threads_used = has_queue(device) ? 1 : info.compute_units;
-  setting.operating_system = operating_system();
-  setting.time = now_utc();
-  setting.command_line = command_line;
-  return setting;
+  context.host_cpu = host_cpu();
+  context.host_threads = available_threads();
+  context.host_threads_used = has_queue(device) ? 1 : info.compute_units;
+  context.operating_system = operating_system();
+  context.time = now_utc();
+  context.command_line = command_line;
+  return context;
 }
 
-void finish_setting(const Device& device, ResultFile& result) {
+void finish_context(const Device& device, ResultFile& result) {
   const ClockReading reading = device.read_clocks();
-  RowClocks& clocks = result.setting.clocks;
+  RowClocks& clocks = result.context.clocks;
   clocks.core_mhz_after = reading.core_mhz;
   clocks.memory_mhz_after = reading.memory_mhz;
   clocks.power_watts = reading.power_watts;

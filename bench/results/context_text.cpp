@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/results/setting_text.hpp"
+#include "bench/results/context_text.hpp"
 
 #include <fmt/format.h>
 
@@ -38,25 +38,25 @@ std::string in_brackets(const std::string& text) {
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> setting_facts(const Setting& setting) {
+std::vector<std::pair<std::string, std::string>> context_facts(const Context& context) {
   std::vector<std::pair<std::string, std::string>> facts;
   const auto add = [&](const char* name, std::string value) {
     if (!value.empty()) facts.emplace_back(name, std::move(value));
   };
   add("Device",
-      join({setting.device.empty() ? "" : setting.device + in_brackets(setting.architecture),
-            setting.memory_bytes == 0 ? ""
-                                      : fmt::format("{:.1f} GiB", static_cast<double>(setting.memory_bytes) / 0x1p30),
-            setting.cache_bytes == 0
+      join({context.device.empty() ? "" : context.device + in_brackets(context.architecture),
+            context.memory_bytes == 0 ? ""
+                                      : fmt::format("{:.1f} GiB", static_cast<double>(context.memory_bytes) / 0x1p30),
+            context.cache_bytes == 0
                 ? ""
-                : fmt::format("{:.0f} MiB last-level cache", static_cast<double>(setting.cache_bytes) / 0x1p20),
-            setting.compute_units == 0
+                : fmt::format("{:.0f} MiB last-level cache", static_cast<double>(context.cache_bytes) / 0x1p20),
+            context.compute_units == 0
                 ? ""
-                : fmt::format("{} compute unit{}", setting.compute_units, setting.compute_units == 1 ? "" : "s"),
-            setting.power_cap_watts ? fmt::format("power cap {:.0f} W", *setting.power_cap_watts) : ""},
+                : fmt::format("{} compute unit{}", context.compute_units, context.compute_units == 1 ? "" : "s"),
+            context.power_cap_watts ? fmt::format("power cap {:.0f} W", *context.power_cap_watts) : ""},
            ", "));
-  add("Backend", join({setting.backend, setting.runtime, prefixed("driver ", setting.driver)}, ", "));
-  const RowClocks& clocks = setting.clocks;
+  add("Backend", join({context.backend, context.runtime, prefixed("driver ", context.driver)}, ", "));
+  const RowClocks& clocks = context.clocks;
   add("Clocks, before to after",
       join({change_text("core", clocks.core_mhz_before, clocks.core_mhz_after),
             change_text("memory", clocks.memory_mhz_before, clocks.memory_mhz_after),
@@ -65,33 +65,33 @@ std::vector<std::pair<std::string, std::string>> setting_facts(const Setting& se
             clocks.dropped ? "dropped during a row" : ""},
            ", "));
   std::vector<std::string> ceilings;
-  for (const auto& [mix, gbps] : setting.ceilings_gbps) {
+  for (const auto& [mix, gbps] : context.ceilings_gbps) {
     ceilings.push_back(fmt::format("{} {:.0f}", mix, gbps));
   }
   add("Memory ceiling, GB/s by read:write mix", join(ceilings, ", "));
-  for (const auto& [name, description] : setting.implementations) {
+  for (const auto& [name, description] : context.implementations) {
     add(name.c_str(), description);
   }
-  add("Host", join({setting.host_cpu, setting.host_threads == 0 ? "" : fmt::format("{} threads", setting.host_threads),
-                    setting.host_threads_used == 0 ? "" : fmt::format("{} used", setting.host_threads_used),
-                    setting.operating_system},
+  add("Host", join({context.host_cpu, context.host_threads == 0 ? "" : fmt::format("{} threads", context.host_threads),
+                    context.host_threads_used == 0 ? "" : fmt::format("{} used", context.host_threads_used),
+                    context.operating_system},
                    ", "));
-  std::vector<std::string> program = {join({setting.program, setting.version}, " ") + in_brackets(setting.commit),
-                                      setting.build_type,
-                                      setting.compiler + prefixed(" for ", setting.host_architecture),
-                                      setting.device_compiler + prefixed(" for ", setting.device_architectures)};
-  for (const auto& [name, version] : setting.libraries) {
+  std::vector<std::string> program = {join({context.program, context.version}, " ") + in_brackets(context.commit),
+                                      context.build_type,
+                                      context.compiler + prefixed(" for ", context.host_architecture),
+                                      context.device_compiler + prefixed(" for ", context.device_architectures)};
+  for (const auto& [name, version] : context.libraries) {
     program.push_back(join({name, version}, " "));
   }
   add("Program", join(program, ", "));
-  add("Time", setting.time);
-  add("Command", setting.command_line);
+  add("Time", context.time);
+  add("Command", context.command_line);
   return facts;
 }
 
-std::string setting_line(const Setting& setting) {
-  return join({setting.device, setting.runtime, prefixed("driver ", setting.driver),
-               join({setting.program, setting.version}, " ") + in_brackets(setting.commit), setting.time},
+std::string context_line(const Context& context) {
+  return join({context.device, context.runtime, prefixed("driver ", context.driver),
+               join({context.program, context.version}, " ") + in_brackets(context.commit), context.time},
               ", ");
 }
 

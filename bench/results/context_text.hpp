@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// What people read of a run's setting.
+/// What people read of a run's context.
 
 #include <string>
 #include <utility>
@@ -13,9 +13,9 @@
 namespace kqbench {
 
 /// Name and value, such as "Device", "NVIDIA H200 (sm_90), 139.8 GiB"; what nothing told is left out.
-std::vector<std::pair<std::string, std::string>> setting_facts(const Setting& setting);
+std::vector<std::pair<std::string, std::string>> context_facts(const Context& context);
 
 /// One line: "NVIDIA H200, CUDA 13.0, driver 580.82, kqbench 0.1.0 (1a2b3c4), 2026-11-23T14:00:00Z".
-std::string setting_line(const Setting& setting);
+std::string context_line(const Context& context);
 
 }  // namespace kqbench

@@ -39,7 +39,7 @@ def device_name(device_type):
     return torch.cuda.get_device_name() if device_type == "cuda" else host_cpu()
 
 
-def device_setting(device_type):
+def device_context(device_type):
     """Members that are not told are left out."""
     told = {"libraries": libraries(), "host_threads_used": 1 if device_type == "cuda" else torch.get_num_threads()}
     if device_type != "cuda":
