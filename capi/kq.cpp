@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "kq/device_loss.hpp"
+#include "kq/parameters.hpp"
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
 #include "versioned_struct.hpp"
@@ -190,13 +191,6 @@ bool truth(std::int32_t value, const char* field) {
   return value == 1;
 }
 
-/// The name in kq.h of a field that validate() names as the command line does.
-std::string c_field(const std::string& field) {
-  if (field == "dtype") return "element";
-  if (field == "quant_dtype") return "format";
-  return field;
-}
-
 /// The request, valid and with its defaults filled in.
 kq::Request request_from(const kq_request& r) {
   kq::Request request;
@@ -217,7 +211,8 @@ kq::Request request_from(const kq_request& r) {
   request.scale_stride = r.scale_stride;
   request.qmax = r.qmax;
   if (r.scale_ub != 0.0f) request.scale_ub = r.scale_ub;
-  if (const auto invalid = kq::validate(request)) reject(c_field(invalid->field), invalid->reason);
+  if (const auto invalid = kq::validate(request))
+    reject(std::string(kq::request_field(invalid->field)), invalid->reason);
   return kq::resolved(request);
 }
 

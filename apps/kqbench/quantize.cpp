@@ -29,7 +29,7 @@ struct QuantizeArguments {
   std::vector<std::string> inputs;
   std::string output;
   std::optional<std::string> tensor;
-  SchemeArguments scheme;
+  RequestArguments scheme;
   DeviceArguments device;
   bool dequantize = false;
   bool quiet = false;

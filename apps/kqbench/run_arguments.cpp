@@ -17,18 +17,18 @@ namespace {
 /// Lists and limits of a named sweep, where the user gave none.
 void apply_named_sweep(const std::string& name, Sweep& sweep, MeasureOptions& options) {
   const NamedSweep& named = find_sweep(name);
-  if (sweep.num_tokens.empty()) sweep.num_tokens = named.num_tokens;
-  if (sweep.hidden_sizes.empty()) sweep.hidden_sizes = named.hidden_sizes;
-  if (sweep.formats.empty()) sweep.formats = named.formats;
+  sweep.set_default("num_tokens", named.num_tokens);
+  sweep.set_default("hidden_size", named.hidden_sizes);
+  sweep.set_default("quant_dtype", named.formats);
   if (named.max_seconds) options.limits.max_seconds = *named.max_seconds;
 }
 
 /// vLLM's defaults, where neither the user nor a file nor a named sweep says otherwise.
 void apply_defaults(Sweep& sweep) {
-  if (sweep.num_tokens.empty()) sweep.num_tokens = {4096};
-  if (sweep.hidden_sizes.empty()) sweep.hidden_sizes = {8192};
-  if (sweep.formats.empty()) sweep.formats = {kq::Format::int8};
-  if (sweep.elements.empty()) sweep.elements = {kq::Element::half};
+  sweep.set_default("num_tokens", {4096});
+  sweep.set_default("hidden_size", {8192});
+  sweep.set_default("quant_dtype", {"int8"});
+  sweep.set_default("dtype", {"half"});
 }
 
 std::string sweep_names() {

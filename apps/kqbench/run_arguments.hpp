@@ -18,7 +18,7 @@ namespace kqbench {
 struct RunArguments {
   void add_to(CLI::App& command);
 
-  SweepArguments sweep;
+  RequestArguments sweep;
   InputArguments input;
   DeviceArguments device;
   OutputArguments outputs;

@@ -26,7 +26,7 @@ namespace kqbench {
 namespace {
 
 struct VerifyArguments {
-  SweepArguments sweep;
+  RequestArguments sweep;
   InputArguments input;
   DeviceArguments device;
   bool quiet = false;

@@ -13,9 +13,10 @@ import tempfile
 from medians import median, median_interval
 
 SCHEMA = "kqbench/1"
-WORK_MEMBERS = ("backend", "operation", "num_tokens", "hidden_size", "dtype", "quant_dtype", "static_scale",
-                "granularity", "asymmetric", "scale_format", "scale_layout", "input_stride", "codes_stride", "qmax",
-                "scale_ub", "timing", "cache", "copies", "bytes_between_uses", "bytes", "ceiling_mix", "ceiling_gbps")
+# What a row says of one implementation's measurement. The other members say what was done, which a peer's row repeats.
+MEASURED_MEMBERS = frozenset((
+    "impl", "threads", "verified", "failure", "codes_checked", "stop", "gbps", "ceiling_fraction", "time_ratio_to_native",
+    "time_ratio_ci95", "suspect", "drifted", "clocks", "launches_per_sample", "time_us"))
 
 
 class BadFile(Exception):
@@ -73,7 +74,7 @@ def row(like, peer, timed):
     middle = median(timed.samples)
     low, high = median_interval(timed.samples)
     made = {"impl": peer}
-    made.update((name, like[name]) for name in WORK_MEMBERS if name in like)
+    made.update((name, value) for name, value in like.items() if name not in MEASURED_MEMBERS)
     made["verified"] = timed.codes_checked is not None and timed.codes_checked[0] == 0
     made["failure"] = ""
     if timed.codes_checked is not None:

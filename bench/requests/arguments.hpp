@@ -6,8 +6,10 @@
 /// it into values when asked, throwing UsageError.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/requests/sweep.hpp"
@@ -25,37 +27,27 @@ enum class Use { run, verify, quantize };
 /// A line of help for commands whose options take a LIST.
 extern const char* const how_to_write_a_list;
 
-/// From what to what to quantize, and how.
-class SchemeArguments {
+/// What a request can be told, one option for each parameter of kq/parameters.hpp, and where scales are given from.
+/// `quantize` takes the shape from its files and has no options for it.
+class RequestArguments {
  public:
   void add_to(CLI::App& command, Use use);
 
-  /// Without shapes. Lists that were not given are empty.
+  /// What was given, and nothing else.
   Sweep sweep() const;
   GivenScales given_scales(const Sweep& sweep) const;  ///< reads the file of --scales
   std::vector<std::string> files() const;              ///< that file, if it is given
+  std::uint64_t seed() const;                          ///< of the random input
 
  private:
-  std::vector<std::string> quant_dtype_, dtype_, granularity_;
-  bool static_scale_ = false;
-  bool asymmetric_ = false;
-  std::optional<std::string> scale_, scales_, zero_point_, scale_ub_, qmax_, scale_format_, scale_layout_;
-};
-
-/// Those options, and shapes and random numbers.
-class SweepArguments {
- public:
-  void add_to(CLI::App& command, Use use);
-
-  Sweep sweep() const;
-  GivenScales given_scales(const Sweep& sweep) const { return scheme_.given_scales(sweep); }
-  std::vector<std::string> files() const { return scheme_.files(); }
-  std::uint64_t seed() const;
-
- private:
-  SchemeArguments scheme_;
-  std::vector<std::string> num_tokens_, hidden_size_;
-  std::optional<std::string> input_stride_, scale_stride_, seed_;
+  /// What was written for a parameter.
+  struct Written {
+    std::vector<std::string> list;
+    std::optional<std::string> value;
+    bool flag = false;
+  };
+  std::map<std::string_view, Written> written_;
+  std::optional<std::string> scale_, scales_, zero_point_, seed_;
 };
 
 /// Where to do it, and by whom.

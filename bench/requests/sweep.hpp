@@ -4,40 +4,42 @@
 /// \file
 /// What the user asked for in lists, and the requests that come of it: the cross product, less what makes no sense.
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kq/parameters.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
 
-struct GranularityChoice {
-  kq::Granularity granularity = kq::Granularity::tensor;
-  std::int64_t group_size = 0;  ///< columns of a group or block
-  std::int64_t block_rows = 0;  ///< rows of a block
-  bool operator==(const GranularityChoice&) const = default;
-};
+/// For each parameter of a request, by its name (kq/parameters.hpp), the values to go through.
+class Sweep {
+ public:
+  using Values = std::vector<kq::ParameterValue>;
 
-/// "tensor", "token", "channel", "group:G" or "block:MxN". Throws UsageError.
-GranularityChoice parse_granularity(std::string_view option, std::string_view text);
+  /// Empty where none were chosen: then a request keeps what kq::Request has, and for a granularity what vLLM's script
+  /// takes: token for dynamic int8, else tensor.
+  const Values& values(std::string_view name) const { return values_[index_of(name)]; }
+  bool has(std::string_view name) const { return !values(name).empty(); }
 
-struct Sweep {
-  std::vector<std::int64_t> num_tokens;
-  std::vector<std::int64_t> hidden_sizes;
-  std::vector<kq::Format> formats;
-  std::vector<kq::Element> elements;
-  std::vector<GranularityChoice> granularities;  ///< empty: token for dynamic int8, else tensor, as vLLM's script does
-  bool static_scale = false;
-  bool asymmetric = false;
-  std::optional<float> qmax;
-  std::optional<float> scale_ub;
-  std::optional<kq::ScaleFormat> scale_format;  ///< none: float
-  std::optional<kq::ScaleLayout> scale_layout;  ///< none: row
-  std::int64_t input_stride = 0;
-  std::int64_t scale_stride = 0;
+  void set(std::string_view name, Values values) { values_[index_of(name)] = std::move(values); }
+
+  /// set(), where nothing was chosen yet.
+  void set_default(std::string_view name, Values values) {
+    if (!has(name)) set(name, std::move(values));
+  }
+
+  /// True if true is what a flag was set to, and nothing else.
+  bool flag(std::string_view name) const { return values(name) == Values{true}; }
+
+ private:
+  static std::size_t index_of(std::string_view name) {
+    return static_cast<std::size_t>(&kq::parameter(name) - kq::parameters().data());
+  }
+
+  std::vector<Values> values_ = std::vector<Values>(kq::parameters().size());
 };
 
 /// Where a file brings the shape with it, the lists have one item or none: the scheme that they describe, a request
@@ -52,9 +54,6 @@ struct SweepPlan {
 
 /// Throws UsageError, saying why, if no combination is left.
 SweepPlan plan_sweep(const Sweep& sweep);
-
-/// A field of kq::Request as the option that sets it: "scale_ub" is "--scale-ub", "group_size" is "--granularity".
-std::string option_of_field(std::string_view field);
 
 /// "dynamic token int8 from half, 4096 x 8192": a request in a message.
 std::string describe(const kq::Request& request);

@@ -23,7 +23,7 @@ std::span<const NamedSweep> named_sweeps() {
        "a few of them, int8 and fp8, within 20 s on a GPU",
        {1, 64, 1024, 8192},
        {4096},
-       {kq::Format::int8, kq::Format::fp8_e4m3fn},
+       {"int8", "fp8_e4m3fn"},
        0.5},
   };
   return sweeps;

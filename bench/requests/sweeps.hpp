@@ -4,22 +4,20 @@
 /// \file
 /// Sweeps by name: what `--sweep NAME` stands for. Options given beside it take the place of its lists.
 
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
-#include <vector>
 
-#include "kq/request.hpp"
+#include "bench/requests/sweep.hpp"
 
 namespace kqbench {
 
 struct NamedSweep {
   std::string_view name;
   std::string_view description;  ///< for the help
-  std::vector<std::int64_t> num_tokens;
-  std::vector<std::int64_t> hidden_sizes;
-  std::vector<kq::Format> formats;    ///< empty: as without a sweep
+  Sweep::Values num_tokens;
+  Sweep::Values hidden_sizes;
+  Sweep::Values formats;              ///< empty: as without a sweep
   std::optional<double> max_seconds;  ///< --max-time; nothing: as without a sweep
 };
 

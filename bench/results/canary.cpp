@@ -25,16 +25,9 @@ bool needs_canary(const ResultFile& result) {
          std::any_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return is_peer(row.impl); });
 }
 
-/// What the canary does not tell of its request (strides, bounds) is as it is where nothing was asked for.
 bool is_same_work(const Row& row, const Canary& canary) {
-  const kq::Request& a = row.request;
-  const kq::Request& b = canary.request;
   return row.impl == canary.impl && row.timing == canary.timing && row.cache == canary.cache &&
-         kq::operation_name(a) == canary.operation && a.num_tokens == b.num_tokens && a.hidden_size == b.hidden_size &&
-         a.element == b.element && a.format == b.format && a.static_scale == b.static_scale &&
-         a.granularity == b.granularity && a.group_size == b.group_size && a.block_rows == b.block_rows &&
-         a.scale_stride == b.scale_stride && a.input_stride == b.input_stride && a.codes_stride == b.codes_stride &&
-         a.qmax == b.qmax && a.scale_ub == b.scale_ub;
+         row.request == canary.request;
 }
 
 /// A time of kqbench's, and where it stands.

@@ -29,20 +29,14 @@ class WorkIndex {
   explicit WorkIndex(bool ignore_timing) : ignore_timing_(ignore_timing) {}
 
   WorkNumber number(const Row& row) {
-    const kq::Request& r = row.request;
-    const Key key(r.element, r.format, r.granularity, r.static_scale, r.asymmetric, r.num_tokens, r.hidden_size,
-                  r.input_stride, r.codes_stride, r.group_size, r.block_rows, r.scale_stride, r.scale_format,
-                  r.scale_layout, r.qmax, r.scale_ub, ignore_timing_ ? "" : row.timing,
-                  ignore_timing_ ? "" : row.cache);
+    const Key key(row.request, ignore_timing_ ? "" : row.timing, ignore_timing_ ? "" : row.cache);
     return numbers_.emplace(key, numbers_.size()).first->second;
   }
   std::size_t size() const { return numbers_.size(); }
   bool ignores_timing() const { return ignore_timing_; }
 
  private:
-  using Key = std::tuple<kq::Element, kq::Format, kq::Granularity, bool, bool, std::int64_t, std::int64_t, std::int64_t,
-                         std::int64_t, std::int64_t, std::int64_t, std::int64_t, kq::ScaleFormat, kq::ScaleLayout,
-                         float, float, std::string, std::string>;
+  using Key = std::tuple<kq::Request, std::string, std::string>;
   bool ignore_timing_;
   std::map<Key, WorkNumber> numbers_;
 };

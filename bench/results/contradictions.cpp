@@ -174,15 +174,10 @@ std::string ratio_contradiction(const Row& row, const Row& native) {
 }
 
 /// Rows that were measured together.
-using Group = std::tuple<kq::Element, kq::Format, kq::Granularity, bool, bool, std::int64_t, std::int64_t, std::int64_t,
-                         std::int64_t, std::int64_t, std::int64_t, std::int64_t, kq::ScaleFormat, kq::ScaleLayout,
-                         float, float, std::string, std::string, std::string>;
+using Group = std::tuple<kq::Request, std::string, std::string, std::string>;
 
 Group group_of(const Row& row) {
-  const kq::Request& r = row.request;
-  return {r.element,      r.format,       r.granularity, r.static_scale, r.asymmetric,   r.num_tokens,   r.hidden_size,
-          r.input_stride, r.codes_stride, r.group_size,  r.block_rows,   r.scale_stride, r.scale_format, r.scale_layout,
-          r.qmax,         r.scale_ub,     row.backend,   row.timing,     row.cache};
+  return {row.request, row.backend, row.timing, row.cache};
 }
 
 }  // namespace

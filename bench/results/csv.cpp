@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cmath>
 
 #include "bench/measure/statistics.hpp"
+#include "kq/parameters.hpp"
 
 namespace kqbench {
 namespace {
@@ -34,26 +34,14 @@ struct Field {
   std::string (*text)(const Row& row);
 };
 
-constexpr std::array fields = {
+// The columns before those of the request's parameters, and after them.
+constexpr std::array fields_before_request = {
     Field{"impl", [](const Row& r) { return r.impl; }},
     Field{"backend", [](const Row& r) { return r.backend; }},
     Field{"operation", [](const Row& r) { return kq::operation_name(r.request); }},
-    Field{"num_tokens", [](const Row& r) { return fmt::to_string(r.request.num_tokens); }},
-    Field{"hidden_size", [](const Row& r) { return fmt::to_string(r.request.hidden_size); }},
-    Field{"dtype", [](const Row& r) { return std::string(kq::to_string(r.request.element)); }},
-    Field{"quant_dtype", [](const Row& r) { return std::string(kq::to_string(r.request.format)); }},
-    Field{"static_scale", [](const Row& r) { return fmt::to_string(r.request.static_scale); }},
-    Field{
-        "granularity",
-        [](const Row& r) { return kq::to_string(r.request.granularity, r.request.group_size, r.request.block_rows); }},
-    Field{"asymmetric", [](const Row& r) { return fmt::to_string(r.request.asymmetric); }},
-    Field{"scale_format", [](const Row& r) { return std::string(kq::to_string(r.request.scale_format)); }},
-    Field{"scale_layout", [](const Row& r) { return std::string(kq::to_string(r.request.scale_layout)); }},
-    Field{"input_stride", [](const Row& r) { return fmt::to_string(r.request.input_stride); }},
-    Field{"codes_stride", [](const Row& r) { return fmt::to_string(r.request.codes_stride); }},
-    Field{"qmax", [](const Row& r) { return fmt::to_string(r.request.qmax); }},
-    Field{"scale_ub",
-          [](const Row& r) { return std::isfinite(r.request.scale_ub) ? fmt::to_string(r.request.scale_ub) : ""; }},
+};
+
+constexpr std::array fields_after_request = {
     Field{"threads", [](const Row& r) { return r.threads ? fmt::to_string(*r.threads) : ""; }},
     Field{"timing", [](const Row& r) { return r.timing; }},
     Field{"cache", [](const Row& r) { return r.cache; }},
@@ -105,15 +93,21 @@ std::string csv_line(const std::vector<std::string>& line) {
 
 std::string to_csv(const ResultFile& result) {
   std::vector<std::string> line;
-  for (const Field& field : fields) {
-    line.emplace_back(field.name);
-  }
+  const auto add_all = [&](const auto& fields, const auto& text) {
+    for (const auto& field : fields)
+      line.push_back(text(field));
+  };
+  const auto name = [](const auto& field) { return std::string(field.name); };
+  add_all(fields_before_request, name);
+  add_all(kq::parameters(), name);
+  add_all(fields_after_request, name);
   std::string csv = csv_line(line);
   for (const Row& row : result.rows) {
+    const auto text = [&](const Field& field) { return field.text(row); };
     line.clear();
-    for (const Field& field : fields) {
-      line.push_back(field.text(row));
-    }
+    add_all(fields_before_request, text);
+    add_all(kq::parameters(), [&](const kq::Parameter& p) { return kq::to_text(p.get(row.request)); });
+    add_all(fields_after_request, text);
     csv += csv_line(line);
   }
   return csv;

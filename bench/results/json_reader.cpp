@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <utility>
 #include <variant>
@@ -20,6 +20,7 @@
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
 #include "bench/tensors/input_file.hpp"
+#include "kq/parameters.hpp"
 
 namespace kqbench {
 namespace {
@@ -80,6 +81,7 @@ struct Member {
   bool required;
   void (*set)(Reader& reader, const Scalar& value);  ///< null: only `opens` is allowed
   Place opens = Place::unknown;                      ///< unknown: only a scalar is allowed
+  const kq::Parameter* parameter = nullptr;          ///< set instead of calling `set`, in the row's or canary's request
 };
 
 std::span<const Member> members_of(Place place);
@@ -219,40 +221,25 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   double microseconds(const Scalar& value) const { return number(value, least_microseconds, most_microseconds); }
 
-  /// One of the names that `parse` knows.
-  template <class Parse>
-  auto name_of(const Scalar& value, const Parse& parse) const {
-    const std::string name = text(value);
-    const auto parsed = parse(name);
-    if (!parsed) bad(fmt::format("{} is not known to this version of kqbench", in_quotes(name)));
-    return *parsed;
+  kq::ParameterValue parameter_value(const kq::Parameter& parameter, const Scalar& value) const {
+    switch (parameter.kind) {
+      case kq::ParameterKind::name:
+        return text(value);
+      case kq::ParameterKind::flag:
+        return truth(value);
+      case kq::ParameterKind::count:
+        return signed_count(value);
+      case kq::ParameterKind::number:
+        if (const auto number = number_or_null(value, 0.0, std::numeric_limits<float>::max())) return *number;
+        break;
+    }
+    return {};
   }
 
-  void granularity(const Scalar& value, kq::Request& request) const {
-    using kq::Granularity;
-    const std::string name = text(value);
-    for (const Granularity choice : {Granularity::tensor, Granularity::token, Granularity::channel}) {
-      if (name != kq::to_string(choice, 0)) continue;
-      request.granularity = choice;
-      return;
-    }
-    constexpr std::string_view group = "group:";
-    const char* const end = name.data() + name.size();
-    if (name.starts_with(group)) {
-      const auto [stopped, error] = std::from_chars(name.data() + group.size(), end, request.group_size);
-      request.granularity = Granularity::group;
-      if (error == std::errc() && stopped == end) return;
-    }
-    constexpr std::string_view block = "block:";
-    if (name.starts_with(block)) {
-      const auto [times, rows_error] = std::from_chars(name.data() + block.size(), end, request.block_rows);
-      request.granularity = Granularity::block;
-      if (rows_error == std::errc() && times != end && *times == 'x') {
-        const auto [stopped, error] = std::from_chars(times + 1, end, request.group_size);
-        if (error == std::errc() && stopped == end) return;
-      }
-    }
-    bad(fmt::format("{} is not tensor, token, channel, group:G or block:MxN", in_quotes(name)));
+  void set_parameter(const kq::Parameter& parameter, kq::Request& request, const Scalar& scalar) const {
+    const kq::ParameterValue value = parameter_value(parameter, scalar);
+    if (parameter.set(request, value)) return;
+    bad(fmt::format("{} is not known to this version of kqbench", in_quotes(kq::to_text(value))));
   }
 
   void schema(const Scalar& value) const {
@@ -342,7 +329,9 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
         break;
     }
     if (level.member == nullptr) return true;
-    if (level.member->set != nullptr) {
+    if (level.member->parameter != nullptr) {
+      set_parameter(*level.member->parameter, level.place == Place::row ? row.request : canary.request, value);
+    } else if (level.member->set != nullptr) {
       level.member->set(*this, value);
     } else if (!std::holds_alternative<std::nullptr_t>(value) || level.member->required) {
       bad(is_list(level.member->opens) ? "must be a list" : "must be an object");
@@ -445,6 +434,10 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   void end_canary() {
     canary.request = timed(canary.request);
+    if (canary.operation != kq::operation_name(canary.request)) {
+      bad(fmt::format("operation is {}, and its members say {}", in_quotes(canary.operation),
+                      in_quotes(kq::operation_name(canary.request))));
+    }
     result.context.canary.push_back(std::move(canary));
   }
 
@@ -519,16 +512,10 @@ constexpr Member context_members[] = {
     {"canary", false, nullptr, Place::canaries},
 };
 
-constexpr Member canary_members[] = {
+constexpr Member own_canary_members[] = {
     {"peer", false, [](Reader& r, const Scalar& v) { r.canary.peer = r.text(v); }},
     {"impl", true, [](Reader& r, const Scalar& v) { r.canary.impl = r.word(v); }},
     {"operation", true, [](Reader& r, const Scalar& v) { r.canary.operation = r.text(v); }},
-    {"num_tokens", true, [](Reader& r, const Scalar& v) { r.canary.request.num_tokens = r.signed_count(v); }},
-    {"hidden_size", true, [](Reader& r, const Scalar& v) { r.canary.request.hidden_size = r.signed_count(v); }},
-    {"dtype", true, [](Reader& r, const Scalar& v) { r.canary.request.element = r.name_of(v, kq::parse_element); }},
-    {"quant_dtype", true, [](Reader& r, const Scalar& v) { r.canary.request.format = r.name_of(v, kq::parse_format); }},
-    {"static_scale", true, [](Reader& r, const Scalar& v) { r.canary.request.static_scale = r.truth(v); }},
-    {"granularity", true, [](Reader& r, const Scalar& v) { r.granularity(v, r.canary.request); }},
     {"timing", true, [](Reader& r, const Scalar& v) { r.canary.timing = r.word(v); }},
     {"cache", true, [](Reader& r, const Scalar& v) { r.canary.cache = r.word(v); }},
     {"median_us_before", true, [](Reader& r, const Scalar& v) { r.canary.median_us_before = r.microseconds(v); }},
@@ -545,29 +532,10 @@ void set_ratio(Reader& r, const Scalar& v) {
   r.row.*member = r.number_or_null(v, 0.0, most_ratio);
 }
 
-constexpr Member row_members[] = {
+constexpr Member own_row_members[] = {
     {"impl", true, [](Reader& r, const Scalar& v) { r.row.impl = r.word(v); }},
     {"backend", true, [](Reader& r, const Scalar& v) { r.row.backend = r.word(v); }},
     {"operation", false, [](Reader& r, const Scalar& v) { r.derived.operation = r.text(v); }},
-    {"num_tokens", true, [](Reader& r, const Scalar& v) { r.row.request.num_tokens = r.signed_count(v); }},
-    {"hidden_size", true, [](Reader& r, const Scalar& v) { r.row.request.hidden_size = r.signed_count(v); }},
-    {"dtype", true, [](Reader& r, const Scalar& v) { r.row.request.element = r.name_of(v, kq::parse_element); }},
-    {"quant_dtype", true, [](Reader& r, const Scalar& v) { r.row.request.format = r.name_of(v, kq::parse_format); }},
-    {"static_scale", true, [](Reader& r, const Scalar& v) { r.row.request.static_scale = r.truth(v); }},
-    {"granularity", true, [](Reader& r, const Scalar& v) { r.granularity(v, r.row.request); }},
-    {"asymmetric", true, [](Reader& r, const Scalar& v) { r.row.request.asymmetric = r.truth(v); }},
-    {"scale_format", true,
-     [](Reader& r, const Scalar& v) { r.row.request.scale_format = r.name_of(v, kq::parse_scale_format); }},
-    {"scale_layout", true,
-     [](Reader& r, const Scalar& v) { r.row.request.scale_layout = r.name_of(v, kq::parse_scale_layout); }},
-    {"input_stride", false, [](Reader& r, const Scalar& v) { r.row.request.input_stride = r.signed_count(v); }},
-    {"codes_stride", false, [](Reader& r, const Scalar& v) { r.row.request.codes_stride = r.signed_count(v); }},
-    {"scale_stride", false, [](Reader& r, const Scalar& v) { r.row.request.scale_stride = r.signed_count(v); }},
-    {"qmax", false, [](Reader& r, const Scalar& v) { r.row.request.qmax = static_cast<float>(r.number(v, 0.0, 1e6)); }},
-    {"scale_ub", false,
-     [](Reader& r, const Scalar& v) {
-       if (const auto bound = r.number_or_null(v, 0.0, 3e38)) r.row.request.scale_ub = static_cast<float>(*bound);
-     }},
     {"threads", false,
      [](Reader& r, const Scalar& v) {
        if (!std::holds_alternative<std::nullptr_t>(v)) r.row.threads = static_cast<int>(r.count(v, 1 << 30));
@@ -635,6 +603,35 @@ constexpr Member clocks_members[] = {
     {"dropped", false, [](Reader& r, const Scalar& v) { r.clocks.dropped = r.truth(v); }},
 };
 
+std::set<std::string_view> required_parameters() {
+  std::set<std::string_view> required;
+  for (const kq::Parameter& parameter : kq::parameters()) {
+    if (parameter.is_required) required.insert(parameter.name);
+  }
+  return required;
+}
+
+/// An object's own members, and those of the request that it is about. `required` says which of these it must have.
+std::vector<Member> with_request(std::span<const Member> own, const std::set<std::string_view>& required) {
+  std::vector<Member> members(own.begin(), own.end());
+  for (const kq::Parameter& parameter : kq::parameters()) {
+    members.push_back({parameter.name, required.contains(parameter.name), nullptr, Place::unknown, &parameter});
+  }
+  return members;
+}
+
+std::span<const Member> row_members() {
+  static const std::vector<Member> members = with_request(own_row_members, required_parameters());
+  return members;
+}
+
+/// The first canaries had a few of a request's members.
+std::span<const Member> canary_members() {
+  static const std::vector<Member> members = with_request(
+      own_canary_members, {"num_tokens", "hidden_size", "dtype", "quant_dtype", "static_scale", "granularity"});
+  return members;
+}
+
 std::span<const Member> members_of(Place place) {
   switch (place) {
     case Place::root:
@@ -642,9 +639,9 @@ std::span<const Member> members_of(Place place) {
     case Place::context:
       return context_members;
     case Place::canary:
-      return canary_members;
+      return canary_members();
     case Place::row:
-      return row_members;
+      return row_members();
     case Place::codes_checked:
       return codes_checked_members;
     case Place::time:

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <type_traits>
+#include <variant>
 
 #include "bench/measure/statistics.hpp"
+#include "kq/parameters.hpp"
 
 namespace kqbench {
 namespace {
@@ -38,22 +40,34 @@ Json clocks_json(const RowClocks& clocks) {
           {"dropped", clocks.dropped}};
 }
 
+/// A number that a float holds is written as the double that it is.
+Json value_json(const kq::ParameterValue& value) {
+  return std::visit(
+      [](const auto& v) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::monostate>) {
+          return Json(nullptr);
+        } else {
+          return Json(v);
+        }
+      },
+      value);
+}
+
+void add_request(Json& json, const kq::Request& request) {
+  json["operation"] = kq::operation_name(request);
+  for (const kq::Parameter& parameter : kq::parameters()) {
+    json[std::string(parameter.name)] = value_json(parameter.get(request));
+  }
+}
+
 Json canary_json(const Canary& canary) {
-  const kq::Request& request = canary.request;
-  Json json = {{"peer", canary.peer},
-               {"impl", canary.impl},
-               {"operation", canary.operation},
-               {"num_tokens", request.num_tokens},
-               {"hidden_size", request.hidden_size},
-               {"dtype", kq::to_string(request.element)},
-               {"quant_dtype", kq::to_string(request.format)},
-               {"static_scale", request.static_scale},
-               {"granularity", kq::to_string(request.granularity, request.group_size, request.block_rows)},
-               {"timing", canary.timing},
-               {"cache", canary.cache},
-               {"median_us_before", canary.median_us_before},
-               {"median_us_after", canary.median_us_after},
-               {"launches_per_sample", canary.launches_per_sample}};
+  Json json = {{"peer", canary.peer}, {"impl", canary.impl}};
+  add_request(json, canary.request);
+  json["timing"] = canary.timing;
+  json["cache"] = canary.cache;
+  json["median_us_before"] = canary.median_us_before;
+  json["median_us_after"] = canary.median_us_after;
+  json["launches_per_sample"] = canary.launches_per_sample;
   if (canary.kqbench_median_us) json["kqbench_median_us"] = *canary.kqbench_median_us;
   return json;
 }
@@ -95,24 +109,6 @@ Json context_json(const Context& context) {
     json["canary"].push_back(canary_json(canary));
   }
   return json;
-}
-
-void add_request(Json& row, const kq::Request& request) {
-  row["operation"] = kq::operation_name(request);
-  row["num_tokens"] = request.num_tokens;
-  row["hidden_size"] = request.hidden_size;
-  row["dtype"] = kq::to_string(request.element);
-  row["quant_dtype"] = kq::to_string(request.format);
-  row["static_scale"] = request.static_scale;
-  row["granularity"] = kq::to_string(request.granularity, request.group_size, request.block_rows);
-  row["asymmetric"] = request.asymmetric;
-  row["scale_format"] = kq::to_string(request.scale_format);
-  row["scale_layout"] = kq::to_string(request.scale_layout);
-  row["scale_stride"] = request.scale_stride;
-  row["input_stride"] = request.input_stride;
-  row["codes_stride"] = request.codes_stride;
-  row["qmax"] = static_cast<double>(request.qmax);
-  row["scale_ub"] = std::isfinite(request.scale_ub) ? Json(static_cast<double>(request.scale_ub)) : Json(nullptr);
 }
 
 Json time_json(const TimeStatistics& time) {

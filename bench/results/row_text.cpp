@@ -3,9 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "bench/measure/statistics.hpp"
+#include "kq/parameters.hpp"
 
 namespace kqbench {
 namespace {
@@ -15,6 +14,13 @@ constexpr double narrow = 0.01;
 
 double half_width(const TimeStatistics& time) {
   return relative_half_width({time.ci95_low, time.ci95_high}, time.median);
+}
+
+/// True if a parameter is what it is where it is not given.
+bool is_usual(const kq::Parameter& parameter, const kq::Request& request) {
+  kq::Request usual = request;
+  parameter.set(usual, parameter.get(kq::Request()));
+  return parameter.get(kq::resolved(usual)) == parameter.get(kq::resolved(request));
 }
 
 }  // namespace
@@ -29,15 +35,12 @@ std::string scheme_text(const kq::Request& request) {
 
 std::string work_text(const kq::Request& request) {
   std::string text = fmt::format("{} from {}", scheme_text(request), kq::to_string(request.element));
-  if (request.qmax != 0.0f && request.qmax != kq::format_max(request.format)) {
-    text += fmt::format(", qmax {:g}", request.qmax);
+  for (const kq::Parameter& parameter : kq::parameters()) {
+    const bool is_in_scheme = parameter.is_list || parameter.kind == kq::ParameterKind::flag;
+    if (!is_in_scheme && parameter.name != "scale_stride" && !is_usual(parameter, request)) {
+      text += fmt::format(", {} {}", parameter.name, kq::to_text(parameter.get(request)));
+    }
   }
-  if (std::isfinite(request.scale_ub)) text += fmt::format(", scale_ub {:g}", request.scale_ub);
-  const auto add_stride = [&](const char* name, std::int64_t stride) {
-    if (stride != 0 && stride != request.hidden_size) text += fmt::format(", {} {}", name, stride);
-  };
-  add_stride("input_stride", request.input_stride);
-  add_stride("codes_stride", request.codes_stride);
   return text;
 }
 

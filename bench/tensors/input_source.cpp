@@ -29,18 +29,15 @@ InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {
     if (tensor_) throw UsageError("--tensor: names a tensor of a file; add --input FILE");
     return {seed, std::nullopt};
   }
-  const auto fixed_by_file = [](bool given, const char* option) {
-    if (given)
-      throw UsageError(std::string(option) + ": the file of --input has a shape of its own; leave one of them out");
-  };
-  fixed_by_file(!sweep.num_tokens.empty(), "--num-tokens");
-  fixed_by_file(!sweep.hidden_sizes.empty(), "--hidden-size");
-  fixed_by_file(sweep.input_stride != 0, "--input-stride");
-
+  for (const char* const name : {"num_tokens", "hidden_size", "input_stride"}) {
+    if (!sweep.has(name)) continue;
+    throw UsageError(kq::option_name(kq::parameter(name)) +
+                     ": the file of --input has a shape of its own; leave one of them out");
+  }
   InputTensor tensor = load_input(*input_, tensor_.value_or(""), single_element(sweep));
-  sweep.elements = {tensor.element};
-  sweep.num_tokens = {tensor.num_tokens};
-  sweep.hidden_sizes = {tensor.hidden_size};
+  sweep.set("dtype", {std::string(kq::to_string(tensor.element))});
+  sweep.set("num_tokens", {tensor.num_tokens});
+  sweep.set("hidden_size", {tensor.hidden_size});
   return {seed, std::move(tensor)};
 }
 

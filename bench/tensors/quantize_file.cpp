@@ -90,7 +90,7 @@ class Planner {
     request.input_stride = 0;
     request.codes_stride = 0;
     if (const auto invalid = kq::validate(request)) {
-      throw UsageError(fmt::format("{}: {}", option_of_field(invalid->field), invalid->reason));
+      throw UsageError(fmt::format("{}: {}", kq::option_of_field(invalid->field), invalid->reason));
     }
     request = kq::resolved(request);
     if (const auto refusal = implementation_.unsupported_reason(request)) {

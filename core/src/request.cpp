@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -111,7 +112,7 @@ const Name<Enum>* find(const std::array<Name<Enum>, N>& names, Enum value) {
 template <class Enum, std::size_t N>
 std::string_view name_of(const std::array<Name<Enum>, N>& names, Enum value) {
   const auto* const entry = find(names, value);
-  return entry == nullptr ? std::string_view("unknown") : entry->name;
+  return entry == nullptr ? unknown_name : entry->name;
 }
 
 template <class Enum, std::size_t N>
@@ -120,6 +121,13 @@ std::optional<Enum> parse(const std::array<Name<Enum>, N>& names, std::string_vi
     if (entry.name == name) return entry.value;
   }
   return std::nullopt;
+}
+
+/// A whole number, and nothing else.
+std::optional<std::int64_t> parse_size(std::string_view text) {
+  std::int64_t size = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(size) : std::nullopt;
 }
 
 const FormatFacts* find_format(Format format) {
@@ -531,7 +539,7 @@ std::string_view to_string(Element element) {
 
 std::string_view to_string(Format format) {
   const auto* const facts = find_format(format);
-  return facts == nullptr ? std::string_view("unknown") : facts->name;
+  return facts == nullptr ? unknown_name : facts->name;
 }
 
 std::string_view to_string(ScaleFormat format) {
@@ -567,6 +575,26 @@ std::optional<ScaleFormat> parse_scale_format(std::string_view name) {
 
 std::optional<ScaleLayout> parse_scale_layout(std::string_view name) {
   return parse(scale_layout_names, name);
+}
+
+std::optional<GranularityChoice> parse_granularity(std::string_view text) {
+  for (const Granularity granularity : {Granularity::tensor, Granularity::token, Granularity::channel}) {
+    if (text == name_of(granularity_names, granularity)) return GranularityChoice{granularity};
+  }
+  const auto sizes_after = [&](std::string_view prefix) {
+    return text.starts_with(prefix) ? std::optional(text.substr(prefix.size())) : std::nullopt;
+  };
+  if (const auto columns = sizes_after("group:")) {
+    const auto size = parse_size(*columns);
+    return size ? std::optional(GranularityChoice{Granularity::group, *size}) : std::nullopt;
+  }
+  const auto sizes = sizes_after("block:");
+  const std::size_t times = sizes ? sizes->find('x') : std::string_view::npos;
+  if (times == std::string_view::npos) return std::nullopt;
+  const auto rows = parse_size(sizes->substr(0, times));
+  const auto columns = parse_size(sizes->substr(times + 1));
+  if (!rows || !columns) return std::nullopt;
+  return GranularityChoice{Granularity::block, *columns, *rows};
 }
 
 std::string operation_name(const Request& r) {

@@ -6,6 +6,7 @@
 /// scale is found and stored, and the shape and strides of the tensors. Everything that runs, checks, prints or stores
 /// a request starts from this struct, and `validate` is the one place that says what is allowed.
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -67,7 +68,8 @@ struct Request {
   /// Upper bound of amax, dynamic token fp8 only; infinity: none.
   float scale_ub = std::numeric_limits<float>::infinity();
 
-  bool operator==(const Request&) const = default;
+  /// By every member, in their order: requests can be keys of a map.
+  auto operator<=>(const Request&) const = default;
 };
 
 /// Why a request is not valid: the field's name as on the command line without dashes ("group_size"), and what is wrong
@@ -139,6 +141,9 @@ Traffic minimal_traffic(const Request& request);
 
 // --- names: the same words on the command line, in result files and in messages -----------------------------------
 
+/// What to_string gives for a value that is none of an enumeration's.
+inline constexpr std::string_view unknown_name = "unknown";
+
 std::string_view to_string(Element element);     ///< half, bfloat16, float
 std::string_view to_string(Format format);       ///< int8, fp8_e4m3fn, ...
 std::string_view to_string(ScaleFormat format);  ///< float, ue8m0_float, ue8m0
@@ -150,6 +155,18 @@ std::optional<Element> parse_element(std::string_view name);
 std::optional<Format> parse_format(std::string_view name);  ///< also "fp8" for fp8_e4m3fn
 std::optional<ScaleFormat> parse_scale_format(std::string_view name);
 std::optional<ScaleLayout> parse_scale_layout(std::string_view name);
+
+/// What shares a scale, with its sizes: members of a Request.
+struct GranularityChoice {
+  Granularity granularity = Granularity::tensor;
+  std::int64_t group_size = 0;  ///< columns of a group or block
+  std::int64_t block_rows = 0;  ///< rows of a block
+  bool operator==(const GranularityChoice&) const = default;
+};
+
+/// "tensor", "token", "channel", "group:G" or "block:MxN", all of the text. Whether the sizes are allowed is for
+/// validate() to say.
+std::optional<GranularityChoice> parse_granularity(std::string_view text);
 
 /// The operation in a few words, as the table shows it: "dynamic token", "static tensor", "dynamic group:128 ue8m0".
 std::string operation_name(const Request& request);

@@ -47,6 +47,7 @@
 #include "kq/element.hpp"
 #include "kq/execution_space.hpp"
 #include "kq/overlap.hpp"
+#include "kq/parameters.hpp"
 #include "kq/request.hpp"
 
 namespace kq {
@@ -111,11 +112,10 @@ inline constexpr std::size_t workspace_alignment = 16;
 inline void require_valid(const Request& request) {
   const auto invalid = validate(request);
   if (!invalid) return;
-  if (invalid->field == "dtype") reject("element", invalid->reason);
-  if (invalid->field == "quant_dtype") reject("format", invalid->reason);
+  // Rows and their strides are the Views'.
   if (invalid->field == "input_stride") reject("input", invalid->reason);
   if (invalid->field == "codes_stride") reject("codes", invalid->reason);
-  reject(invalid->field, invalid->reason);
+  reject(std::string(request_field(invalid->field)), invalid->reason);
 }
 
 /// Throws if what quantizing a valid request writes shares memory with its other tensors. `workspace_bytes` of the

@@ -223,8 +223,8 @@ TABLE = [
           "--backend host --timing": ["sundial", "graph", "''", "wall --timing wall"],
           "--cache": ["warm", "''", "hot --cache hot"],
           "--sweep": ["everything", "''", "quick --sweep quick"],
-          "--granularity group:128 --scale-format": ["double", "''", "ue8m0 --scale-format ue8m0"],
-          "--granularity group:128 --scale-layout": ["diagonal", "''", "row --scale-layout row"],
+          "--granularity group:128 --scale-format": ["double", "''", "double,float"],
+          "--granularity group:128 --scale-layout": ["diagonal", "''", "row,"],
       }.items() for value in values),
     (2, "--format:", "report other.json --format pdf"),
     # options that contradict each other

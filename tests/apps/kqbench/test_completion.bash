@@ -61,6 +61,7 @@ while read -r option; do
   COMP_WORDS=(kqbench run "$option" "") COMP_CWORD=3
   _kqbench
   for value in "${COMPREPLY[@]}"; do
+    [[ $value == block: ]] && value=block:16x64
     said=$("$1" run --num-tokens 1 --hidden-size 64 --max-time 0.001 --no-ceiling "$option" "${value/%:/:64}" 2>&1) || true
     if [[ $said == *"not known"* ]]; then
       echo "$option $value is offered, and refused: $said"

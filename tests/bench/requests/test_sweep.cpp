@@ -25,29 +25,20 @@ std::string message_of(const std::function<void()>& action) {
 
 Sweep one_shape() {
   Sweep sweep;
-  sweep.num_tokens = {4};
-  sweep.hidden_sizes = {64};
-  sweep.formats = {Format::int8};
-  sweep.elements = {Element::half};
+  sweep.set("num_tokens", {4});
+  sweep.set("hidden_size", {64});
+  sweep.set("quant_dtype", {"int8"});
+  sweep.set("dtype", {"half"});
   return sweep;
-}
-
-TEST(ParseGranularity, KnowsNamesAndGroups) {
-  EXPECT_EQ(parse_granularity("--granularity", "tensor"), (GranularityChoice{Granularity::tensor, 0}));
-  EXPECT_EQ(parse_granularity("--granularity", "channel"), (GranularityChoice{Granularity::channel, 0}));
-  EXPECT_EQ(parse_granularity("--granularity", "group:128"), (GranularityChoice{Granularity::group, 128}));
-  for (const char* text : {"", "row", "group", "group:", "group:8", "group:x", "group:128 "}) {
-    EXPECT_EQ(message_of([&] { parse_granularity("--granularity", text); }).substr(0, 14), "--granularity:") << text;
-  }
 }
 
 TEST(PlanSweep, MakesEveryCombinationShapesInnermost) {
   Sweep sweep = one_shape();
-  sweep.num_tokens = {1, 2};
-  sweep.hidden_sizes = {64, 128};
-  sweep.formats = {Format::int8, Format::fp8_e5m2};
-  sweep.elements = {Element::half, Element::float32};
-  sweep.granularities = {{Granularity::token, 0}, {Granularity::group, 64}};
+  sweep.set("num_tokens", {1, 2});
+  sweep.set("hidden_size", {64, 128});
+  sweep.set("quant_dtype", {"int8", "fp8_e5m2"});
+  sweep.set("dtype", {"half", "float"});
+  sweep.set("granularity", {"token", "group:64"});
   const SweepPlan plan = plan_sweep(sweep);
   ASSERT_EQ(plan.requests.size(), 32u);
   EXPECT_TRUE(plan.left_out.empty());
@@ -61,11 +52,11 @@ TEST(PlanSweep, MakesEveryCombinationShapesInnermost) {
 
 TEST(PlanSweep, DefaultsToTheGranularityOfVllmsScript) {
   Sweep sweep = one_shape();
-  sweep.formats = {Format::int8, Format::fp8_e4m3fn};
+  sweep.set("quant_dtype", {"int8", "fp8_e4m3fn"});
   SweepPlan plan = plan_sweep(sweep);
   EXPECT_EQ(plan.requests[0].granularity, Granularity::token);
   EXPECT_EQ(plan.requests[1].granularity, Granularity::tensor);
-  sweep.static_scale = true;
+  sweep.set("static_scale", {true});
   plan = plan_sweep(sweep);
   EXPECT_EQ(plan.requests[0].granularity, Granularity::tensor);
   EXPECT_EQ(plan.requests[1].granularity, Granularity::tensor);
@@ -73,24 +64,24 @@ TEST(PlanSweep, DefaultsToTheGranularityOfVllmsScript) {
 
 TEST(PlanSweep, LeavesOutWhatMakesNoSenseAndSaysSoOnceAReason) {
   Sweep sweep = one_shape();
-  sweep.num_tokens = {4, 8};
-  sweep.formats = {Format::int8, Format::fp8_e4m3fn};
-  sweep.asymmetric = true;
+  sweep.set("num_tokens", {4, 8});
+  sweep.set("quant_dtype", {"int8", "fp8_e4m3fn"});
+  sweep.set("asymmetric", {true});
   const SweepPlan plan = plan_sweep(sweep);
   EXPECT_EQ(plan.requests.size(), 2u);
   ASSERT_EQ(plan.left_out.size(), 1u);
   EXPECT_NE(plan.left_out[0].find("2 combinations"), std::string::npos) << plan.left_out[0];
-  sweep.formats = {Format::fp8_e4m3fn};
+  sweep.set("quant_dtype", {"fp8_e4m3fn"});
   EXPECT_EQ(message_of([&] { plan_sweep(sweep); }).substr(0, 13), "--asymmetric:");
 }
 
 TEST(SingleScheme, IsWhatASweepOfOneMakes) {
   Sweep sweep = one_shape();
-  sweep.formats = {Format::fp8_e5m2};
-  sweep.granularities = {{Granularity::group, 32}};
-  sweep.scale_format = kq::ScaleFormat::ue8m0;
-  sweep.scale_layout = kq::ScaleLayout::column;
-  sweep.qmax = 100.0f;
+  sweep.set("quant_dtype", {"fp8_e5m2"});
+  sweep.set("granularity", {"group:32"});
+  sweep.set("scale_format", {"ue8m0"});
+  sweep.set("scale_layout", {"column"});
+  sweep.set("qmax", {100.0});
   kq::Request scheme = single_scheme(sweep);
   scheme.num_tokens = 4;
   scheme.hidden_size = 64;
@@ -103,9 +94,9 @@ TEST(SingleScheme, HasDefaultsAndRefusesLists) {
   EXPECT_EQ(single_scheme({}).granularity, Granularity::token);
   EXPECT_EQ(single_element({}), std::nullopt);
   Sweep sweep;
-  sweep.elements = {Element::half, Element::float32};
+  sweep.set("dtype", {"half", "float"});
   EXPECT_EQ(message_of([&] { single_element(sweep); }), "--dtype: takes one value here, not 2; leave out the others");
-  sweep.formats = {Format::int8, Format::fp8_e5m2, Format::fp8_e4m3fn};
+  sweep.set("quant_dtype", {"int8", "fp8_e5m2", "fp8_e4m3fn"});
   EXPECT_EQ(message_of([&] { single_scheme(sweep); }),
             "--quant-dtype: takes one value here, not 3; leave out the others");
 }

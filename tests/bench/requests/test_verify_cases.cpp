@@ -30,7 +30,7 @@ const Layouts all_layouts = {ScaleLayout::row, ScaleLayout::column, ScaleLayout:
 /// The requests of a command line, of one small shape.
 std::vector<kq::Request> requests_of(const std::string& options) {
   CLI::App command;
-  SweepArguments arguments;
+  RequestArguments arguments;
   arguments.add_to(command, Use::verify);
   command.parse("--num-tokens 3 --hidden-size 40 " + options);
   return verify_requests(arguments.sweep());

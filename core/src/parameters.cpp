@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "kq/parameters.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+
+namespace kq {
+namespace {
+
+using Kind = ParameterKind;
+using Value = ParameterValue;
+
+template <auto Request::*member>
+Value get_name(const Request& r) {
+  return std::string(to_string(r.*member));
+}
+
+template <auto Request::*member, auto parse>
+bool set_name(Request& r, const Value& value) {
+  const auto found = parse(std::get<std::string>(value));
+  if (found) r.*member = *found;
+  return found.has_value();
+}
+
+/// The names of enumerators from 0 on.
+template <class Enum>
+std::vector<std::string> names_of() {
+  std::vector<std::string> names;
+  for (int i = 0; to_string(static_cast<Enum>(i)) != unknown_name; ++i) {
+    names.emplace_back(to_string(static_cast<Enum>(i)));
+  }
+  return names;
+}
+
+std::vector<std::string> granularity_names() {
+  std::vector<std::string> names;
+  for (const Granularity granularity : {Granularity::tensor, Granularity::token, Granularity::channel}) {
+    names.push_back(to_string(granularity, 0));
+  }
+  return names;
+}
+
+template <bool Request::*member>
+Value get_flag(const Request& r) {
+  return r.*member;
+}
+
+template <bool Request::*member>
+bool set_flag(Request& r, const Value& value) {
+  r.*member = std::get<bool>(value);
+  return true;
+}
+
+template <std::int64_t Request::*member>
+Value get_count(const Request& r) {
+  return r.*member;
+}
+
+template <std::int64_t Request::*member>
+bool set_count(Request& r, const Value& value) {
+  r.*member = std::get<std::int64_t>(value);
+  return true;
+}
+
+/// Infinity is no value.
+template <float Request::*member>
+Value get_number(const Request& r) {
+  return std::isfinite(r.*member) ? Value(static_cast<double>(r.*member)) : Value();
+}
+
+template <float Request::*member>
+bool set_number(Request& r, const Value& value) {
+  const auto* const number = std::get_if<double>(&value);
+  r.*member = number == nullptr ? std::numeric_limits<float>::infinity() : static_cast<float>(*number);
+  return true;
+}
+
+Value get_granularity(const Request& r) {
+  return to_string(r.granularity, r.group_size, r.block_rows);
+}
+
+bool set_granularity(Request& r, const Value& value) {
+  const auto parsed = parse_granularity(std::get<std::string>(value));
+  if (!parsed) return false;
+  r.granularity = parsed->granularity;
+  r.group_size = parsed->group_size;
+  r.block_rows = parsed->block_rows;
+  return true;
+}
+
+// name, field, kind, is_list, is_of_shape, is_required, help, usual, choice, least, get, set, names
+constexpr std::array table{
+    Parameter{"num_tokens", "", Kind::count, true, true, true, "Rows", "4096", "", 0, get_count<&Request::num_tokens>,
+              set_count<&Request::num_tokens>, nullptr},
+    Parameter{"hidden_size", "", Kind::count, true, true, true, "Columns", "8192", "", 1,
+              get_count<&Request::hidden_size>, set_count<&Request::hidden_size>, nullptr},
+    Parameter{"dtype", "element", Kind::name, true, false, true, "Input elements: half, bfloat16, float", "half",
+              "half, bfloat16 or float", 0, get_name<&Request::element>, set_name<&Request::element, parse_element>,
+              names_of<Element>},
+    Parameter{"quant_dtype", "format", Kind::name, true, false, true,
+              "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz", "int8",
+              "int8, fp8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz or fp8_e5m2fnuz", 0, get_name<&Request::format>,
+              set_name<&Request::format, parse_format>, names_of<Format>},
+    Parameter{"static_scale", "", Kind::flag, false, false, true, "The scale is given, not computed", "", "", 0,
+              get_flag<&Request::static_scale>, set_flag<&Request::static_scale>, nullptr},
+    Parameter{"granularity", "", Kind::name, true, false, true,
+              "What shares a scale: tensor, token, channel, group:G (G elements of a row), block:MxN (M rows by N "
+              "columns)",
+              "token for dynamic int8, else tensor",
+              "tensor, token, channel, group:G or block:MxN, as in group:128 and block:128x128", 0, get_granularity,
+              set_granularity, granularity_names},
+    Parameter{"asymmetric", "", Kind::flag, false, false, true, "With a zero point (int8)", "", "", 0,
+              get_flag<&Request::asymmetric>, set_flag<&Request::asymmetric>, nullptr},
+    Parameter{"scale_format", "", Kind::name, true, false, true,
+              "Of group and block scales: float, ue8m0_float (a power of two as float), ue8m0 (its exponent as a byte)",
+              "float", "float, ue8m0_float or ue8m0", 0, get_name<&Request::scale_format>,
+              set_name<&Request::scale_format, parse_scale_format>, names_of<ScaleFormat>},
+    Parameter{"scale_layout", "", Kind::name, true, false, true,
+              "Of group and block scales: row, column, column_aligned (columns of whole 16 bytes), packed (ue8m0, four "
+              "to an int32)",
+              "row", "row, column, column_aligned or packed", 0, get_name<&Request::scale_layout>,
+              set_name<&Request::scale_layout, parse_scale_layout>, names_of<ScaleLayout>},
+    Parameter{"scale_stride", "", Kind::count, false, true, false,
+              "Scales from one column of them to the next, scale layout column", "the rows of scales", "", 1,
+              get_count<&Request::scale_stride>, set_count<&Request::scale_stride>, nullptr},
+    Parameter{"input_stride", "", Kind::count, false, true, false, "Elements from one input row to the next",
+              "the hidden size", "", 1, get_count<&Request::input_stride>, set_count<&Request::input_stride>, nullptr},
+    Parameter{"codes_stride", "", Kind::count, false, true, false, "Codes from one row to the next", "the hidden size",
+              "", 1, get_count<&Request::codes_stride>, set_count<&Request::codes_stride>, nullptr},
+    Parameter{"qmax", "", Kind::number, false, false, false, "Bound of a code's magnitude", "the format's largest", "",
+              0, get_number<&Request::qmax>, set_number<&Request::qmax>, nullptr},
+    Parameter{"scale_ub", "", Kind::number, false, false, false, "Upper bound of amax, dynamic token fp8", "none: inf",
+              "", 0, get_number<&Request::scale_ub>, set_number<&Request::scale_ub>, nullptr},
+};
+
+const Parameter* find(std::string_view name) {
+  const auto* const found =
+      std::find_if(table.begin(), table.end(), [&](const Parameter& p) { return p.name == name; });
+  return found == table.end() ? nullptr : found;
+}
+
+struct TextOf {
+  std::string operator()(std::monostate /*none*/) const { return ""; }
+  std::string operator()(bool value) const { return value ? "true" : "false"; }
+  std::string operator()(std::int64_t value) const { return std::to_string(value); }
+  std::string operator()(double value) const {
+    std::array<char, 32> text{};
+    const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), static_cast<float>(value));
+    return {text.data(), end};
+  }
+  std::string operator()(const std::string& value) const { return value; }
+};
+
+}  // namespace
+
+std::span<const Parameter> parameters() {
+  return table;
+}
+
+const Parameter& parameter(std::string_view name) {
+  const Parameter* const found = find(name);
+  if (found == nullptr) throw std::out_of_range("no parameter " + std::string(name));
+  return *found;
+}
+
+std::string option_name(const Parameter& parameter) {
+  std::string option = "--" + std::string(parameter.name);
+  std::replace(option.begin(), option.end(), '_', '-');
+  return option;
+}
+
+std::string option_of_field(std::string_view field) {
+  if (field == "group_size" || field == "block_rows") return "--granularity";
+  return option_name(parameter(field));
+}
+
+std::string_view request_field(std::string_view field) {
+  const Parameter* const found = find(field);
+  return found == nullptr || found->field.empty() ? field : found->field;
+}
+
+std::string to_text(const ParameterValue& value) {
+  return std::visit(TextOf(), value);
+}
+
+}  // namespace kq
