@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "kq/dialect.hpp"
+
 namespace kq {
 namespace {
 
@@ -373,7 +375,8 @@ Verdict check_launches(const Request& r) {
 }  // namespace
 
 std::optional<InvalidField> validate(const Request& request) {
-  for (const auto check : {check_enumerators, check_scheme, check_groups, check_bounds, check_shape, check_launches}) {
+  for (const auto check :
+       {check_enumerators, check_scheme, check_groups, check_bounds, validate_dialect, check_shape, check_launches}) {
     if (auto invalid = check(request)) return invalid;
   }
   return std::nullopt;
@@ -604,6 +607,7 @@ std::string operation_name(const Request& r) {
   if (r.scale_format != ScaleFormat::float32) name += ' ' + std::string(to_string(r.scale_format));
   if (r.scale_layout != ScaleLayout::row) name += ' ' + std::string(to_string(r.scale_layout));
   if (r.scale_stride != 0) name += ':' + std::to_string(r.scale_stride);
+  if (r.dialect != Dialect::kqbench) name += ' ' + std::string(to_string(r.dialect));
   return name;
 }
 

@@ -45,6 +45,22 @@ enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0 };
 /// it alone for column; static schemes do not look at it.
 enum class ScaleLayout : std::uint8_t { row, column, column_aligned, packed };
 
+/// Whose arithmetic: kqbench's own or that of an engine at one version (kq/dialect.hpp has the table).
+enum class Dialect : std::uint8_t {
+  kqbench,
+  vllm_0_33_0,
+  vllm_0_33_0_torch,
+  sglang_0_5_23,
+  deepgemm_54e2261,
+  te_d0067d0,
+  te_kernels,
+  flashinfer_trtllm_kernels,
+  torchao_36027d8,
+  torchao_0_18_0,
+  aiter_e404860,
+  compressed_tensors_0_20_1,
+};
+
 /// A request to quantize a [num_tokens, hidden_size] tensor.
 struct Request {
   Element element = Element::half;
@@ -67,6 +83,8 @@ struct Request {
   float qmax = 0.0f;  ///< bound of a code's magnitude; 0: the format's largest
   /// Upper bound of amax, dynamic token fp8 only; infinity: none.
   float scale_ub = std::numeric_limits<float>::infinity();
+
+  Dialect dialect = Dialect::kqbench;
 
   /// By every member, in their order: requests can be keys of a map.
   auto operator<=>(const Request&) const = default;
@@ -148,6 +166,7 @@ std::string_view to_string(Element element);     ///< half, bfloat16, float
 std::string_view to_string(Format format);       ///< int8, fp8_e4m3fn, ...
 std::string_view to_string(ScaleFormat format);  ///< float, ue8m0_float, ue8m0
 std::string_view to_string(ScaleLayout layout);  ///< row, column, column_aligned, packed
+std::string_view to_string(Dialect dialect);     ///< kqbench, vllm-0.33.0, ...
 std::string to_string(Granularity granularity, std::int64_t group_size,
                       std::int64_t block_rows = 0);  ///< tensor, token, channel, group:G, block:MxN
 
@@ -155,6 +174,8 @@ std::optional<Element> parse_element(std::string_view name);
 std::optional<Format> parse_format(std::string_view name);  ///< also "fp8" for fp8_e4m3fn
 std::optional<ScaleFormat> parse_scale_format(std::string_view name);
 std::optional<ScaleLayout> parse_scale_layout(std::string_view name);
+/// Also short names, which mean the newest version: "vllm-0.33", "vllm".
+std::optional<Dialect> parse_dialect(std::string_view name);
 
 /// What shares a scale, with its sizes: members of a Request.
 struct GranularityChoice {
@@ -168,7 +189,8 @@ struct GranularityChoice {
 /// validate() to say.
 std::optional<GranularityChoice> parse_granularity(std::string_view text);
 
-/// The operation in a few words, as the table shows it: "dynamic token", "static tensor", "dynamic group:128 ue8m0".
+/// The operation in a few words, as the table shows it: "dynamic token", "static tensor", "dynamic group:128 ue8m0",
+/// "dynamic token vllm-0.33.0".
 std::string operation_name(const Request& request);
 
 /// A scheme as users choose one: the table that `kqbench list` prints and `kqbench verify` walks.

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The table of dialects: names, and which schemes each one serves.
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "kq/dialect.hpp"
+
+namespace kq {
+namespace {
+
+Request group_of(Dialect dialect) {
+  Request r;
+  r.dialect = dialect;
+  r.format = Format::fp8_e4m3fn;
+  r.granularity = Granularity::group;
+  r.group_size = 128;
+  r.num_tokens = 4;
+  r.hidden_size = 256;
+  return r;
+}
+
+std::string complaint(const Request& r) {
+  const auto invalid = validate(r);
+  return invalid ? invalid->field + ": " + invalid->reason : "";
+}
+
+TEST(Dialects, AreReadBackAsTheyAreWritten) {
+  std::set<std::string_view> names;
+  for (const DialectFacts& facts : dialects()) {
+    EXPECT_EQ(to_string(facts.dialect), facts.name);
+    EXPECT_EQ(parse_dialect(facts.name), facts.dialect);
+    EXPECT_TRUE(names.insert(facts.name).second) << facts.name;
+    for (const std::string_view name : facts.short_names) {
+      if (name.empty()) continue;
+      EXPECT_EQ(parse_dialect(name), facts.dialect) << name;
+      EXPECT_TRUE(names.insert(name).second) << name;
+    }
+    EXPECT_FALSE(facts.version.empty());
+    EXPECT_FALSE(facts.source.empty());
+  }
+  EXPECT_EQ(dialects().size(), 12U);
+  EXPECT_EQ(dialects().front().dialect, Dialect::kqbench);
+}
+
+TEST(Dialects, HaveShortNamesForTheNewestVersion) {
+  EXPECT_EQ(parse_dialect("vllm"), Dialect::vllm_0_33_0);
+  EXPECT_EQ(parse_dialect("vllm-0.33"), Dialect::vllm_0_33_0);
+  EXPECT_EQ(parse_dialect("torchao"), Dialect::torchao_36027d8);
+  EXPECT_EQ(parse_dialect("vllm-0.32"), std::nullopt);
+  EXPECT_EQ(parse_dialect("VLLM"), std::nullopt);
+  EXPECT_EQ(parse_dialect(""), std::nullopt);
+}
+
+TEST(Dialects, HaveNoSchemeTwice) {
+  for (const DialectFacts& facts : dialects()) {
+    const auto schemes = dialect_schemes(facts.dialect);
+    EXPECT_EQ(schemes.empty(), facts.dialect == Dialect::kqbench) << facts.name;
+    for (const DialectScheme& a : schemes) {
+      EXPECT_EQ(a.dialect, facts.dialect);
+      EXPECT_FALSE(a.scale_formula.empty());
+      EXPECT_FALSE(a.code_formula.empty());
+      EXPECT_FALSE(a.differs.empty());
+      for (const DialectScheme& b : schemes) {
+        if (&a == &b || a.granularity != b.granularity || a.static_scale != b.static_scale) continue;
+        const bool same =
+            a.asymmetric == b.asymmetric && (a.formats & b.formats) != 0 && (a.scale_formats & b.scale_formats) != 0;
+        EXPECT_FALSE(same) << facts.name << ": " << a.scale_formula << " and " << b.scale_formula;
+      }
+    }
+  }
+}
+
+TEST(Dialects, ServeWhatTheTableHasAndNothingElse) {
+  int allowed = 0;
+  for (const DialectFacts& facts : dialects()) {
+    if (facts.dialect == Dialect::kqbench) continue;
+    int of_dialect = 0;
+    for (const Granularity granularity :
+         {Granularity::tensor, Granularity::token, Granularity::channel, Granularity::group, Granularity::block}) {
+      for (const Format format : {Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz}) {
+        for (const ScaleFormat scale_format : {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0}) {
+          for (const int bits : {0, 1, 2, 3}) {
+            Request r = group_of(Dialect::kqbench);
+            r.granularity = granularity;
+            r.group_size = has_groups(granularity) ? 128 : 0;
+            r.block_rows = granularity == Granularity::block ? 2 : 0;
+            r.format = format;
+            r.scale_format = scale_format;
+            r.static_scale = (bits & 1) != 0;
+            r.asymmetric = (bits & 2) != 0;
+            const bool here = !validate(r);
+            r.dialect = facts.dialect;
+            const bool there = dialect_scheme(r) != nullptr;
+            EXPECT_TRUE(here || !there) << operation_name(r) << " is in the table, but not a scheme of kqbench's";
+            EXPECT_EQ(!validate(r), there) << operation_name(r) << ' ' << to_string(format) << complaint(r);
+            of_dialect += there ? 1 : 0;
+          }
+        }
+      }
+    }
+    EXPECT_GT(of_dialect, 0) << facts.name;
+    allowed += of_dialect;
+  }
+  EXPECT_EQ(allowed, 64);
+}
+
+TEST(Dialects, SayWhatTheEngineDoesNotHave) {
+  EXPECT_EQ(complaint(group_of(Dialect::vllm_0_33_0)), "");
+  Request r = group_of(Dialect::deepgemm_54e2261);
+  r.granularity = Granularity::token;
+  r.group_size = 0;
+  EXPECT_EQ(complaint(r),
+            "dialect: deepgemm-54e2261 has no dynamic token scales; take dynamic group or dynamic block, or another "
+            "dialect");
+  r = group_of(Dialect::vllm_0_33_0);
+  r.format = Format::fp8_e5m2;
+  EXPECT_EQ(complaint(r),
+            "dialect: vllm-0.33.0 has no fp8_e5m2 codes with dynamic group scales; take fp8_e4m3fn or int8, or another "
+            "dialect");
+  r = group_of(Dialect::torchao_36027d8);
+  EXPECT_EQ(complaint(r),
+            "dialect: torchao-36027d8 has no float scales for dynamic group fp8_e4m3fn; take scale_format ue8m0, or "
+            "another dialect");
+  r = group_of(Dialect::flashinfer_trtllm_kernels);
+  r.element = Element::float32;
+  EXPECT_EQ(complaint(r),
+            "dialect: flashinfer-trtllm-kernels has no kernels for float; take half or bfloat16, or another dialect");
+  r = group_of(Dialect::vllm_0_33_0);
+  r.qmax = 448.0f;
+  EXPECT_EQ(complaint(r), "");
+  r.qmax = 240.0f;
+  EXPECT_EQ(complaint(r), "qmax: vllm-0.33.0 has bounds of its own; leave qmax out, or take dialect kqbench");
+  r = group_of(Dialect::aiter_e404860);
+  r.granularity = Granularity::token;
+  r.group_size = 0;
+  r.scale_ub = 3.0f;
+  EXPECT_EQ(complaint(r), "scale_ub: aiter-e404860 has no upper bound; leave it out, or take dialect kqbench or vllm");
+  r.dialect = Dialect::vllm_0_33_0;
+  EXPECT_EQ(complaint(r), "");
+  r.dialect = static_cast<Dialect>(200);
+  EXPECT_EQ(complaint(r), "dialect: no such dialect");
+}
+
+TEST(Dialects, AreNamedWithTheOperation) {
+  EXPECT_EQ(operation_name(group_of(Dialect::kqbench)), "dynamic group:128");
+  EXPECT_EQ(operation_name(group_of(Dialect::vllm_0_33_0)), "dynamic group:128 vllm-0.33.0");
+}
+
+}  // namespace
+}  // namespace kq
