@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "kq/request.hpp"
+#include "kq/tensors.hpp"
 
 namespace kqbench {
 
@@ -29,18 +30,10 @@ class DeviceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Device addresses of one request's tensors. `input` and the scales and zero points of a static scheme are read, the
-/// rest is written. Sizes are kq::input_bytes(request) and so on; every address is aligned to 256 bytes unless a test
-/// says otherwise, and to the element at least.
-struct Operands {
-  const void* input = nullptr;
-  void* codes = nullptr;
-  void* scales = nullptr;               ///< float, or uint8 for UE8M0; read for a static scheme
-  std::int32_t* zero_points = nullptr;  ///< one a scale, asymmetric only; read for a static scheme
-  /// Implementation::workspace_bytes(request) bytes for this implementation alone: zero before its first launch, then
-  /// left as its launches leave them.
-  void* workspace = nullptr;
-};
+/// Device addresses of one request's tensors, and a workspace of Implementation::workspace_bytes(request) bytes for
+/// this implementation alone. Every address is aligned to 256 bytes unless a test says otherwise.
+using kq::HostTensors;
+using kq::Operands;
 
 /// Code that serves requests on one device, on that device's stream.
 class Implementation {
@@ -174,18 +167,10 @@ const Backend* find_backend(std::string_view name);
 /// The first built backend that has a device; the host always has one.
 const Backend& best_backend();
 
-/// Codes, scales and zero points of one request, on the host, laid out as the request says.
-struct Outputs {
-  std::vector<std::byte> codes;
-  std::vector<std::byte> scales;
-  std::vector<std::int32_t> zero_points;
-};
-
-/// The judge: what the request must give, bit for bit, computed on the host without any of the code under test.
-/// `scales` and `zero_points` are read for a static scheme, and come back as given.
-/// Code positions between hidden_size and codes_stride keep `padding`, as do scales between the columns of scale layout
-/// column.
-Outputs reference(const kq::Request& request, const void* input, const void* scales, const std::int32_t* zero_points,
-                  std::byte padding = std::byte{0xa5});
+/// The judge: what the request must give, bit for bit, computed on the host without any of the code under test. `given`
+/// has the addresses of what is read, on the host; what is written is returned, and of what is read the scales and zero
+/// points of a static scheme. Bytes that no number is written to keep `padding`: code positions between hidden_size and
+/// codes_stride, scales between the columns of scale layout column.
+HostTensors reference(const kq::Request& request, const Operands& given, std::byte padding = std::byte{0xa5});
 
 }  // namespace kqbench

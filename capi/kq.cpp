@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "kq/device_loss.hpp"
+#include "kq/dialect.hpp"
 #include "kq/parameters.hpp"
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
@@ -186,6 +187,16 @@ constexpr std::array<std::string_view, 3> scale_formats{"KQ_SCALE_FLOAT", "KQ_SC
 constexpr std::array<std::string_view, 4> scale_layouts{"KQ_LAYOUT_ROW", "KQ_LAYOUT_COLUMN", "KQ_LAYOUT_COLUMN_ALIGNED",
                                                         "KQ_LAYOUT_PACKED"};
 
+/// kq::Dialect has the order of kq.h.
+kq::Dialect dialect(std::int32_t value) {
+  const auto known = static_cast<std::int32_t>(kq::dialects().size());
+  if (value < 0 || value >= known) {
+    reject("dialect",
+           "must be one of KQ_DIALECT_*, 0 to " + std::to_string(known - 1) + ", not " + std::to_string(value));
+  }
+  return static_cast<kq::Dialect>(value);
+}
+
 bool truth(std::int32_t value, const char* field) {
   if (value != 0 && value != 1) reject(field, "must be 0 or 1, not " + std::to_string(value));
   return value == 1;
@@ -211,6 +222,8 @@ kq::Request request_from(const kq_request& r) {
   request.scale_stride = r.scale_stride;
   request.qmax = r.qmax;
   if (r.scale_ub != 0.0f) request.scale_ub = r.scale_ub;
+  request.dialect = dialect(r.dialect);
+  if (r.reserved2 != 0) reject("reserved2", "must be 0");
   if (const auto invalid = kq::validate(request))
     reject(std::string(kq::request_field(invalid->field)), invalid->reason);
   return kq::resolved(request);
@@ -224,16 +237,20 @@ void require(const void* address, std::size_t alignment, const char* field) {
   }
 }
 
-/// Codes, scales and zero points: what quantizing writes and dequantizing reads.
-kq::Buffers coded_from(const kq::Request& request, const kq_buffers& given) {
-  require(given.codes, 1, "codes");
-  require(given.scales, kq::scale_size(request), "scales");
-  if (request.asymmetric) require(given.zero_points, alignof(std::int32_t), "zero_points");
-  kq::Buffers buffers;
-  buffers.codes = given.codes;
-  buffers.scales = given.scales;
-  buffers.zero_points = request.asymmetric ? given.zero_points : nullptr;
-  return buffers;
+/// The caller's tensors, those of the request required. Dequantizing has no use for what is only read by quantizing.
+kq::Operands operands_from(const kq::Request& request, const kq_buffers& given, bool dequantizing) {
+  kq::Operands all;
+  all.input = given.input;
+  all.codes = given.codes;
+  all.scales = given.scales;
+  all.zero_points = given.zero_points;
+  kq::Operands operands;
+  for (const kq::TensorSpec& tensor : kq::tensors(request)) {
+    if (dequantizing && tensor.is_matrix && !tensor.is_written) continue;
+    require(tensor.get(all), tensor.element_bytes, tensor.name.data());
+    tensor.set(operands, tensor.get(all));
+  }
+  return operands;
 }
 
 }  // namespace
@@ -283,9 +300,7 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
     const kq::Request request = request_from(known_request(given_request));
     const kq_buffers given = known_buffers(given_buffers);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
-    kq::Buffers buffers = coded_from(request, given);
-    require(given.input, kq::element_size(request.element), "input");
-    buffers.input = given.input;
+    kq::Operands operands = operands_from(request, given, false);
     Instance& instance = instance_for(stream);
     const std::size_t workspace_bytes = kq::workspace_bytes(instance.space, request);
     if (workspace_bytes > 0) {
@@ -294,11 +309,11 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
         reject("workspace_bytes", "must be " + std::to_string(workspace_bytes) + " or more for this request, not " +
                                       std::to_string(given.workspace_bytes) + "; see kq_sizes");
       }
-      buffers.workspace = given.workspace;
+      operands.workspace = given.workspace;
     }
-    kq::detail::require_apart(request, buffers, workspace_bytes);
+    kq::detail::require_apart(request, operands, workspace_bytes);
     const std::lock_guard lock(instance.launching);
-    kq::enqueue(instance.space, request, buffers);
+    kq::enqueue(instance.space, request, operands);
   });
 }
 
@@ -308,14 +323,13 @@ kq_status kq_dequantize(const kq_request* given_request, const kq_buffers* given
     given.element = KQ_FLOAT32;  // the output's; there is no input
     given.input_stride = 0;
     const kq::Request request = request_from(given);
-    const kq_buffers given_tensors = known_buffers(given_buffers);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
-    const kq::Buffers buffers = coded_from(request, given_tensors);
+    const kq::Operands operands = operands_from(request, known_buffers(given_buffers), true);
     require(output, alignof(float), "output");
-    kq::detail::require_apart(request, buffers, output);
+    kq::detail::require_apart(request, operands, output);
     Instance& instance = instance_for(stream);
     const std::lock_guard lock(instance.launching);
-    kq::enqueue_dequantize(instance.space, request, buffers, output);
+    kq::enqueue_dequantize(instance.space, request, operands, output);
   });
 }
 

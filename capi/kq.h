@@ -52,7 +52,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KQ_API_VERSION 2 /**< that of this header; grows with every addition to it */
+#define KQ_API_VERSION 3 /**< that of this header; grows with every addition to it */
 
 #if defined(__GNUC__)
 #define KQ_API __attribute__((visibility("default")))
@@ -96,6 +96,23 @@ enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2 };
  * Places that no scale has are written 0 by the last two, and not written by KQ_LAYOUT_COLUMN. */
 enum { KQ_LAYOUT_ROW = 0, KQ_LAYOUT_COLUMN = 1, KQ_LAYOUT_COLUMN_ALIGNED = 2, KQ_LAYOUT_PACKED = 3 };
 
+/** Whose arithmetic, bit for bit: kqbench's own, or an engine's at one version. `kqbench list --dialects` shows what each
+ * computes and which schemes it has; a request of another scheme is refused. */
+enum {
+  KQ_DIALECT_KQBENCH = 0,
+  KQ_DIALECT_VLLM_0_33_0 = 1,
+  KQ_DIALECT_VLLM_0_33_0_TORCH = 2,
+  KQ_DIALECT_SGLANG_0_5_23 = 3,
+  KQ_DIALECT_DEEPGEMM_54E2261 = 4,
+  KQ_DIALECT_TE_D0067D0 = 5,
+  KQ_DIALECT_TE_KERNELS = 6,
+  KQ_DIALECT_FLASHINFER_TRTLLM_KERNELS = 7,
+  KQ_DIALECT_TORCHAO_36027D8 = 8,
+  KQ_DIALECT_TORCHAO_0_18_0 = 9,
+  KQ_DIALECT_AITER_E404860 = 10,
+  KQ_DIALECT_COMPRESSED_TENSORS_0_20_1 = 11
+};
+
 /** What to do. Begin with KQ_REQUEST_INIT. 0 is the default of every field; num_tokens and hidden_size must be set. */
 typedef struct kq_request {
   size_t struct_size;   /**< sizeof(kq_request) */
@@ -118,11 +135,13 @@ typedef struct kq_request {
   int64_t block_rows;   /**< since version 2: rows; 1 or more for KQ_BLOCK, otherwise 0 */
   int64_t scale_stride; /**< since version 2: scales from a column's begin to the next column's, KQ_LAYOUT_COLUMN only;
                          * 0: as many as there are rows of them */
+  int32_t dialect;      /**< since version 3: one of KQ_DIALECT_* */
+  int32_t reserved2;    /**< since version 3: 0 */
 } kq_request;
 #define KQ_REQUEST_INIT                                                                                           \
   {                                                                                                               \
     sizeof(kq_request), KQ_HALF, KQ_INT8, KQ_TENSOR, 0, 0, KQ_SCALE_FLOAT, KQ_LAYOUT_ROW, 0, 0, 0, 0, 0, 0, 0.0f, \
-        0.0f, 0, 0                                                                                                \
+        0.0f, 0, 0, KQ_DIALECT_KQBENCH, 0 \
   }
 
 /** The tensors of a call. Begin with KQ_BUFFERS_INIT. An address must be aligned to the type it points to; kernels are

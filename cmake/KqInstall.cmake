@@ -18,8 +18,17 @@ install(TARGETS ${kq_libraries} EXPORT kq
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/core/include/ ${PROJECT_SOURCE_DIR}/kokkos_kernels/include/
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+include(KqPublicHeaders)
+# What those include: details that may change.
+set(kq_needed_headers execution_space.hpp overlap.hpp tensors.hpp arch/arch.hpp arch/config.hpp arch/cuda.hpp
+                      arch/generic.hpp arch/hip.hpp arch/portable.hpp arch/vector.hpp)
+foreach(header ${kq_public_headers} ${kq_needed_headers})
+  find_file(path ${header} PATHS ${PROJECT_SOURCE_DIR}/core/include/kq ${PROJECT_SOURCE_DIR}/kokkos_kernels/include/kq
+            REQUIRED NO_CACHE NO_DEFAULT_PATH)
+  get_filename_component(folder ${header} DIRECTORY)
+  install(FILES ${path} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/kq/${folder})
+  unset(path)
+endforeach()
 install(EXPORT kq NAMESPACE kq:: FILE kqTargets.cmake DESTINATION ${kq_package_dir})
 
 # The requirement of Kokkos goes with the package: found again in the same way, and the same version, since inline code of

@@ -53,8 +53,7 @@ void TextOutput::write(std::string_view /*text*/) {
   std::abort();
 }
 
-Outputs reference(const kq::Request& /*request*/, const void* /*input*/, const void* /*scales*/,
-                  const std::int32_t* /*zero_points*/, std::byte /*padding*/) {
+HostTensors reference(const kq::Request& /*request*/, const Operands& /*given*/, std::byte /*padding*/) {
   std::abort();
 }
 

@@ -311,22 +311,17 @@ std::unique_ptr<Implementation> make_reference_implementation(int threads) {
   return std::make_unique<ReferenceImplementation>(threads);
 }
 
-Outputs reference(const Request& request, const void* input, const void* scales, const std::int32_t* zero_points,
-                  std::byte padding) {
+HostTensors reference(const Request& request, const Operands& given, std::byte padding) {
   const Request r = kq::resolved(request);
-  Outputs outputs;
-  outputs.codes.assign(kq::codes_bytes(r), padding);
-  outputs.scales.assign(kq::scales_bytes(r), padding);
-  outputs.zero_points.resize(kq::zero_points_bytes(r) / sizeof(std::int32_t));
-  if (r.static_scale && r.num_tokens > 0) {
-    std::memcpy(outputs.scales.data(), scales, outputs.scales.size());
-    if (r.asymmetric) std::copy_n(zero_points, outputs.zero_points.size(), outputs.zero_points.begin());
+  HostTensors outputs;
+  Operands operands = given;
+  for (const kq::TensorSpec& tensor : kq::tensors(r)) {
+    if (tensor.is_matrix && !tensor.is_written) continue;
+    std::vector<std::byte>& bytes = outputs.*tensor.on_host;
+    bytes.assign(tensor.bytes(), padding);
+    if (!tensor.is_written && !bytes.empty()) std::memcpy(bytes.data(), tensor.get(given), bytes.size());
+    tensor.set(operands, bytes.data());
   }
-  Operands operands;
-  operands.input = input;
-  operands.codes = outputs.codes.data();
-  operands.scales = outputs.scales.data();
-  operands.zero_points = outputs.zero_points.data();
   quantize(static_cast<int>(std::thread::hardware_concurrency()), r, operands);
   return outputs;
 }

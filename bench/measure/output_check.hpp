@@ -16,32 +16,41 @@
 
 namespace kqbench {
 
-/// Where the outputs of one launch lie in a block of memory, and how they are filled beforehand: codes, scales and zero
-/// points one after the other, each at a multiple of 256 bytes and followed by at least 64 bytes that nothing may
+/// Where the outputs of one launch lie in a block of memory, and how they are filled beforehand: the tensors that are
+/// written, one after the other, each at a multiple of 256 bytes and followed by at least 64 bytes that nothing may
 /// write.
 class OutputLayout {
  public:
-  /// Scales and zero points take no room where the request is static: they are inputs there. The codes begin
-  /// `codes_offset` bytes after an aligned address.
-  explicit OutputLayout(const kq::Request& request, std::size_t codes_offset = 0);
+  /// The request is resolved. Matrices begin `matrix_offset` bytes after an aligned address.
+  explicit OutputLayout(const kq::Request& request, std::size_t matrix_offset = 0);
 
   std::size_t bytes() const { return bytes_; }  ///< of the block, a multiple of 256
 
-  std::size_t codes() const { return codes_; }  ///< offset
-  std::size_t scales() const { return scales_; }
-  std::size_t zero_points() const { return zero_points_; }
+  /// Sets the addresses of the tensors in a block of device memory.
+  void set_addresses(std::byte* block, Operands& operands) const;
 
   /// The block as it must be after a launch if every byte was `poison` before: the expected outputs, and poison in
   /// between (gaps between rows, guards).
-  std::vector<std::byte> image(const kq::Request& request, const Outputs& expected, std::byte poison) const;
+  std::vector<std::byte> image(const HostTensors& expected, std::byte poison) const;
 
-  /// What a byte of the block is: "codes[token 3, channel 17]", "scales[5]", "a guard after the scales".
-  std::string describe(const kq::Request& request, std::size_t offset) const;
+  /// What a byte of the block is: "codes[token 3, channel 17]", "scales[5]", "the guard after the scales".
+  std::string describe(std::size_t offset) const;
+
+  /// The number that a byte belongs to, as the offset of its first byte and its bytes; a byte by itself in a guard.
+  struct Number {
+    std::size_t offset;
+    std::size_t bytes;
+  };
+  Number number_at(std::size_t offset) const;
 
  private:
-  std::size_t codes_ = 0;
-  std::size_t scales_ = 0;
-  std::size_t zero_points_ = 0;
+  struct Part {
+    kq::TensorSpec tensor;
+    std::size_t offset;
+  };
+  const Part& part_at(std::size_t offset) const;  ///< the last that begins there or before, else the first
+
+  std::vector<Part> parts_;
   std::size_t bytes_ = 0;
 };
 
@@ -60,7 +69,7 @@ struct Mismatch {
 };
 
 /// Nothing if `found` equals `image`.
-std::optional<Mismatch> compare(const kq::Request& request, const OutputLayout& layout,
-                                std::span<const std::byte> image, std::span<const std::byte> found, std::byte poison);
+std::optional<Mismatch> compare(const OutputLayout& layout, std::span<const std::byte> image,
+                                std::span<const std::byte> found, std::byte poison);
 
 }  // namespace kqbench

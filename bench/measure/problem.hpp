@@ -5,7 +5,6 @@
 /// A request with data: what goes in, on the host, and what must come out.
 
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 #include "backends/backend.hpp"
@@ -15,11 +14,9 @@
 namespace kqbench {
 
 struct Problem {
-  kq::Request request;                    ///< resolved
-  std::vector<std::byte> input;           ///< kq::input_bytes(request)
-  std::vector<std::byte> scales;          ///< static schemes: kq::scales_bytes(request), else empty
-  std::vector<std::int32_t> zero_points;  ///< static asymmetric schemes: kq::num_scales(request), else empty
-  Outputs expected;                       ///< by kqbench::reference
+  kq::Request request;   ///< resolved
+  HostTensors given;     ///< what the request's tensors have that are read
+  HostTensors expected;  ///< by kqbench::reference
 };
 
 /// Adds scales to an input, and what the reference makes of them. Scales that are not given are those that just hold

@@ -17,10 +17,31 @@
 
 namespace kqbench {
 
-/// How far past an aligned address the input and the codes begin; only tests and `verify` ask for other than 0.
+/// How far past an aligned address matrices that are read begin, and those that are written; only tests and `verify`
+/// ask for other than 0.
 struct Misalignment {
   std::size_t input_bytes = 0;
   std::size_t codes_bytes = 0;
+};
+
+/// Where the tensors that are read lie in a block of memory: one after the other, each at a multiple of 256 bytes.
+class InputLayout {
+ public:
+  /// The request is resolved. Matrices begin `matrix_offset` bytes after an aligned address.
+  explicit InputLayout(const kq::Request& request, std::size_t matrix_offset = 0);
+
+  std::size_t bytes() const { return bytes_; }  ///< of the block, a multiple of 256
+
+  void upload(Device& device, std::byte* block, const HostTensors& tensors) const;
+  void set_addresses(std::byte* block, Operands& operands) const;
+
+ private:
+  struct Part {
+    kq::TensorSpec tensor;
+    std::size_t offset;
+  };
+  std::vector<Part> parts_;
+  std::size_t bytes_ = 0;
 };
 
 /// Bytes that the buffers of a request take; more than any machine has where they do not fit in 64 bits.
@@ -60,10 +81,7 @@ class RotatingBuffers {
   const Problem& problem_;
   std::int64_t copies_;
   OutputLayout layout_;
-  std::size_t input_offset_ = 0;        ///< of the input in a block of inputs
-  std::size_t scales_offset_ = 0;       ///< of a static scheme's scales
-  std::size_t zero_points_offset_ = 0;  ///< and of its zero points
-  std::size_t input_block_ = 0;         ///< bytes of one copy of the inputs
+  InputLayout input_layout_;
   std::byte* inputs_ = nullptr;
   std::byte* outputs_ = nullptr;
   std::vector<std::byte*> workspaces_;

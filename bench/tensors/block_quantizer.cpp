@@ -17,39 +17,31 @@ DeviceMemory memory(Device& device, std::size_t bytes) {
 BlockQuantizer::BlockQuantizer(Device& device, Implementation& implementation, const kq::Request& largest)
     : device_(device),
       implementation_(implementation),
-      input_(device, kq::input_bytes(largest)),
-      codes_(device, kq::codes_bytes(largest)),
-      scales_(device, kq::scales_bytes(largest)),
-      zero_points_(memory(device, kq::zero_points_bytes(largest))),
       workspace_(memory(device, implementation.workspace_bytes(largest))) {
+  for (const kq::TensorSpec& tensor : kq::tensors(largest))
+    memory_.push_back(memory(device, tensor.bytes()));
   if (workspace_.size() > 0) device.fill(workspace_.data(), 0, workspace_.size());
 }
 
-void BlockQuantizer::run(const kq::Request& block, const void* input, Outputs& outputs) {
-  outputs.codes.resize(kq::codes_bytes(block));
-  outputs.scales.resize(kq::scales_bytes(block));
-  outputs.zero_points.resize(kq::zero_points_bytes(block) / sizeof(std::int32_t));
-  const std::size_t zero_point_bytes = outputs.zero_points.size() * sizeof(std::int32_t);
-
-  device_.copy_to_device(input_.data(), input, kq::input_bytes(block));
-  if (block.static_scale) {
-    device_.copy_to_device(scales_.data(), outputs.scales.data(), outputs.scales.size());
-    if (block.asymmetric) {
-      device_.copy_to_device(zero_points_.data(), outputs.zero_points.data(), zero_point_bytes);
-    }
+void BlockQuantizer::run(const kq::Request& block, const void* input, HostTensors& tensors) {
+  const kq::TensorList list = kq::tensors(block);
+  Operands on_host = kq::addresses(tensors);
+  on_host.input = input;
+  Operands operands;
+  operands.workspace = workspace_.data();
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    list[i].set(operands, memory_[i].data());
+    if (!list[i].is_written) device_.copy_to_device(memory_[i].data(), list[i].get(on_host), list[i].bytes());
   }
-  const Operands operands{input_.data(), codes_.data(), scales_.data(),
-                          reinterpret_cast<std::int32_t*>(zero_points_.data()), workspace_.data()};
   if (!warm_) timed_launch(block, operands);
   warm_ = true;
   microseconds_ += timed_launch(block, operands);
 
-  device_.copy_to_host(outputs.codes.data(), codes_.data(), outputs.codes.size());
-  if (!block.static_scale) {
-    device_.copy_to_host(outputs.scales.data(), scales_.data(), outputs.scales.size());
-    if (block.asymmetric) {
-      device_.copy_to_host(outputs.zero_points.data(), zero_points_.data(), zero_point_bytes);
-    }
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (!list[i].is_written) continue;
+    std::vector<std::byte>& bytes = tensors.*list[i].on_host;
+    bytes.resize(list[i].bytes());
+    device_.copy_to_host(bytes.data(), memory_[i].data(), bytes.size());
   }
 }
 

@@ -6,7 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <vector>
 
 #include "backends/backend.hpp"
 #include "bench/measure/device_memory.hpp"
@@ -20,9 +20,9 @@ class BlockQuantizer {
   /// `largest` is valid, resolved, and served by the implementation. Throws DeviceError if memory is short.
   BlockQuantizer(Device& device, Implementation& implementation, const kq::Request& largest);
 
-  /// Quantizes a block. For a static scheme `outputs` holds its scales and zero points, else it receives them; it
-  /// receives the codes either way. Sizes are as in `block`, which is no larger than `largest`.
-  void run(const kq::Request& block, const void* input, Outputs& outputs);
+  /// Quantizes a block whose input is `input`. `tensors` has what else is read, a static scheme's scales and zero
+  /// points, and receives what is written. Sizes are as in `block`, which is no larger than `largest`.
+  void run(const kq::Request& block, const void* input, HostTensors& tensors);
 
   /// Microseconds of device time (host time where the device has no clock) spent on blocks so far. The first block is
   /// run twice and only the second run counted: a first launch also loads code.
@@ -33,10 +33,7 @@ class BlockQuantizer {
 
   Device& device_;
   Implementation& implementation_;
-  DeviceMemory input_;
-  DeviceMemory codes_;
-  DeviceMemory scales_;
-  DeviceMemory zero_points_;
+  std::vector<DeviceMemory> memory_;  ///< of each tensor of the request
   DeviceMemory workspace_;
   bool warm_ = false;
   double microseconds_ = 0.0;

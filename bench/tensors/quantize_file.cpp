@@ -235,7 +235,7 @@ class TensorJob {
     given_ = job_.given.of(request_, name_);
     if (!look_at_data()) return false;
     kq::ErrorMeter meter;
-    Outputs outputs;
+    HostTensors outputs;
     for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
       if (interrupted_()) return false;
       const kq::Request block = reader_.read(first);
@@ -254,15 +254,16 @@ class TensorJob {
     for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
       if (interrupted_()) return std::nullopt;
       const kq::Request block = reader_.read(first);
-      const Outputs outputs = written.read(index, block, first);
+      const HostTensors outputs = written.read(index, block, first);
       meter.add(block, reader_.input(), quantized(outputs));
     }
     return meter.report();
   }
 
  private:
-  static kq::Quantized quantized(const Outputs& outputs) {
-    return {outputs.codes.data(), outputs.scales.data(), outputs.zero_points.data()};
+  static kq::Quantized quantized(const HostTensors& outputs) {
+    const Operands o = kq::addresses(outputs);
+    return {o.codes, o.scales, o.zero_points};
   }
 
   bool is_widened() const { return cut_.extra_rows > 0; }
@@ -294,11 +295,11 @@ class TensorJob {
     return scales_;
   }
 
-  void run(BlockQuantizer& quantizer, const kq::Request& block, std::int64_t first, Outputs& outputs) {
+  void run(BlockQuantizer& quantizer, const kq::Request& block, std::int64_t first, HostTensors& outputs) {
     if (request_.static_scale) {
       const StaticScales& given = scales_for(block, first);
       outputs.scales = scale_bytes(block, given.scales);
-      outputs.zero_points = given.zero_points;
+      outputs.zero_points = bytes_of(given.zero_points);
     }
     if (!is_widened()) {
       quantizer.run(block, reader_.input(), outputs);

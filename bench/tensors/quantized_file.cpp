@@ -134,8 +134,8 @@ std::span<Byte> pieces(std::span<Byte> bytes, std::int64_t first, std::int64_t c
 }
 
 /// Calls transfer(component, bytes from the component's start, bytes of the block's) for all that a block consists of.
-template <class Outputs, class Transfer>
-void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64_t first_token, Outputs& outputs,
+template <class Tensors, class Transfer>
+void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64_t first_token, Tensors& outputs,
                   const Transfer& transfer) {
   const std::span codes(outputs.codes);
   const std::span scales(outputs.scales);
@@ -146,7 +146,7 @@ void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64
     transfer(QuantizedLayout::scales, static_cast<std::uint64_t>(at) * size, pieces(scales, first, count, size));
     if (whole.asymmetric) {
       transfer(QuantizedLayout::zero_points, static_cast<std::uint64_t>(at) * sizeof(std::int32_t),
-               pieces(zero_points, first, count, 1));
+               pieces(zero_points, first, count, sizeof(std::int32_t)));
     }
   });
 }
@@ -274,7 +274,7 @@ QuantizedWriter::QuantizedWriter(const QuantizedLayout& layout, const std::vecto
 }
 
 void QuantizedWriter::write(std::size_t tensor, const kq::Request& block, std::int64_t first_token,
-                            const Outputs& outputs) {
+                            const HostTensors& outputs) {
   for_each_run(plan_[tensor].request, block, first_token, outputs, [&](auto component, std::uint64_t at, auto run) {
     const QuantizedLayout::Place place = layout_.place(tensor, component);
     files_[place.file]->write_at(place.offset + at, std::as_bytes(run));
@@ -298,11 +298,11 @@ QuantizedReader::QuantizedReader(const QuantizedLayout& layout, const std::vecto
   }
 }
 
-Outputs QuantizedReader::read(std::size_t tensor, const kq::Request& block, std::int64_t first_token) const {
-  Outputs outputs;
+HostTensors QuantizedReader::read(std::size_t tensor, const kq::Request& block, std::int64_t first_token) const {
+  HostTensors outputs;
   outputs.codes.resize(kq::codes_bytes(block));
   outputs.scales.resize(kq::scales_bytes(block));
-  outputs.zero_points.resize(kq::zero_points_bytes(block) / sizeof(std::int32_t));
+  outputs.zero_points.resize(kq::zero_points_bytes(block));
   for_each_run(plan_[tensor].request, block, first_token, outputs, [&](auto component, std::uint64_t at, auto run) {
     const QuantizedLayout::Place place = layout_.place(tensor, component);
     files_[place.file].read_at(place.offset + at, std::as_writable_bytes(run));

@@ -84,7 +84,7 @@ class QuantizedWriter {
   QuantizedWriter(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan);
 
   /// The outputs of rows first_token and on of a planned tensor; `block` describes them alone.
-  void write(std::size_t tensor, const kq::Request& block, std::int64_t first_token, const Outputs& outputs);
+  void write(std::size_t tensor, const kq::Request& block, std::int64_t first_token, const HostTensors& outputs);
 
   void commit();
 
@@ -99,7 +99,7 @@ class QuantizedReader {
  public:
   QuantizedReader(const QuantizedLayout& layout, const std::vector<PlannedTensor>& plan);
 
-  Outputs read(std::size_t tensor, const kq::Request& block, std::int64_t first_token) const;
+  HostTensors read(std::size_t tensor, const kq::Request& block, std::int64_t first_token) const;
 
  private:
   const QuantizedLayout& layout_;

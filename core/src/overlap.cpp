@@ -51,16 +51,9 @@ ByteRows one_row(const void* address, std::size_t bytes) {
   return {address, 1, size, size};
 }
 
-ByteRows input_rows(const Request& r, const void* address) {
-  const auto size = static_cast<std::int64_t>(element_size(r.element));
-  const std::int64_t stride = r.input_stride == 0 ? r.hidden_size : r.input_stride;
-  // A single row's stride is not bounded by validate(), and not needed.
-  return {address, r.num_tokens, r.hidden_size * size, (r.num_tokens > 1 ? stride : r.hidden_size) * size};
-}
-
-ByteRows codes_rows(const Request& r, const void* address) {
-  const std::int64_t stride = r.codes_stride == 0 ? r.hidden_size : r.codes_stride;
-  return {address, r.num_tokens, r.hidden_size, stride};
+ByteRows tensor_rows(const TensorSpec& tensor, const void* address) {
+  return {address, tensor.rows, static_cast<std::int64_t>(tensor.row_bytes),
+          static_cast<std::int64_t>(tensor.row_stride)};
 }
 
 bool overlap(const ByteRows& first, const ByteRows& second) {
@@ -84,8 +77,8 @@ std::optional<InvalidField> find_overlap(std::span<const TensorMemory> tensors) 
       if (!overlap(tensors[i].memory, tensors[j].memory)) continue;
       const auto& [written, other] =
           tensors[i].written ? std::pair(tensors[i], tensors[j]) : std::pair(tensors[j], tensors[i]);
-      return InvalidField{written.name, "shares memory with " + std::string(other.name) +
-                                            "; nothing is done in place, give it memory of its own"};
+      return InvalidField{std::string(written.name), "shares memory with " + std::string(other.name) +
+                                                         "; nothing is done in place, give it memory of its own"};
     }
   }
   return std::nullopt;

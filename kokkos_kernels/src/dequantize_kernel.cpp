@@ -46,7 +46,7 @@ struct Dequantize {
 }  // namespace
 
 template <class ExecutionSpace>
-void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Buffers& b, float* output) {
+void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Operands& b, float* output) {
   if (r.num_tokens == 0) return;
   using Policy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::int64_t>>;
   with_format(r.format, [&](auto format) {
@@ -60,7 +60,7 @@ void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Buf
 }
 
 #define KQ_INSTANTIATE(Space, unused) \
-  template void enqueue_dequantize(const Space&, const Request&, const Buffers&, float*);
+  template void enqueue_dequantize(const Space&, const Request&, const Operands&, float*);
 KQ_FOR_EACH_SPACE(KQ_INSTANTIATE, )
 
 }  // namespace kq

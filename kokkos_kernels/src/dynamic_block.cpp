@@ -44,7 +44,7 @@ struct DynamicBlock {
 }  // namespace
 
 template <class Element, class ExecutionSpace>
-void dynamic_block(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void dynamic_block(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const std::int64_t rows = std::min(r.block_rows, r.num_tokens);
   const std::int64_t columns = std::min(r.group_size, r.hidden_size);
   const bool aligned = is_aligned<Element>(r, b) && columns % vector_width<Element> == 0;

@@ -96,7 +96,7 @@ struct ChannelQuantize {
 }  // namespace
 
 template <class Element, class ExecutionSpace>
-void dynamic_channel(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void dynamic_channel(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const ColumnPartials partials = column_partials(space, r, b.workspace);
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
   with_token_rule<Element>(r, [&](const auto& rule) {

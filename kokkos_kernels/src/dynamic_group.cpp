@@ -36,7 +36,7 @@ struct DynamicGroup {
 }  // namespace
 
 template <class Element, class ExecutionSpace>
-void dynamic_group(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void dynamic_group(const ExecutionSpace& space, const Request& r, const Operands& b) {
   with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
     constexpr bool may_be_flat = std::is_same_v<Scales, GroupScales>;
     with_group_rule<Element>(r, [&]<class Rule>(const Rule& rule) {

@@ -84,7 +84,7 @@ struct TensorQuantize {
 };
 
 template <class Element, class Rule, class ExecutionSpace>
-void enqueue_in_two_launches(const ExecutionSpace& space, const Request& r, const Buffers& b, const Rule& rule) {
+void enqueue_in_two_launches(const ExecutionSpace& space, const Request& r, const Operands& b, const Rule& rule) {
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
   with_slices<Element, typename Rule::Code, true>(space, r, b, true, [&](auto config, const auto& slices) {
     using Slices = std::decay_t<decltype(slices)>;
@@ -98,7 +98,7 @@ void enqueue_in_two_launches(const ExecutionSpace& space, const Request& r, cons
 }
 
 template <class Element, class Rule, class ExecutionSpace>
-void enqueue_in_one_launch(const ExecutionSpace& space, const Request& r, const Buffers& b, const Rule& rule) {
+void enqueue_in_one_launch(const ExecutionSpace& space, const Request& r, const Operands& b, const Rule& rule) {
   using Code = typename Rule::Code;
   const std::int64_t size = r.num_tokens * r.hidden_size;
   const Span<const Element> input{static_cast<const Element*>(b.input), size};
@@ -117,7 +117,7 @@ void enqueue_in_one_launch(const ExecutionSpace& space, const Request& r, const 
 }  // namespace
 
 template <class Element, class ExecutionSpace>
-void dynamic_tensor(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void dynamic_tensor(const ExecutionSpace& space, const Request& r, const Operands& b) {
   with_tensor_rule<Element>(r, [&](const auto& rule) {
     if (fits_one_launch<ExecutionSpace, Element>(r, b)) {
       enqueue_in_one_launch<Element>(space, r, b, rule);

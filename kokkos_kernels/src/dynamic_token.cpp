@@ -36,7 +36,7 @@ struct DynamicToken {
 }  // namespace
 
 template <class Element, class ExecutionSpace>
-void dynamic_token(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void dynamic_token(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
   with_row_config<Element>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto config) {
     with_token_rule<Element>(r, [&](const auto& rule) {

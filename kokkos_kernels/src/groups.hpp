@@ -61,7 +61,7 @@ struct TokenGroups {
 /// Calls function(Config{}, groups, number of groups, their size) for a request's groups. With `MayBeFlat`, they are
 /// FlatGroups where they and their scales follow each other in memory.
 template <class Element, class Code, bool MayBeFlat, class ExecutionSpace, class Function>
-void with_groups(const ExecutionSpace& space, const Request& r, const Buffers& b, const Function& function) {
+void with_groups(const ExecutionSpace& space, const Request& r, const Operands& b, const Function& function) {
   const std::int64_t per_token = groups_per_row(r);
   const std::int64_t count = r.num_tokens * per_token;
   const std::int64_t size = std::min(r.group_size, r.hidden_size);

@@ -19,23 +19,23 @@ namespace kq::detail {
 
 /// Puts a request on an execution space. The request is valid and resolved.
 template <class ExecutionSpace>
-using Enqueue = void (*)(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+using Enqueue = void (*)(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 
 template <class Element, class ExecutionSpace>
-void static_scale(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void static_scale(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 template <class Element, class ExecutionSpace>
-void static_group(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void static_group(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 template <class Element, class ExecutionSpace>
-void dynamic_token(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void dynamic_token(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 template <class Element, class ExecutionSpace>
-void dynamic_tensor(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void dynamic_tensor(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 template <class Element, class ExecutionSpace>
-void dynamic_group(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void dynamic_group(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 
 template <class Element, class ExecutionSpace>
-void dynamic_block(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void dynamic_block(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 template <class Element, class ExecutionSpace>
-void dynamic_channel(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void dynamic_channel(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 
 template <class ExecutionSpace>
 struct KernelEntry {
@@ -75,4 +75,4 @@ const KernelEntry<ExecutionSpace>& find_kernel(const Request& request) {
 /// At the end of a kernel's file: its function for every execution space.
 #define KQ_INSTANTIATE_KERNEL(function) KQ_FOR_EACH_SPACE(KQ_INSTANTIATE_KERNEL_IN, function)
 #define KQ_INSTANTIATE_KERNEL_IN(Space, function) \
-  template void function<KQ_ELEMENT, Space>(const Space&, const Request&, const Buffers&);
+  template void function<KQ_ELEMENT, Space>(const Space&, const Request&, const Operands&);

@@ -12,7 +12,7 @@ std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request)
 }
 
 template <class ExecutionSpace>
-void enqueue(const ExecutionSpace& space, const Request& request, const Buffers& buffers) {
+void enqueue(const ExecutionSpace& space, const Request& request, const Operands& buffers) {
   if (request.num_tokens == 0) return;
   switch (request.element) {
     case Element::half:
@@ -26,7 +26,7 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Buffers&
 
 #define KQ_INSTANTIATE(Space, unused)                                        \
   template std::size_t workspace_bytes<Space>(const Space&, const Request&); \
-  template void enqueue<Space>(const Space&, const Request&, const Buffers&);
+  template void enqueue<Space>(const Space&, const Request&, const Operands&);
 KQ_FOR_EACH_SPACE(KQ_INSTANTIATE, )
 
 }  // namespace kq

@@ -68,11 +68,11 @@ struct FlatSlices {
 
 /// The rows of a request's input and codes.
 template <class Element>
-Rows<const Element> input_rows(const Request& r, const Buffers& b) {
+Rows<const Element> input_rows(const Request& r, const Operands& b) {
   return {static_cast<const Element*>(b.input), r.hidden_size, r.input_stride};
 }
 template <class Code>
-Rows<Code> code_rows(const Request& r, const Buffers& b) {
+Rows<Code> code_rows(const Request& r, const Operands& b) {
   return {static_cast<Code*>(b.codes), r.hidden_size, r.codes_stride};
 }
 
@@ -83,7 +83,7 @@ inline bool is_flat(const Request& r) {
 
 /// Whether every row begins and ends at whole vectors, and its codes where one store can put a vector's.
 template <class Element>
-bool is_aligned(const Request& r, const Buffers& b) {
+bool is_aligned(const Request& r, const Operands& b) {
   constexpr int width = vector_width<Element>;
   return reinterpret_cast<std::uintptr_t>(b.input) % sizeof(Vector16) == 0 &&
          reinterpret_cast<std::uintptr_t>(b.codes) % width == 0 && r.hidden_size % width == 0 &&

@@ -32,7 +32,7 @@ struct StaticGroup {
 }  // namespace
 
 template <class Element, class ExecutionSpace>
-void static_group(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void static_group(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const GivenGroupScales scales = given_group_scales(r, b.scales);
   with_static_group_rule<Element>(r, [&](const auto& rule) {
     using Rule = std::decay_t<decltype(rule)>;

@@ -51,7 +51,7 @@ struct StaticChannel {
 }  // namespace
 
 template <class Element, class ExecutionSpace>
-void static_scale(const ExecutionSpace& space, const Request& r, const Buffers& b) {
+void static_scale(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const GivenScales scales{static_cast<const float*>(b.scales), b.zero_points};
   const bool whole = r.granularity == Granularity::tensor;
   with_static_rule<Element>(r, [&](const auto& rule) {

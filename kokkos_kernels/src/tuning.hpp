@@ -131,7 +131,7 @@ void with_strip_config([[maybe_unused]] bool aligned, const Function& function) 
 /// nothing depends on the row, a contiguous tensor is one long row. A device program holds four vectors per lane, so
 /// that as many loads are in flight; a small tensor is cut finer, so that every multiprocessor has a part.
 template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
-void with_slices(const ExecutionSpace& space, const Request& r, const Buffers& b, bool whole,
+void with_slices(const ExecutionSpace& space, const Request& r, const Operands& b, bool whole,
                  const Function& function) {
   const bool flat = whole && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
@@ -168,7 +168,7 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Buffers& b
 /// Whether one launch quantizes a tensor by its own scale: on a device, if the tensor is one aligned piece; on a host,
 /// if it is so small that several threads are not worth it.
 template <class ExecutionSpace, class Element>
-bool fits_one_launch(const Request& r, const Buffers& b) {
+bool fits_one_launch(const Request& r, const Operands& b) {
   if (!is_flat(r)) return false;
   return on_host<ExecutionSpace> ? r.num_tokens * r.hidden_size <= host_grain : is_aligned<Element>(r, b);
 }

@@ -19,15 +19,12 @@
 #include "backends/backend.hpp"
 #include "kq/element.hpp"
 #include "kq/request.hpp"
+#include "tests/support/host_tensors.hpp"
 
 namespace kqbench::testing {
 
 /// Input, and scales and zero points where the request has them given.
-struct TestData {
-  std::vector<std::byte> input;
-  std::vector<std::byte> scales;
-  std::vector<std::int32_t> zero_points;
-};
+using TestData = kq::HostTensors;
 
 inline void put(const kq::Request& r, std::vector<std::byte>& input, std::int64_t index, float value) {
   const auto place = input.data() + static_cast<std::size_t>(index) * kq::element_size(r.element);
@@ -96,6 +93,7 @@ inline TestData make_data(const kq::Request& request, const std::vector<float>& 
   if (r.static_scale) {
     std::mt19937_64 random(seed);
     data.scales.resize(kq::scales_bytes(r));
+    std::vector<std::int32_t> zero_points;
     for (std::size_t i = 0; i < static_cast<std::size_t>(kq::stored_scales(r)); ++i) {
       const bool power_of_two = r.scale_format != kq::ScaleFormat::float32;
       const float fraction = power_of_two ? 1.0f : 1.0f + static_cast<float>(random() >> 41) * 0x1p-23f;  // [1, 2)
@@ -106,8 +104,9 @@ inline TestData make_data(const kq::Request& request, const std::vector<float>& 
       } else {
         std::memcpy(data.scales.data() + i * sizeof scale, &scale, sizeof scale);
       }
-      if (r.asymmetric) data.zero_points.push_back(static_cast<std::int32_t>(random() % 300) - 150);
+      if (r.asymmetric) zero_points.push_back(static_cast<std::int32_t>(random() % 300) - 150);
     }
+    data.zero_points = test::bytes_of_numbers(zero_points);
   }
   return data;
 }
@@ -117,28 +116,22 @@ inline TestData make_data(const kq::Request& request, Kind kind, std::uint64_t s
 }
 
 /// What an implementation makes of a request, on a device whose memory is the host's. The outputs are poisoned first.
-inline Outputs run(Implementation& implementation, const kq::Request& request, const TestData& data,
-                   std::byte padding = std::byte{0xa5}) {
+inline HostTensors run(Implementation& implementation, const kq::Request& request, const TestData& data,
+                       std::byte padding = std::byte{0xa5}) {
   const kq::Request r = kq::resolved(request);
-  Outputs outputs;
-  outputs.codes.assign(kq::codes_bytes(r), padding);
-  outputs.scales = r.static_scale ? data.scales : std::vector<std::byte>(kq::scales_bytes(r), padding);
-  outputs.zero_points = r.static_scale
-                            ? data.zero_points
-                            : std::vector<std::int32_t>(kq::zero_points_bytes(r) / sizeof(std::int32_t), 0x5a5a5a5a);
+  HostTensors outputs = data;
+  for (const kq::TensorSpec& tensor : kq::tensors(r)) {
+    if (tensor.is_written) (outputs.*tensor.on_host).assign(tensor.bytes(), padding);
+  }
   std::vector<std::max_align_t> workspace(implementation.workspace_bytes(r) / sizeof(std::max_align_t) + 1);
-  Operands operands;
-  operands.input = data.input.data();
-  operands.codes = outputs.codes.data();
-  operands.scales = outputs.scales.data();
-  operands.zero_points = r.asymmetric ? outputs.zero_points.data() : nullptr;
+  Operands operands = kq::addresses(outputs);
   operands.workspace = workspace.data();
   implementation.enqueue(r, operands);
   return outputs;
 }
 
-inline Outputs expected(const kq::Request& request, const TestData& data, std::byte padding = std::byte{0xa5}) {
-  return reference(request, data.input.data(), data.scales.data(), data.zero_points.data(), padding);
+inline HostTensors expected(const kq::Request& request, const TestData& data, std::byte padding = std::byte{0xa5}) {
+  return reference(request, kq::addresses(data), padding);
 }
 
 /// The first difference between two byte strings, as "byte 17 of 64: 0x7f, not 0x00"; empty if there is none.
@@ -165,7 +158,7 @@ inline std::string describe(const kq::Request& r) {
 }
 
 /// Expects the same bytes, padding included.
-inline void expect_outputs(const kq::Request& request, const Outputs& actual, const Outputs& wanted) {
+inline void expect_outputs(const kq::Request& request, const HostTensors& actual, const HostTensors& wanted) {
   EXPECT_EQ(first_difference(actual.scales, wanted.scales), "") << "scales of " << describe(request);
   EXPECT_EQ(actual.zero_points, wanted.zero_points) << "zero points of " << describe(request);
   EXPECT_EQ(first_difference(actual.codes, wanted.codes), "") << "codes of " << describe(request);

@@ -105,7 +105,7 @@ void set_granularity(kq::Request& r, std::int64_t rows, std::int64_t columns) {
 /// (compressed-tensors adds 0), and the scale of zeros is 1e-10 / 448.
 void set_differences(Problem& problem) {
   const kq::Request& r = problem.request;
-  const std::vector<float> x = floats_of(r.element, problem.input);
+  const std::vector<float> x = floats_of(r.element, problem.given.input);
   std::vector<bool> zeros(static_cast<std::size_t>(kq::num_scales(r)), true);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const auto token = static_cast<std::int64_t>(i) / r.hidden_size;
@@ -142,9 +142,9 @@ TEST(Engines, GroupsAndBlocksComeOutAsRecorded) {
       bytes.resize(size);
       return bytes;
     };
-    problem.input = first(input.bytes, kq::input_bytes(problem.request));
+    problem.given.input = first(input.bytes, kq::input_bytes(problem.request));
     problem.expected.scales = first(file(c.scales).bytes, kq::scales_bytes(problem.request));
-    if (c.static_scale) problem.scales = problem.expected.scales;
+    if (c.static_scale) problem.given.scales = problem.expected.scales;
     problem.expected.codes = first(file(c.codes).bytes, kq::codes_bytes(problem.request));
     set_differences(problem);
     EXPECT_RIGHT(problem);

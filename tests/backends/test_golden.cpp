@@ -48,7 +48,7 @@ class Golden : public ::testing::TestWithParam<std::string> {
     problem.request = request_;
     problem.request.format = format;
     problem.request.granularity = granularity;
-    problem.input = input_;
+    problem.given.input = input_;
     problem.expected.codes = golden_array(path(codes_file)).bytes;
     return problem;
   }
@@ -63,8 +63,8 @@ class Golden : public ::testing::TestWithParam<std::string> {
 
   static void expect_static(Problem problem, float scale) {
     problem.request.static_scale = true;
-    problem.scales = bytes_of(std::vector<float>{scale});
-    problem.expected.scales = problem.scales;
+    problem.given.scales = bytes_of(std::vector<float>{scale});
+    problem.expected.scales = problem.given.scales;
     expect_recorded(std::move(problem));
   }
 
@@ -124,12 +124,12 @@ TEST_P(Golden, DynamicTokenAsymmetric) {
   const auto rows = golden<std::int32_t>(path(name + "_input_rows"));
   const auto row_bytes = static_cast<std::ptrdiff_t>(input_.size()) / request_.num_tokens;
   problem.request.num_tokens = static_cast<std::int64_t>(rows.size());
-  problem.input.clear();
+  problem.given.input.clear();
   for (const std::int32_t row : rows) {
     const auto begin = input_.begin() + row * row_bytes;
-    problem.input.insert(problem.input.end(), begin, begin + row_bytes);
+    problem.given.input.insert(problem.given.input.end(), begin, begin + row_bytes);
   }
-  problem.expected.zero_points = golden<std::int32_t>(path(name + "_zero_point"));
+  problem.expected.zero_points = golden_array(path(name + "_zero_point")).bytes;
   expect_dynamic(std::move(problem), name + "_scale");
 }
 
@@ -162,17 +162,17 @@ class GoldenConversion : public ::testing::TestWithParam<kq::Format> {
     problem.request.element = element;
     problem.request.format = GetParam();
     problem.request.static_scale = true;
-    problem.input = std::move(input);
-    problem.scales = bytes_of(std::vector<float>{1.0f});
+    problem.given.input = std::move(input);
+    problem.given.scales = bytes_of(std::vector<float>{1.0f});
     problem.expected.codes = std::move(codes);
-    problem.expected.scales = problem.scales;
+    problem.expected.scales = problem.given.scales;
     // Rows long enough for four codes a conversion, and rows of a single element.
     for (const std::int64_t hidden_size : {1024, 1}) {
       problem.request.hidden_size = hidden_size;
       problem.request.num_tokens = 65536 / hidden_size;
       Problem resolved = problem;
       resolved.request = kq::resolved(problem.request);
-      ASSERT_EQ(resolved.input.size(), kq::input_bytes(resolved.request));
+      ASSERT_EQ(resolved.given.input.size(), kq::input_bytes(resolved.request));
       ASSERT_EQ(resolved.expected.codes.size(), kq::codes_bytes(resolved.request));
       EXPECT_RIGHT(resolved);
     }

@@ -15,6 +15,7 @@
 
 #include "backends/reference/definitions.hpp"
 #include "bench/tensors/random.hpp"
+#include "tests/support/host_tensors.hpp"
 #include "tests/support/requests.hpp"
 
 namespace kqbench::test {
@@ -62,7 +63,7 @@ std::vector<float> rows_of_any_size(std::int64_t tokens, std::int64_t hidden_siz
   return values;
 }
 
-float scale_at(const kq::Request& r, const Outputs& outputs, std::int64_t index) {
+float scale_at(const kq::Request& r, const HostTensors& outputs, std::int64_t index) {
   const auto at = static_cast<std::size_t>(index);
   if (r.scale_format == ScaleFormat::ue8m0) {
     return static_cast<float>(std::ldexp(1.0, std::to_integer<int>(outputs.scales[at]) - 127));
@@ -75,8 +76,9 @@ float scale_at(const kq::Request& r, const Outputs& outputs, std::int64_t index)
 /// Counts the elements looked at.
 std::int64_t expect_within_half_a_step(const kq::Request& request, const std::vector<float>& values) {
   // Static scales are those that fit the data.
-  const Problem problem = kqbench::make_problem(request, problem_of(request, values).input, {});
+  const Problem problem = kqbench::make_problem(request, problem_of(request, values).given.input, {});
   const kq::Request& r = problem.request;
+  const std::vector<std::int32_t> zero_points = test::numbers_of<std::int32_t>(problem.expected.zero_points);
   const std::vector<double> numbers = numbers_of(r.format);
   std::int64_t wrong = 0;
   for (std::int64_t token = 0; token < r.num_tokens; ++token) {
@@ -84,7 +86,7 @@ std::int64_t expect_within_half_a_step(const kq::Request& request, const std::ve
       const auto index = static_cast<std::size_t>(token * r.hidden_size + channel);
       const std::int64_t span = kq::scale_index(r, token, channel);
       const auto scale = static_cast<double>(scale_at(r, problem.expected, span));
-      const std::int64_t zero_point = r.asymmetric ? problem.expected.zero_points[static_cast<std::size_t>(span)] : 0;
+      const std::int64_t zero_point = r.asymmetric ? zero_points[static_cast<std::size_t>(span)] : 0;
       const auto code = std::to_integer<std::uint8_t>(problem.expected.codes[index]);
       const double decoded = r.format == Format::int8
                                  ? static_cast<double>(static_cast<std::int8_t>(code) - zero_point)

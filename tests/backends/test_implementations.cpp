@@ -14,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "tests/support/host_tensors.hpp"
 #include "tests/support/implementations.hpp"
 #include "tests/support/requests.hpp"
 #include "tests/support/run.hpp"
@@ -161,10 +162,9 @@ TEST(StaticScale, MayBeAnything) {
   std::uint64_t seed = 7000;
   const auto expect_right = [&](kq::Request request, Fill fill, const std::vector<float>& given) {
     Problem problem = problem_of(request, seed++, fill);
-    problem.scales = scale_bytes(problem.request, given);
-    problem.zero_points.assign(request.asymmetric ? given.size() : 0, 5);
-    problem.expected =
-        reference(problem.request, problem.input.data(), problem.scales.data(), problem.zero_points.data());
+    problem.given.scales = scale_bytes(problem.request, given);
+    problem.given.zero_points = bytes_of(std::vector<std::int32_t>(request.asymmetric ? given.size() : 0, 5));
+    problem.expected = reference(problem.request, kq::addresses(problem.given));
     EXPECT_RIGHT(problem);
   };
   for (const kq::Scheme& scheme : kq::schemes()) {
@@ -233,9 +233,9 @@ TEST(StaticAsymmetric, TakesZeroPointsOfAnySize) {
       request.num_tokens = std::ssize(zero_points);
       request.hidden_size = 301;
       Problem problem = problem_of(request, seed++, fill);
-      problem.zero_points.assign(std::begin(zero_points), std::end(zero_points));
-      problem.expected =
-          reference(problem.request, problem.input.data(), problem.scales.data(), problem.zero_points.data());
+      problem.given.zero_points =
+          test::bytes_of_numbers(std::vector<std::int32_t>(std::begin(zero_points), std::end(zero_points)));
+      problem.expected = reference(problem.request, kq::addresses(problem.given));
       EXPECT_RIGHT(problem);
     }
   }

@@ -207,7 +207,7 @@ void expect_right(const Large& large) {
     for (const Problem& small : problems) {
       const kq::Request& small_request = small.request;
       if (!std::exchange(filled, true)) {
-        repeat(device, input.data(), small.input, block * sizeof(std::uint16_t), large.repeats);
+        repeat(device, input.data(), small.given.input, block * sizeof(std::uint16_t), large.repeats);
       }
       const kq::Request request = enlarged(small_request, large);
       ASSERT_EQ(kq::validate(request), std::nullopt);
@@ -225,8 +225,7 @@ void expect_right(const Large& large) {
         const std::size_t block_bytes = static_cast<std::size_t>(block_scales(small_request, large)) * sizeof(float);
         repeat(device, scales.data(), small.expected.scales, block_bytes, large.repeats);
         if (request.asymmetric) {
-          repeat(device, zero_points.data(), std::as_bytes(std::span(small.expected.zero_points)), block_bytes,
-                 large.repeats);
+          repeat(device, zero_points.data(), small.expected.zero_points, block_bytes, large.repeats);
         }
       }
       Operands operands;
@@ -244,7 +243,7 @@ void expect_right(const Large& large) {
       }
       if (!request.static_scale && request.asymmetric) {
         const auto expected =
-            enlarge_scales(request, small_request, std::span<const std::int32_t>(small.expected.zero_points), large);
+            enlarge_scales(request, small_request, as_numbers<std::int32_t>(small.expected.zero_points), large);
         EXPECT_TRUE(read<std::int32_t>(device, zero_points, expected.size()) == expected) << where;
       }
       EXPECT_EQ(first_wrong_code(device, codes.data(), small.expected.codes, block, large.repeats), "") << where;
@@ -311,7 +310,7 @@ TEST(LargeTensors, OfRowsFarApart) {
       const std::size_t row_bytes = static_cast<std::size_t>(hidden_size) * sizeof(std::uint16_t);
       for (std::int64_t t = 0; t < num_tokens; ++t) {
         device.copy_to_device(input.data() + static_cast<std::size_t>(t * far.input_stride) * sizeof(std::uint16_t),
-                              problem.input.data() + static_cast<std::size_t>(t) * row_bytes, row_bytes);
+                              problem.given.input.data() + static_cast<std::size_t>(t) * row_bytes, row_bytes);
       }
       if (far.static_scale) {
         device.copy_to_device(scales.data(), problem.expected.scales.data(), scales.size());
@@ -327,7 +326,7 @@ TEST(LargeTensors, OfRowsFarApart) {
       device.synchronize();
 
       EXPECT_TRUE(read<std::byte>(device, scales, scales.size()) == problem.expected.scales) << where;
-      EXPECT_TRUE(read<std::int32_t>(device, zero_points, problem.expected.zero_points.size()) ==
+      EXPECT_TRUE(read<std::byte>(device, zero_points, problem.expected.zero_points.size()) ==
                   problem.expected.zero_points)
           << where;
       for (std::int64_t t = 0; t < num_tokens; ++t) {

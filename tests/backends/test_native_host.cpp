@@ -65,7 +65,7 @@ class NativeHost : public ::testing::Test {
  protected:
   /// One thread, and several: more than some tests have rows.
   void expect_as_reference(const Request& request, const TestData& data) const {
-    const Outputs wanted = expected(request, data);
+    const HostTensors wanted = expected(request, data);
     for (const int threads : {1, 3}) {
       SCOPED_TRACE(std::to_string(threads) + " threads");
       expect_outputs(request, run(*make_native_host_implementation(threads), request, data), wanted);
@@ -136,7 +136,8 @@ TEST_F(NativeHost, TakesZeroPointsOfAnySize) {
     r.num_tokens = 8;
     r.hidden_size = 300;
     TestData data = make_data(r, Kind::adversarial, 4000);
-    data.zero_points = {INT32_MIN, INT32_MAX, 0, -128, (1 << 21) - 1, 1 << 21, -(1 << 21), 1 << 24};
+    data.zero_points = test::bytes_of_numbers(
+        std::vector<std::int32_t>{INT32_MIN, INT32_MAX, 0, -128, (1 << 21) - 1, 1 << 21, -(1 << 21), 1 << 24});
     expect_as_reference(r, data);
   }
 }

@@ -14,6 +14,7 @@
 #include "backends/reference/definitions.hpp"
 #include "backends/reference/reference.hpp"
 #include "tests/backends/operands.hpp"
+#include "tests/support/host_tensors.hpp"
 
 namespace kqbench::testing {
 namespace {
@@ -53,7 +54,7 @@ Result quantize(Request r, const std::vector<std::vector<float>>& rows, const st
   for (const auto& row : rows) {
     input.insert(input.end(), row.begin(), row.end());
   }
-  const Outputs outputs = reference(r, input.data(), scales.data(), zero_points.data());
+  const HostTensors outputs = reference(r, test::given(input.data(), scales.data(), zero_points.data()));
   Result result;
   for (const std::byte code : outputs.codes) {
     result.codes.push_back(r.format == Format::int8 ? static_cast<std::int8_t>(code) : std::to_integer<int>(code));
@@ -67,7 +68,7 @@ Result quantize(Request r, const std::vector<std::vector<float>>& rows, const st
     }
     result.scales.push_back(scale);
   }
-  result.zero_points.assign(outputs.zero_points.begin(), outputs.zero_points.end());
+  result.zero_points = test::numbers_of<std::int32_t>(outputs.zero_points);
   return result;
 }
 
@@ -664,7 +665,7 @@ TEST(Reference, KeepsThePaddingOfStridedRows) {
   r.codes_stride = 3;
   const std::vector<float> input = {1, 2, nan, nan, 3, 4, nan, nan, 5, 6};
   const float scale = 1.0f;
-  const Outputs outputs = reference(r, input.data(), &scale, nullptr, std::byte{0x77});
+  const HostTensors outputs = reference(r, test::given(input.data(), &scale), std::byte{0x77});
   std::vector<int> codes;
   for (const std::byte code : outputs.codes) {
     codes.push_back(std::to_integer<int>(code));
@@ -678,7 +679,7 @@ TEST(Reference, HasNothingToDoWithoutTokens) {
     Request r = one;
     r.num_tokens = 0;
     r.hidden_size = 8;
-    const Outputs outputs = reference(r, nullptr, nullptr, nullptr);
+    const HostTensors outputs = reference(r, {});
     EXPECT_TRUE(outputs.codes.empty() && outputs.scales.empty() && outputs.zero_points.empty());
     EXPECT_TRUE(reference_dequantized(r, nullptr, nullptr, nullptr).empty());
   }

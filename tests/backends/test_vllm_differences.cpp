@@ -12,6 +12,7 @@
 #include <limits>
 #include <vector>
 
+#include "tests/support/host_tensors.hpp"
 #include "tests/support/requests.hpp"
 #include "tests/support/run.hpp"
 
@@ -63,13 +64,13 @@ class Departures : public ::testing::TestWithParam<kq::Element> {
     r.hidden_size = hidden_size;
     r.num_tokens = static_cast<std::int64_t>(values.size()) / hidden_size;
     Problem problem = problem_of(r, values, 1.0f, r.static_scale && r.asymmetric ? expected.zero_points.front() : 0);
-    Outputs written_out;
+    HostTensors written_out;
     for (const int code : expected.codes) {
       written_out.codes.push_back(static_cast<std::byte>(code));
     }
     written_out.scales.resize(expected.scales.size() * sizeof(float));
     std::memcpy(written_out.scales.data(), expected.scales.data(), written_out.scales.size());
-    written_out.zero_points = expected.zero_points;
+    written_out.zero_points = test::bytes_of_numbers(expected.zero_points);
     EXPECT_EQ(problem.expected.codes, written_out.codes) << describe(problem.request);
     EXPECT_EQ(problem.expected.scales, written_out.scales) << describe(problem.request);
     EXPECT_EQ(problem.expected.zero_points, written_out.zero_points) << describe(problem.request);

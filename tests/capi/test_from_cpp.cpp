@@ -22,6 +22,7 @@
 #include "kq.h"
 #include "kq/dequantize.hpp"
 #include "kq/request.hpp"
+#include "tests/support/host_tensors.hpp"
 
 namespace kqbench {
 namespace {
@@ -44,24 +45,25 @@ kq_request to_c(const kq::Request& request) {
   r.group_size = request.group_size;
   r.block_rows = request.block_rows;
   r.scale_stride = request.scale_stride;
+  r.dialect = static_cast<std::int32_t>(request.dialect);
   return r;
 }
 
-/// Outputs of a request by way of the C interface; static scales and zero points are given in `outputs`.
-void quantize(const kq::Request& request, const std::vector<std::byte>& input, Outputs& outputs) {
+/// HostTensors of a request by way of the C interface; static scales and zero points are given in `outputs`.
+void quantize(const kq::Request& request, const std::vector<std::byte>& input, HostTensors& outputs) {
   const kq_request r = to_c(request);
   kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
   ASSERT_EQ(kq_sizes(&r, &sizes), KQ_SUCCESS) << kq_last_error();
   ASSERT_EQ(sizes.input_bytes, input.size());
   outputs.codes.assign(sizes.codes_bytes, padding);
   outputs.scales.resize(sizes.scales_bytes);
-  outputs.zero_points.resize(sizes.zero_points_bytes / sizeof(std::int32_t));
+  outputs.zero_points.resize(sizes.zero_points_bytes);
   std::vector<std::max_align_t> workspace(sizes.workspace_bytes / sizeof(std::max_align_t) + 1);
   kq_buffers b = KQ_BUFFERS_INIT;
   b.input = input.data();
   b.codes = outputs.codes.data();
   b.scales = outputs.scales.data();
-  b.zero_points = outputs.zero_points.data();
+  b.zero_points = kq::addresses(outputs).zero_points;
   b.workspace = workspace.data();
   b.workspace_bytes = sizes.workspace_bytes;
   ASSERT_EQ(kq_quantize(&r, &b, nullptr), KQ_SUCCESS) << kq_last_error();
@@ -108,14 +110,15 @@ TEST_F(CInterface, GivesTheBytesOfTheReference) {
     const std::vector<std::byte> input = make_input(request, 3);
     const std::vector<float> scales(static_cast<std::size_t>(kq::num_scales(request)), 0.03f);
     const std::vector<std::int32_t> zero_points(scales.size(), 7);
-    Outputs outputs;
+    HostTensors outputs;
     if (request.static_scale) {
       const auto bytes = std::as_bytes(std::span(scales));
       outputs.scales.assign(bytes.begin(), bytes.end());
-      if (request.asymmetric) outputs.zero_points = zero_points;
+      if (request.asymmetric) outputs.zero_points = test::bytes_of_numbers(zero_points);
     }
     quantize(request, input, outputs);
-    const Outputs expected = reference(request, input.data(), scales.data(), zero_points.data(), padding);
+    const HostTensors expected =
+        reference(request, test::given(input.data(), scales.data(), zero_points.data()), padding);
     EXPECT_EQ(outputs.codes, expected.codes);
     EXPECT_EQ(outputs.scales, expected.scales);
     EXPECT_EQ(outputs.zero_points, expected.zero_points);
@@ -124,7 +127,7 @@ TEST_F(CInterface, GivesTheBytesOfTheReference) {
     kq_buffers b = KQ_BUFFERS_INIT;
     b.codes = outputs.codes.data();
     b.scales = outputs.scales.data();
-    b.zero_points = outputs.zero_points.data();
+    b.zero_points = kq::addresses(outputs).zero_points;
     std::vector<float> back(static_cast<std::size_t>(request.num_tokens * request.hidden_size));
     ASSERT_EQ(kq_dequantize(&r, &b, back.data(), nullptr), KQ_SUCCESS) << kq_last_error();
     std::vector<float> row(static_cast<std::size_t>(request.hidden_size));
@@ -136,11 +139,11 @@ TEST_F(CInterface, GivesTheBytesOfTheReference) {
 }
 
 /// What kq_dequantize must give.
-std::vector<float> dequantized(const kq::Request& request, const Outputs& outputs) {
+std::vector<float> dequantized(const kq::Request& request, const HostTensors& outputs) {
+  const kq::Operands o = kq::addresses(outputs);
   std::vector<float> all(static_cast<std::size_t>(request.num_tokens * request.hidden_size));
   for (std::int64_t token = 0; token < request.num_tokens; ++token) {
-    kq::dequantize_row(request, {outputs.codes.data(), outputs.scales.data(), outputs.zero_points.data()}, token,
-                       all.data() + token * request.hidden_size);
+    kq::dequantize_row(request, {o.codes, o.scales, o.zero_points}, token, all.data() + token * request.hidden_size);
   }
   return all;
 }
@@ -151,7 +154,7 @@ TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
   struct Case {
     kq::Request request;
     std::vector<std::byte> input;
-    Outputs expected;
+    HostTensors expected;
     std::vector<float> back;
   };
   constexpr float scale = 0.03f;
@@ -162,7 +165,7 @@ TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
     const std::vector<float> scales(num_scales, scale);
     const std::vector<std::int32_t> zero_points(num_scales, 7);
     Case made{request, make_input(request, cases.size()), {}, {}};
-    made.expected = reference(request, made.input.data(), scales.data(), zero_points.data(), padding);
+    made.expected = reference(request, test::given(made.input.data(), scales.data(), zero_points.data()), padding);
     made.back = dequantized(request, made.expected);
     cases.push_back(std::move(made));
   }
@@ -182,7 +185,7 @@ TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
       const std::string message = kq_last_error();
       EXPECT_EQ(message, "element: must be KQ_HALF, KQ_BFLOAT16 or KQ_FLOAT32, not " + std::to_string(refused.element));
 
-      Outputs outputs;
+      HostTensors outputs;
       if (mine.request.static_scale) {
         outputs.scales = mine.expected.scales;
         outputs.zero_points = mine.expected.zero_points;
@@ -195,7 +198,7 @@ TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
       const kq_request r = to_c(mine.request);
       b.codes = outputs.codes.data();
       b.scales = outputs.scales.data();
-      b.zero_points = outputs.zero_points.data();
+      b.zero_points = kq::addresses(outputs).zero_points;
       std::vector<float> back(mine.back.size());
       EXPECT_EQ(kq_dequantize(&r, &b, back.data(), nullptr), KQ_SUCCESS);
       EXPECT_EQ(std::memcmp(back.data(), mine.back.data(), back.size() * sizeof(float)), 0);  // NaN is itself

@@ -60,7 +60,7 @@ std::int64_t stride_of(std::int64_t stride, const kq_request& r) {
 
 bool is_valid(const kq_request& r) {
   const auto within = [](std::int32_t value, std::int32_t last) { return value >= 0 && value <= last; };
-  if (r.struct_size != sizeof r || r.reserved != 0) return false;
+  if (r.struct_size != sizeof r || r.reserved != 0 || r.reserved2 != 0 || r.dialect != 0) return false;
   if (!within(r.element, KQ_FLOAT32) || !within(r.format, KQ_FP8_E5M2FNUZ) || !within(r.granularity, KQ_BLOCK) ||
       !within(r.static_scale, 1) || !within(r.asymmetric, 1) || !within(r.scale_format, KQ_SCALE_UE8M0) ||
       !within(r.scale_layout, KQ_LAYOUT_PACKED)) {
@@ -154,7 +154,7 @@ kq_request random_request(Draw& draw) {
   while (draw.one_in(2)) {
     const auto odd =
         static_cast<std::int32_t>(draw.one_in(3) ? draw.between(INT32_MIN, INT32_MAX) : draw.between(-1, 6));
-    switch (draw.between(0, 16)) {
+    switch (draw.between(0, 17)) {
       case 0:
         r.struct_size = static_cast<std::size_t>(
             draw.of<std::int64_t>({0, 8, offsetof(kq_request, block_rows) - 1, 4097, draw.between(least64, most64)}));
@@ -206,6 +206,10 @@ kq_request random_request(Draw& draw) {
         r.qmax = draw.of({1.0f, 127.0f, 127.5f, 128.0f, 240.0f, 448.0f, 449.0f, 57344.0f, -1.0f, -0.0f, infinity,
                           not_a_number, 1e-45f});
         break;
+      case 16:
+        (draw.one_in(2) ? r.dialect : r.reserved2) =
+            draw.of<std::int32_t>({-1, 1000, std::numeric_limits<std::int32_t>::max()});
+        break;
       default:
         r.scale_ub = draw.of({1.0f, -1.0f, -0.0f, infinity, -infinity, not_a_number, 1e-45f});
     }
@@ -246,7 +250,7 @@ testing::AssertionResult names_one_of(const std::vector<std::string_view>& names
 const std::vector<std::string_view> request_names{
     "request",      "element",      "format",   "granularity", "static_scale", "asymmetric",
     "scale_format", "scale_layout", "reserved", "num_tokens",  "hidden_size",  "input_stride",
-    "codes_stride", "group_size",   "qmax",     "scale_ub",    "block_rows",   "scale_stride"};
+    "codes_stride", "group_size",   "qmax",     "scale_ub",    "block_rows",   "scale_stride", "dialect", "reserved2"};
 const std::vector<std::string_view> buffer_names{"buffers",     "input",     "codes",           "scales",
                                                  "zero_points", "workspace", "workspace_bytes", "output"};
 

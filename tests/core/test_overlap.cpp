@@ -80,12 +80,15 @@ TEST(Overlap, LeavesGapsToOthers) {
   r.hidden_size = 8;
   r.input_stride = 12;  // 24 bytes: 16 of input, 8 of codes
   r.codes_stride = 24;
+  const TensorList list = tensors(r);
+  const auto input_rows = [&](const void* address) { return tensor_rows(list[0], address); };
+  const auto codes_rows = [&](const void* address) { return tensor_rows(list[1], address); };
   const std::byte* const begin = memory.data();
-  EXPECT_FALSE(overlap(input_rows(r, begin), codes_rows(r, begin + 16)));
-  EXPECT_TRUE(overlap(input_rows(r, begin), codes_rows(r, begin + 15)));
-  EXPECT_TRUE(overlap(input_rows(r, begin), codes_rows(r, begin + 17)));
-  EXPECT_FALSE(overlap(input_rows(r, begin), one_row(begin + 3 * 24 + 16, 100)));
-  EXPECT_TRUE(overlap(input_rows(r, begin), one_row(begin + 3 * 24 + 15, 100)));
+  EXPECT_FALSE(overlap(input_rows(begin), codes_rows(begin + 16)));
+  EXPECT_TRUE(overlap(input_rows(begin), codes_rows(begin + 15)));
+  EXPECT_TRUE(overlap(input_rows(begin), codes_rows(begin + 17)));
+  EXPECT_FALSE(overlap(input_rows(begin), one_row(begin + 3 * 24 + 16, 100)));
+  EXPECT_TRUE(overlap(input_rows(begin), one_row(begin + 3 * 24 + 15, 100)));
 }
 
 TEST(Overlap, NamesWhatIsWritten) {

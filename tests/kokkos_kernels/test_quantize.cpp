@@ -14,6 +14,7 @@
 #include "kq/quantize.hpp"
 #include "kq/tile.hpp"
 #include "tests/support/coded_tensors.hpp"
+#include "tests/support/host_tensors.hpp"
 
 namespace {
 
@@ -74,7 +75,7 @@ TEST(Quantize, TakesElementShapeAndStridesFromTheViews) {
   request.hidden_size = 27;
   request.input_stride = 40;
   request.codes_stride = 32;
-  const auto expected = kqbench::reference(kq::resolved(request), input.data(), nullptr, nullptr);
+  const auto expected = kqbench::reference(kq::resolved(request), kqbench::test::given(input.data()));
   EXPECT_EQ(std::memcmp(scales.data(), expected.scales.data(), expected.scales.size()), 0);
   for (std::size_t token = 0; token < 5; ++token) {
     for (std::size_t column = 0; column < 32; ++column) {

@@ -3,6 +3,7 @@
 # Installs BUILD_DIR into a folder of its own, moves that, and from there runs the program, builds and runs a C program with
 # libkq.so (where C_COMPILER is given), and builds and runs the example, as users would:
 #   cmake -DBUILD_DIR=... -DEXAMPLE=... -DWORK=... -DGENERATOR=... -DKOKKOS_ROOT=... \
+#     -DPUBLIC_HEADERS=... -DREADME=... \
 #     -DCOMPILER=... -DFLAGS=... [-DC_COMPILER=... -DC_PROGRAM=...] -P check_install.cmake
 
 function(run)
@@ -24,6 +25,22 @@ if(C_COMPILER) # kq.h and libkq.so, with no CMake
       -Wl,-rpath,${library_dir})
   run(${WORK}/from_c)
 endif()
+# Each public header is enough by itself, and README.md lists them.
+file(READ ${README} readme)
+string(REGEX MATCH "Public headers:[^.]*[.]hpp[^#]*#" listed "${readme}")
+string(REGEX MATCHALL "include/kq/[a-z_/]+[.]hpp" listed "${listed}")
+list(TRANSFORM listed REPLACE "include/kq/" "")
+list(SORT listed)
+list(SORT PUBLIC_HEADERS)
+if(NOT "${listed}" STREQUAL "${PUBLIC_HEADERS}")
+  message(FATAL_ERROR "README.md lists ${listed} as public, and installed are ${PUBLIC_HEADERS}")
+endif()
+foreach(header ${PUBLIC_HEADERS})
+  if(NOT header STREQUAL "quantize.hpp") # which needs Kokkos; the example compiles it
+    file(WRITE ${WORK}/alone.cpp "#include \"kq/${header}\"\n")
+    run(${COMPILER} -std=c++20 -Wall -Wextra -Werror ${FLAGS} -fsyntax-only -I${WORK}/moved/include ${WORK}/alone.cpp)
+  endif()
+endforeach()
 run(${CMAKE_COMMAND} -S ${EXAMPLE} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Release
     -DCMAKE_PREFIX_PATH=${WORK}/moved -DKokkos_ROOT=${KOKKOS_ROOT} -DCMAKE_CXX_COMPILER=${COMPILER}
     "-DCMAKE_CXX_FLAGS=${FLAGS}")

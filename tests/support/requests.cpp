@@ -213,9 +213,9 @@ Problem make_problem(const RandomCase& random) {
   const kq::Request& r = random.request;
   Problem problem;
   problem.request = r;
-  problem.input = make_input(r, random.seed, random.fill);
+  problem.given.input = make_input(r, random.seed, random.fill);
   if (r.static_scale && random.scales == RandomCase::Scales::fitting) {
-    return kqbench::make_problem(r, std::move(problem.input), {});
+    return kqbench::make_problem(r, std::move(problem.given.input), {});
   }
   if (r.static_scale) {
     Draw draw(random.seed + 1);
@@ -227,13 +227,14 @@ Problem make_problem(const RandomCase& random) {
         scale = kq::ue8m0_value(static_cast<std::uint8_t>(std::min(254, std::ilogb(scale) + 127)));
       }
     }
-    problem.scales = scale_bytes(r, scales);
-    if (r.asymmetric) problem.zero_points.resize(scales.size());
-    for (std::int32_t& zero_point : problem.zero_points) {
+    problem.given.scales = scale_bytes(r, scales);
+    std::vector<std::int32_t> zero_points(r.asymmetric ? scales.size() : 0);
+    for (std::int32_t& zero_point : zero_points) {
       zero_point = random_zero_point(draw, random.scales);
     }
+    problem.given.zero_points = bytes_of(zero_points);
   }
-  problem.expected = reference(r, problem.input.data(), problem.scales.data(), problem.zero_points.data());
+  problem.expected = reference(r, kq::addresses(problem.given));
   return problem;
 }
 

@@ -14,6 +14,7 @@
 
 #include "bench/measure/device_memory.hpp"
 #include "kq/element.hpp"
+#include "tests/support/host_tensors.hpp"
 
 namespace kqbench::test {
 namespace {
@@ -114,30 +115,46 @@ std::optional<std::string> compare_codes(const Problem& p, std::span<const std::
   std::string text =
       fmt::format("codes[token {}, channel {}] is {:#04x} and must be {:#04x}; input {}, scale {}", token, channel,
                   std::to_integer<unsigned>(*in_found), std::to_integer<unsigned>(*in_expected),
-                  describe_element(r, p.input.data(), token * r.input_stride + channel),
+                  describe_element(r, p.given.input.data(), token * r.input_stride + channel),
                   describe_scale(r, p.expected.scales, scale));
   if (r.asymmetric) {
-    text += fmt::format(", zero point {}", p.expected.zero_points[static_cast<std::size_t>(scale)]);
+    text += fmt::format(", zero point {}",
+                        numbers_of<std::int32_t>(p.expected.zero_points)[static_cast<std::size_t>(scale)]);
   }
   return text + fmt::format("; {} of {} bytes are wrong", wrong, found.size());
 }
 
-std::optional<std::string> compare_scales(const Problem& p, std::span<const std::byte> found) {
-  const std::span<const std::byte> expected = p.expected.scales;
-  const auto [in_found, in_expected] = std::mismatch(found.begin(), found.end(), expected.begin());
-  if (in_found == found.end()) return std::nullopt;
-  const auto index = (in_found - found.begin()) / static_cast<std::ptrdiff_t>(kq::scale_size(p.request));
-  return fmt::format("scales[{}] is {} and must be {}", index, describe_scale(p.request, found, index),
-                     describe_scale(p.request, expected, index));
+/// A number of a list as a person reads it: a scale, a zero point.
+std::string describe_number(const kq::Request& r, const kq::TensorSpec& tensor, std::span<const std::byte> bytes,
+                            std::size_t index) {
+  if (tensor.name == "scales") return describe_scale(r, bytes, static_cast<std::int64_t>(index));
+  return fmt::format("{}", numbers_of<std::int32_t>(bytes)[index]);
 }
 
-std::optional<std::string> compare_zero_points(const Problem& p, std::span<const std::byte> bytes) {
-  if (p.expected.zero_points.empty()) return std::nullopt;
-  std::vector<std::int32_t> found(p.expected.zero_points.size());
-  std::memcpy(found.data(), bytes.data(), bytes.size());
-  const auto [in_found, in_expected] = std::mismatch(found.begin(), found.end(), p.expected.zero_points.begin());
+/// Of a tensor other than codes.
+std::optional<std::string> compare_list(const Problem& p, const kq::TensorSpec& tensor,
+                                        std::span<const std::byte> found) {
+  const std::span<const std::byte> expected = p.expected.*tensor.on_host;
+  const auto [in_found, in_expected] = std::mismatch(found.begin(), found.end(), expected.begin());
   if (in_found == found.end()) return std::nullopt;
-  return fmt::format("zero_points[{}] is {} and must be {}", in_found - found.begin(), *in_found, *in_expected);
+  const auto offset = static_cast<std::size_t>(in_found - found.begin());
+  const std::size_t index = offset / tensor.element_bytes;
+  return fmt::format("{} is {} and must be {}", tensor.describe(offset),
+                     describe_number(p.request, tensor, found, index),
+                     describe_number(p.request, tensor, expected, index));
+}
+
+/// Memory for the tensors of a problem that are written or are lists, guarded on both sides.
+std::vector<std::unique_ptr<Guarded>> guarded_memory(Device& device, const kq::TensorList& tensors,
+                                                     const Placement& placement) {
+  std::vector<std::unique_ptr<Guarded>> memory;
+  for (const kq::TensorSpec& tensor : tensors) {
+    const auto shift = static_cast<std::size_t>(tensor.is_matrix ? placement.codes : placement.scales);
+    const bool is_input = tensor.is_matrix && !tensor.is_written;
+    memory.push_back(is_input ? nullptr
+                              : std::make_unique<Guarded>(device, tensor.bytes(), shift * tensor.element_bytes));
+  }
+  return memory;
 }
 
 std::optional<std::string> complaint(const Candidate& candidate, const Problem& p, const Placement& placement) {
@@ -146,40 +163,48 @@ std::optional<std::string> complaint(const Candidate& candidate, const Problem& 
   Device& device = *candidate.device;
   if (const auto refusal = implementation.unsupported_reason(r)) return "refuses: " + *refusal;
 
-  // The input ends where its memory ends, so that a tool which watches memory sees a read beyond it.
-  const std::size_t input_shift = static_cast<std::size_t>(placement.input) * kq::element_size(r.element);
-  const DeviceMemory input(device, input_shift + p.input.size());
-  device.copy_to_device(input.data() + input_shift, p.input.data(), p.input.size());
-  const auto shift = static_cast<std::size_t>(placement.scales);
-  Guarded codes(device, p.expected.codes.size(), static_cast<std::size_t>(placement.codes));
-  Guarded scales(device, p.expected.scales.size(), shift * kq::scale_size(r));
-  Guarded zero_points(device, kq::zero_points_bytes(r), shift * sizeof(std::int32_t));
+  const kq::TensorList tensors = kq::tensors(r);
+  const auto memory = guarded_memory(device, tensors, placement);
+  std::vector<DeviceMemory> inputs;
+  Operands operands;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const kq::TensorSpec& tensor = tensors[i];
+    const std::vector<std::byte>& given = p.given.*tensor.on_host;
+    if (memory[i]) {
+      if (!tensor.is_written) memory[i]->write(given.data());
+      tensor.set(operands, memory[i]->data());
+    } else {
+      // It ends where its memory ends, so that a tool which watches memory sees a read beyond it.
+      const std::size_t shift = static_cast<std::size_t>(placement.input) * tensor.element_bytes;
+      inputs.emplace_back(device, shift + given.size());
+      device.copy_to_device(inputs.back().data() + shift, given.data(), given.size());
+      tensor.set(operands, inputs.back().data() + shift);
+    }
+  }
   Guarded workspace(device, implementation.workspace_bytes(r), 0);
   const std::vector<std::byte> zeros(implementation.workspace_bytes(r));
   workspace.write(zeros.data());
-  if (r.static_scale) {
-    scales.write(p.scales.data());
-    if (r.asymmetric) zero_points.write(p.zero_points.data());
-  }
-
-  Operands operands;
-  operands.input = input.data() + input_shift;
-  operands.codes = codes.data();
-  operands.scales = scales.data();
-  operands.zero_points = reinterpret_cast<std::int32_t*>(zero_points.data());
   operands.workspace = workspace.data();
   implementation.enqueue(r, operands);
   device.synchronize();
 
-  for (Guarded* memory : {&codes, &scales, &zero_points, &workspace}) {
-    memory->read();
+  workspace.read();
+  // Codes last: they follow from the rest.
+  std::optional<std::string> wrong_codes;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!memory[i]) continue;
+    memory[i]->read();
+    if (tensors[i].name == "codes") {
+      wrong_codes = compare_codes(p, memory[i]->contents());
+    } else if (auto wrong = compare_list(p, tensors[i], memory[i]->contents())) {
+      return wrong;
+    }
   }
-  if (auto wrong = compare_scales(p, scales.contents())) return wrong;
-  if (auto wrong = compare_zero_points(p, zero_points.contents())) return wrong;
-  if (auto wrong = compare_codes(p, codes.contents())) return wrong;
-  if (auto wrong = describe_trespass("codes", codes)) return wrong;
-  if (auto wrong = describe_trespass("scales", scales)) return wrong;
-  if (auto wrong = describe_trespass("zero points", zero_points)) return wrong;
+  if (wrong_codes) return wrong_codes;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!memory[i]) continue;
+    if (auto wrong = describe_trespass(tensors[i].name.data(), *memory[i])) return wrong;
+  }
   return describe_trespass("workspace", workspace);
 }
 

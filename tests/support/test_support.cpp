@@ -89,7 +89,7 @@ TEST(Run, SeesWritesOutsideOfEverything) {
   expect([](const Request&, const Operands& o) { codes(o)[-2] = 0; }, "wrote 2 byte(s) before the codes");
   expect([](const Request&, const Operands& o) { static_cast<float*>(o.scales)[3] = 0; },
          "wrote 1 byte(s) after the scales");
-  expect([](const Request&, const Operands& o) { o.zero_points[-1] = 0; }, "wrote 1 byte(s) before the zero points");
+  expect([](const Request&, const Operands& o) { o.zero_points[-1] = 0; }, "wrote 1 byte(s) before the zero_points");
   expect([](const Request&, const Operands& o) { static_cast<char*>(o.workspace)[24] = 0; },
          "wrote 1 byte(s) after the workspace");
 }

@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "kq/request.hpp"
+#include "kq/tensors.hpp"
 
 namespace kq {
 
@@ -26,9 +28,8 @@ struct ByteRows {
 /// `bytes` consecutive bytes.
 ByteRows one_row(const void* address, std::size_t bytes);
 
-/// The input of a request, and its codes. The request must be valid.
-ByteRows input_rows(const Request& request, const void* address);
-ByteRows codes_rows(const Request& request, const void* address);
+/// A tensor of a request.
+ByteRows tensor_rows(const TensorSpec& tensor, const void* address);
 
 /// Whether a byte belongs to both. Exact: rows of one tensor may lie in the gaps of the other. Takes constant time
 /// where either has one row or both have one stride, else time proportional to the rows of the one that has fewer.
@@ -36,7 +37,7 @@ bool overlap(const ByteRows& a, const ByteRows& b);
 
 /// A tensor of a call.
 struct TensorMemory {
-  const char* name = nullptr;  ///< as the caller knows it: "codes"
+  std::string_view name;  ///< as the caller knows it: "codes"
   ByteRows memory;
   bool written = false;
 };

@@ -36,19 +36,20 @@
 /// The formulas are those of docs/numerics.md; kq/numerics.hpp has them as code.
 
 #include <Kokkos_Core.hpp>
-#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "kq/element.hpp"
 #include "kq/execution_space.hpp"
 #include "kq/overlap.hpp"
 #include "kq/parameters.hpp"
 #include "kq/request.hpp"
+#include "kq/tensors.hpp"
 
 namespace kq {
 
@@ -68,17 +69,6 @@ struct ElementOf<float> {
   static constexpr Element value = Element::float32;
 };
 
-/// Addresses of a request's tensors, all reachable from the execution space.
-struct Buffers {
-  const void* input = nullptr;
-  void* codes = nullptr;
-  void* scales = nullptr;
-  std::int32_t* zero_points = nullptr;
-  /// workspace_bytes(space, request) bytes aligned to 16: zero before their first use, then left as launches leave
-  /// them; launches that may overlap in time need one each.
-  void* workspace = nullptr;
-};
-
 /// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor and channel scales. Those of
 /// channels depend on the shape.
 template <class ExecutionSpace>
@@ -87,13 +77,13 @@ std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request)
 /// quantize() on plain addresses, for callers that keep their tensors elsewhere than in Views. The request is valid and
 /// resolved; nothing is checked. Instantiated for Kokkos's default execution space and its default host one.
 template <class ExecutionSpace>
-void enqueue(const ExecutionSpace& space, const Request& request, const Buffers& buffers);
+void enqueue(const ExecutionSpace& space, const Request& request, const Operands& operands);
 
 /// The way back: output[token * hidden_size + column] = decode(code) * scale for fp8, (code - zero_point) * scale for
 /// int8, in binary32. Reads codes, scales and zero points; the input is not looked at. On plain addresses, and nothing
 /// is checked, as with `enqueue`; `dequantize` is the same on Views.
 template <class ExecutionSpace>
-void enqueue_dequantize(const ExecutionSpace& space, const Request& request, const Buffers& buffers, float* output);
+void enqueue_dequantize(const ExecutionSpace& space, const Request& request, const Operands& operands, float* output);
 
 namespace detail {
 
@@ -118,30 +108,34 @@ inline void require_valid(const Request& request) {
   reject(std::string(request_field(invalid->field)), invalid->reason);
 }
 
-/// Throws if what quantizing a valid request writes shares memory with its other tensors. `workspace_bytes` of the
-/// workspace are used.
-inline void require_apart(const Request& r, const Buffers& b, std::size_t workspace_bytes) {
-  const std::array tensors{
-      TensorMemory{"input", input_rows(r, b.input), false},
-      TensorMemory{"codes", codes_rows(r, b.codes), true},
-      TensorMemory{"scales", one_row(b.scales, scales_bytes(r)), !r.static_scale},
-      TensorMemory{"zero_points", one_row(b.zero_points, zero_points_bytes(r)), !r.static_scale},
-      TensorMemory{"workspace", one_row(b.workspace, workspace_bytes), true},
-  };
-  if (const auto invalid = find_overlap(tensors)) reject(invalid->field, invalid->reason);
+/// The memory of a tensor. The gaps between columns of scales count as part of it; those between rows do not.
+inline TensorMemory memory_of(const TensorSpec& tensor, const Operands& operands, bool written) {
+  const void* const address = tensor.get(operands);
+  return {tensor.name, tensor.is_matrix ? tensor_rows(tensor, address) : one_row(address, tensor.bytes()), written};
 }
 
-/// Throws if the output of dequantizing shares memory with what is read. The request is valid, with float32 for its
-/// element, so that the output's size is a number of bytes.
-inline void require_apart(const Request& r, const Buffers& b, const float* output) {
+/// Throws if what quantizing a valid, resolved request writes shares memory with its other tensors. `workspace_bytes`
+/// of the workspace are used.
+inline void require_apart(const Request& r, const Operands& o, std::size_t workspace_bytes) {
+  std::vector<TensorMemory> memory;
+  for (const TensorSpec& tensor : tensors(r)) {
+    memory.push_back(memory_of(tensor, o, tensor.is_written));
+  }
+  memory.push_back({"workspace", one_row(o.workspace, workspace_bytes), true});
+  if (const auto invalid = find_overlap(memory)) reject(invalid->field, invalid->reason);
+}
+
+/// Throws if the output of dequantizing shares memory with what is read: all but the input. The request is valid, with
+/// float32 for its element, so that the output's size is a number of bytes.
+inline void require_apart(const Request& r, const Operands& o, const float* output) {
   const std::size_t elements = static_cast<std::size_t>(r.num_tokens) * static_cast<std::size_t>(r.hidden_size);
-  const std::array tensors{
-      TensorMemory{"codes", codes_rows(r, b.codes), false},
-      TensorMemory{"scales", one_row(b.scales, scales_bytes(r)), false},
-      TensorMemory{"zero_points", one_row(b.zero_points, zero_points_bytes(r)), false},
-      TensorMemory{"output", one_row(output, elements * sizeof(float)), true},
-  };
-  if (const auto invalid = find_overlap(tensors)) reject(invalid->field, invalid->reason);
+  std::vector<TensorMemory> memory;
+  for (const TensorSpec& tensor : tensors(r)) {
+    if (tensor.is_matrix && !tensor.is_written) continue;
+    memory.push_back(memory_of(tensor, o, false));
+  }
+  memory.push_back({"output", one_row(output, elements * sizeof(float)), true});
+  if (const auto invalid = find_overlap(memory)) reject(invalid->field, invalid->reason);
 }
 
 template <class View>
@@ -259,16 +253,16 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   detail::require_types<Code, Scale>(request);
   detail::require_one_each_span("scales", scales, request, !request.static_scale);
 
-  Buffers buffers;
-  buffers.input = input.data();
-  buffers.codes = codes.data();
-  buffers.scales = const_cast<Scale*>(scales.data());  // only read if they are const
+  Operands operands;
+  operands.input = input.data();
+  operands.codes = codes.data();
+  operands.scales = const_cast<Scale*>(scales.data());  // only read if they are const
   if constexpr (!std::is_same_v<ZeroPoints, NoView>) {
     static_assert(std::is_same_v<typename ZeroPoints::non_const_value_type, std::int32_t>, "zero points are int32");
     detail::require_reachable<ExecutionSpace, ZeroPoints>();
     if (request.asymmetric) {
       detail::require_one_each_span("zero_points", zero_points, request, !request.static_scale);
-      buffers.zero_points = const_cast<std::int32_t*>(zero_points.data());
+      operands.zero_points = const_cast<std::int32_t*>(zero_points.data());
     }
   } else if (request.asymmetric) {
     detail::reject("zero_points", "an asymmetric scheme needs a View of them");
@@ -285,13 +279,14 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
       if (reinterpret_cast<std::uintptr_t>(workspace.data()) % detail::workspace_alignment != 0) {
         detail::reject("workspace", "must be aligned to " + std::to_string(detail::workspace_alignment) + " bytes");
       }
-      buffers.workspace = workspace.data();
+      operands.workspace = workspace.data();
     }
   } else if (scratch > 0) {
     detail::reject("workspace", "this scheme needs " + std::to_string(scratch) + " bytes, see workspace_bytes");
   }
-  detail::require_apart(request, buffers, scratch);
-  enqueue(space, resolved(request), buffers);
+  request = resolved(request);
+  detail::require_apart(request, operands, scratch);
+  enqueue(space, request, operands);
 }
 
 /// Dequantizes `codes` into `output` on `space`: decode(code) * scale for fp8, (code - zero_point) * scale for int8.
@@ -328,21 +323,22 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
   detail::require_types<Code, Scale>(request);
   detail::require_one_each_span("scales", scales, request, false);
 
-  Buffers buffers;  // all three only read
-  buffers.codes = const_cast<Code*>(codes.data());
-  buffers.scales = const_cast<Scale*>(scales.data());
+  Operands operands;  // all three only read
+  operands.codes = const_cast<Code*>(codes.data());
+  operands.scales = const_cast<Scale*>(scales.data());
   if constexpr (!std::is_same_v<ZeroPoints, NoView>) {
     static_assert(std::is_same_v<typename ZeroPoints::non_const_value_type, std::int32_t>, "zero points are int32");
     detail::require_reachable<ExecutionSpace, ZeroPoints>();
     if (request.asymmetric) {
       detail::require_one_each_span("zero_points", zero_points, request, false);
-      buffers.zero_points = const_cast<std::int32_t*>(zero_points.data());
+      operands.zero_points = const_cast<std::int32_t*>(zero_points.data());
     }
   } else if (request.asymmetric) {
     detail::reject("zero_points", "an asymmetric scheme needs a View of them");
   }
-  detail::require_apart(request, buffers, output.data());
-  enqueue_dequantize(space, resolved(request), buffers, output.data());
+  request = resolved(request);
+  detail::require_apart(request, operands, output.data());
+  enqueue_dequantize(space, request, operands, output.data());
 }
 
 }  // namespace kq

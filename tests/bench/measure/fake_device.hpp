@@ -185,14 +185,14 @@ class FakeImplementation : public Implementation {
 inline void quantize_rightly(const kq::Request& request, const Operands& operands, std::int64_t /*launch*/) {
   static kq::Request asked;
   static std::vector<std::byte> given;
-  static Outputs outputs;
+  static HostTensors outputs;
   const auto* const input = static_cast<const std::byte*>(operands.input);
   const std::size_t bytes = kq::input_bytes(request);
   if (request.static_scale || request != asked || given.size() != bytes ||
       std::memcmp(given.data(), input, bytes) != 0) {
     asked = request;
     given.assign(input, input + bytes);
-    outputs = reference(request, operands.input, operands.scales, operands.zero_points);
+    outputs = reference(request, operands);
   }
   const auto row = static_cast<std::size_t>(request.hidden_size);
   for (std::int64_t token = 0; token < request.num_tokens; ++token) {

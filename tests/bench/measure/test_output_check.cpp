@@ -22,8 +22,8 @@ kq::Request strided_request() {
   return kq::resolved(request);
 }
 
-Outputs outputs_of(const kq::Request& request) {
-  Outputs outputs;
+HostTensors outputs_of(const kq::Request& request) {
+  HostTensors outputs;
   outputs.codes.assign(kq::codes_bytes(request), std::byte{0xee});  // gaps included: they must not be looked at
   for (std::int64_t token = 0; token < request.num_tokens; ++token) {
     for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
@@ -32,7 +32,7 @@ Outputs outputs_of(const kq::Request& request) {
     }
   }
   outputs.scales.assign(kq::scales_bytes(request), std::byte{0x11});
-  outputs.zero_points.assign(3, 0x22222222);
+  outputs.zero_points.assign(12, std::byte{0x22});
   return outputs;
 }
 
@@ -41,21 +41,32 @@ class OutputCheck : public testing::Test {
   std::optional<Mismatch> compare_with(std::size_t offset, std::byte value) const {
     std::vector<std::byte> found = image;
     found[offset] = value;
-    return compare(request, layout, image, found, poison);
+    return compare(layout, image, found, poison);
+  }
+
+  /// Where a tensor begins in the block.
+  template <class Address>
+  std::size_t offset_of(Address Operands::*tensor) {
+    std::vector<std::byte> block(layout.bytes());
+    Operands operands;
+    layout.set_addresses(block.data(), operands);
+    return static_cast<std::size_t>(reinterpret_cast<std::byte*>(operands.*tensor) - block.data());
   }
 
   kq::Request request = strided_request();
   OutputLayout layout{request};
-  std::vector<std::byte> image = layout.image(request, outputs_of(request), poison);
+  std::size_t scales = offset_of(&Operands::scales);
+  std::size_t zero_points = offset_of(&Operands::zero_points);
+  std::vector<std::byte> image = layout.image(outputs_of(request), poison);
 };
 
 TEST_F(OutputCheck, PartsAreAlignedAndGuarded) {
-  EXPECT_EQ(layout.scales() % 256, 0u);
-  EXPECT_EQ(layout.zero_points() % 256, 0u);
+  EXPECT_EQ(scales % 256, 0u);
+  EXPECT_EQ(zero_points % 256, 0u);
   EXPECT_EQ(layout.bytes() % 256, 0u);
-  EXPECT_GE(layout.scales(), kq::codes_bytes(request) + 64);
-  EXPECT_GE(layout.zero_points(), layout.scales() + kq::scales_bytes(request) + 64);
-  EXPECT_GE(layout.bytes(), layout.zero_points() + kq::zero_points_bytes(request) + 64);
+  EXPECT_GE(scales, kq::codes_bytes(request) + 64);
+  EXPECT_GE(zero_points, scales + kq::scales_bytes(request) + 64);
+  EXPECT_GE(layout.bytes(), zero_points + kq::zero_points_bytes(request) + 64);
 }
 
 TEST_F(OutputCheck, TheImageHasPoisonWhereNothingMayBeWritten) {
@@ -64,12 +75,12 @@ TEST_F(OutputCheck, TheImageHasPoisonWhereNothingMayBeWritten) {
   for (const std::size_t gap : {5u, 6u, 7u, 13u})
     EXPECT_EQ(image[gap], poison);
   EXPECT_EQ(image[kq::codes_bytes(request)], poison);
-  EXPECT_EQ(image[layout.scales() + 12], poison);
+  EXPECT_EQ(image[scales + 12], poison);
   EXPECT_EQ(image.back(), poison);
 }
 
 TEST_F(OutputCheck, EqualBytesAreRight) {
-  EXPECT_FALSE(compare(request, layout, image, image, poison));
+  EXPECT_FALSE(compare(layout, image, image, poison));
 }
 
 TEST_F(OutputCheck, ACodeIsNamedByTokenAndChannel) {
@@ -83,7 +94,7 @@ TEST_F(OutputCheck, ACodeIsNamedByTokenAndChannel) {
 }
 
 TEST_F(OutputCheck, AScaleIsShownWhole) {
-  const auto mismatch = compare_with(layout.scales() + 4 + 2, std::byte{0x99});
+  const auto mismatch = compare_with(scales + 4 + 2, std::byte{0x99});
   ASSERT_TRUE(mismatch);
   EXPECT_EQ(mismatch->where, "scales[1]");
   EXPECT_EQ(mismatch->expected, "0x11111111");
@@ -91,22 +102,22 @@ TEST_F(OutputCheck, AScaleIsShownWhole) {
 }
 
 TEST_F(OutputCheck, AZeroPointIsShownWhole) {
-  const auto mismatch = compare_with(layout.zero_points() + 11, std::byte{0x00});
+  const auto mismatch = compare_with(zero_points + 11, std::byte{0x00});
   ASSERT_TRUE(mismatch);
   EXPECT_EQ(mismatch->where, "zero_points[2]");
   EXPECT_EQ(mismatch->found, "0x00222222");
 }
 
 TEST_F(OutputCheck, WritesWhereNoneAreAllowedAreFound) {
-  EXPECT_EQ(compare_with(6, std::byte{0})->where, "the gap after token 0");
+  EXPECT_EQ(compare_with(6, std::byte{0})->where, "the gap after token 0 of the codes");
   EXPECT_EQ(compare_with(kq::codes_bytes(request), std::byte{0})->where, "the guard after the codes");
-  EXPECT_EQ(compare_with(layout.scales() + 12, std::byte{0})->where, "the guard after the scales");
-  EXPECT_EQ(compare_with(layout.bytes() - 1, std::byte{0})->where, "the guard after the zero points");
+  EXPECT_EQ(compare_with(scales + 12, std::byte{0})->where, "the guard after the scales");
+  EXPECT_EQ(compare_with(layout.bytes() - 1, std::byte{0})->where, "the guard after the zero_points");
 }
 
 TEST_F(OutputCheck, WhatWasNeverWrittenIsSaid) {
   const std::vector<std::byte> found(layout.bytes(), poison);
-  const auto mismatch = compare(request, layout, image, found, poison);
+  const auto mismatch = compare(layout, image, found, poison);
   ASSERT_TRUE(mismatch);
   EXPECT_TRUE(mismatch->untouched);
   EXPECT_EQ(mismatch->where, "codes[token 0, channel 0]");
@@ -121,8 +132,8 @@ TEST(OutputLayout, OfAStaticRequestHasCodesOnly) {
   request.hidden_size = 100;
   const OutputLayout layout(kq::resolved(request));
   EXPECT_EQ(layout.bytes(), 512u);
-  EXPECT_EQ(layout.describe(kq::resolved(request), 150), "codes[token 1, channel 50]");
-  EXPECT_EQ(layout.describe(kq::resolved(request), 511), "the guard after the codes");
+  EXPECT_EQ(layout.describe(150), "codes[token 1, channel 50]");
+  EXPECT_EQ(layout.describe(511), "the guard after the codes");
 }
 
 TEST(OutputLayout, OneByteScalesAreNamedOneByOne) {
@@ -135,8 +146,8 @@ TEST(OutputLayout, OneByteScalesAreNamedOneByOne) {
   request.hidden_size = 64;
   const kq::Request full = kq::resolved(request);
   const OutputLayout layout(full);
-  EXPECT_EQ(layout.describe(full, layout.scales() + 7), "scales[7]");
-  EXPECT_EQ(layout.describe(full, layout.scales() + 8), "the guard after the scales");
+  EXPECT_EQ(layout.describe(256 + 7), "scales[7]");
+  EXPECT_EQ(layout.describe(256 + 8), "the guard after the scales");
 }
 
 }  // namespace

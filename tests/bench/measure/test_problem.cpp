@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "bench/measure/problem.hpp"
+#include "tests/support/host_tensors.hpp"
 
 namespace kqbench {
 namespace {
@@ -31,8 +32,8 @@ kq::Request static_request(kq::Granularity granularity, kq::Format format) {
 }
 
 std::vector<float> scales_of(const Problem& problem) {
-  std::vector<float> scales(problem.scales.size() / sizeof(float));
-  std::memcpy(scales.data(), problem.scales.data(), problem.scales.size());
+  std::vector<float> scales(problem.given.scales.size() / sizeof(float));
+  std::memcpy(scales.data(), problem.given.scales.data(), problem.given.scales.size());
   return scales;
 }
 
@@ -52,7 +53,7 @@ TEST(MakeProblem, ADynamicSchemeIsGivenNoScale) {
   kq::Request request = static_request(kq::Granularity::token, kq::Format::int8);
   request.static_scale = false;
   const Problem problem = make_problem(request, bytes_of(input), {});
-  EXPECT_TRUE(problem.scales.empty());
+  EXPECT_TRUE(problem.given.scales.empty());
   EXPECT_EQ(problem.expected.scales.size(), 8u);
 }
 
@@ -75,7 +76,7 @@ TEST(MakeProblem, AsymmetricSpansGetAZeroPoint) {
   request.asymmetric = true;
   const Problem problem = make_problem(request, bytes_of({0.0f, 255.0f, 1.0f, -255.0f, 0.0f, -1.0f}), {});
   EXPECT_EQ(scales_of(problem), (std::vector<float>{1.0f, 1.0f}));
-  EXPECT_EQ(problem.zero_points, (std::vector<std::int32_t>{-128, 127}));
+  EXPECT_EQ(test::numbers_of<std::int32_t>(problem.given.zero_points), (std::vector<std::int32_t>{-128, 127}));
 }
 
 /// The exponents of scales raised to powers of two, where the layout has them.
@@ -87,9 +88,9 @@ TEST(MakeProblem, PackedScalesAreExponents) {
   request.scale_layout = kq::ScaleLayout::packed;
   const Problem problem = make_problem(request, bytes_of(input), {});
 
-  ASSERT_EQ(problem.scales.size(), 16u);
-  EXPECT_EQ(problem.scales[0], std::byte{127 + 1}) << "254 / 127";
-  EXPECT_EQ(problem.scales[4], std::byte{127 - 3}) << "12.7 / 127, raised to 1 / 8";
+  ASSERT_EQ(problem.given.scales.size(), 16u);
+  EXPECT_EQ(problem.given.scales[0], std::byte{127 + 1}) << "254 / 127";
+  EXPECT_EQ(problem.given.scales[4], std::byte{127 - 3}) << "12.7 / 127, raised to 1 / 8";
 }
 
 TEST(MakeProblem, GivenScalesAreTakenAsTheyAre) {
@@ -97,7 +98,7 @@ TEST(MakeProblem, GivenScalesAreTakenAsTheyAre) {
   request.asymmetric = true;
   const Problem problem = make_problem(request, bytes_of(input), {.scale = 0.25f, .zero_point = -3});
   EXPECT_EQ(scales_of(problem), (std::vector<float>{0.25f, 0.25f}));
-  EXPECT_EQ(problem.zero_points, (std::vector<std::int32_t>{-3, -3}));
+  EXPECT_EQ(test::numbers_of<std::int32_t>(problem.given.zero_points), (std::vector<std::int32_t>{-3, -3}));
 }
 
 TEST(MakeProblem, TheRequestIsResolved) {

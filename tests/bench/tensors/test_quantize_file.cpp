@@ -21,6 +21,7 @@
 #include "bench/tensors/safetensors_index.hpp"
 #include "bench/tensors/tensor_file.hpp"
 #include "tests/bench/tensors/scratch_folder.hpp"
+#include "tests/support/host_tensors.hpp"
 
 namespace kqbench {
 namespace {
@@ -192,17 +193,18 @@ TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
         const std::vector<float> values(static_cast<std::size_t>(kq::stored_scales(scheme)), scale);
         const std::vector<std::byte> scales = scale_bytes(scheme, values);
         const std::vector<std::int32_t> zero_points(values.size(), -5);
-        const Outputs expected = reference(scheme, input.data(), scales.data(), zero_points.data());
+        const HostTensors expected = reference(scheme, test::given(input.data(), scales.data(), zero_points.data()));
         EXPECT_EQ(read_npy(folder_ / "out.npy").bytes, expected.codes);
         EXPECT_EQ(read_npy(folder_ / "out.scale.npy").bytes, expected.scales);
         ASSERT_EQ(result.files.size(), scheme.asymmetric ? 3u : 2u);
         if (scheme.asymmetric) {
-          const auto bytes = std::as_bytes(std::span(expected.zero_points));
+          const auto bytes = std::span(expected.zero_points);
           EXPECT_EQ(read_npy(folder_ / "out.zero_point.npy").bytes, std::vector(bytes.begin(), bytes.end()));
         }
 
         kq::ErrorMeter meter;
-        meter.add(scheme, input.data(), {expected.codes.data(), expected.scales.data(), expected.zero_points.data()});
+        const Operands o = kq::addresses(expected);
+        meter.add(scheme, input.data(), {o.codes, o.scales, o.zero_points});
         ASSERT_EQ(result.tensors.size(), 1u);
         EXPECT_EQ(result.tensors[0].error.elements, tokens * width);
         EXPECT_EQ(result.tensors[0].error.max_error, meter.report().max_error);
@@ -483,7 +485,7 @@ TEST_F(QuantizeFile, TakesTheScalesOfAFileByBlocks) {
       job.given = GivenScales({}, std::make_shared<ScalesFile>(folder_ / "s.scale.npy"));
       job.block_bytes = 4 * width * 2;
       run(job);
-      const Outputs expected = reference(scheme, input.data(), scales.data(), zero_points.data());
+      const HostTensors expected = reference(scheme, test::given(input.data(), scales.data(), zero_points.data()));
       EXPECT_EQ(read_npy(folder_ / "out.npy").bytes, expected.codes) << kq::operation_name(scheme);
       const auto bytes = std::as_bytes(std::span(scales));
       EXPECT_EQ(read_npy(folder_ / "out.scale.npy").bytes, std::vector(bytes.begin(), bytes.end()));

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kq/tensors.hpp"
+
+namespace kq {
+namespace {
+
+/// A [num_tokens, hidden_size] tensor whose rows begin `stride` numbers apart.
+TensorSpec matrix(const Request& r, std::string_view name, bool is_written, std::size_t element_bytes,
+                  std::int64_t stride) {
+  TensorSpec spec{};
+  spec.name = name;
+  spec.row_name = "token";
+  spec.is_matrix = true;
+  spec.is_written = is_written;
+  spec.element_bytes = element_bytes;
+  spec.rows = r.num_tokens;
+  spec.row_bytes = static_cast<std::size_t>(r.hidden_size) * element_bytes;
+  // A single row's stride is not bounded by validate(), and not needed.
+  spec.row_stride = r.num_tokens > 1 ? static_cast<std::size_t>(stride) * element_bytes : spec.row_bytes;
+  return spec;
+}
+
+/// `count` numbers one after the other.
+TensorSpec list(std::string_view name, bool is_written, std::size_t element_bytes, std::int64_t count) {
+  TensorSpec spec{};
+  spec.name = name;
+  spec.is_written = is_written;
+  spec.element_bytes = element_bytes;
+  spec.rows = count == 0 ? 0 : 1;
+  spec.row_bytes = static_cast<std::size_t>(count) * element_bytes;
+  spec.row_stride = spec.row_bytes;
+  return spec;
+}
+
+TensorSpec scales_of(const Request& r) {
+  TensorSpec spec = list("scales", !r.static_scale, scale_size(r), stored_scales(r));
+  if (r.num_tokens > 0 && r.scale_layout == ScaleLayout::column) {
+    const ScaleRuns runs = scale_runs(r);
+    spec.row_name = "column";
+    spec.rows = runs.count;
+    spec.row_bytes = static_cast<std::size_t>(runs.size) * spec.element_bytes;
+    spec.row_stride = static_cast<std::size_t>(runs.step) * spec.element_bytes;
+  }
+  return spec;
+}
+
+}  // namespace
+
+std::size_t TensorSpec::bytes() const {
+  return rows == 0 ? 0 : static_cast<std::size_t>(rows - 1) * row_stride + row_bytes;
+}
+
+std::string TensorSpec::describe(std::size_t offset) const {
+  const std::string tensor(name);
+  const std::size_t row = offset / row_stride;
+  const std::size_t column = offset % row_stride / element_bytes;
+  if (offset % row_stride >= row_bytes) {
+    return "the gap after " + std::string(row_name) + ' ' + std::to_string(row) + " of the " + tensor;
+  }
+  if (is_matrix) return tensor + "[token " + std::to_string(row) + ", channel " + std::to_string(column) + ']';
+  return tensor + '[' + std::to_string(offset / element_bytes) + ']';
+}
+
+TensorList tensors(const Request& r) {
+  TensorList list_of_all;
+  const auto add = [&](TensorSpec spec, auto member, auto address) {
+    spec.on_host = member;
+    spec.set = address.set;
+    spec.get = address.get;
+    list_of_all.add(spec);
+  };
+  struct Address {
+    void (*set)(Operands& operands, void* address);
+    void* (*get)(const Operands& operands);
+  };
+  add(matrix(r, "input", false, element_size(r.element), r.input_stride), &HostTensors::input,
+      Address{[](Operands& o, void* address) { o.input = address; },
+              [](const Operands& o) { return const_cast<void*>(o.input); }});
+  add(matrix(r, "codes", true, 1, r.codes_stride), &HostTensors::codes,
+      Address{[](Operands& o, void* address) { o.codes = address; }, [](const Operands& o) { return o.codes; }});
+  add(scales_of(r), &HostTensors::scales,
+      Address{[](Operands& o, void* address) { o.scales = address; }, [](const Operands& o) { return o.scales; }});
+  if (r.asymmetric) {
+    add(list("zero_points", !r.static_scale, sizeof(std::int32_t), num_scales(r)), &HostTensors::zero_points,
+        Address{[](Operands& o, void* address) { o.zero_points = static_cast<std::int32_t*>(address); },
+                [](const Operands& o) -> void* { return o.zero_points; }});
+  }
+  return list_of_all;
+}
+
+Operands addresses(HostTensors& tensors) {
+  Operands operands;
+  operands.input = tensors.input.data();
+  operands.codes = tensors.codes.data();
+  operands.scales = tensors.scales.data();
+  operands.zero_points = reinterpret_cast<std::int32_t*>(tensors.zero_points.data());
+  return operands;
+}
+
+Operands addresses(const HostTensors& tensors) {
+  return addresses(const_cast<HostTensors&>(tensors));
+}
+
+}  // namespace kq
