@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "backends/reference/definitions.hpp"
+#include "backends/reference/dialects.hpp"
+#include "backends/reference/span.hpp"
 
 namespace kqbench {
 namespace {
@@ -25,6 +27,8 @@ using kq::Request;
 using kq::ScaleFormat;
 using reference_detail::ElementReader;
 using reference_detail::Fp8Encoder;
+using reference_detail::rne;
+using reference_detail::Span;
 
 /// work(row) for every row, shared out to at most `most_threads` threads.
 template <class Work>
@@ -40,36 +44,6 @@ void for_each_row(int most_threads, std::int64_t rows, const Work& work) {
     others.emplace_back(run, thread);
   }
   run(0);
-}
-
-/// What is known of the elements that share a scale.
-struct Span {
-  // Of the elements, NaN left out.
-  float amax = 0.0f;
-  float min = std::numeric_limits<float>::infinity();
-  float max = -std::numeric_limits<float>::infinity();
-  // From these, or given.
-  float scale = 0.0f;
-  std::int32_t zero_point = 0;
-
-  void add(float x) {
-    if (std::isnan(x)) return;
-    amax = std::max(amax, std::fabs(x));
-    min = std::min(min, x);
-    max = std::max(max, x);
-  }
-  void add(const Span& other) {
-    amax = std::max(amax, other.amax);
-    min = std::min(min, other.min);
-    max = std::max(max, other.max);
-  }
-};
-
-/// The nearest integer, ties to even (the rounding mode a program starts with), as an int32: saturating, NaN to 0.
-std::int32_t rne(float v) {
-  if (std::isnan(v)) return 0;
-  const double limited = std::clamp(static_cast<double>(v), -0x1p31, 0x1p31 - 1);
-  return static_cast<std::int32_t>(std::nearbyint(limited));
 }
 
 std::int64_t sat_int8(std::int64_t v, float qmax) {
@@ -89,9 +63,9 @@ float next_power_of_two(float scale) {
   return static_cast<float>(std::ldexp(1.0, fraction == 0.5 ? exponent - 1 : exponent));
 }
 
-/// The 8-bit exponent of a power of two, biased by 127; 255, which is NaN, for infinity.
+/// The 8-bit exponent of a power of two, biased by 127; 255, which is NaN, for infinity and NaN.
 std::uint8_t ue8m0(float power_of_two) {
-  return std::isinf(power_of_two) ? 255 : static_cast<std::uint8_t>(std::ilogb(power_of_two) + 127);
+  return std::isfinite(power_of_two) ? static_cast<std::uint8_t>(std::ilogb(power_of_two) + 127) : 255;
 }
 
 // --- the column "scale" ----------------------------------------------------------------------------------------------
@@ -124,7 +98,9 @@ void set_scale(const Request& request, Span& span) {
   const float amax = span.amax;
   const float qmax = request.qmax;
   const bool int8 = request.format == Format::int8;
-  if (request.asymmetric) {
+  if (request.dialect != kq::Dialect::kqbench) {
+    reference_detail::set_dialect_scale(request, span);
+  } else if (request.asymmetric) {
     set_asymmetric_scale(request, span);
   } else if (kq::has_groups(request.granularity)) {
     span.scale = std::max(amax, 1e-10f) / qmax;
@@ -270,7 +246,10 @@ void quantize(int threads, const Request& request, const Operands& operands) {
       const float x = element(operands.input, token * request.input_stride + channel);
       const Span& span = spans[static_cast<std::size_t>(kq::scale_index(request, token, channel))];
       const std::int64_t index = token * request.codes_stride + channel;
-      if (request.format == Format::int8) {
+      if (request.dialect != kq::Dialect::kqbench) {
+        static_cast<std::uint8_t*>(operands.codes)[index] =
+            reference_detail::dialect_code(request, fp8 ? &*fp8 : nullptr, x, span);
+      } else if (request.format == Format::int8) {
         static_cast<std::int8_t*>(operands.codes)[index] = int8_code(request, x, span);
       } else {
         static_cast<std::uint8_t*>(operands.codes)[index] = fp8_code(request, *fp8, x, span);

@@ -118,15 +118,18 @@ constexpr DialectScheme scheme_table[] = {
      "sat(rne(x * (127 / amax))), 0 where amax is 0", "no least scale"},
     {D::vllm_0_33_0, G::group, is_dynamic, symmetric, e4m3, floats, "max(amax, 1e-10) / 448",
      "fp8(sat(x * (1 / scale))), NaN: -448", "multiplies by the reciprocal where kqbench divides; NaN becomes -448"},
-    {D::vllm_0_33_0, G::group, is_dynamic, symmetric, e4m3, any_ue8m0, "2^up(max(max(amax, 1e-10) / 448, 1e-10))",
-     "fp8(sat(x * (1 / scale))), NaN: -448", "the scale is at least 2^-33; NaN becomes -448"},
+    {D::vllm_0_33_0, G::group, is_dynamic, symmetric, e4m3, any_ue8m0,
+     "2^ceil(log2(max(max(amax, 1e-10) / 448, 1e-10)))", "fp8(sat(x * (1 / scale))), NaN: -448",
+     "log2 is rounded to float; the scale is at least 2^-33; NaN becomes -448"},
     {D::vllm_0_33_0, G::group, is_dynamic, symmetric, int8, floats, "max(amax, 1e-10) / 127",
      "trunc(sat(x * (1 / scale))), NaN: -128", "truncates; multiplies by the reciprocal; NaN becomes -128"},
-    {D::vllm_0_33_0, G::group, is_dynamic, symmetric, int8, any_ue8m0, "2^up(max(max(amax, 1e-10) / 127, 1e-10))",
-     "trunc(sat(x * (1 / scale))), NaN: -128", "truncates; the scale is at least 2^-33; NaN becomes -128"},
+    {D::vllm_0_33_0, G::group, is_dynamic, symmetric, int8, any_ue8m0,
+     "2^ceil(log2(max(max(amax, 1e-10) / 127, 1e-10)))", "trunc(sat(x * (1 / scale))), NaN: -128",
+     "truncates; log2 is rounded to float; the scale is at least 2^-33; NaN becomes -128"},
 
     {D::vllm_0_33_0_torch, G::group, is_dynamic, symmetric, e4m3, ue8m0_bytes,
-     "exponent clamp(ceil(log2(max(amax, 2^-126) / 448)), -127, 127); NaN: -127", "fp8(x / scale), above 464: NaN",
+     "2^clamp(ceil(log2(max(amax, 2^-126) / 448)), -127, 127); NaN: 2^-127",
+     "fp8(x / scale), above 464, and in a group with NaN: NaN",
      "log2 is rounded to float, so that a quotient just above a power of two stays there; no least amax of 1e-10"},
 
     {D::sglang_0_5_23, G::tensor, is_static, symmetric, e4m3, floats, "given", vllm_static_code, vllm_static_differs},
@@ -184,7 +187,7 @@ constexpr DialectScheme scheme_table[] = {
      "2^up(amax * (1/qmax)), subnormal ones to nearest; NaN, infinity: NaN", "fp8(x * (1 / scale))",
      "no least amax; NaN counts in amax; infinity makes all codes NaN"},
     {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2, ue8m0_bytes,
-     "exponent clamp(ceil(log2(amax / qmax)), -127, 127); NaN: NaN", "fp8(sat(x * (1 / scale))), scale 2^-127: fp8(x)",
+     "2^clamp(ceil(log2(amax / qmax)), -127, 127); NaN: NaN", "fp8(sat(x * (1 / scale))), scale 2^-127: fp8(x)",
      "log2 is rounded to float; no least amax; the least scale multiplies by 1; NaN counts in amax"},
 
     {D::aiter_e404860, G::tensor, is_dynamic, symmetric, e4m3, floats, "amax / 448", "fp8(x / scale)",
@@ -202,7 +205,6 @@ constexpr DialectScheme scheme_table[] = {
 
     {D::compressed_tensors_0_20_1, G::tensor, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
     {D::compressed_tensors_0_20_1, G::token, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
-    {D::compressed_tensors_0_20_1, G::channel, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
     {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
     {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e4m3, ue8m0_floats,
      "T(2^(floor(log2(amax, rounded to 2 bits of mantissa, of T)) - 8)), 1 where that is 0",
@@ -212,8 +214,6 @@ constexpr DialectScheme scheme_table[] = {
      ct_int8_differs},
     {D::compressed_tensors_0_20_1, G::token, is_dynamic, symmetric, int8, floats, ct_int8_scale, ct_int8_code,
      ct_int8_differs},
-    {D::compressed_tensors_0_20_1, G::channel, is_dynamic, symmetric, int8, floats, ct_int8_scale, ct_int8_code,
-     ct_int8_differs},
     {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, int8, floats, ct_int8_scale, ct_int8_code,
      ct_int8_differs},
     {D::compressed_tensors_0_20_1, G::block, is_dynamic, symmetric, int8, floats, ct_int8_scale, ct_int8_code,
@@ -221,8 +221,6 @@ constexpr DialectScheme scheme_table[] = {
     {D::compressed_tensors_0_20_1, G::tensor, is_dynamic, asymmetric, int8, floats, ct_affine_scale, ct_affine_code,
      ct_affine_differs},
     {D::compressed_tensors_0_20_1, G::token, is_dynamic, asymmetric, int8, floats, ct_affine_scale, ct_affine_code,
-     ct_affine_differs},
-    {D::compressed_tensors_0_20_1, G::channel, is_dynamic, asymmetric, int8, floats, ct_affine_scale, ct_affine_code,
      ct_affine_differs},
 };
 

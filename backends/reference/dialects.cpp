@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Engine by engine, and nothing shared between two engines but what they agree on: IEEE 754 operations, rounding to a
+// type, and what a processor's conversions do. Each engine has a function for the scale and one for the code.
+
+#include "backends/reference/dialects.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace kqbench::reference_detail {
+namespace {
+
+using kq::Dialect;
+using kq::Element;
+using kq::Format;
+using kq::Granularity;
+using kq::Request;
+using kq::ScaleFormat;
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+constexpr float smallest_normal = std::numeric_limits<float>::min();
+constexpr float largest = std::numeric_limits<float>::max();
+constexpr float S_MIN = 1.0f / (448.0f * 512.0f);
+
+// --- arithmetic ------------------------------------------------------------------------------------------------------
+
+/// The maximum of |x|, NaN if any x is.
+float amax_with_nan(const Span& span) {
+  return span.has_nan ? not_a_number : span.amax;
+}
+
+/// The larger of two; NaN if the first is.
+float at_least(float v, float least) {
+  return std::isnan(v) || v > least ? v : least;
+}
+
+/// The nearest number with so many mantissa bits and so small a least exponent, ties to even; infinity from `overflow`
+/// on.
+float rounded(float v, int mantissa_bits, int least_exponent, double overflow) {
+  if (v == 0.0f || std::isnan(v) || std::isinf(v)) return v;
+  const int exponent = std::max(std::ilogb(v), least_exponent);
+  const double unit = std::ldexp(1.0, exponent - mantissa_bits);
+  const double nearest = std::nearbyint(static_cast<double>(v) / unit) * unit;
+  if (std::fabs(nearest) >= overflow) return std::copysign(infinity, v);
+  return std::copysign(static_cast<float>(nearest), v);
+}
+
+/// T(v): the nearest number of an element type.
+float to_type(Element type, float v) {
+  if (type == Element::half) return rounded(v, 10, -14, 0x1p16);
+  if (type == Element::bfloat16) return rounded(v, 7, -126, 0x1p128);
+  return v;
+}
+
+/// A subnormal number as the processor takes it when it flushes them.
+float flushed(float v) {
+  return std::fabs(v) < smallest_normal ? std::copysign(0.0f, v) : v;
+}
+
+/// The biased exponent and the fraction of a float.
+int exponent_field(float v) {
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &v, sizeof bits);
+  return static_cast<int>(bits >> 23 & 0xffu);
+}
+std::uint32_t fraction_field(float v) {
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &v, sizeof bits);
+  return bits & 0x7fffffu;
+}
+
+/// 2^(e - 127), of a biased exponent; infinity for 255.
+float power_of_two(int e) {
+  return e == 255 ? infinity : static_cast<float>(std::ldexp(1.0, e - 127));
+}
+
+/// ceil(log2 v), the logarithm rounded to float first.
+float ceil_of_float_log2(float v) {
+  return std::ceil(static_cast<float>(std::log2(static_cast<double>(v))));
+}
+
+// --- codes -----------------------------------------------------------------------------------------------------------
+
+/// A product or quotient with the element's sign where it is NaN, of which the processor may have chosen another one.
+struct Scaled {
+  float value;
+  bool negative;
+  Scaled(float v, float x) : value(v), negative(std::signbit(std::isnan(v) ? x : v)) {}
+};
+
+float limit_of(const Request& r) {
+  return kq::format_max(r.format);
+}
+
+/// A conversion that saturates; NaN stays NaN.
+std::uint8_t saturated(const Request& r, const Fp8Encoder& fp8, Scaled v) {
+  const float limit = limit_of(r);
+  return fp8(std::isnan(v.value) ? v.value : std::clamp(v.value, -limit, limit), v.negative);
+}
+
+/// Saturated, but NaN becomes `number`.
+std::uint8_t saturated_or(const Request& r, const Fp8Encoder& fp8, Scaled v, float number) {
+  return std::isnan(v.value) ? saturated(r, fp8, Scaled(number, number)) : saturated(r, fp8, v);
+}
+
+/// PyTorch's cast to E4M3: NaN above 464, the middle between 448 and the number that would come next.
+std::uint8_t torch_cast(const Request& r, const Fp8Encoder& fp8, Scaled v) {
+  if (r.format == Format::fp8_e4m3fn && std::fabs(v.value) > 464.0f) v.value = not_a_number;
+  return saturated(r, fp8, v);
+}
+
+/// Toward zero, within [-128, 127]; NaN becomes `number`.
+std::uint8_t truncated_or(float v, int number) {
+  const int code = std::isnan(v) ? number : static_cast<int>(std::trunc(std::clamp(v, -128.0f, 127.0f)));
+  return static_cast<std::uint8_t>(code);
+}
+
+/// To nearest even, within [-128, 127]; NaN becomes 0.
+std::uint8_t nearest_int8(float v) {
+  return static_cast<std::uint8_t>(std::clamp(rne(v), -128, 127));
+}
+
+// --- vLLM 0.33.0 -----------------------------------------------------------------------------------------------------
+
+void set_vllm_scale(const Request& r, Span& span) {
+  const float q = limit_of(r);
+  if (r.granularity == Granularity::group) {
+    span.scale = std::max(span.amax, 1e-10f) / q;
+    if (r.scale_format != ScaleFormat::float32) {
+      span.scale = std::exp2(ceil_of_float_log2(std::max(span.scale, 1e-10f)));
+    }
+    span.operand = 1.0f / span.scale;
+  } else if (r.granularity == Granularity::tensor) {
+    span.scale = span.amax / q;
+    span.operand = 1.0f / span.scale;
+  } else if (r.format == Format::int8) {
+    span.scale = span.amax / q;
+    span.operand = span.amax == 0.0f ? 0.0f : q / span.amax;
+  } else {
+    span.scale = std::max(std::min(span.amax, r.scale_ub) / q, S_MIN);
+  }
+}
+
+std::uint8_t vllm_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  if (r.static_scale) return saturated_or(r, *fp8, Scaled(x * (1.0f / span.scale), x), 448.0f);
+  if (r.granularity == Granularity::group) {
+    const float v = x * span.operand;
+    return r.format == Format::int8 ? truncated_or(v, -128) : saturated_or(r, *fp8, Scaled(v, x), -448.0f);
+  }
+  if (r.format == Format::int8) return nearest_int8(x * span.operand);
+  const float v = r.granularity == Granularity::tensor ? x * span.operand : x / span.scale;
+  return saturated_or(r, *fp8, Scaled(v, x), 448.0f);
+}
+
+void set_vllm_torch_scale(const Request&, Span& span) {
+  const float v = at_least(amax_with_nan(span), smallest_normal) / 448.0f;
+  // The exponent of a block with NaN is stored as 0, but its codes are made with NaN.
+  const int e = std::isnan(v) ? 0 : static_cast<int>(std::clamp(ceil_of_float_log2(v) + 127.0f, 0.0f, 254.0f));
+  span.scale = power_of_two(e);
+  span.operand = std::isnan(v) ? not_a_number : span.scale;
+}
+
+std::uint8_t vllm_torch_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  return torch_cast(r, *fp8, Scaled(x / span.operand, x));
+}
+
+// --- SGLang 0.5.23 ---------------------------------------------------------------------------------------------------
+
+void set_sglang_scale(const Request& r, Span& span) {
+  const float q = limit_of(r);
+  const float inverse_q = 1.0f / q;
+  if (r.granularity == Granularity::tensor) {  // the kernel without fast math
+    span.scale = span.amax / q;
+    span.operand = 1.0f / span.scale;
+    return;
+  }
+  if (r.granularity == Granularity::token) {
+    span.scale = flushed(flushed(span.amax) * inverse_q);
+    span.operand = flushed(1.0f / span.scale);
+    return;
+  }
+  const float amax = std::max(flushed(span.amax), 1e-10f);
+  span.scale = amax * inverse_q;
+  if (r.scale_format == ScaleFormat::float32) {
+    span.operand = flushed(1.0f / amax) * q;
+    return;
+  }
+  const int e = exponent_field(span.scale) + (fraction_field(span.scale) != 0 ? 1 : 0);
+  span.scale = power_of_two(e);
+  // The multiplier's exponent field is made by subtraction, and wraps around into the sign for 255.
+  span.operand = e == 255 ? -infinity : to_type(r.element, power_of_two(254 - e));
+}
+
+std::uint8_t sglang_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  if (r.static_scale) return saturated_or(r, *fp8, Scaled(x * (1.0f / span.scale), x), 448.0f);
+  if (r.granularity == Granularity::tensor) return saturated_or(r, *fp8, Scaled(x * span.operand, x), 448.0f);
+  float v = flushed(flushed(x) * span.operand);
+  if (r.granularity == Granularity::token) return saturated_or(r, *fp8, Scaled(v, x), 448.0f);
+  if (r.format == Format::int8) return truncated_or(v, -128);
+  if (r.scale_format != ScaleFormat::float32) v = to_type(r.element, x * span.operand);
+  return r.element == Element::bfloat16 ? saturated(r, *fp8, Scaled(v, x))
+                                        : saturated_or(r, *fp8, Scaled(v, x), 448.0f);
+}
+
+// --- DeepGEMM --------------------------------------------------------------------------------------------------------
+
+void set_deepgemm_scale(const Request& r, Span& span) {
+  span.scale = at_least(amax_with_nan(span), 1e-4f) / 448.0f;
+  if (r.scale_format != ScaleFormat::float32) {
+    const int e = exponent_field(span.scale) + (fraction_field(span.scale) != 0 ? 1 : 0);
+    span.scale = power_of_two(std::clamp(e, 1, 254));
+  }
+  span.operand = 1.0f / span.scale;
+}
+
+std::uint8_t deepgemm_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  return torch_cast(r, *fp8, Scaled(x * span.operand, x));
+}
+
+// --- Transformer Engine ----------------------------------------------------------------------------------------------
+
+float largest_of(Element type) {
+  if (type == Element::half) return 65504.0f;
+  if (type == Element::bfloat16) return 0x1.fep127f;
+  return largest;
+}
+
+void set_te_scale(const Request& r, Span& span) {
+  const bool is_reference = r.dialect == Dialect::te_d0067d0;
+  const float amax = is_reference ? amax_with_nan(span) : span.amax;
+  span.operand = limit_of(r) / amax;
+  if (amax == 0.0f) span.operand = 1.0f;
+  if (std::isinf(span.operand)) span.operand = r.granularity == Granularity::tensor ? largest : largest_of(r.element);
+  if (r.scale_format != ScaleFormat::float32) {
+    const int e = exponent_field(span.operand);
+    span.operand = std::isnan(span.operand) ? 0.5f : e == 0 ? 0.0f : power_of_two(e);
+  }
+  span.scale = 1.0f / span.operand;
+}
+
+std::uint8_t te_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  return saturated(r, *fp8, Scaled(x * span.operand, x));
+}
+
+// --- FlashInfer's kernels from TensorRT-LLM --------------------------------------------------------------------------
+
+void set_flashinfer_scale(const Request& r, Span& span) {
+  const float q = limit_of(r);
+  if (r.granularity == Granularity::group) {
+    span.operand = span.amax == 0.0f ? 1.0f : q / span.amax;
+    span.scale = 1.0f / span.operand;
+    return;
+  }
+  const float amax = std::max(span.amax, to_type(r.element, 1e-6f));
+  span.scale = amax / q;
+  span.operand = q / amax;
+  if (r.format == Format::int8) return;
+  span.scale = std::max(span.scale, S_MIN);
+  span.operand = std::min(span.operand, 448.0f * 512.0f);
+}
+
+std::uint8_t flashinfer_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  const float v = x * span.operand;
+  if (r.format == Format::int8) return nearest_int8(v);
+  return saturated(r, *fp8, Scaled(r.granularity == Granularity::token ? to_type(Element::bfloat16, v) : v, x));
+}
+
+// --- torchao ---------------------------------------------------------------------------------------------------------
+
+void set_torchao_main_scale(const Request& r, Span& span) {
+  const float v = amax_with_nan(span) * (1.0f / limit_of(r));
+  int e = exponent_field(v);
+  if (e == 0) {
+    e = fraction_field(v) > 0x400000u ? 1 : 0;
+  } else if (e < 255) {
+    e += fraction_field(v) != 0 ? 1 : 0;
+  }
+  span.scale = e == 255 ? not_a_number : power_of_two(e);
+  span.operand = e == 255 ? not_a_number : power_of_two(254 - e);
+}
+
+void set_torchao_0_18_scale(const Request& r, Span& span) {
+  const float v = amax_with_nan(span) / limit_of(r);
+  if (std::isnan(v)) {
+    span.scale = span.operand = not_a_number;
+    return;
+  }
+  const int e = static_cast<int>(std::clamp(ceil_of_float_log2(v), -127.0f, 127.0f)) + 127;
+  span.scale = power_of_two(e);
+  span.operand = e == 0 ? 1.0f : power_of_two(254 - e);
+}
+
+std::uint8_t torchao_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  const Scaled v(x * span.operand, x);
+  return r.dialect == Dialect::torchao_0_18_0 ? saturated(r, *fp8, v) : torch_cast(r, *fp8, v);
+}
+
+// --- AITER -----------------------------------------------------------------------------------------------------------
+
+void set_aiter_scale(const Request& r, Span& span) {
+  span.scale = amax_with_nan(span) / limit_of(r);
+  if (r.scale_format != ScaleFormat::float32) {
+    int e = exponent_field(span.scale);
+    if (e < 255) e += fraction_field(span.scale) != 0 ? 1 : 0;
+    span.scale = e == 255 ? not_a_number : power_of_two(e);
+  } else if (r.granularity != Granularity::tensor && span.scale == 0.0f) {
+    span.scale = 1.0f;
+  }
+}
+
+std::uint8_t aiter_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  const float v = x / span.scale;
+  return r.format == Format::int8 ? truncated_or(v, 0) : torch_cast(r, *fp8, Scaled(v, x));
+}
+
+// --- compressed-tensors 0.20.1: everything in T ----------------------------------------------------------------------
+
+float epsilon_of(Element type) {
+  return type == Element::half ? 0x1p-10f : type == Element::bfloat16 ? 0x1p-7f : 0x1p-23f;
+}
+
+/// The power of two of an MX block: 2^(floor(log2 of amax, rounded to one bit of mantissa) - 8).
+float compressed_tensors_mx_scale(Element type, float amax) {
+  if (amax == 0.0f) {
+    const float least = to_type(type, power_of_two(0));
+    return least == 0.0f ? 1.0f : least;
+  }
+  if (std::isnan(amax) || std::isinf(amax)) return infinity;
+  // From 1.75 times a power of two on, the next one counts.
+  int exponent = std::ilogb(amax);
+  if (amax >= std::ldexp(1.75f, exponent)) ++exponent;
+  const int e = std::clamp(exponent + 127 - 8, 0, 255);
+  const float scale = to_type(type, power_of_two(e));
+  return scale == 0.0f ? 1.0f : scale;
+}
+
+void set_compressed_tensors_scale(const Request& r, Span& span) {
+  const auto T = [&](float v) { return to_type(r.element, v); };
+  if (r.asymmetric) {
+    const float min = std::min(span.min, 0.0f);
+    const float max = std::max(span.max, 0.0f);
+    span.scale = T(T(max - min) / 255.0f);
+    const float zero_point = T(-128.0f - T(min / span.scale));
+    span.zero_point = std::isnan(zero_point) ? 0 : rne(std::clamp(zero_point, -128.0f, 127.0f));
+    if (span.scale == 0.0f) span.scale = epsilon_of(r.element);
+  } else if (r.scale_format != ScaleFormat::float32) {
+    span.scale = compressed_tensors_mx_scale(r.element, amax_with_nan(span));
+  } else {
+    span.scale = T(amax_with_nan(span) / (r.format == Format::int8 ? 127.5f : 448.0f));
+    if (span.scale == 0.0f) span.scale = epsilon_of(r.element);
+  }
+}
+
+std::uint8_t compressed_tensors_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  const auto T = [&](float v) { return to_type(r.element, v); };
+  const float quotient = T(x / span.scale);
+  if (r.format == Format::int8) {
+    const float sum = T(quotient + static_cast<float>(span.zero_point));
+    return nearest_int8(std::isnan(sum) ? sum : std::clamp(sum, -128.0f, 127.0f));
+  }
+  const bool adds_zero = r.scale_format == ScaleFormat::float32;
+  return saturated(r, *fp8, Scaled(adds_zero ? quotient + 0.0f : quotient, x));
+}
+
+}  // namespace
+
+void set_dialect_scale(const Request& r, Span& span) {
+  switch (r.dialect) {
+    case Dialect::kqbench:
+      return;
+    case Dialect::vllm_0_33_0:
+      return set_vllm_scale(r, span);
+    case Dialect::vllm_0_33_0_torch:
+      return set_vllm_torch_scale(r, span);
+    case Dialect::sglang_0_5_23:
+      return set_sglang_scale(r, span);
+    case Dialect::deepgemm_54e2261:
+      return set_deepgemm_scale(r, span);
+    case Dialect::te_d0067d0:
+    case Dialect::te_kernels:
+      return set_te_scale(r, span);
+    case Dialect::flashinfer_trtllm_kernels:
+      return set_flashinfer_scale(r, span);
+    case Dialect::torchao_36027d8:
+      return set_torchao_main_scale(r, span);
+    case Dialect::torchao_0_18_0:
+      return set_torchao_0_18_scale(r, span);
+    case Dialect::aiter_e404860:
+      return set_aiter_scale(r, span);
+    case Dialect::compressed_tensors_0_20_1:
+      return set_compressed_tensors_scale(r, span);
+  }
+}
+
+std::uint8_t dialect_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  switch (r.dialect) {
+    case Dialect::kqbench:
+      break;
+    case Dialect::vllm_0_33_0:
+      return vllm_code(r, fp8, x, span);
+    case Dialect::vllm_0_33_0_torch:
+      return vllm_torch_code(r, fp8, x, span);
+    case Dialect::sglang_0_5_23:
+      return sglang_code(r, fp8, x, span);
+    case Dialect::deepgemm_54e2261:
+      return deepgemm_code(r, fp8, x, span);
+    case Dialect::te_d0067d0:
+    case Dialect::te_kernels:
+      return te_code(r, fp8, x, span);
+    case Dialect::flashinfer_trtllm_kernels:
+      return flashinfer_code(r, fp8, x, span);
+    case Dialect::torchao_36027d8:
+    case Dialect::torchao_0_18_0:
+      return torchao_code(r, fp8, x, span);
+    case Dialect::aiter_e404860:
+      return aiter_code(r, fp8, x, span);
+    case Dialect::compressed_tensors_0_20_1:
+      return compressed_tensors_code(r, fp8, x, span);
+  }
+  return 0;
+}
+
+}  // namespace kqbench::reference_detail

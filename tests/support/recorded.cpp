@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/recorded.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "kq/dialect.hpp"
+#include "kq/element.hpp"
+#include "tests/support/golden.hpp"
+
+namespace kqbench::test {
+namespace {
+
+NpyArray engine_array(const std::string& name) {
+  return golden_array("engines/" + name + ".npy");
+}
+
+template <class T>
+void append(std::vector<std::byte>& bytes, T value) {
+  const auto* const begin = reinterpret_cast<const std::byte*>(&value);
+  bytes.insert(bytes.end(), begin, begin + sizeof value);
+}
+
+/// Scales as float32: some were recorded as the element's type.
+std::vector<std::byte> float_scales(const NpyArray& array, kq::Element element) {
+  if (size_of(array.dtype) != 2) return array.bytes;
+  std::vector<std::byte> floats;
+  for (std::size_t i = 0; i < array.bytes.size(); i += 2) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, array.bytes.data() + i, sizeof bits);
+    append(floats, element == kq::Element::half ? kq::to_float(kq::half{bits}) : kq::to_float(kq::bfloat16{bits}));
+  }
+  return floats;
+}
+
+/// What no span has a scale for: 0, as dynamic schemes write it.
+void clear_padding(const kq::Request& r, std::vector<std::byte>& scales) {
+  std::vector<bool> used(static_cast<std::size_t>(kq::stored_scales(r)));
+  for (std::int64_t row = 0; row < r.num_tokens; row += kq::rows_per_scale(r)) {
+    for (std::int64_t column = 0; column < r.hidden_size; column += kq::columns_per_scale(r)) {
+      used[static_cast<std::size_t>(kq::scale_index(r, row, column))] = true;
+    }
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (!used[i]) std::memset(scales.data() + i * kq::scale_size(r), 0, kq::scale_size(r));
+  }
+}
+
+template <class Value>
+Value or_throw(const std::optional<Value>& value, const std::string& text) {
+  if (!value) throw std::runtime_error("tests/golden/engines/index.txt: " + text);
+  return *value;
+}
+
+void set_granularity(kq::Request& r, const std::string& text) {
+  long long rows = 0;
+  long long columns = 0;
+  if (std::sscanf(text.c_str(), "group:%lld", &columns) == 1) {
+    r.granularity = kq::Granularity::group;
+    r.group_size = columns;
+  } else if (std::sscanf(text.c_str(), "block:%lldx%lld", &rows, &columns) == 2) {
+    r.granularity = kq::Granularity::block;
+    r.block_rows = rows;
+    r.group_size = columns;
+  } else {
+    r.granularity = text == "tensor"  ? kq::Granularity::tensor
+                    : text == "token" ? kq::Granularity::token
+                                      : kq::Granularity::channel;
+  }
+}
+
+RecordedCase case_of(const std::string& line) {
+  std::string dialect, element, format, when, granularity, zero_point, scale_format, layout, upper_bound, scale, input,
+      scales, codes, zero_points;
+  RecordedCase c;
+  std::istringstream words(line);
+  words >> dialect >> element >> format >> when >> granularity >> zero_point >> scale_format >> layout >> upper_bound >>
+      scale >> input >> scales >> codes >> zero_points >> c.differ;
+  if (!words) throw std::runtime_error("tests/golden/engines/index.txt: a line is short: " + line);
+
+  kq::Request& r = c.problem.request;
+  r.dialect = or_throw(kq::parse_dialect(dialect), dialect);
+  r.element = or_throw(kq::parse_element(element), element);
+  r.format = or_throw(kq::parse_format(format), format);
+  r.static_scale = when == "static";
+  r.asymmetric = zero_point == "asymmetric";
+  r.scale_format = or_throw(kq::parse_scale_format(scale_format), scale_format);
+  r.scale_layout = or_throw(kq::parse_scale_layout(layout), layout);
+  if (upper_bound != "-") r.scale_ub = std::stof(upper_bound);
+  set_granularity(r, granularity);
+  const NpyArray x = engine_array(input);
+  r.num_tokens = x.shape.at(0);
+  r.hidden_size = x.shape.at(1);
+  r = kq::resolved(r);
+  c.name = codes + ' ' + layout;
+  if (const auto invalid = kq::validate(r)) throw std::runtime_error(c.name + ": " + invalid->reason);
+
+  c.problem.input = x.bytes;
+  const auto resize = [&](std::vector<std::byte>& bytes, std::size_t size, const char* what) {
+    if (bytes.size() < size) throw std::runtime_error(c.name + ": " + what + " are too few");
+    bytes.resize(size);
+  };
+  Outputs& expected = c.problem.expected;
+  if (scale != "-") {
+    append(expected.scales, std::stof(scale));
+  } else {
+    expected.scales = float_scales(engine_array(scales), r.element);
+  }
+  resize(expected.scales, kq::scales_bytes(r), "scales");
+  clear_padding(r, expected.scales);
+  if (r.static_scale) c.problem.scales = expected.scales;
+  // An engine may have rows of padding behind its codes.
+  expected.codes = engine_array(codes).bytes;
+  resize(expected.codes, kq::codes_bytes(r), "codes");
+  if (r.asymmetric) {
+    for (const std::byte zero : engine_array(zero_points).bytes) {
+      expected.zero_points.push_back(static_cast<std::int8_t>(zero));
+    }
+  }
+  return c;
+}
+
+bool same_code(kq::Format format, std::byte a, std::byte b) {
+  if (a == b) return true;
+  if (!kq::is_fp8(format)) return false;
+  const auto is_nan = [&](std::byte code) {
+    const auto magnitude = std::to_integer<unsigned>(code) & 0x7fu;
+    return format == kq::Format::fp8_e5m2 ? magnitude > 0x7cu : magnitude == 0x7fu;
+  };
+  return is_nan(a) && is_nan(b);
+}
+
+}  // namespace
+
+std::vector<RecordedCase> recorded_cases() {
+  std::ifstream index(golden_folder() + "/engines/index.txt");
+  if (!index) throw std::runtime_error("tests/golden/engines/index.txt cannot be read");
+  std::vector<RecordedCase> cases;
+  for (std::string line; std::getline(index, line);) {
+    if (!line.empty() && line.front() != '#') cases.push_back(case_of(line));
+  }
+  return cases;
+}
+
+Differences count_differences(const kq::Request& r, const Outputs& a, const Outputs& b) {
+  Differences found;
+  for (std::size_t i = 0; i < a.codes.size(); ++i) {
+    found.codes += same_code(r.format, a.codes[i], b.codes[i]) ? 0 : 1;
+  }
+  for (std::size_t i = 0; i < a.scales.size(); i += kq::scale_size(r)) {
+    if (std::memcmp(a.scales.data() + i, b.scales.data() + i, kq::scale_size(r)) == 0) continue;
+    if (kq::scale_size(r) == sizeof(float)) {
+      float values[2];
+      std::memcpy(&values[0], a.scales.data() + i, sizeof(float));
+      std::memcpy(&values[1], b.scales.data() + i, sizeof(float));
+      if (std::isnan(values[0]) && std::isnan(values[1])) continue;
+    }
+    ++found.scales;
+  }
+  for (std::size_t i = 0; i < a.zero_points.size(); ++i) {
+    found.zero_points += a.zero_points[i] == b.zero_points[i] ? 0 : 1;
+  }
+  return found;
+}
+
+}  // namespace kqbench::test

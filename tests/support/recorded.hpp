@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The cases that engines were recorded at (tests/golden/engines/index.txt), as problems.
+
+#include <string>
+#include <vector>
+
+#include "bench/measure/problem.hpp"
+
+namespace kqbench::test {
+
+struct RecordedCase {
+  std::string name;  ///< "vllm-0.33.0/bfloat16_15x384/group128_fp8", and the scales' layout
+  Problem problem;   ///< `expected` is what was recorded, scales and zero points converted to this project's types
+  int differ = 0;    ///< codes that an approximate instruction of the engine's makes other than its dialect
+};
+
+/// All of them. Throws where a file is missing or not as the index says.
+std::vector<RecordedCase> recorded_cases();
+
+/// How many codes and scales differ. Two NaN are equal: their signs and payloads are the processor's.
+struct Differences {
+  int codes = 0;
+  int scales = 0;
+  int zero_points = 0;
+};
+Differences count_differences(const kq::Request& request, const Outputs& a, const Outputs& b);
+
+}  // namespace kqbench::test
