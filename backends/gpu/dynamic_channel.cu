@@ -230,7 +230,7 @@ void dynamic_channel(const Launcher& launcher, const kq::Request& r, const Opera
   const ColumnPartials partials{static_cast<float*>(o.workspace), channel_slabs(r, launcher.multiprocessors),
                                 r.hidden_size};
   const FloatScales scales{static_cast<float*>(o.scales), o.zero_points};
-  kq::with_token_rule<Element>(r, [&](const auto& rule) {
+  kq::with_channel_rule<Element>(r, [&](const auto& rule) {
     using Rule = std::decay_t<decltype(rule)>;
     const auto rows = rows_of<Element, typename Rule::Code>(r, o);
     const auto run = [&](auto aligned) {

@@ -392,7 +392,7 @@ void run(int threads, const Request& r, const Operands& o) {
     case Granularity::block:
       return kq::with_group_rule<Element>(r, [&](const auto& rule) { blocks<Element>(threads, r, o, rule); });
     case Granularity::channel:
-      return kq::with_token_rule<Element>(r, [&](const auto& rule) { channels<Element>(threads, r, o, rule); });
+      return kq::with_channel_rule<Element>(r, [&](const auto& rule) { channels<Element>(threads, r, o, rule); });
   }
 }
 

@@ -99,7 +99,7 @@ template <class Element, class ExecutionSpace>
 void dynamic_channel(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const ColumnPartials partials = column_partials(space, r, b.workspace);
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
-  with_token_rule<Element>(r, [&](const auto& rule) {
+  with_channel_rule<Element>(r, [&](const auto& rule) {
     using Rule = std::decay_t<decltype(rule)>;
     with_strip_config<Element, Rule, ExecutionSpace>(is_aligned<Element>(r, b), [&](auto config, std::int64_t strip) {
       const std::int64_t strips = (r.hidden_size + strip - 1) / strip;

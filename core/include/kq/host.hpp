@@ -166,4 +166,24 @@ KQ_HOST_DEVICE Maxima<MinMax> maxima(MinMax, const Element* x, std::int64_t size
   return found;
 }
 
+/// Whether any element is NaN.
+template <class Element>
+KQ_HOST_DEVICE bool has_nan(const Element* x, std::int64_t size) {
+  using P = Pattern<Element>;
+  using Unsigned = typename P::Unsigned;
+  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
+  Unsigned beyond = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    beyond |= static_cast<Unsigned>((P::bits(x[i]) & magnitude_mask) > P::infinity);
+  }
+  return beyond != 0;
+}
+template <class Element>
+KQ_HOST_DEVICE Maxima<AbsMaxOrNan> maxima(AbsMaxOrNan, const Element* x, std::int64_t size) {
+  Maxima<AbsMaxOrNan> found;
+  found.value[0] = abs_max(x, size);
+  found.value[1] = has_nan(x, size) ? 1.0f : 0.0f;
+  return found;
+}
+
 }  // namespace kq::host

@@ -437,7 +437,7 @@ class AffineQuantizer {
 template <class Quantizer>
 KQ_HOST_DEVICE constexpr std::uint32_t codes4_each(const Quantizer (&q)[4], const float (&x)[4],
                                                    [[maybe_unused]] std::uint32_t signs) {
-  if constexpr (std::is_same_v<Quantizer, AffineQuantizer>) {
+  if constexpr (!requires { q[0].value(x[0]); }) {
     return pack4(q[0].code(x[0]), q[1].code(x[1]), q[2].code(x[2]), q[3].code(x[3]));
   } else {
     const float v[4] = {q[0].value(x[0]), q[1].value(x[1]), q[2].value(x[2]), q[3].value(x[3])};

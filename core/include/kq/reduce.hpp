@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// Reductions over a span: AbsMax is max |x|, MinMax is min x and max x. NaN is left out of both.
+/// Reductions over a span: AbsMax is max |x|, MinMax is min x and max x; NaN is left out of both. AbsMaxOrNan is AbsMax
+/// and whether there was a NaN.
 ///
 /// Every reduction is made of maxima, of which it has `count`: MinMax takes the minimum as max -x. extend() adds a
 /// number to them. A lane gathers its
@@ -159,6 +160,55 @@ struct MinMax {
     float max_ = -__builtin_huge_valf();
     std::uint32_t min_pair_ = detail::infinity2<Element>;
     std::uint32_t max_pair_ = detail::infinity2<Element> | 0x80008000u;
+  };
+};
+
+/// max |x| of the numbers, and whether there is a NaN.
+struct AbsMaxOrNan {
+  struct Value {
+    float amax;
+    bool has_nan;
+  };
+  using Key = AbsMaxKey;
+  static constexpr int count = 2;
+  static constexpr float identity = 0.0f;
+
+  KQ_HOST_DEVICE static Value value(const float (&maxima)[2]) { return {maxima[0], maxima[1] != 0.0f}; }
+  KQ_HOST_DEVICE static void extend(float (&maxima)[2], float x) {
+    maxima[0] = arch::max_number(maxima[0], __builtin_fabsf(x));
+    maxima[1] = is_nan(x) ? 1.0f : maxima[1];
+  }
+
+  /// NaN is found on the bits: magnitudes above infinity's carry into the sign's place, where it is added to.
+  template <class Element>
+  class Fold {
+   public:
+    KQ_HOST_DEVICE void add(Element x) {
+      numbers_.add(x);
+      const std::uint32_t magnitude = float_bits(to_float(x)) & 0x7fffffffu;
+      single_ |= magnitude + 0x007fffffu;
+    }
+    KQ_HOST_DEVICE void add(const Vector16& v) {
+      numbers_.add(v);
+      for (int i = 0; i < 4; ++i) {
+        if constexpr (sizeof(Element) == 2) {
+          pair_ |= (v.word[i] & 0x7fff7fffu) + (0x7fff7fffu - detail::infinity2<Element>);
+        } else {
+          single_ |= (v.word[i] & 0x7fffffffu) + 0x007fffffu;
+        }
+      }
+    }
+    KQ_HOST_DEVICE void to_maxima(float (&maxima)[2]) const {
+      float numbers[1];
+      numbers_.to_maxima(numbers);
+      maxima[0] = numbers[0];
+      maxima[1] = ((pair_ & 0x80008000u) | (single_ & 0x80000000u)) != 0 ? 1.0f : 0.0f;
+    }
+
+   private:
+    AbsMax::Fold<Element> numbers_;
+    std::uint32_t pair_ = 0;
+    std::uint32_t single_ = 0;
   };
 };
 

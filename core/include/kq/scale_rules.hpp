@@ -24,10 +24,12 @@
 #include <cstdint>
 
 #include "kq/arch/config.hpp"
+#include "kq/dialect_rules.hpp"
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
 #include "kq/reduce.hpp"
 #include "kq/request.hpp"
+#include "kq/rule.hpp"
 #include "kq/scale_layout.hpp"
 
 namespace kq {
@@ -77,16 +79,6 @@ struct AffineInt8Scale {
   KQ_HOST_DEVICE float value() const { return affine.scale; }
   KQ_HOST_DEVICE std::int32_t zero_point() const { return affine.zero_point; }
   KQ_HOST_DEVICE auto quantizer() const { return AffineQuantizer(1.0f / affine.scale, affine.zero_point, qmax); }
-};
-
-template <class Element_, class Format_, class Reduction_, bool HasZeroPoint>
-struct Rule {
-  using Element = Element_;
-  using Format = Format_;
-  using Code = typename Format::Code;
-  using Reduction = Reduction_;
-  static constexpr Reduction reduction{};
-  static constexpr bool has_zero_point = HasZeroPoint;
 };
 
 }  // namespace detail
@@ -197,6 +189,7 @@ void with_format(Format format, const Function& function) {
 /// Given scales without a zero point, as groups and blocks have them.
 template <class Element, class Function>
 void with_static_group_rule(const Request& r, const Function& function) {
+  if (r.dialect != Dialect::kqbench) return with_dialect_static_rule<Element>(function);
   with_format(r.format, [&](auto format) {
     using Codes = decltype(format);
     if constexpr (Codes::is_integer) {
@@ -213,9 +206,9 @@ void with_static_rule(const Request& r, const Function& function) {
   with_static_group_rule<Element>(r, function);
 }
 
-/// Of a token or a channel.
+/// Of a channel. No other dialect than kqbench has them.
 template <class Element, class Function>
-void with_token_rule(const Request& r, const Function& function) {
+void with_channel_rule(const Request& r, const Function& function) {
   if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
   with_format(r.format, [&](auto format) {
     using Codes = decltype(format);
@@ -228,7 +221,14 @@ void with_token_rule(const Request& r, const Function& function) {
 }
 
 template <class Element, class Function>
+void with_token_rule(const Request& r, const Function& function) {
+  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element>(r, function);
+  with_channel_rule<Element>(r, function);
+}
+
+template <class Element, class Function>
 void with_tensor_rule(const Request& r, const Function& function) {
+  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element>(r, function);
   if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
   with_format(r.format, [&](auto format) {
     using Codes = decltype(format);
@@ -243,6 +243,7 @@ void with_tensor_rule(const Request& r, const Function& function) {
 /// Of groups and blocks.
 template <class Element, class Function>
 void with_group_rule(const Request& r, const Function& function) {
+  if (r.dialect != Dialect::kqbench) return with_dialect_group_rule<Element>(r, function);
   const bool power_of_two = r.scale_format != ScaleFormat::float32;
   with_format(r.format, [&](auto format) { function(GroupRule<Element, decltype(format)>(r.qmax, power_of_two)); });
 }

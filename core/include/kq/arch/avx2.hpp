@@ -128,7 +128,7 @@ class AffineCodes {
   __m256i zero_point_;
 };
 
-/// Which of them a quantizer needs. AffineQuantizer has none: what it is for is too rare.
+/// Which of them a quantizer needs. Those that do not scale vectors have none: what they are for is too rare.
 template <class Quantizer>
 auto codes_of(const Quantizer& quantizer) {
   if constexpr (std::is_same_v<Quantizer, SmallAffineQuantizer>) {
@@ -140,7 +140,7 @@ auto codes_of(const Quantizer& quantizer) {
   }
 }
 template <class Quantizer>
-inline constexpr bool has_codes = !std::is_same_v<Quantizer, AffineQuantizer>;
+inline constexpr bool has_codes = requires(const Quantizer& quantizer, __m256 x) { quantizer.scaled(x); };
 
 /// A step by the quantizer's own code.
 template <class Element, class Quantizer>

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The arithmetic of dialects (docs/dialects.md) as functions that every fast implementation shares. What differs from
+/// one engine to the next is decided at run time, once per span, by parameters: kernels are not compiled for each
+/// engine. (The reference has its own: it judges.)
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/arch/config.hpp"
+#include "kq/element.hpp"
+#include "kq/format.hpp"
+#include "kq/numerics.hpp"
+
+namespace kq {
+
+/// How a dialect finds a span's scale from its amax, and what makes the codes.
+enum class ScaleFormula : std::uint8_t {
+  quotient,         ///< amax / qmax; codes by that scale or by its reciprocal
+  ratio,            ///< amax / qmax; codes by qmax / amax
+  inverse,          ///< 1 / m, m = qmax / amax; codes by m
+  flushed,          ///< amax * (1 / qmax); codes by its reciprocal; subnormal numbers are 0
+  amax_reciprocal,  ///< amax * (1 / qmax); codes by (1 / amax) * qmax
+  exponent,         ///< a power of two from its biased exponent
+  in_type,          ///< every step rounded to the element's type
+  in_type_mx,       ///< a power of two, the same way
+};
+
+/// How a number becomes a power of two.
+enum class PowerOfTwo : std::uint8_t {
+  none,
+  up,             ///< the next one; exact powers stay
+  up_finite,      ///< the next one, but 2^127 for infinity and NaN
+  up_float_log2,  ///< 2^ceil(log2), the logarithm rounded to float
+  down,           ///< the fraction is cleared; 0.5 for NaN
+  up_any_bit,     ///< exponents: any fraction bit counts, also of a subnormal number; infinity is NaN
+  up_half,        ///< exponents: a subnormal number goes up only from above 2^-127; infinity is NaN
+};
+
+/// To which type a scaled element is rounded before it is encoded.
+enum class Rounding : std::uint8_t { none, element, bfloat16 };
+
+/// One dialect's scheme, as kernels take it.
+struct DialectParameters {
+  ScaleFormula formula = ScaleFormula::quotient;
+  PowerOfTwo power = PowerOfTwo::none;
+  Rounding rounding = Rounding::none;
+  bool nan_counts = false;  ///< amax is NaN where any element is
+  bool divides = false;     ///< elements are divided by the scale, not multiplied
+  bool truncates = false;   ///< int8: toward 0, not to nearest
+  float least_amax = 0.0f;
+  float most_amax = __builtin_huge_valf();
+  float least_scale = 0.0f;
+  float scale_of_zero = 0.0f;  ///< in place of a scale that is 0
+  float most_factor = __builtin_huge_valf();
+  float infinite_factor = __builtin_huge_valf();  ///< in place of a factor that is infinite
+  float factor_of_least = 0x1p127f;               ///< under the scale 2^-127
+  float scale_of_nan = bits_float(0x7fc00000u);   ///< what is stored for a block's exponent that is NaN
+  float limit = __builtin_huge_valf();            ///< scaled elements above it become `otherwise`, as NaN does
+  std::uint32_t otherwise = 0x7fc00000u;          ///< a float's bits; NaN gets the element's sign
+  float addend = -0.0f;  ///< to a scaled and rounded element: +0 makes -0 a +0, -0 changes nothing
+};
+
+namespace detail {
+
+inline constexpr float huge = __builtin_huge_valf();
+inline constexpr float largest_float = 0x1.fffffep127f;
+
+KQ_HOST_DEVICE constexpr float nan_float() {
+  return bits_float(0x7fc00000u);
+}
+
+/// T(v), the nearest number of an element type.
+template <class T>
+KQ_HOST_DEVICE constexpr float nearest(float v) {
+  if constexpr (std::is_same_v<T, half>) {
+    return to_float(to_half(v));
+  } else if constexpr (std::is_same_v<T, bfloat16>) {
+    return to_float(to_bfloat16(v));
+  } else {
+    return v;
+  }
+}
+
+template <class T>
+inline constexpr float largest_of = 0x1.fffffep127f;
+template <>
+inline constexpr float largest_of<half> = 65504.0f;
+template <>
+inline constexpr float largest_of<bfloat16> = 0x1.fep127f;
+
+template <class T>
+inline constexpr float epsilon_of = 0x1p-23f;
+template <>
+inline constexpr float epsilon_of<half> = 0x1p-10f;
+template <>
+inline constexpr float epsilon_of<bfloat16> = 0x1p-7f;
+
+/// A subnormal number as 0 of its sign.
+KQ_HOST_DEVICE constexpr float flushed(float v) {
+  return __builtin_fabsf(v) < min_scale ? v * 0.0f : v;
+}
+
+/// 2^(e - 127) of a biased exponent; infinity for 255.
+KQ_HOST_DEVICE constexpr float power_of_two(std::uint32_t e) {
+  return bits_float(e == 0 ? 0x00400000u : e << 23);
+}
+
+/// ceil(log2 v) + 127, the logarithm correctly rounded to float, of v >= 0; not less than 0.
+///
+/// v = 2^k (1 + f) has the logarithm k + f / ln 2 and a little less. It is rounded to k where f / ln 2 is not more than
+/// half a unit of the floats beside k: those next above a positive k, next below a negative one in magnitude.
+KQ_HOST_DEVICE constexpr std::uint32_t biased_ceil_log2(float v) {
+  const std::uint32_t bits = float_bits(v);
+  const std::uint32_t fraction = bits & 0x007fffffu;
+  const std::uint32_t e = bits >> 23;
+  // Subnormal numbers: the result is less than 1 up to 2^-127 and half a unit, 11 steps of 2^-149 above.
+  if (e == 0) return fraction > 0x00400000u + 11u ? 1 : 0;
+  const std::int32_t k = static_cast<std::int32_t>(e) - 127;
+  const std::int32_t beside = k < 0 ? -k - 1 : k;
+  const std::int32_t j = static_cast<std::int32_t>(float_bits(static_cast<float>(beside)) >> 23) - 127;
+  const std::uint32_t half_unit = j < 0 ? 0 : (1u << j) >> 1;  // in units of f, 2^-23
+  return e + (fraction > (half_unit * 45426u >> 16) ? 1 : 0);  // ln 2 * 2^16
+}
+
+/// A number that is not negative, as a power of two.
+KQ_HOST_DEVICE constexpr float to_power_of_two(float v, PowerOfTwo power) {
+  switch (power) {
+    case PowerOfTwo::up:
+      return ceil_to_power_of_two(v);
+    case PowerOfTwo::up_finite:
+      return v <= 0x1p127f ? ceil_to_power_of_two(v) : 0x1p127f;
+    case PowerOfTwo::up_float_log2:
+      return power_of_two(biased_ceil_log2(v));
+    case PowerOfTwo::down:
+      return is_nan(v) ? 0.5f : bits_float(float_bits(v) & 0xff800000u);
+    default:
+      return v;
+  }
+}
+
+/// A block's biased exponent from a quotient, of PowerOfTwo::up_float_log2, up_any_bit and up_half; 255 is NaN.
+KQ_HOST_DEVICE constexpr std::uint32_t biased_exponent(float v, PowerOfTwo power) {
+  const std::uint32_t bits = float_bits(v) & 0x7fffffffu;
+  const std::uint32_t e = bits >> 23;
+  if (power == PowerOfTwo::up_float_log2) {
+    if (is_nan(v)) return 255;
+    const std::uint32_t ceiled = biased_ceil_log2(v);
+    return ceiled < 254 ? ceiled : 254;
+  }
+  if (e == 255) return 255;
+  const std::uint32_t exact = power == PowerOfTwo::up_half && e == 0 ? 0x00400000u : 0;
+  return e + ((bits & 0x007fffffu) > exact ? 1 : 0);
+}
+
+/// The scale of an MX block in the element's type T: a power of two from amax, whose bits in T are rounded to one bit
+/// of mantissa.
+template <class T>
+KQ_HOST_DEVICE constexpr float mx_scale_in_type(float amax) {
+  const float rounded = bits_float((float_bits(amax) + (1u << 21)) & 0xff800000u);
+  if (is_nan(amax) || rounded > largest_of<T>) return huge;
+  const std::uint32_t e = float_bits(rounded) >> 23;
+  if constexpr (std::is_same_v<T, half>) {
+    // A half's subnormal numbers have no exponent, and a scale below them is 0, for which 1 is taken.
+    return rounded < 0x1p-14f ? 1.0f : power_of_two(e - 8);
+  } else {
+    return power_of_two(e > 8 ? e - 8 : 0);
+  }
+}
+
+}  // namespace detail
+
+/// A span's scale in a dialect: what is stored, and what its elements are multiplied or divided by.
+struct DialectSpan {
+  float scale;
+  float operand;
+};
+
+/// Of a span's amax, NaN left out, and whether there was any. `Bound` is the format's largest magnitude.
+template <class Element, class Format>
+KQ_HOST_DEVICE constexpr DialectSpan dialect_span(const DialectParameters& p, float numbers_amax, bool has_nan) {
+  constexpr float qmax = Format::max;
+  constexpr float inverse_qmax = 1.0f / qmax;
+  float amax = has_nan && p.nan_counts ? detail::nan_float() : numbers_amax;
+  float scale = 0.0f;
+  float operand = 0.0f;
+  switch (p.formula) {
+    case ScaleFormula::quotient:
+      amax = amax < p.least_amax ? p.least_amax : amax;
+      amax = amax > p.most_amax ? p.most_amax : amax;
+      scale = amax / qmax;
+      scale = scale < p.least_scale ? p.least_scale : scale;
+      scale = scale == 0.0f ? p.scale_of_zero : scale;
+      scale = detail::to_power_of_two(scale, p.power);
+      operand = p.divides ? scale : 1.0f / scale;
+      break;
+    case ScaleFormula::ratio:
+      amax = amax < p.least_amax ? p.least_amax : amax;
+      scale = amax / qmax;
+      scale = scale < p.least_scale ? p.least_scale : scale;
+      operand = amax == 0.0f ? 0.0f : qmax / amax;
+      operand = operand > p.most_factor ? p.most_factor : operand;
+      break;
+    case ScaleFormula::inverse:
+      operand = amax == 0.0f ? 1.0f : qmax / amax;
+      operand = operand == detail::huge ? p.infinite_factor : operand;
+      operand = detail::to_power_of_two(operand, p.power);
+      scale = 1.0f / operand;
+      break;
+    case ScaleFormula::flushed:
+      scale = detail::flushed(detail::flushed(amax) * inverse_qmax);
+      operand = detail::flushed(1.0f / scale);
+      break;
+    case ScaleFormula::amax_reciprocal:
+      amax = amax < p.least_amax ? p.least_amax : amax;
+      scale = amax * inverse_qmax;
+      operand = detail::flushed(1.0f / amax) * qmax;
+      if (p.power != PowerOfTwo::none) {
+        scale = ceil_to_power_of_two(scale);
+        // The multiplier's exponent is made by subtraction, and wraps around into the sign for an infinite scale.
+        operand = scale == detail::huge ? -detail::huge : detail::nearest<Element>(1.0f / scale);
+      }
+      break;
+    case ScaleFormula::exponent: {
+      amax = amax < p.least_amax ? p.least_amax : amax;
+      const float v = p.power == PowerOfTwo::up_half ? amax * inverse_qmax : amax / qmax;
+      const std::uint32_t e = detail::biased_exponent(v, p.power);
+      scale = e == 255 ? p.scale_of_nan : detail::power_of_two(e);
+      operand = e == 255 ? detail::nan_float() : (e == 0 ? p.factor_of_least : detail::power_of_two(254 - e));
+      break;
+    }
+    case ScaleFormula::in_type:
+      scale = detail::nearest<Element>(amax / (Format::is_integer ? 127.5f : qmax));
+      scale = scale == 0.0f ? detail::epsilon_of<Element> : scale;
+      operand = scale;
+      break;
+    case ScaleFormula::in_type_mx:
+      scale = detail::mx_scale_in_type<Element>(amax);
+      operand = scale;
+      break;
+  }
+  return {is_nan(scale) ? detail::nan_float() : scale, operand};
+}
+
+/// Codes of a span in which nothing special can happen: no NaN, nothing beyond the format's range, no rounding of its
+/// own. On a device one quantizer divides or multiplies, by ShortDivisor's steps with coefficients of which a
+/// multiplication makes nothing: x * r + (x - (x * r) * 0) * 0.
+template <class Format_, class Element>
+class CoefficientQuantizer {
+ public:
+  using Format = Format_;
+  using Code = typename Format::Code;
+  KQ_HOST_DEVICE constexpr CoefficientQuantizer(float operand, bool divides)
+      : reciprocal_(divides ? 1.0f / operand : operand),
+        divisor_(divides ? operand : 0.0f),
+        correction_(divides ? reciprocal_ : 0.0f) {}
+
+  KQ_HOST_DEVICE constexpr float value(float x) const {
+    const float quotient = correct(x, x * reciprocal_);
+    return std::is_same_v<Element, float> ? correct(x, quotient) : quotient;
+  }
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(value(x), x); }
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
+    return Format::encode4(v, signs);
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr float correct(float dividend, float quotient) const {
+    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, dividend), correction_, quotient);
+  }
+
+  float reciprocal_;
+  float divisor_;
+  float correction_;
+};
+
+/// Codes of any span of a dynamic scheme.
+template <class Format, class Element>
+class DialectQuantizer {
+ public:
+  using Code = typename Format::Code;
+  KQ_HOST_DEVICE constexpr DialectQuantizer(const DialectParameters& parameters, float operand, float amax,
+                                            bool has_nan)
+      : parameters_(parameters), operand_(operand), amax_(amax), has_nan_(has_nan), divide_(operand) {}
+
+  /// The code of x, whose sign is the highest bit of `sign`: where x is NaN, it may have lost it.
+  KQ_HOST_DEVICE constexpr Code code(float x, std::uint32_t sign) const {
+    const float v = value(x, sign);
+    return Format::encode(v, v);
+  }
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return code(x, float_bits(x)); }
+
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    const float v[4] = {value(x[0], signs << 24), value(x[1], signs << 16), value(x[2], signs << 8),
+                        value(x[3], signs)};
+    return Format::encode4(v, signs4(v));
+  }
+
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    if (!is_ordinary()) return function(*this);
+    if constexpr (arch::is_device) {
+      function(CoefficientQuantizer<Format, Element>(operand_, parameters_.divides));
+    } else if (parameters_.divides) {
+      DivideQuantizer<Format, Element>(operand_, Format::max).with_fast_path(function);
+    } else {
+      MultiplyQuantizer<Format>(operand_, Format::max).with_fast_path(function);
+    }
+  }
+
+ private:
+  /// Whether CoefficientQuantizer serves.
+  KQ_HOST_DEVICE constexpr bool is_ordinary() const {
+    const DialectParameters& p = parameters_;
+    if (has_nan_ || p.rounding != Rounding::none || p.truncates) return false;
+    // From 2^116 on the subnormal numbers that `flushed` leaves out would have codes.
+    if (p.formula == ScaleFormula::flushed && operand_ >= 0x1p116f) return false;
+    const float most = p.limit < detail::huge ? Format::max * 1.01f : detail::largest_float;
+    if (!(operand_ > 0.0f && operand_ <= detail::largest_float && amax_ <= detail::largest_float)) return false;
+    if (!p.divides) return amax_ * operand_ <= most;
+    return QuotientBy<Element>::Short::serves(operand_, amax_) && amax_ <= most * operand_;
+  }
+
+  /// What is encoded, NaN with the sign of x.
+  KQ_HOST_DEVICE constexpr float value(float x, std::uint32_t sign) const {
+    const DialectParameters& p = parameters_;
+    if (p.formula == ScaleFormula::flushed) x = detail::flushed(x);
+    float v = p.divides ? divide_(x) : x * operand_;
+    if (p.rounding == Rounding::element) {
+      v = detail::nearest<Element>(v) + p.addend;
+    } else if (p.rounding == Rounding::bfloat16) {
+      v = detail::nearest<bfloat16>(v);
+    }
+    if constexpr (Format::is_integer) {
+      v = is_nan(v) ? bits_float(p.otherwise) : clamp(v, -Format::max - 1.0f, Format::max);
+      return p.truncates ? static_cast<float>(static_cast<std::int32_t>(v)) : v;
+    } else {
+      if (__builtin_fabsf(v) <= p.limit) return v;
+      const bool nan = p.otherwise == 0x7fc00000u;
+      return bits_float(p.otherwise | (nan ? sign & 0x80000000u : 0u));
+    }
+  }
+
+  DialectParameters parameters_;
+  float operand_;
+  float amax_;
+  bool has_nan_;
+  QuotientBy<Element> divide_;
+};
+
+/// fp8(sat(x * factor)), NaN becoming the format's largest number, as engines have it under given scales. A code has
+/// the sign of the product.
+template <class Format>
+class LimitedQuantizer {
+ public:
+  using Code = typename Format::Code;
+  KQ_HOST_DEVICE constexpr explicit LimitedQuantizer(float factor) : factor_(factor) {}
+
+  KQ_HOST_DEVICE constexpr Code code(float x) const {
+    const float v = limited(x);
+    return Format::encode(v, v);
+  }
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
+    const float v[4] = {limited(x[0]), limited(x[1]), limited(x[2]), limited(x[3])};
+    return Format::encode4(v, signs4(v));
+  }
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    function(*this);
+  }
+
+ private:
+  /// The lesser of the product and the largest number, which is also what there is where the product is NaN.
+  KQ_HOST_DEVICE constexpr float limited(float x) const {
+    const float v = x * factor_;
+    return v < Format::max ? v : Format::max;
+  }
+
+  float factor_;
+};
+
+/// Scale and zero point of an asymmetric int8 span, every step rounded to the element's type T: the range is widened to
+/// hold 0, and the zero point saturates.
+template <class T>
+KQ_HOST_DEVICE constexpr Affine affine_scale_in_type(float min, float max) {
+  const float low = min < 0.0f ? min : 0.0f;
+  const float high = max > 0.0f ? max : 0.0f;
+  const float scale = detail::nearest<T>(detail::nearest<T>(high - low) / 255.0f);
+  const float zero_point = detail::nearest<T>(-128.0f - detail::nearest<T>(low / scale));
+  const float limited = is_nan(zero_point) ? 0.0f : clamp(zero_point, -128.0f, 127.0f);
+  return {scale == 0.0f ? detail::epsilon_of<T> : scale, round_to_int32(limited)};
+}
+
+/// sat(rne(T(T(x / scale) + zero point))), NaN counting as 0.
+template <class T>
+class AffineInTypeQuantizer {
+ public:
+  using Code = Int8::Code;
+  KQ_HOST_DEVICE constexpr AffineInTypeQuantizer(float scale, std::int32_t zero_point)
+      : divide_(scale), zero_point_(static_cast<float>(zero_point)) {}
+
+  KQ_HOST_DEVICE constexpr Code code(float x) const {
+    const float sum = detail::nearest<T>(detail::nearest<T>(divide_(x)) + zero_point_);
+    return Int8::encode(sum, sum);
+  }
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
+    return pack4(code(x[0]), code(x[1]), code(x[2]), code(x[3]));
+  }
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    function(*this);
+  }
+
+ private:
+  QuotientBy<T> divide_;
+  float zero_point_;
+};
+
+}  // namespace kq

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Scale rules of dialects other than kqbench's own, in the form that kq/scale_rules.hpp describes, which hands
+/// requests on to them.
+
+#include <cstdint>
+
+#include "kq/arch/config.hpp"
+#include "kq/dialect_numerics.hpp"
+#include "kq/format.hpp"
+#include "kq/numerics.hpp"
+#include "kq/reduce.hpp"
+#include "kq/request.hpp"
+#include "kq/rule.hpp"
+#include "kq/scale_layout.hpp"
+
+namespace kq {
+
+namespace detail {
+
+template <class Format, class Element>
+struct DialectScale {
+  DialectParameters parameters;
+  DialectSpan span;
+  AbsMaxOrNan::Value found;
+  KQ_HOST_DEVICE float value() const { return span.scale; }
+  KQ_HOST_DEVICE auto quantizer() const {
+    return DialectQuantizer<Format, Element>(parameters, span.operand, found.amax, found.has_nan);
+  }
+};
+
+template <class Format>
+struct LimitedScale {
+  float scale;
+  KQ_HOST_DEVICE float value() const { return scale; }
+  KQ_HOST_DEVICE auto quantizer() const { return LimitedQuantizer<Format>(1.0f / scale); }
+};
+
+template <class Element>
+struct AffineInTypeScale {
+  Affine affine;
+  KQ_HOST_DEVICE float value() const { return affine.scale; }
+  KQ_HOST_DEVICE std::int32_t zero_point() const { return affine.zero_point; }
+  KQ_HOST_DEVICE auto quantizer() const { return AffineInTypeQuantizer<Element>(affine.scale, affine.zero_point); }
+};
+
+}  // namespace detail
+
+/// Any span, from its amax.
+template <class Element, class Format>
+struct DialectRule : detail::Rule<Element, Format, AbsMaxOrNan, false> {
+  DialectParameters parameters;
+  KQ_HOST_DEVICE explicit DialectRule(const DialectParameters& p) : parameters(p) {}
+  KQ_HOST_DEVICE auto scale(AbsMaxOrNan::Value found) const {
+    return detail::DialectScale<Format, Element>{
+        parameters, dialect_span<Element, Format>(parameters, found.amax, found.has_nan), found};
+  }
+};
+
+/// Any span, asymmetric int8.
+template <class Element>
+struct AffineInTypeRule : detail::Rule<Element, Int8, MinMax, true> {
+  KQ_HOST_DEVICE auto scale(Range range) const {
+    return detail::AffineInTypeScale<Element>{affine_scale_in_type<Element>(range.min, range.max)};
+  }
+};
+
+/// Given scales, fp8.
+template <class Element, class Format>
+struct LimitedStaticRule : detail::Rule<Element, Format, AbsMax, false> {
+  template <class Given>
+  KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
+    return detail::LimitedScale<Format>{given.value(i)};
+  }
+};
+
+/// The parameters of a request's scheme: symmetric, dynamic, of a dialect other than kqbench.
+DialectParameters dialect_parameters(const Request& request);
+
+// --- from a request to its rule: each calls function(rule) -----------------------------------------------------------
+
+template <class Element, class Function>
+void with_dialect_static_rule(const Function& function) {
+  function(LimitedStaticRule<Element, Fp8E4M3Fn>());
+}
+
+/// Of a token or a tensor.
+template <class Element, class Function>
+void with_dialect_rule(const Request& r, const Function& function) {
+  if (r.asymmetric) return function(AffineInTypeRule<Element>());
+  const DialectParameters parameters = dialect_parameters(r);
+  if (r.format == Format::int8) return function(DialectRule<Element, Int8>(parameters));
+  function(DialectRule<Element, Fp8E4M3Fn>(parameters));
+}
+
+/// Of a group or a block.
+template <class Element, class Function>
+void with_dialect_group_rule(const Request& r, const Function& function) {
+  const DialectParameters parameters = dialect_parameters(r);
+  if (r.format == Format::int8) return function(DialectRule<Element, Int8>(parameters));
+  if (r.format == Format::fp8_e5m2) return function(DialectRule<Element, Fp8E5M2>(parameters));
+  function(DialectRule<Element, Fp8E4M3Fn>(parameters));
+}
+
+}  // namespace kq

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// What every scale rule has (kq/scale_rules.hpp).
+
+namespace kq::detail {
+
+template <class Element_, class Format_, class Reduction_, bool HasZeroPoint>
+struct Rule {
+  using Element = Element_;
+  using Format = Format_;
+  using Code = typename Format::Code;
+  using Reduction = Reduction_;
+  static constexpr Reduction reduction{};
+  static constexpr bool has_zero_point = HasZeroPoint;
+};
+
+}  // namespace kq::detail
