@@ -323,17 +323,19 @@ float epsilon_of(Element type) {
   return type == Element::half ? 0x1p-10f : type == Element::bfloat16 ? 0x1p-7f : 0x1p-23f;
 }
 
-/// The power of two of an MX block: 2^(floor(log2 of amax, rounded to one bit of mantissa) - 8).
+/// The power of two of an MX block: 2^(floor(log2 a) - 8), a being amax in T, rounded to one bit of mantissa on its
+/// bits.
 float compressed_tensors_mx_scale(Element type, float amax) {
-  if (amax == 0.0f) {
-    const float least = to_type(type, power_of_two(0));
-    return least == 0.0f ? 1.0f : least;
-  }
   if (std::isnan(amax) || std::isinf(amax)) return infinity;
-  // From 1.75 times a power of two on, the next one counts.
-  int exponent = std::ilogb(amax);
-  if (amax >= std::ldexp(1.75f, exponent)) ++exponent;
-  const int e = std::clamp(exponent + 127 - 8, 0, 255);
+  const int least_exponent = type == Element::half ? -14 : -126;
+  const int most_exponent = type == Element::half ? 15 : 127;
+  // From 1.75 times a power of two on the next one counts; bits of a subnormal number are 0 or the least normal one.
+  int exponent = amax == 0.0f ? least_exponent - 1 : std::max(std::ilogb(amax), least_exponent - 1);
+  if (exponent >= least_exponent ? amax >= std::ldexp(1.75f, exponent) : amax >= std::ldexp(0.75f, least_exponent)) {
+    ++exponent;
+  }
+  if (exponent > most_exponent) return infinity;
+  const int e = exponent < least_exponent ? 0 : std::clamp(exponent + 127 - 8, 0, 255);
   const float scale = to_type(type, power_of_two(e));
   return scale == 0.0f ? 1.0f : scale;
 }

@@ -5,11 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <iterator>
 #include <map>
 #include <string>
 
 #include "kq/dialect.hpp"
 #include "tests/support/recorded.hpp"
+#include "tests/support/requests.hpp"
 #include "tests/support/run.hpp"
 
 namespace kqbench::test {
@@ -39,6 +42,20 @@ TEST(Dialects, AreTheSameInEveryImplementation) {
     SCOPED_TRACE(c.name);
     c.problem.expected = by_reference(c.problem);
     EXPECT_RIGHT(c.problem);
+  }
+}
+
+TEST(Dialects, AreTheSameWhateverTheDataAndShapes) {
+  std::uint64_t seed = 0;
+  for (const kq::Element element : all_elements) {
+    for (const std::int64_t hidden_size : {1, 17, 64, 130, 1025, 2304}) {
+      for (const kq::Request& request : dialect_requests(element, hidden_size > 1000 ? 3 : 7, hidden_size)) {
+        for (const Fill fill : {Fill::normal, all_fills[seed % std::size(all_fills)]}) {
+          ++seed;
+          EXPECT_RIGHT(problem_of(request, seed, fill), {static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0});
+        }
+      }
+    }
   }
 }
 

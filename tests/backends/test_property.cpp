@@ -49,16 +49,19 @@ TEST(Property, RandomRequestsAreOfEveryKind) {
   std::set<std::tuple<kq::ScaleFormat, kq::ScaleLayout>> scales;
   std::set<Fill> fills;
   int bounded = 0, strided = 0, shifted = 0;
-  for (std::uint64_t seed = 1; seed <= 2500; ++seed) {
-    const RandomCase random = random_case(seed);
-    const kq::Request& r = random.request;
+  const auto kind_of = [](const kq::Request& r) {
     kq::Request scheme = r;
     scheme.group_size = 0;
     scheme.block_rows = 0;
     scheme.scale_stride = 0;
     scheme.scale_format = {};
     scheme.scale_layout = {};
-    kinds.insert({kq::operation_name(scheme), r.format, r.element});
+    return std::tuple(kq::operation_name(scheme), r.format, r.element);
+  };
+  for (std::uint64_t seed = 1; seed <= 10000; ++seed) {
+    const RandomCase random = random_case(seed);
+    const kq::Request& r = random.request;
+    kinds.insert(kind_of(r));
     if (kq::has_groups(r.granularity)) scales.insert({r.scale_format, r.scale_layout});
     fills.insert(random.fill);
     bounded += r.qmax != kq::format_max(r.format) ? 1 : 0;
@@ -69,7 +72,13 @@ TEST(Property, RandomRequestsAreOfEveryKind) {
   for (const kq::Scheme& scheme : kq::schemes()) {
     served += 3u * ((scheme.int8 ? 1u : 0u) + (scheme.fp8 ? 4u : 0u));
   }
-  EXPECT_EQ(kinds.size(), served);
+  std::set<std::tuple<std::string, kq::Format, kq::Element>> of_dialects;
+  for (const kq::Element element : all_elements) {
+    for (const kq::Request& request : dialect_requests(element, 1, 1)) {
+      of_dialects.insert(kind_of(request));
+    }
+  }
+  EXPECT_EQ(kinds.size(), served + of_dialects.size());
   EXPECT_EQ(scales.size(), 10u) << "three formats in three layouts, and packed";
   EXPECT_EQ(fills.size(), std::size(all_fills));
   EXPECT_GT(bounded, 100);

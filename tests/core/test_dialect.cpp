@@ -4,10 +4,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "kq/dialect.hpp"
+#include "kq/dialect_numerics.hpp"
 
 namespace kq {
 namespace {
@@ -143,6 +149,86 @@ TEST(Dialects, SayWhatTheEngineDoesNotHave) {
   EXPECT_EQ(complaint(r), "");
   r.dialect = static_cast<Dialect>(200);
   EXPECT_EQ(complaint(r), "dialect: no such dialect");
+}
+
+/// ceil(log2 v) + 127 by way of a double's logarithm, rounded to float.
+std::uint32_t ceil_log2_by_double(float v) {
+  const float logarithm = std::ceil(static_cast<float>(std::log2(static_cast<double>(v))));
+  return static_cast<std::uint32_t>(std::clamp(logarithm, -127.0f, 128.0f) + 127.0f);
+}
+
+TEST(BiasedCeilLog2, IsThatOfALogarithmRoundedToFloat) {
+  for (std::uint32_t exponent = 0; exponent < 255; ++exponent) {
+    for (std::uint32_t fraction = 0; fraction < (1u << 23); fraction += fraction < 256 ? 1 : 4099) {
+      const float v = bits_float(exponent << 23 | fraction);
+      ASSERT_EQ(detail::biased_ceil_log2(v), ceil_log2_by_double(v)) << v;
+    }
+  }
+  for (std::uint32_t bits = 0x003fff00u; bits < 0x00400100u; ++bits) {
+    ASSERT_EQ(detail::biased_ceil_log2(bits_float(bits)), ceil_log2_by_double(bits_float(bits))) << bits;
+  }
+  EXPECT_EQ(detail::biased_ceil_log2(std::numeric_limits<float>::infinity()), 255U);
+}
+
+/// The operands and elements at which the devices' quantizers are held against the host's: what engines' scales may be,
+/// zeros, subnormal numbers, infinities and NaN.
+template <class Element>
+std::vector<float> any_numbers() {
+  std::vector<float> numbers{0.0f,          -0.0f,    1.0f,      -1.0f,      0x1p-149f, -0x1p-149f, 0x1p-126f,
+                             0x1.8p-140f,   0x1p-85f, 0x1p126f,  0x1.8p127f, 448.0f,    -464.5f,    57344.0f,
+                             0x1.fffffep0f, 1e-10f,   -0x1p-24f, -65504.0f,  3e38f,     -3e38f};
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float special : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()})
+    numbers.push_back(special);
+  std::uint32_t bits = 12345;
+  for (int i = 0; i < 300; ++i) {
+    bits = bits * 1664525u + 1013904223u;
+    numbers.push_back(bits_float(bits));
+    numbers.push_back(bits_float((bits & 0x807fffffu) | (120u + (bits >> 28)) << 23));
+  }
+  for (float& number : numbers) {
+    number = detail::nearest<Element>(number);
+  }
+  return numbers;
+}
+
+template <class Format, class Element>
+void expect_device_codes(const DialectParameters& p) {
+  using OfHost = DialectQuantizer<Format, Element, Granularity::token, PlainOperand>;
+  using OfDevice = DialectQuantizer<Format, Element, Granularity::token, AnyOperandSteps<Element>>;
+  const std::vector<float> xs = any_numbers<Element>();
+  for (const float operand : any_numbers<float>()) {
+    const OfHost host(p, operand, 1.0f, false);
+    const OfDevice device(p, operand, 1.0f, false);
+    for (const float x : xs) {
+      ASSERT_EQ(host.code(x), device.code(x)) << x << (p.divides ? " / " : " * ") << operand;
+      if (std::isnan(x) || !OfHost(p, operand, std::fabs(x), false).is_ordinary()) continue;
+      ASSERT_EQ(host.code(x), (OrdinaryQuantizer<Format, Element>(operand, p.divides).code(x)))
+          << x << (p.divides ? " / " : " * ") << operand;
+    }
+    const float four[4] = {xs[3], xs[7], xs[20], xs[22]};
+    const std::uint32_t packed = host.codes4(four, signs4(four));
+    for (int i = 0; i < 4; ++i) {
+      ASSERT_EQ(static_cast<std::uint8_t>(packed >> 8 * i), static_cast<std::uint8_t>(host.code(four[i])));
+    }
+  }
+}
+
+TEST(DialectQuantizers, OfDevicesGiveTheCodesOfHosts) {
+  for (const bool divides : {false, true}) {
+    for (const float limit : {std::numeric_limits<float>::infinity(), 464.0f}) {
+      DialectParameters p;
+      p.divides = divides;
+      p.limit = limit;
+      expect_device_codes<Fp8E4M3Fn, half>(p);
+      expect_device_codes<Fp8E4M3Fn, bfloat16>(p);
+      expect_device_codes<Fp8E4M3Fn, float>(p);
+      expect_device_codes<Fp8E5M2, half>(p);
+      expect_device_codes<Int8, half>(p);
+      p.otherwise = float_bits(-448.0f);
+      expect_device_codes<Fp8E4M3Fn, half>(p);
+    }
+  }
 }
 
 TEST(Dialects, AreNamedWithTheOperation) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <utility>
 
+#include "kq/dialect.hpp"
 #include "kq/element.hpp"
 #include "kq/numerics.hpp"
 
@@ -145,6 +146,42 @@ std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element eleme
   return requests;
 }
 
+std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size) {
+  static constexpr std::int64_t group_sizes[] = {128, 32, 64, 16, 100};
+  static constexpr kq::ScaleLayout layouts[] = {kq::ScaleLayout::row, kq::ScaleLayout::column_aligned,
+                                                kq::ScaleLayout::packed, kq::ScaleLayout::column};
+  std::vector<kq::Request> requests;
+  for (const kq::DialectFacts& facts : kq::dialects()) {
+    for (const kq::DialectScheme& scheme : kq::dialect_schemes(facts.dialect)) {
+      for (const kq::Format format : all_formats) {
+        for (const auto scale_format :
+             {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
+          if (!kq::has_format(scheme, format) || !kq::has_scale_format(scheme, scale_format)) continue;
+          kq::Request r;
+          r.dialect = facts.dialect;
+          r.element = element;
+          r.format = format;
+          r.granularity = scheme.granularity;
+          r.static_scale = scheme.static_scale;
+          r.asymmetric = scheme.asymmetric;
+          r.num_tokens = num_tokens;
+          r.hidden_size = hidden_size;
+          if (kq::has_groups(r.granularity)) {
+            r.group_size = group_sizes[requests.size() % std::size(group_sizes)];
+            r.scale_format = scale_format;
+            r.scale_layout = layouts[requests.size() % std::size(layouts)];
+            const bool may_be_packed = scale_format == kq::ScaleFormat::ue8m0;
+            if (r.scale_layout == kq::ScaleLayout::packed && !may_be_packed) r.scale_layout = kq::ScaleLayout::row;
+          }
+          if (r.granularity == kq::Granularity::block) r.block_rows = 3;
+          if (!kq::validate(r)) requests.push_back(r);
+        }
+      }
+    }
+  }
+  return requests;
+}
+
 Problem problem_of(const kq::Request& request, std::uint64_t seed, Fill fill) {
   return kqbench::make_problem(request, make_input(request, seed, fill), {});
 }
@@ -181,22 +218,30 @@ RandomCase random_case(std::uint64_t seed) {
       std::min(draw.of_any_size(200), std::max<std::int64_t>(1, most_elements / hidden_size));
   kq::Request& r = random.request;
   r = request_of(scheme, draw.one_of(all_elements), format, num_tokens, hidden_size);
+  const bool in_dialect = draw.one_in(3);
+  if (in_dialect) {
+    const std::vector<kq::Request> choices = dialect_requests(r.element, num_tokens, hidden_size);
+    r = choices[draw.bits() % choices.size()];
+  }
   if (draw.one_in(3)) r.input_stride = hidden_size + draw.between(0, 40);
   if (draw.one_in(3)) r.codes_stride = hidden_size + draw.between(0, 40);
-  if (kq::has_groups(scheme.granularity)) {
+  if (kq::has_groups(r.granularity)) {
     static constexpr std::int64_t sizes[] = {16, 32, 64, 128, 256};
     r.group_size = draw.one_in(2) ? draw.one_of(sizes) : draw.between(16, 16 + hidden_size);
-    r.scale_format = draw.one_of({kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0});
+    if (!in_dialect) {
+      r.scale_format = draw.one_of({kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0});
+    }
     r.scale_layout =
         draw.one_of({kq::ScaleLayout::row, kq::ScaleLayout::column, kq::ScaleLayout::column_aligned,
                      r.scale_format == kq::ScaleFormat::ue8m0 ? kq::ScaleLayout::packed : kq::ScaleLayout::row});
-    if (scheme.granularity == kq::Granularity::block) r.block_rows = draw.of_any_size(num_tokens + 2);
+    if (r.granularity == kq::Granularity::block) r.block_rows = draw.of_any_size(num_tokens + 2);
     if (r.scale_layout == kq::ScaleLayout::column && draw.one_in(3)) {
       r.scale_stride = kq::scale_rows(r) + draw.between(0, 20);
     }
   }
-  r.qmax = random_qmax(draw, format);
-  const bool has_upper_bound = kq::is_fp8(format) && !r.static_scale && r.granularity == kq::Granularity::token;
+  if (!in_dialect) r.qmax = random_qmax(draw, format);
+  const bool has_upper_bound = kq::is_fp8(r.format) && !r.static_scale && r.granularity == kq::Granularity::token &&
+                               (r.dialect == kq::Dialect::kqbench || r.dialect == kq::Dialect::vllm_0_33_0);
   if (has_upper_bound && draw.one_in(3)) r.scale_ub = random_positive(draw, RandomCase::Scales::moderate);
   r = kq::resolved(r);
   if (draw.one_in(3)) {

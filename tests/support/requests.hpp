@@ -30,6 +30,10 @@ kq::Request request_of(const kq::Scheme& scheme, kq::Element element, kq::Format
 std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element element, std::int64_t num_tokens,
                                      std::int64_t hidden_size);
 
+/// One request for every scheme, format and scale format of every dialect but kqbench's own, with different sizes of
+/// groups and layouts.
+std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size);
+
 /// A problem with given scales that suit the data.
 Problem problem_of(const kq::Request& request, std::uint64_t seed, Fill fill = Fill::normal);
 

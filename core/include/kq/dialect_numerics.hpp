@@ -13,6 +13,7 @@
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
+#include "kq/request.hpp"
 
 namespace kq {
 
@@ -27,6 +28,32 @@ enum class ScaleFormula : std::uint8_t {
   in_type,          ///< every step rounded to the element's type
   in_type_mx,       ///< a power of two, the same way
 };
+
+/// Which formulas there are for spans of a granularity, so that no kernel has those of others.
+template <class Format, Granularity granularity>
+constexpr bool has_formula(ScaleFormula formula) {
+  constexpr bool is_group = granularity == Granularity::group;
+  constexpr bool is_e4m3 = Format::max == 448.0f;
+  switch (formula) {
+    case ScaleFormula::quotient:
+      return is_e4m3 || (Format::is_integer && granularity != Granularity::tensor);
+    case ScaleFormula::ratio:
+      return granularity == Granularity::token;
+    case ScaleFormula::inverse:
+      return !Format::is_integer && granularity != Granularity::token;
+    case ScaleFormula::flushed:
+      return is_e4m3 && granularity == Granularity::token;
+    case ScaleFormula::amax_reciprocal:
+      return is_group && (is_e4m3 || Format::is_integer);
+    case ScaleFormula::exponent:
+      return is_group && !Format::is_integer;
+    case ScaleFormula::in_type:
+      return is_e4m3 || Format::is_integer;
+    case ScaleFormula::in_type_mx:
+      return is_group && is_e4m3;
+  }
+  return false;
+}
 
 /// How a number becomes a power of two.
 enum class PowerOfTwo : std::uint8_t {
@@ -75,7 +102,9 @@ KQ_HOST_DEVICE constexpr float nan_float() {
 /// T(v), the nearest number of an element type.
 template <class T>
 KQ_HOST_DEVICE constexpr float nearest(float v) {
-  if constexpr (std::is_same_v<T, half>) {
+  if constexpr (arch::rounds_to_16_bits && sizeof(T) == 2) {
+    return arch::round_to_16_bits<T>(v);
+  } else if constexpr (std::is_same_v<T, half>) {
     return to_float(to_half(v));
   } else if constexpr (std::is_same_v<T, bfloat16>) {
     return to_float(to_bfloat16(v));
@@ -125,17 +154,18 @@ KQ_HOST_DEVICE constexpr std::uint32_t biased_ceil_log2(float v) {
   return e + (fraction > (half_unit * 45426u >> 16) ? 1 : 0);  // ln 2 * 2^16
 }
 
-/// A number that is not negative, as a power of two.
+/// The fraction of a number that is not negative cleared; 0.5 for NaN.
+KQ_HOST_DEVICE constexpr float floor_to_power_of_two(float v) {
+  return is_nan(v) ? 0.5f : bits_float(float_bits(v) & 0xff800000u);
+}
+
+/// A number that is not negative, as PowerOfTwo::up_finite and up_float_log2 have it.
 KQ_HOST_DEVICE constexpr float to_power_of_two(float v, PowerOfTwo power) {
   switch (power) {
-    case PowerOfTwo::up:
-      return ceil_to_power_of_two(v);
     case PowerOfTwo::up_finite:
       return v <= 0x1p127f ? ceil_to_power_of_two(v) : 0x1p127f;
     case PowerOfTwo::up_float_log2:
       return power_of_two(biased_ceil_log2(v));
-    case PowerOfTwo::down:
-      return is_nan(v) ? 0.5f : bits_float(float_bits(v) & 0xff800000u);
     default:
       return v;
   }
@@ -159,15 +189,16 @@ KQ_HOST_DEVICE constexpr std::uint32_t biased_exponent(float v, PowerOfTwo power
 /// of mantissa.
 template <class T>
 KQ_HOST_DEVICE constexpr float mx_scale_in_type(float amax) {
-  const float rounded = bits_float((float_bits(amax) + (1u << 21)) & 0xff800000u);
+  float rounded = bits_float((float_bits(amax) + (1u << 21)) & 0xff800000u);
+  if constexpr (std::is_same_v<T, half>) {
+    // The bits of a half's subnormal number count from its least normal one's.
+    if (amax < 0x1p-14f) rounded = amax < 0x1.8p-15f ? 0.0f : 0x1p-14f;
+  }
   if (is_nan(amax) || rounded > largest_of<T>) return huge;
   const std::uint32_t e = float_bits(rounded) >> 23;
-  if constexpr (std::is_same_v<T, half>) {
-    // A half's subnormal numbers have no exponent, and a scale below them is 0, for which 1 is taken.
-    return rounded < 0x1p-14f ? 1.0f : power_of_two(e - 8);
-  } else {
-    return power_of_two(e > 8 ? e - 8 : 0);
-  }
+  // As a half 2^-127 is 0, for which 1 is taken.
+  if (std::is_same_v<T, half> && e == 0) return 1.0f;
+  return power_of_two(e > 8 ? e - 8 : 0);
 }
 
 }  // namespace detail
@@ -178,113 +209,190 @@ struct DialectSpan {
   float operand;
 };
 
-/// Of a span's amax, NaN left out, and whether there was any. `Bound` is the format's largest magnitude.
-template <class Element, class Format>
+/// Of a span's amax, NaN left out, and whether there was any. Granularity::group stands for blocks too.
+template <class Element, class Format, Granularity granularity>
 KQ_HOST_DEVICE constexpr DialectSpan dialect_span(const DialectParameters& p, float numbers_amax, bool has_nan) {
+  constexpr auto has = has_formula<Format, granularity>;
   constexpr float qmax = Format::max;
   constexpr float inverse_qmax = 1.0f / qmax;
   float amax = has_nan && p.nan_counts ? detail::nan_float() : numbers_amax;
+  amax = amax < p.least_amax ? p.least_amax : amax;
+  amax = amax > p.most_amax ? p.most_amax : amax;
   float scale = 0.0f;
   float operand = 0.0f;
   switch (p.formula) {
     case ScaleFormula::quotient:
-      amax = amax < p.least_amax ? p.least_amax : amax;
-      amax = amax > p.most_amax ? p.most_amax : amax;
-      scale = amax / qmax;
-      scale = scale < p.least_scale ? p.least_scale : scale;
-      scale = scale == 0.0f ? p.scale_of_zero : scale;
-      scale = detail::to_power_of_two(scale, p.power);
-      operand = p.divides ? scale : 1.0f / scale;
-      break;
-    case ScaleFormula::ratio:
-      amax = amax < p.least_amax ? p.least_amax : amax;
-      scale = amax / qmax;
-      scale = scale < p.least_scale ? p.least_scale : scale;
-      operand = amax == 0.0f ? 0.0f : qmax / amax;
-      operand = operand > p.most_factor ? p.most_factor : operand;
-      break;
-    case ScaleFormula::inverse:
-      operand = amax == 0.0f ? 1.0f : qmax / amax;
-      operand = operand == detail::huge ? p.infinite_factor : operand;
-      operand = detail::to_power_of_two(operand, p.power);
-      scale = 1.0f / operand;
-      break;
-    case ScaleFormula::flushed:
-      scale = detail::flushed(detail::flushed(amax) * inverse_qmax);
-      operand = detail::flushed(1.0f / scale);
-      break;
-    case ScaleFormula::amax_reciprocal:
-      amax = amax < p.least_amax ? p.least_amax : amax;
-      scale = amax * inverse_qmax;
-      operand = detail::flushed(1.0f / amax) * qmax;
-      if (p.power != PowerOfTwo::none) {
-        scale = ceil_to_power_of_two(scale);
-        // The multiplier's exponent is made by subtraction, and wraps around into the sign for an infinite scale.
-        operand = scale == detail::huge ? -detail::huge : detail::nearest<Element>(1.0f / scale);
+      if constexpr (has(ScaleFormula::quotient)) {
+        scale = amax / qmax;
+        scale = scale < p.least_scale ? p.least_scale : scale;
+        scale = scale == 0.0f ? p.scale_of_zero : scale;
+        if (granularity == Granularity::group) scale = detail::to_power_of_two(scale, p.power);
+        operand = p.divides ? scale : 1.0f / scale;
       }
       break;
-    case ScaleFormula::exponent: {
-      amax = amax < p.least_amax ? p.least_amax : amax;
-      const float v = p.power == PowerOfTwo::up_half ? amax * inverse_qmax : amax / qmax;
-      const std::uint32_t e = detail::biased_exponent(v, p.power);
-      scale = e == 255 ? p.scale_of_nan : detail::power_of_two(e);
-      operand = e == 255 ? detail::nan_float() : (e == 0 ? p.factor_of_least : detail::power_of_two(254 - e));
+    case ScaleFormula::ratio:
+      if constexpr (has(ScaleFormula::ratio)) {
+        scale = amax / qmax;
+        scale = scale < p.least_scale ? p.least_scale : scale;
+        operand = amax == 0.0f ? 0.0f : qmax / amax;
+        operand = operand > p.most_factor ? p.most_factor : operand;
+      }
       break;
-    }
+    case ScaleFormula::inverse:
+      if constexpr (has(ScaleFormula::inverse)) {
+        operand = amax == 0.0f ? 1.0f : qmax / amax;
+        operand = operand == detail::huge ? p.infinite_factor : operand;
+        if (p.power == PowerOfTwo::down) operand = detail::floor_to_power_of_two(operand);
+        scale = 1.0f / operand;
+      }
+      break;
+    case ScaleFormula::flushed:
+      if constexpr (has(ScaleFormula::flushed)) {
+        scale = detail::flushed(detail::flushed(amax) * inverse_qmax);
+        operand = detail::flushed(1.0f / scale);
+      }
+      break;
+    case ScaleFormula::amax_reciprocal:
+      if constexpr (has(ScaleFormula::amax_reciprocal)) {
+        scale = amax * inverse_qmax;
+        operand = detail::flushed(1.0f / amax) * qmax;
+        if (p.power != PowerOfTwo::none) {
+          scale = ceil_to_power_of_two(scale);
+          // The multiplier's exponent is made by subtraction, and wraps around into the sign for an infinite scale.
+          operand = scale == detail::huge ? -detail::huge : detail::nearest<Element>(1.0f / scale);
+        }
+      }
+      break;
+    case ScaleFormula::exponent:
+      if constexpr (has(ScaleFormula::exponent)) {
+        const float v = p.power == PowerOfTwo::up_half ? amax * inverse_qmax : amax / qmax;
+        const std::uint32_t e = detail::biased_exponent(v, p.power);
+        scale = e == 255 ? p.scale_of_nan : detail::power_of_two(e);
+        operand = e == 255 ? detail::nan_float() : (e == 0 ? p.factor_of_least : detail::power_of_two(254 - e));
+      }
+      break;
     case ScaleFormula::in_type:
-      scale = detail::nearest<Element>(amax / (Format::is_integer ? 127.5f : qmax));
-      scale = scale == 0.0f ? detail::epsilon_of<Element> : scale;
-      operand = scale;
+      if constexpr (has(ScaleFormula::in_type)) {
+        scale = detail::nearest<Element>(amax / (Format::is_integer ? 127.5f : qmax));
+        scale = scale == 0.0f ? detail::epsilon_of<Element> : scale;
+        operand = scale;
+      }
       break;
     case ScaleFormula::in_type_mx:
-      scale = detail::mx_scale_in_type<Element>(amax);
-      operand = scale;
+      if constexpr (has(ScaleFormula::in_type_mx)) {
+        scale = detail::mx_scale_in_type<Element>(amax);
+        operand = scale;
+      }
       break;
   }
   return {is_nan(scale) ? detail::nan_float() : scale, operand};
 }
 
-/// Codes of a span in which nothing special can happen: no NaN, nothing beyond the format's range, no rounding of its
-/// own. On a device one quantizer divides or multiplies, by ShortDivisor's steps with coefficients of which a
-/// multiplication makes nothing: x * r + (x - (x * r) * 0) * 0.
-template <class Format_, class Element>
-class CoefficientQuantizer {
+/// Division by a number, or multiplication by one, as a device has them in one: with q = RN(x * y), the quotient of
+/// x and s follows from y = RN(1 / s) and q + RN(x - q * s) * y (kq/numerics.hpp, Divisor), and the product of x and y
+/// from s = 0 and q + RN(x - q * 0) * 0, which changes nothing of q.
+template <class Element>
+class OperandSteps {
  public:
-  using Format = Format_;
-  using Code = typename Format::Code;
-  KQ_HOST_DEVICE constexpr CoefficientQuantizer(float operand, bool divides)
-      : reciprocal_(divides ? 1.0f / operand : operand),
-        divisor_(divides ? operand : 0.0f),
+  KQ_HOST_DEVICE constexpr OperandSteps(float operand, bool divides)
+      : divisor_(divides ? operand : 0.0f),
+        reciprocal_(divides ? 1.0f / operand : operand),
         correction_(divides ? reciprocal_ : 0.0f) {}
 
-  KQ_HOST_DEVICE constexpr float value(float x) const {
+  /// For what ShortDivisor serves, and finite products.
+  KQ_HOST_DEVICE constexpr float operator()(float x) const {
     const float quotient = correct(x, x * reciprocal_);
     return std::is_same_v<Element, float> ? correct(x, quotient) : quotient;
   }
-  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(value(x), x); }
+
+ private:
+  KQ_HOST_DEVICE constexpr float correct(float x, float quotient) const {
+    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, x), correction_, quotient);
+  }
+
+  float divisor_;
+  float reciprocal_;
+  float correction_;
+};
+
+/// The same for any operands, as Divisor has it: small and large divisors are brought near 1, and where steps could
+/// overflow there are none.
+template <class Element>
+class AnyOperandSteps {
+ public:
+  KQ_HOST_DEVICE constexpr AnyOperandSteps(float operand, bool divides)
+      : prescale_(!divides                              ? 1.0f
+                  : __builtin_fabsf(operand) < 0x1p-85f ? 0x1p64f
+                                                        : (__builtin_fabsf(operand) > 0x1p126f ? 0x1p-64f : 1.0f)),
+        divisor_(divides ? operand * prescale_ : 0.0f),
+        reciprocal_(divides ? 1.0f / divisor_ : operand),
+        correction_(divides ? reciprocal_ : 0.0f) {
+    if (reciprocal_ == 0.0f) divisor_ = 0.0f;
+  }
+
+  KQ_HOST_DEVICE constexpr float operator()(float x) const {
+    const float dividend = x * prescale_;
+    const float estimate = dividend * reciprocal_;
+    float quotient = correct(dividend, estimate);
+    if constexpr (std::is_same_v<Element, float>) quotient = correct(dividend, quotient);
+    // A step makes +0 of -0.
+    return __builtin_copysignf(__builtin_fabsf(estimate) > 0x1p20f ? estimate : quotient, estimate);
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr float correct(float x, float quotient) const {
+    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, x), correction_, quotient);
+  }
+
+  float prescale_;
+  float divisor_;
+  float reciprocal_;
+  float correction_;
+};
+
+/// A host's own multiplication and division, in the same dress.
+class PlainOperand {
+ public:
+  KQ_HOST_DEVICE constexpr PlainOperand(float operand, bool divides) : operand_(operand), divides_(divides) {}
+  KQ_HOST_DEVICE constexpr float operator()(float x) const { return divides_ ? x / operand_ : x * operand_; }
+
+ private:
+  float operand_;
+  bool divides_;
+};
+
+/// Codes of a span in which nothing special can happen: no NaN, nothing beyond the format's range, no rounding of its
+/// own.
+template <class Format_, class Element>
+class OrdinaryQuantizer {
+ public:
+  using Format = Format_;
+  using Code = typename Format::Code;
+  KQ_HOST_DEVICE constexpr OrdinaryQuantizer(float operand, bool divides) : scaled_(operand, divides) {}
+
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(scaled_(x), x); }
   KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
-    const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
+    const float v[4] = {scaled_(x[0]), scaled_(x[1]), scaled_(x[2]), scaled_(x[3])};
     return Format::encode4(v, signs);
   }
 
  private:
-  KQ_HOST_DEVICE constexpr float correct(float dividend, float quotient) const {
-    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, dividend), correction_, quotient);
-  }
-
-  float reciprocal_;
-  float divisor_;
-  float correction_;
+  OperandSteps<Element> scaled_;
 };
 
-/// Codes of any span of a dynamic scheme.
-template <class Format, class Element>
+/// Codes of any span of a dynamic scheme. `Operand` is the device's or the host's, as a pass needs it.
+template <class Format, class Element, Granularity granularity,
+          class Operand = std::conditional_t<arch::is_device, AnyOperandSteps<Element>, PlainOperand>>
 class DialectQuantizer {
  public:
   using Code = typename Format::Code;
   KQ_HOST_DEVICE constexpr DialectQuantizer(const DialectParameters& parameters, float operand, float amax,
                                             bool has_nan)
-      : parameters_(parameters), operand_(operand), amax_(amax), has_nan_(has_nan), divide_(operand) {}
+      : parameters_(parameters),
+        operand_(operand),
+        amax_(amax),
+        has_nan_(has_nan),
+        scaled_(operand, parameters.divides) {}
 
   /// The code of x, whose sign is the highest bit of `sign`: where x is NaN, it may have lost it.
   KQ_HOST_DEVICE constexpr Code code(float x, std::uint32_t sign) const {
@@ -303,7 +411,7 @@ class DialectQuantizer {
   KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
     if (!is_ordinary()) return function(*this);
     if constexpr (arch::is_device) {
-      function(CoefficientQuantizer<Format, Element>(operand_, parameters_.divides));
+      function(OrdinaryQuantizer<Format, Element>(operand_, parameters_.divides));
     } else if (parameters_.divides) {
       DivideQuantizer<Format, Element>(operand_, Format::max).with_fast_path(function);
     } else {
@@ -311,28 +419,32 @@ class DialectQuantizer {
     }
   }
 
- private:
-  /// Whether CoefficientQuantizer serves.
+  /// Whether OrdinaryQuantizer serves.
   KQ_HOST_DEVICE constexpr bool is_ordinary() const {
     const DialectParameters& p = parameters_;
     if (has_nan_ || p.rounding != Rounding::none || p.truncates) return false;
     // From 2^116 on the subnormal numbers that `flushed` leaves out would have codes.
     if (p.formula == ScaleFormula::flushed && operand_ >= 0x1p116f) return false;
-    const float most = p.limit < detail::huge ? Format::max * 1.01f : detail::largest_float;
     if (!(operand_ > 0.0f && operand_ <= detail::largest_float && amax_ <= detail::largest_float)) return false;
+    const float most = p.limit < detail::huge ? p.limit * 0.99f : detail::largest_float;
     if (!p.divides) return amax_ * operand_ <= most;
-    return QuotientBy<Element>::Short::serves(operand_, amax_) && amax_ <= most * operand_;
+    return ShortDivisor<Element>::serves(operand_, amax_) && amax_ <= most * operand_;
   }
 
+ private:
   /// What is encoded, NaN with the sign of x.
   KQ_HOST_DEVICE constexpr float value(float x, std::uint32_t sign) const {
+    constexpr auto has = has_formula<Format, granularity>;
     const DialectParameters& p = parameters_;
-    if (p.formula == ScaleFormula::flushed) x = detail::flushed(x);
-    float v = p.divides ? divide_(x) : x * operand_;
-    if (p.rounding == Rounding::element) {
-      v = detail::nearest<Element>(v) + p.addend;
-    } else if (p.rounding == Rounding::bfloat16) {
-      v = detail::nearest<bfloat16>(v);
+    if constexpr (has(ScaleFormula::flushed)) {
+      if (p.formula == ScaleFormula::flushed) x = detail::flushed(x);
+    }
+    float v = scaled_(x);
+    if constexpr (has(ScaleFormula::in_type)) {
+      if (p.rounding == Rounding::element) v = detail::nearest<Element>(v) + p.addend;
+    }
+    if constexpr (!Format::is_integer && granularity == Granularity::token && std::is_same_v<Element, half>) {
+      if (p.rounding == Rounding::bfloat16) v = detail::nearest<bfloat16>(v);
     }
     if constexpr (Format::is_integer) {
       v = is_nan(v) ? bits_float(p.otherwise) : clamp(v, -Format::max - 1.0f, Format::max);
@@ -348,7 +460,7 @@ class DialectQuantizer {
   float operand_;
   float amax_;
   bool has_nan_;
-  QuotientBy<Element> divide_;
+  Operand scaled_;
 };
 
 /// fp8(sat(x * factor)), NaN becoming the format's largest number, as engines have it under given scales. A code has

@@ -20,14 +20,14 @@ namespace kq {
 
 namespace detail {
 
-template <class Format, class Element>
+template <class Format, class Element, Granularity granularity>
 struct DialectScale {
   DialectParameters parameters;
   DialectSpan span;
   AbsMaxOrNan::Value found;
   KQ_HOST_DEVICE float value() const { return span.scale; }
   KQ_HOST_DEVICE auto quantizer() const {
-    return DialectQuantizer<Format, Element>(parameters, span.operand, found.amax, found.has_nan);
+    return DialectQuantizer<Format, Element, granularity>(parameters, span.operand, found.amax, found.has_nan);
   }
 };
 
@@ -48,14 +48,14 @@ struct AffineInTypeScale {
 
 }  // namespace detail
 
-/// Any span, from its amax.
-template <class Element, class Format>
+/// Any span, from its amax. Granularity::group stands for blocks too.
+template <class Element, class Format, Granularity granularity>
 struct DialectRule : detail::Rule<Element, Format, AbsMaxOrNan, false> {
   DialectParameters parameters;
   KQ_HOST_DEVICE explicit DialectRule(const DialectParameters& p) : parameters(p) {}
   KQ_HOST_DEVICE auto scale(AbsMaxOrNan::Value found) const {
-    return detail::DialectScale<Format, Element>{
-        parameters, dialect_span<Element, Format>(parameters, found.amax, found.has_nan), found};
+    const DialectSpan span = dialect_span<Element, Format, granularity>(parameters, found.amax, found.has_nan);
+    return detail::DialectScale<Format, Element, granularity>{parameters, span, found};
   }
 };
 
@@ -87,21 +87,22 @@ void with_dialect_static_rule(const Function& function) {
 }
 
 /// Of a token or a tensor.
-template <class Element, class Function>
+template <class Element, Granularity granularity, class Function>
 void with_dialect_rule(const Request& r, const Function& function) {
   if (r.asymmetric) return function(AffineInTypeRule<Element>());
   const DialectParameters parameters = dialect_parameters(r);
-  if (r.format == Format::int8) return function(DialectRule<Element, Int8>(parameters));
-  function(DialectRule<Element, Fp8E4M3Fn>(parameters));
+  if (r.format == Format::int8) return function(DialectRule<Element, Int8, granularity>(parameters));
+  function(DialectRule<Element, Fp8E4M3Fn, granularity>(parameters));
 }
 
 /// Of a group or a block.
 template <class Element, class Function>
 void with_dialect_group_rule(const Request& r, const Function& function) {
+  constexpr Granularity group = Granularity::group;
   const DialectParameters parameters = dialect_parameters(r);
-  if (r.format == Format::int8) return function(DialectRule<Element, Int8>(parameters));
-  if (r.format == Format::fp8_e5m2) return function(DialectRule<Element, Fp8E5M2>(parameters));
-  function(DialectRule<Element, Fp8E4M3Fn>(parameters));
+  if (r.format == Format::int8) return function(DialectRule<Element, Int8, group>(parameters));
+  if (r.format == Format::fp8_e5m2) return function(DialectRule<Element, Fp8E5M2, group>(parameters));
+  function(DialectRule<Element, Fp8E4M3Fn, group>(parameters));
 }
 
 }  // namespace kq

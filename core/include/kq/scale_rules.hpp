@@ -222,13 +222,13 @@ void with_channel_rule(const Request& r, const Function& function) {
 
 template <class Element, class Function>
 void with_token_rule(const Request& r, const Function& function) {
-  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element>(r, function);
+  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element, Granularity::token>(r, function);
   with_channel_rule<Element>(r, function);
 }
 
 template <class Element, class Function>
 void with_tensor_rule(const Request& r, const Function& function) {
-  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element>(r, function);
+  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element, Granularity::tensor>(r, function);
   if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
   with_format(r.format, [&](auto format) {
     using Codes = decltype(format);

@@ -57,6 +57,23 @@ TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
   }
 }
 
+TEST_P(EmulatedWaves, EveryDialectOnRaggedShapes) {
+  const auto native = make_native();
+  const auto grid_reduce = make_native(blocks_at_once);
+  std::uint64_t seed = 3000;
+  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
+    for (const std::int64_t hidden_size : {7, 64, 130, 1025}) {
+      for (const kq::Request& request : dialect_requests(element, 3, hidden_size)) {
+        ++seed;
+        const Problem problem = problem_of(request, seed, seed % 2 == 0 ? Fill::normal : Fill::specials);
+        const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
+        expect_right(*native, problem, placement);
+        if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
+      }
+    }
+  }
+}
+
 TEST_P(EmulatedWaves, AlignedGroupsAndRowsApart) {
   const auto native = make_native();
   std::uint64_t seed = 1000;

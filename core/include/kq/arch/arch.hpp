@@ -13,6 +13,8 @@
 ///   read_slot(a), write_slot(a)  64 bits that other programs write meanwhile, whole, unordered with all else
 ///   unpack_half(bits)            a half as float; the sign of a NaN may be lost
 ///   half_to_float(bits)          a half as float, exact, the sign of a NaN kept
+///   rounds_to_16_bits            whether a float is rounded to half and bfloat16 in one instruction, by
+///   round_to_16_bits<E>(v)       the nearest element, ties to even, as float; a NaN stays NaN, its sign may be lost
 ///   clamp(v, low, high)          v limited to a range; NaN stays NaN
 ///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by

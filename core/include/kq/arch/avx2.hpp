@@ -140,7 +140,9 @@ auto codes_of(const Quantizer& quantizer) {
   }
 }
 template <class Quantizer>
-inline constexpr bool has_codes = requires(const Quantizer& quantizer, __m256 x) { quantizer.scaled(x); };
+inline constexpr bool has_codes = requires(const Quantizer& quantizer, __m256 x) {
+  quantizer.scaled(x);
+};
 
 /// A step by the quantizer's own code.
 template <class Element, class Quantizer>

@@ -89,6 +89,27 @@ KQ_HOST_DEVICE float half_to_float(std::uint16_t bits) {
   return std::bit_cast<float>((value & 0x7fffffffu) | static_cast<std::uint32_t>(bits & 0x8000u) << 16);
 }
 
+#if __CUDA_ARCH__ >= 800
+inline constexpr bool rounds_to_16_bits = true;
+template <class Element>
+KQ_HOST_DEVICE float round_to_16_bits(float v) {
+  std::uint16_t bits;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(v));
+    return unpack_half(bits);
+  } else {
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(v));
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  }
+}
+#else
+inline constexpr bool rounds_to_16_bits = false;
+template <class Element>
+KQ_HOST_DEVICE constexpr float round_to_16_bits(float v) {
+  return v;
+}
+#endif
+
 KQ_HOST_DEVICE float clamp(float v, float low, float high) {
 #if __CUDA_ARCH__ >= 800
   asm("{ max.NaN.f32 %0, %0, %1; min.NaN.f32 %0, %0, %2; }" : "+f"(v) : "f"(low), "f"(high));

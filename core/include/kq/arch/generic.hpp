@@ -35,6 +35,12 @@ KQ_HOST_DEVICE float unpack_half(std::uint16_t bits) {
   return half_to_float(bits);
 }
 
+inline constexpr bool rounds_to_16_bits = false;
+template <class Element>
+KQ_HOST_DEVICE constexpr float round_to_16_bits(float v) {
+  return v;
+}
+
 KQ_HOST_DEVICE float max_number(float a, float b) {
   return b > a || a != a ? b : a;
 }
