@@ -26,7 +26,7 @@ std::vector<std::string> listed_values(const CLI::Option& option) {
   static const std::set<std::string> types = {"NAME", "LIST", "FORMAT"};
   if (!types.contains(option.get_type_name())) return {};
   static const std::regex aside(R"( \([^)]*\)| \[[^\]]*\])");
-  static const std::regex word("([a-z0-9_]+:?)(?:[A-Z]x)?[A-Z]?");
+  static const std::regex word("([a-z0-9_.-]+:?)(?:[A-Z]x)?[A-Z]?");
   std::string text = std::regex_replace(option.get_description(), aside, "");
   if (const std::size_t colon = text.find(": "); colon != std::string::npos) text.erase(0, colon + 2);
   std::vector<std::string> values;

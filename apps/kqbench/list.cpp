@@ -4,15 +4,21 @@
 /// `kqbench list`: what this program was built with, what it finds here, and what it can do.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/backend.hpp"
 #include "bench/measure/context.hpp"
 #include "bench/support/errors.hpp"
+#include "kq/dialect.hpp"
+#include "kq/parameters.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
@@ -63,6 +69,37 @@ Json describe_scheme(const kq::Scheme& scheme) {
           {"code", scheme.code_formula}};
 }
 
+Json describe_dialect(const kq::DialectFacts& facts) {
+  Json entry = {{"name", facts.name},
+                {"short_names", Json::array()},
+                {"version", facts.version},
+                {"source", facts.source},
+                {"schemes", Json::array()}};
+  for (const std::string_view name : facts.short_names) {
+    if (!name.empty()) entry["short_names"].push_back(name);
+  }
+  for (const kq::DialectScheme& scheme : kq::dialect_schemes(facts.dialect)) {
+    Json row = {{"name", kq::scheme_name(scheme)}, {"quant_dtypes", Json::array()}, {"scale_formats", Json::array()},
+                {"scale", scheme.scale_formula},   {"code", scheme.code_formula},   {"differs", scheme.differs}};
+    for (const std::string& name : kq::parameter("quant_dtype").names()) {
+      if (kq::has_format(scheme, *kq::parse_format(name))) row["quant_dtypes"].push_back(name);
+    }
+    for (const std::string& name : kq::parameter("scale_format").names()) {
+      if (kq::has_scale_format(scheme, *kq::parse_scale_format(name))) row["scale_formats"].push_back(name);
+    }
+    entry["schemes"].push_back(row);
+  }
+  return entry;
+}
+
+Json describe_dialects() {
+  Json all = Json::array();
+  for (const kq::DialectFacts& facts : kq::dialects()) {
+    all.push_back(describe_dialect(facts));
+  }
+  return all;
+}
+
 Json collect() {
   const Context build = build_context();
   Json all = {{"version", build.version},   {"commit", build.commit},       {"build_type", build.build_type},
@@ -74,6 +111,7 @@ Json collect() {
   for (const kq::Scheme& scheme : kq::schemes()) {
     all["schemes"].push_back(describe_scheme(scheme));
   }
+  all["dialects"] = describe_dialects();
   return all;
 }
 
@@ -118,6 +156,11 @@ void print_text(const Json& all) {
       print_device(device);
     }
   }
+  std::vector<std::string> dialects;
+  for (const Json& dialect : all["dialects"]) {
+    dialects.push_back(text(dialect["name"]));
+  }
+  fmt::print("\nDialects (--dialects shows what they compute)\n  {}\n", fmt::join(dialects, ", "));
   fmt::print("\nSchemes\n");
   for (const Json& scheme : all["schemes"]) {
     const char* formats = scheme["fp8"].get<bool>() ? (scheme["int8"].get<bool>() ? "fp8, int8" : "fp8") : "int8";
@@ -126,17 +169,46 @@ void print_text(const Json& all) {
   }
 }
 
+std::string joined(const Json& names) {
+  return fmt::format("{}", fmt::join(names.get<std::vector<std::string>>(), ", "));
+}
+
+void print_dialects(const Json& dialects) {
+  for (const Json& dialect : dialects) {
+    fmt::print("{}{}{}\n", text(dialect["name"]), dialect["short_names"].empty() ? "" : ", or ",
+               joined(dialect["short_names"]));
+    fmt::print("  {}\n", text(dialect["source"]));
+    if (dialect["schemes"].empty()) fmt::print("  its schemes are those that `kqbench list` shows\n");
+    for (const Json& scheme : dialect["schemes"]) {
+      const bool is_float = scheme["scale_formats"] == Json::array({"float"});
+      fmt::print("  {}, {}{}{}\n", text(scheme["name"]), joined(scheme["quant_dtypes"]), is_float ? "" : ", scales ",
+                 is_float ? "" : joined(scheme["scale_formats"]));
+      fmt::print("    scale:   {}\n    codes:   {}\n    differs: {}\n", text(scheme["scale"]), text(scheme["code"]),
+                 text(scheme["differs"]));
+    }
+    fmt::print("\n");
+  }
+  fmt::print(
+      "up(v) is the exponent of the next power of two, T(v) is v rounded to the type of the elements, trunc rounds "
+      "toward 0.\nWhere nothing else is said, an operation is binary32, to nearest even. docs/dialects.md has more.\n");
+}
+
 }  // namespace
 
 void add_list(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand("list", "Show devices, backends, implementations, schemes and versions");
   auto json = std::make_shared<bool>(false);
+  auto dialects = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "As JSON");
-  command->callback([json, &chosen] {
-    chosen = [json] {
-      const Json all = collect();
+  command->add_flag("--dialects", *dialects,
+                    "The dialects instead: versions, schemes, formulas, and where each differs from kqbench's own");
+  command->callback([json, dialects, &chosen] {
+    chosen = [json, dialects] {
+      const Json all = *dialects ? describe_dialects() : collect();
       if (*json) {
         fmt::print("{}\n", all.dump(2, ' ', false, Json::error_handler_t::replace));
+      } else if (*dialects) {
+        print_dialects(all);
       } else {
         print_text(all);
       }

@@ -18,7 +18,6 @@ Sweep all_but_given(const Sweep& given) {
   sweep.set_default("hidden_size", {1, 7, 17, 1023, 1025, 5137});
   sweep.set_default("granularity",
                     {"tensor", "token", "channel", "group:16", "group:64", "group:128", "block:3x16", "block:128x128"});
-  sweep.set_default("dialect", {"kqbench"});
   for (const kq::Parameter& parameter : kq::parameters()) {
     if (parameter.kind == kq::ParameterKind::flag) sweep.set_default(parameter.name, {true, false});
     if (parameter.kind == kq::ParameterKind::name) {

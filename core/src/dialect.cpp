@@ -232,7 +232,7 @@ const DialectFacts* find_facts(Dialect dialect) {
 }
 
 /// "static tensor", "dynamic token asymmetric".
-std::string scheme_name(Granularity granularity, bool static_scale, bool has_zero_point) {
+std::string name_of(Granularity granularity, bool static_scale, bool has_zero_point) {
   std::string name = to_string(granularity, 0);
   if (const auto colon = name.find(':'); colon != std::string::npos) name.resize(colon);
   return (static_scale ? "static " : "dynamic ") + name + (has_zero_point ? " asymmetric" : "");
@@ -278,6 +278,10 @@ const DialectScheme* dialect_scheme(const Request& r) {
   return nullptr;
 }
 
+std::string scheme_name(const DialectScheme& scheme) {
+  return name_of(scheme.granularity, scheme.static_scale, scheme.asymmetric);
+}
+
 bool has_format(const DialectScheme& scheme, Format format) {
   return (scheme.formats & bit(format)) != 0;
 }
@@ -292,12 +296,12 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
   if (r.dialect == Dialect::kqbench) return std::nullopt;
 
   const std::string name(facts->name);
-  const std::string wanted = scheme_name(r.granularity, r.static_scale, r.asymmetric);
+  const std::string wanted = name_of(r.granularity, r.static_scale, r.asymmetric);
   std::vector<std::string> others;
   std::vector<std::string> formats;
   std::vector<std::string> scale_formats;
   for (const DialectScheme& scheme : dialect_schemes(r.dialect)) {
-    const std::string other = scheme_name(scheme.granularity, scheme.static_scale, scheme.asymmetric);
+    const std::string other = scheme_name(scheme);
     add_once(others, other);
     if (other != wanted) continue;
     for (const Format format : all_formats) {

@@ -137,10 +137,12 @@ constexpr std::array table{
               0, get_number<&Request::qmax>, set_number<&Request::qmax>, nullptr},
     Parameter{"scale_ub", "", Kind::number, false, false, false, "Upper bound of amax, dynamic token fp8", "none: inf",
               "", 0, get_number<&Request::scale_ub>, set_number<&Request::scale_ub>, nullptr},
-    Parameter{"dialect", "", Kind::name, true, false, false,
-              "Whose arithmetic, bit for bit: kqbench, or an engine's at one version; list --dialects shows them",
-              "kqbench", "one of those that list --dialects shows", 0, get_name<&Request::dialect>,
-              set_name<&Request::dialect, parse_dialect>, names_of<Dialect>},
+    Parameter{
+        "dialect", "", Kind::name, true, false, false,
+        "Whose arithmetic, bit for bit (list --dialects tells more): kqbench, vllm, vllm-torch, sglang, deepgemm, te, "
+        "te-kernels, flashinfer, torchao, torchao-0.18, aiter, compressed-tensors",
+        "kqbench", "one of those that list --dialects shows", 0, get_name<&Request::dialect>,
+        set_name<&Request::dialect, parse_dialect>, names_of<Dialect>},
 };
 
 const Parameter* find(std::string_view name) {

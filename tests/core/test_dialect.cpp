@@ -14,6 +14,7 @@
 
 #include "kq/dialect.hpp"
 #include "kq/dialect_numerics.hpp"
+#include "kq/parameters.hpp"
 
 namespace kq {
 namespace {
@@ -59,6 +60,17 @@ TEST(Dialects, HaveShortNamesForTheNewestVersion) {
   EXPECT_EQ(parse_dialect("vllm-0.32"), std::nullopt);
   EXPECT_EQ(parse_dialect("VLLM"), std::nullopt);
   EXPECT_EQ(parse_dialect(""), std::nullopt);
+}
+
+TEST(Dialects, AreListedInTheOptionsHelp) {
+  const std::string help = std::string(parameter("dialect").help) + ",";
+  for (const DialectFacts& facts : dialects()) {
+    std::string_view shortest = facts.name;
+    for (const std::string_view name : facts.short_names) {
+      if (!name.empty() && name.size() < shortest.size()) shortest = name;
+    }
+    EXPECT_NE(help.find(' ' + std::string(shortest) + ','), std::string::npos) << shortest;
+  }
 }
 
 TEST(Dialects, HaveNoSchemeTwice) {

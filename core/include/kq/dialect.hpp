@@ -10,6 +10,7 @@
 #include <array>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "kq/request.hpp"
@@ -46,6 +47,8 @@ std::span<const DialectScheme> dialect_schemes(Dialect dialect);
 
 /// The scheme that the request is of in its dialect; null for kqbench, and where the dialect has no such scheme.
 const DialectScheme* dialect_scheme(const Request& request);
+
+std::string scheme_name(const DialectScheme& scheme);  ///< "static tensor", "dynamic token asymmetric"
 
 bool has_format(const DialectScheme& scheme, Format format);
 bool has_scale_format(const DialectScheme& scheme, ScaleFormat format);

@@ -443,7 +443,7 @@ class DialectQuantizer {
     if constexpr (has(ScaleFormula::in_type)) {
       if (p.rounding == Rounding::element) v = detail::nearest<Element>(v) + p.addend;
     }
-    if constexpr (!Format::is_integer && granularity == Granularity::token && std::is_same_v<Element, half>) {
+    if constexpr (!Format::is_integer && granularity == Granularity::token && sizeof(Element) == 2) {
       if (p.rounding == Rounding::bfloat16) v = detail::nearest<bfloat16>(v);
     }
     if constexpr (Format::is_integer) {

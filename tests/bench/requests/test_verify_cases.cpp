@@ -13,6 +13,7 @@
 #include "bench/requests/arguments.hpp"
 #include "bench/requests/verify_cases.hpp"
 #include "bench/support/errors.hpp"
+#include "kq/dialect.hpp"
 
 namespace kqbench {
 namespace {
@@ -77,7 +78,7 @@ TEST(VerifyRequests, AreOfGroupsAloneWhereOnlyThoseCanBeAsGiven) {
 }
 
 TEST(VerifyRequests, AreValidAndEachThereOnce) {
-  const std::vector<kq::Request> requests = requests_of("--dtype half --quant-dtype int8,fp8");
+  const std::vector<kq::Request> requests = requests_of("--dtype half --quant-dtype int8,fp8 --dialect kqbench");
   for (std::size_t i = 0; i < requests.size(); ++i) {
     EXPECT_FALSE(kq::validate(requests[i])) << describe(requests[i]);
     for (std::size_t j = 0; j < i; ++j)
@@ -87,6 +88,21 @@ TEST(VerifyRequests, AreValidAndEachThereOnce) {
   // to store their scales; each also with a smaller qmax, and fp8 dynamic token with a bound.
   const std::size_t int8_schemes = 12, fp8_schemes = 6, groups = 2 * (3 + 2);
   EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1));
+}
+
+TEST(VerifyRequests, AreOfEveryDialect) {
+  std::set<kq::Dialect> found;
+  for (const kq::Request& r : requests_of("")) {
+    found.insert(r.dialect);
+  }
+  EXPECT_EQ(found.size(), kq::dialects().size());
+  for (const kq::Request& r : requests_of("--dialect vllm,te-kernels")) {
+    EXPECT_TRUE(r.dialect == kq::Dialect::vllm_0_33_0 || r.dialect == kq::Dialect::te_kernels);
+  }
+  // Tokens and tensors, groups of three sizes in the engine's formats: fp8 and int8, as float in three layouts and as
+  // UE8M0 in seven; five granularities of given scales, those of groups and blocks in three layouts; and an upper bound.
+  const std::size_t groups = 3 * 2 * (3 + 7), given = 3 + 3 * 3 + 2 * 3, others = 3, bounded = 1;
+  EXPECT_EQ(requests_of("--dtype half --dialect vllm").size(), groups + given + others + bounded);
 }
 
 TEST(VerifyRequests, KeepABoundThatIsGiven) {
