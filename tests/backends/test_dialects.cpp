@@ -18,9 +18,8 @@
 namespace kqbench::test {
 namespace {
 
-Outputs by_reference(const Problem& problem) {
-  const std::byte* const scales = problem.request.static_scale ? problem.scales.data() : nullptr;
-  return reference(problem.request, problem.input.data(), scales, nullptr, std::byte{0xa5});
+HostTensors by_reference(const Problem& problem) {
+  return reference(problem.request, kq::addresses(problem.given));
 }
 
 TEST(Dialects, ComeOutAsRecorded) {

@@ -100,12 +100,12 @@ RecordedCase case_of(const std::string& line) {
   c.name = codes + ' ' + layout;
   if (const auto invalid = kq::validate(r)) throw std::runtime_error(c.name + ": " + invalid->reason);
 
-  c.problem.input = x.bytes;
+  c.problem.given.input = x.bytes;
   const auto resize = [&](std::vector<std::byte>& bytes, std::size_t size, const char* what) {
     if (bytes.size() < size) throw std::runtime_error(c.name + ": " + what + " are too few");
     bytes.resize(size);
   };
-  Outputs& expected = c.problem.expected;
+  HostTensors& expected = c.problem.expected;
   if (scale != "-") {
     append(expected.scales, std::stof(scale));
   } else {
@@ -113,13 +113,13 @@ RecordedCase case_of(const std::string& line) {
   }
   resize(expected.scales, kq::scales_bytes(r), "scales");
   clear_padding(r, expected.scales);
-  if (r.static_scale) c.problem.scales = expected.scales;
+  if (r.static_scale) c.problem.given.scales = expected.scales;
   // An engine may have rows of padding behind its codes.
   expected.codes = engine_array(codes).bytes;
   resize(expected.codes, kq::codes_bytes(r), "codes");
   if (r.asymmetric) {
     for (const std::byte zero : engine_array(zero_points).bytes) {
-      expected.zero_points.push_back(static_cast<std::int8_t>(zero));
+      append(expected.zero_points, std::int32_t{static_cast<std::int8_t>(zero)});
     }
   }
   return c;
@@ -147,7 +147,7 @@ std::vector<RecordedCase> recorded_cases() {
   return cases;
 }
 
-Differences count_differences(const kq::Request& r, const Outputs& a, const Outputs& b) {
+Differences count_differences(const kq::Request& r, const HostTensors& a, const HostTensors& b) {
   Differences found;
   for (std::size_t i = 0; i < a.codes.size(); ++i) {
     found.codes += same_code(r.format, a.codes[i], b.codes[i]) ? 0 : 1;
@@ -162,8 +162,8 @@ Differences count_differences(const kq::Request& r, const Outputs& a, const Outp
     }
     ++found.scales;
   }
-  for (std::size_t i = 0; i < a.zero_points.size(); ++i) {
-    found.zero_points += a.zero_points[i] == b.zero_points[i] ? 0 : 1;
+  for (std::size_t i = 0; i < a.zero_points.size(); i += sizeof(std::int32_t)) {
+    found.zero_points += std::memcmp(&a.zero_points[i], &b.zero_points[i], sizeof(std::int32_t)) == 0 ? 0 : 1;
   }
   return found;
 }

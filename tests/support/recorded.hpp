@@ -26,6 +26,6 @@ struct Differences {
   int scales = 0;
   int zero_points = 0;
 };
-Differences count_differences(const kq::Request& request, const Outputs& a, const Outputs& b);
+Differences count_differences(const kq::Request& request, const HostTensors& a, const HostTensors& b);
 
 }  // namespace kqbench::test
