@@ -6,9 +6,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "apps/kqbench/devices.hpp"
 #include "apps/kqbench/subcommands.hpp"
@@ -16,6 +20,8 @@
 #include "bench/measure/rotating_buffers.hpp"
 #include "bench/requests/arguments.hpp"
 #include "bench/requests/verify_cases.hpp"
+#include "bench/results/conformance.hpp"
+#include "bench/results/text_output.hpp"
 #include "bench/support/errors.hpp"
 #include "bench/support/interrupt.hpp"
 #include "bench/support/notice.hpp"
@@ -29,6 +35,7 @@ struct VerifyArguments {
   RequestArguments sweep;
   InputArguments input;
   DeviceArguments device;
+  std::optional<std::string> markdown;
   bool quiet = false;
   bool no_progress = false;
 };
@@ -45,16 +52,26 @@ struct Tally {
 constexpr int shown_mismatches = 10;
 constexpr std::byte unwritten{0xa5};
 
+std::vector<std::string> names_of(const std::vector<Implementation*>& implementations) {
+  std::vector<std::string> names;
+  for (const Implementation* implementation : implementations) {
+    names.emplace_back(implementation->name());
+  }
+  return names;
+}
+
 class Verification {
  public:
   Verification(const VerifyArguments& arguments, Device& device, std::vector<Implementation*> implementations,
-               const InputSource& input, const GivenScales& given)
+               const InputSource& input, const GivenScales& given, std::FILE* mismatches)
       : arguments_(arguments),
         device_(device),
         arena_(device),
         implementations_(std::move(implementations)),
         input_(input),
-        given_(given) {}
+        given_(given),
+        mismatches_(mismatches),
+        conformance_(names_of(implementations_)) {}
 
   void verify_all(const std::vector<kq::Request>& requests) {
     Progress progress(requests.size(), !arguments_.quiet && !arguments_.no_progress);
@@ -70,8 +87,13 @@ class Verification {
     }
   }
 
-  int report() const {
-    std::int64_t wrong = 0;
+  /// The table of --markdown.
+  std::string markdown() const {
+    return fmt::format("{} ({}), {}{}\n\n{}", device_.info().name, device_.info().architecture, device_.info().runtime,
+                       interrupted() ? "; interrupted, not all cases were run" : "", conformance_.markdown());
+  }
+
+  void report() const {
     for (const auto& [name, tally] : tallies_) {
       fmt::print("{:<10} {} cases, {} codes compared with the reference: {}{}\n", name, tally.cases, tally.codes,
                  tally.wrong == 0 ? "no mismatch" : fmt::format("{} cases wrong", tally.wrong),
@@ -79,9 +101,13 @@ class Verification {
       for (const std::string& refusal : tally.refusals) {
         fmt::print("{:<10} not served: {}\n", "", refusal);
       }
-      wrong += tally.wrong;
     }
-    if (wrong != 0) return exit_wrong;
+  }
+
+  int exit_status() const {
+    for (const auto& [name, tally] : tallies_) {
+      if (tally.wrong != 0) return exit_wrong;
+    }
     return interrupted() ? exit_interrupted : exit_done;
   }
 
@@ -100,8 +126,11 @@ class Verification {
       buffers.launched(i, 0);
       Tally& tally = tallies_[std::string(serving[i]->name())];
       ++tally.cases;
-      tally.codes += problem.request.num_tokens * problem.request.hidden_size;
-      if (const std::optional<Mismatch> mismatch = buffers.check(i)) {
+      const std::int64_t codes = problem.request.num_tokens * problem.request.hidden_size;
+      tally.codes += codes;
+      const std::optional<Mismatch> mismatch = buffers.check(i);
+      conformance_.add(problem.request, std::string(serving[i]->name()), codes, !mismatch);
+      if (mismatch) {
         ++tally.wrong;
         show(one, *serving[i], *mismatch, progress);
       }
@@ -114,6 +143,7 @@ class Verification {
       if (const auto refusal = implementation->unsupported_reason(request)) {
         Tally& tally = tallies_[std::string(implementation->name())];
         ++tally.refused;
+        conformance_.add_refused(request, std::string(implementation->name()));
         tally.refusals.insert(*refusal);
       } else {
         serving.push_back(implementation);
@@ -125,9 +155,9 @@ class Verification {
   void show(const VerifyCase& one, const Implementation& implementation, const Mismatch& mismatch, Progress& progress) {
     if (shown_ == shown_mismatches) return;
     progress.clear();
-    fmt::print("FAILED {}: {}, filled with {}, {}: {}\n", implementation.name(), describe(one.request),
+    fmt::print(mismatches_, "FAILED {}: {}, filled with {}, {}: {}\n", implementation.name(), describe(one.request),
                to_string(one.fill), to_string(one.placement), mismatch.message());
-    if (++shown_ == shown_mismatches) fmt::print("Further mismatches are counted, not shown.\n");
+    if (++shown_ == shown_mismatches) fmt::print(mismatches_, "Further mismatches are counted, not shown.\n");
   }
 
   const VerifyArguments& arguments_;
@@ -136,11 +166,15 @@ class Verification {
   std::vector<Implementation*> implementations_;
   const InputSource& input_;
   const GivenScales& given_;
+  std::FILE* mismatches_;  ///< where they are shown
   std::map<std::string, Tally> tallies_;
+  Conformance conformance_;
   int shown_ = 0;
 };
 
 int run(const VerifyArguments& arguments, const DeviceOpener& open) {
+  std::optional<TextOutput> markdown;
+  if (arguments.markdown) markdown.emplace(*arguments.markdown);
   Sweep sweep = arguments.sweep.sweep();
   const InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
   const GivenScales given = arguments.sweep.given_scales(sweep);
@@ -156,9 +190,12 @@ int run(const VerifyArguments& arguments, const DeviceOpener& open) {
     require_memory(*device, request, implementations);
   }
   catch_interrupts();
-  Verification verification(arguments, *device, implementations, input, given);
+  const bool takes_stdout = markdown && markdown->is_stdout();
+  Verification verification(arguments, *device, implementations, input, given, takes_stdout ? stderr : stdout);
   verification.verify_all(requests);
-  return verification.report();
+  if (!takes_stdout) verification.report();
+  if (markdown) markdown->write(verification.markdown());
+  return verification.exit_status();
 }
 
 }  // namespace
@@ -170,6 +207,9 @@ void add_verify(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   arguments->input.add_to(*command);
   arguments->device.add_to(*command, Use::verify, "kokkos,native");
   const char* const output = "Output";
+  command->add_option("--markdown", arguments->markdown, "Write a table of dialects, schemes and formats as Markdown")
+      ->type_name("FILE")
+      ->group(output);
   command->add_flag("--quiet", arguments->quiet, "Results and errors only")->group(output);
   command->add_flag("--no-progress", arguments->no_progress, "No progress bar")->group(output);
   command->footer(how_to_write_a_list + program.get_footer());
