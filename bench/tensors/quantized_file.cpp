@@ -90,6 +90,7 @@ std::map<std::string, std::string> metadata_of(const kq::Request& request) {
           {"kqbench.granularity", kq::to_string(request.granularity, request.group_size, request.block_rows)},
           {"kqbench.scale_format", std::string(kq::to_string(request.scale_format))},
           {"kqbench.scale_layout", std::string(kq::to_string(request.scale_layout))},
+          {"kqbench.dialect", std::string(kq::to_string(request.dialect))},
           {"kqbench.qmax", fmt::format("{}", request.qmax)}};
 }
 

@@ -156,21 +156,29 @@ StaticScales ScaleFinder::scales() const {
 
 void ExtremesFinder::add(const kq::Request& block, const void* input) {
   const bool by_channel = block.granularity == kq::Granularity::channel;
-  ranges_.resize(by_channel ? static_cast<std::size_t>(block.hidden_size) : 1);
+  extremes_.resize(by_channel ? static_cast<std::size_t>(block.hidden_size) : 1);
   for_each_element(block, input, [&](std::int64_t, std::int64_t channel, float x) {
-    if (!std::isnan(x)) widen(ranges_[by_channel ? static_cast<std::size_t>(channel) : 0], x);
+    Extremes& extremes = extremes_[by_channel ? static_cast<std::size_t>(channel) : 0];
+    if (std::isnan(x)) {
+      extremes.has_nan = true;
+    } else {
+      widen(extremes.range, x);
+    }
   });
 }
 
 void ExtremesFinder::write_rows(const kq::Request& request, std::span<std::byte> rows) const {
   const std::span<std::byte> min = rows.first(rows.size() / 2);
   const std::span<std::byte> max = rows.last(rows.size() / 2);
-  const std::size_t size = min.size() / ranges_.size();  // of what shares a range
-  for (std::size_t i = 0; i < ranges_.size(); ++i) {
-    const bool none = ranges_[i].min > ranges_[i].max;
+  const std::size_t size = min.size() / extremes_.size();  // of what shares a range
+  for (std::size_t i = 0; i < extremes_.size(); ++i) {
+    const auto& [range, has_nan] = extremes_[i];
+    const bool none = range.min > range.max;
+    const bool shows_nan = has_nan && !request.asymmetric;
+    const bool min_is_lesser = -range.min < range.max;
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    fill(request.element, min.subspan(i * size, size), none ? nan : ranges_[i].min);
-    fill(request.element, max.subspan(i * size, size), none ? nan : ranges_[i].max);
+    fill(request.element, min.subspan(i * size, size), none || (shows_nan && min_is_lesser) ? nan : range.min);
+    fill(request.element, max.subspan(i * size, size), none || (shows_nan && !min_is_lesser) ? nan : range.max);
   }
 }
 

@@ -81,18 +81,24 @@ class ScaleFinder {
   std::vector<Range> ranges_;  ///< one a span; empty if the data is not needed
 };
 
-/// The least and the largest element of a tensor, or of each channel where the granularity is that; infinities
-/// counting, NaN not: what dynamic scales that depend on all rows depend on, for every format.
+/// The least and the largest element of a tensor, or of each channel where the granularity is that, and whether there
+/// is a NaN; infinities counting: what dynamic scales that depend on all rows depend on, for every format and dialect.
 class ExtremesFinder {
  public:
   void add(const kq::Request& block, const void* input);
 
   /// Fills two rows of hidden_size elements with the least elements and the largest ones. A block of the tensor with
-  /// these rows added has the whole tensor's scales. NaN where there was no number. Something has been added before.
+  /// these rows added has the whole tensor's scales. NaN where there was no number and, since it counts in some
+  /// dialects, in place of the extreme of lesser magnitude where there was a NaN, but not where a scheme has a zero
+  /// point and needs both. Something has been added before.
   void write_rows(const kq::Request& request, std::span<std::byte> rows) const;
 
  private:
-  std::vector<Range> ranges_;  ///< one, or one for each channel
+  struct Extremes {
+    Range range;
+    bool has_nan = false;
+  };
+  std::vector<Extremes> extremes_;  ///< one, or one for each channel
 };
 
 }  // namespace kqbench
