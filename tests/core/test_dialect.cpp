@@ -14,6 +14,7 @@
 
 #include "kq/dialect.hpp"
 #include "kq/dialect_numerics.hpp"
+#include "kq/dialect_quantizers.hpp"
 #include "kq/parameters.hpp"
 
 namespace kq {

@@ -9,6 +9,7 @@
 
 #include "kq/arch/config.hpp"
 #include "kq/dialect_numerics.hpp"
+#include "kq/dialect_quantizers.hpp"
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
 #include "kq/reduce.hpp"
