@@ -20,6 +20,7 @@
 #include "bench/support/interrupt.hpp"
 #include "bench/tensors/npy.hpp"
 #include "bench/tensors/random.hpp"
+#include "kq/dialect.hpp"
 #include "tests/bench/tensors/scratch_folder.hpp"
 #include "tests/support/text.hpp"
 
@@ -526,6 +527,38 @@ TEST(Program, VerifiesAnInputFile) {
   EXPECT_EQ(ended.status, 0) << ended.err;
   EXPECT_TRUE(contains(ended.out, "native")) << ended.out;
   EXPECT_TRUE(contains(ended.out, "no mismatch")) << ended.out;
+}
+
+TEST(Program, VerifiesDialectsAndWritesATableOfThem) {
+  const ScratchFolder folder;
+  const Arguments vllm = {
+      "verify", "--backend", "host",          "--num-tokens",  "3",       "--hidden-size", "40", "--dtype",
+      "half",   "--dialect", "vllm,deepgemm", "--granularity", "group:16"};
+  const std::string path = folder / "table.md";
+  const Ended ended = kqbench(joined(vllm, {"--markdown", path}));
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.out, "no mismatch")) << ended.out;
+  const std::string table = contents(path);
+  EXPECT_TRUE(contains(table, "| dialect | scheme | codes | scales | kokkos | native |\n")) << table;
+  EXPECT_TRUE(contains(table, "| vllm-0.33.0 | dynamic group | int8 | ue8m0 | exact: ")) << table;
+  EXPECT_TRUE(contains(table, "| deepgemm-54e2261 | dynamic group | fp8_e4m3fn | float | exact: ")) << table;
+  const Ended on_stdout = kqbench(joined(vllm, {"--markdown", "-"}));
+  EXPECT_EQ(on_stdout.out, table);
+  expect_refused({"--backend", "host", "--dialect", "deepgemm", "--granularity", "token", "--quant-dtype", "fp8"},
+                 "--dialect: deepgemm-54e2261 has no dynamic token scales; take dynamic group or dynamic block, or");
+}
+
+TEST(Program, ListsDialects) {
+  const Ended ended = kqbench({"list", "--dialects"});
+  EXPECT_EQ(ended.status, 0);
+  for (const kq::DialectFacts& facts : kq::dialects()) {
+    EXPECT_TRUE(contains(ended.out, std::string(facts.name))) << facts.name;
+  }
+  EXPECT_TRUE(contains(ended.out, "multiplies by the reciprocal where kqbench divides")) << ended.out;
+  const nlohmann::json listed = nlohmann::json::parse(kqbench({"list", "--dialects", "--json"}).out);
+  EXPECT_EQ(listed.size(), kq::dialects().size());
+  EXPECT_EQ(listed[1]["name"], "vllm-0.33.0");
+  EXPECT_EQ(listed[1]["schemes"].size(), kq::dialect_schemes(kq::Dialect::vllm_0_33_0).size());
 }
 
 /// Nothing is there to time, but nothing is wrong either.

@@ -100,7 +100,8 @@ TEST(VerifyRequests, AreOfEveryDialect) {
     EXPECT_TRUE(r.dialect == kq::Dialect::vllm_0_33_0 || r.dialect == kq::Dialect::te_kernels);
   }
   // Tokens and tensors, groups of three sizes in the engine's formats: fp8 and int8, as float in three layouts and as
-  // UE8M0 in seven; five granularities of given scales, those of groups and blocks in three layouts; and an upper bound.
+  // UE8M0 in seven; five granularities of given scales, those of groups and blocks in three layouts; and an upper
+  // bound.
   const std::size_t groups = 3 * 2 * (3 + 7), given = 3 + 3 * 3 + 2 * 3, others = 3, bounded = 1;
   EXPECT_EQ(requests_of("--dtype half --dialect vllm").size(), groups + given + others + bounded);
 }
