@@ -26,6 +26,7 @@ void add_list(CLI::App& program, Action& chosen);
 void add_compare(CLI::App& program, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
 void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen);
+void add_identify(CLI::App& program, Action& chosen);
 void add_completion(CLI::App& program, Action& chosen);
 
 }  // namespace kqbench

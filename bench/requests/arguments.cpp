@@ -42,11 +42,16 @@ Sweep::Values parse_list(const kq::Parameter& parameter, const std::vector<std::
   return values;
 }
 
+/// Commands that are given files as arguments, and the shape with them.
+bool takes_files(Use use) {
+  return use == Use::quantize || use == Use::identify;
+}
+
 /// An option that is given as a list: "a,b", "a b", or by repeating the option. Where files are named without an option
 /// (`quantize`) it takes one argument, so that it takes none of them.
 CLI::Option* add_list_option(CLI::App& command, Use use, const std::string& name, std::vector<std::string>& values,
                              const std::string& help) {
-  const bool several = use != Use::quantize;
+  const bool several = !takes_files(use);
   return command.add_option(name, values, help)->type_name(several ? "LIST" : "NAME")->allow_extra_args(several);
 }
 
@@ -58,7 +63,8 @@ CLI::Option* add_value(CLI::App& command, const std::string& name, std::optional
 /// What is taken where an option is not given, in brackets; empty for flags.
 std::string usual_text(const kq::Parameter& parameter, Use use) {
   if (parameter.usual.empty()) return "";
-  if (use == Use::quantize && parameter.name == "dtype") return " [the file's; bfloat16 also where it has uint16]";
+  if (takes_files(use) && parameter.name == "dtype") return " [the file's; bfloat16 also where it has uint16]";
+  if (use == Use::identify) return " [all]";
   if (use == Use::verify && parameter.kind == kq::ParameterKind::name) return " [all]";
   if (use == Use::verify && parameter.kind == kq::ParameterKind::count && parameter.is_list) return " [ragged sizes]";
   return fmt::format(" [{}]", parameter.usual);
@@ -79,7 +85,7 @@ const char* const how_to_write_a_list =
 
 void RequestArguments::add_to(CLI::App& command, Use use) {
   for (const kq::Parameter& parameter : kq::parameters()) {
-    if (use == Use::quantize && parameter.is_of_shape) continue;
+    if (takes_files(use) && parameter.is_of_shape) continue;
     const std::string option = kq::option_name(parameter);
     const std::string help = std::string(parameter.help) + usual_text(parameter, use);
     Written& written = written_[parameter.name];
@@ -93,6 +99,7 @@ void RequestArguments::add_to(CLI::App& command, Use use) {
       add_value(command, option, written.value, help, is_count ? "N" : "X")->group(heading_of(parameter));
     }
   }
+  if (use == Use::identify) return;  // scales are an argument
   if (use != Use::quantize) add_value(command, "--seed", seed_, "Of the random input [0]", "N")->group(what);
   add_value(command, "--scale", scale_, "Every static scale [those that just hold the input]", "X")->group(how);
   add_value(command, "--scales", scales_,

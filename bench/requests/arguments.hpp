@@ -22,13 +22,13 @@ class App;
 namespace kqbench {
 
 /// Which subcommand the options are for. The help shows its defaults.
-enum class Use { run, verify, quantize };
+enum class Use { run, verify, quantize, identify };
 
 /// A line of help for commands whose options take a LIST.
 extern const char* const how_to_write_a_list;
 
 /// What a request can be told, one option for each parameter of kq/parameters.hpp, and where scales are given from.
-/// `quantize` takes the shape from its files and has no options for it.
+/// `quantize` and `identify` take the shape from their files and have no options for it.
 class RequestArguments {
  public:
   void add_to(CLI::App& command, Use use);

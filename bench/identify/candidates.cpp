@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/identify/candidates.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "bench/support/errors.hpp"
+
+namespace kqbench {
+namespace {
+
+/// Sizes that groups and blocks have in practice, and those that cut a row into as many groups as there are scales.
+std::set<std::int64_t> group_sizes(const Sample& sample) {
+  std::set<std::int64_t> sizes;
+  for (std::int64_t size = 16; size <= std::max<std::int64_t>(sample.hidden_size, 16); size *= 2)
+    sizes.insert(size);
+  const auto count = static_cast<std::int64_t>(sample.scales.size() / (sample.scales_are_bytes ? 1 : sizeof(float)));
+  const std::int64_t groups = sample.num_tokens == 0 ? 0 : count / sample.num_tokens;
+  if (groups > 0 && (sample.hidden_size + groups - 1) / groups >= 16) {
+    sizes.insert((sample.hidden_size + groups - 1) / groups);
+  }
+  return sizes;
+}
+
+/// Rows that blocks have in practice, the most usual first; of those that hold all rows one, for they are the same.
+std::vector<std::int64_t> block_rows(const Sample& sample) {
+  std::vector<std::int64_t> all;
+  bool holds_all = false;
+  for (const std::int64_t rows : {128, 64, 32, 16, 256, 512, 8, 4, 2}) {
+    if (rows >= sample.num_tokens && std::exchange(holds_all, true)) continue;
+    all.push_back(rows);
+  }
+  return all;
+}
+
+std::vector<std::string> granularities(const Sample& sample) {
+  std::vector<std::string> names = {"token", "tensor", "channel"};
+  const std::set<std::int64_t> sizes = group_sizes(sample);
+  for (const std::int64_t size : sizes)
+    names.push_back(fmt::format("group:{}", size));
+  for (const std::int64_t rows : block_rows(sample)) {
+    for (const std::int64_t size : sizes) {
+      if (size <= 512) names.push_back(fmt::format("block:{}x{}", rows, size));
+    }
+  }
+  return names;
+}
+
+bool are_powers_of_two(const Sample& sample) {
+  for (std::size_t i = 0; i < sample.scales.size(); i += sizeof(float)) {
+    float scale = 0.0f;
+    std::memcpy(&scale, sample.scales.data() + i, sizeof scale);
+    int exponent = 0;
+    if (std::isfinite(scale) && scale != 0.0f && std::frexp(scale, &exponent) != 0.5f) return false;
+  }
+  return true;
+}
+
+std::vector<std::string> scale_formats(const Sample& sample) {
+  if (sample.scales_are_bytes) return {"ue8m0"};
+  if (are_powers_of_two(sample)) return {"float", "ue8m0_float"};
+  return {"float"};
+}
+
+template <class Names>
+Sweep::Values values_of(const Names& names) {
+  return {names.begin(), names.end()};
+}
+
+/// Scales of layout column may have gaps: the stride that the sample's size gives, if it gives one.
+void set_scale_stride(kq::Request& r, const Sample& sample) {
+  if (r.scale_layout != kq::ScaleLayout::column || r.scale_stride != 0) return;
+  const auto stored = static_cast<std::int64_t>(sample.scales.size() / kq::scale_size(r));
+  const std::int64_t stride = stored / kq::groups_per_row(r);
+  const bool has_columns = kq::groups_per_row(r) > 1;
+  if (has_columns && stored % kq::groups_per_row(r) == 0 && stride > kq::scale_rows(r)) r.scale_stride = stride;
+}
+
+/// The bound that the largest of a token's fp8 scales may come from: all that are cut off have it.
+std::optional<float> upper_bound(const kq::Request& r, const Sample& sample) {
+  const bool may_have_one =
+      r.granularity == kq::Granularity::token && kq::is_fp8(r.format) && !r.static_scale && std::isinf(r.scale_ub);
+  if (!may_have_one || sample.scales_are_bytes) return std::nullopt;
+  float largest = 0.0f;
+  for (std::size_t i = 0; i < sample.scales.size(); i += sizeof(float)) {
+    float scale = 0.0f;
+    std::memcpy(&scale, sample.scales.data() + i, sizeof scale);
+    if (std::isfinite(scale)) largest = std::max(largest, scale);
+  }
+  // A bound that people would give comes first, then those next to the product.
+  const float q = kq::format_max(r.format);
+  const float product = largest * q;
+  for (const double digits : {1e1, 1e2, 1e3, 1e4}) {
+    const auto round = static_cast<float>(std::nearbyint(static_cast<double>(product) * digits) / digits);
+    if (round > 0.0f && round / q == largest) return round;
+  }
+  for (const float bound : {product, std::nextafter(product, 0.0f), std::nextafter(product, 2.0f * product)}) {
+    if (bound > 0.0f && std::isfinite(bound) && bound / q == largest) return bound;
+  }
+  return std::nullopt;
+}
+
+/// Whether the sample's bytes are as many as the request's scales. A whole column may end with its gap.
+bool fits(const kq::Request& r, const Sample& sample) {
+  const std::size_t bytes = kq::scales_bytes(r);
+  if (sample.scales.size() == bytes) return true;
+  const bool has_stride = r.scale_layout == kq::ScaleLayout::column && r.scale_stride != 0;
+  return has_stride &&
+         sample.scales.size() == static_cast<std::size_t>(kq::groups_per_row(r) * r.scale_stride) * kq::scale_size(r);
+}
+
+}  // namespace
+
+std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restriction) {
+  Sweep sweep = restriction;
+  std::vector<std::string> formats;
+  for (const kq::Format format : sample.formats)
+    formats.emplace_back(kq::to_string(format));
+  sweep.set("num_tokens", {sample.num_tokens});
+  sweep.set("hidden_size", {sample.hidden_size});
+  sweep.set("dtype", {std::string(kq::to_string(sample.element))});
+  sweep.set_default("quant_dtype", values_of(formats));
+  sweep.set_default("static_scale", {false, true});
+  sweep.set_default("granularity", values_of(granularities(sample)));
+  sweep.set("asymmetric", {!sample.zero_points.empty()});
+  sweep.set_default("scale_format", values_of(scale_formats(sample)));
+  sweep.set_default("scale_layout", values_of(kq::parameter("scale_layout").names()));
+  sweep.set_default("dialect", values_of(kq::parameter("dialect").names()));
+
+  std::vector<kq::Request> found, with_bound;
+  for (kq::Request r : plan_sweep(sweep).requests) {
+    set_scale_stride(r, sample);
+    if (kq::validate(r) || !fits(r, sample)) continue;
+    if (kq::zero_points_bytes(r) != sample.zero_points.size()) continue;
+    r = kq::resolved(r);
+    if (std::find(found.begin(), found.end(), r) == found.end()) found.push_back(r);
+    if (const auto bound = upper_bound(r, sample)) {
+      kq::Request bounded = r;
+      bounded.scale_ub = *bound;
+      if (!kq::validate(bounded)) with_bound.push_back(bounded);
+    }
+  }
+  found.insert(found.end(), with_bound.begin(), with_bound.end());
+  if (found.empty()) {
+    throw UsageError(fmt::format("no scheme has {} {} for {} x {}{}; give the scales of this tensor, all of them",
+                                 sample.scales.size() / (sample.scales_are_bytes ? 1 : sizeof(float)),
+                                 sample.scales_are_bytes ? "bytes of scales" : "scales", sample.num_tokens,
+                                 sample.hidden_size, sample.zero_points.empty() ? "" : " and as many zero points"));
+  }
+  std::stable_partition(found.begin(), found.end(), [](const kq::Request& r) { return !r.static_scale; });
+  return found;
+}
+
+}  // namespace kqbench

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/identify/identify.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "backends/backend.hpp"
+#include "bench/identify/candidates.hpp"
+#include "bench/identify/formulas.hpp"
+#include "kq/element.hpp"
+
+namespace kqbench {
+namespace {
+
+/// Elements that are looked at before a candidate is worth all of them, and that an explanation is made from.
+constexpr std::int64_t slice_elements = std::int64_t{1} << 18;
+constexpr std::size_t most_examples = 5;
+
+/// Element i of the input, as float.
+float element_at(const Sample& sample, std::int64_t i) {
+  const std::byte* const address = sample.input.data() + static_cast<std::size_t>(i) * kq::element_size(sample.element);
+  if (sample.element == kq::Element::float32) {
+    float value = 0.0f;
+    std::memcpy(&value, address, sizeof value);
+    return value;
+  }
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, address, sizeof bits);
+  return sample.element == kq::Element::half ? kq::to_float(kq::half{bits}) : kq::to_float(kq::bfloat16{bits});
+}
+
+std::uint32_t element_bits(const Sample& sample, std::int64_t i) {
+  std::uint32_t bits = 0;
+  const std::size_t size = kq::element_size(sample.element);
+  std::memcpy(&bits, sample.input.data() + static_cast<std::size_t>(i) * size, size);
+  return bits;
+}
+
+/// Scale i of those stored, as a number; NaN for the exponent 255.
+float scale_at(const kq::Request& r, const std::vector<std::byte>& scales, std::int64_t i) {
+  if (kq::scale_size(r) == 1) {
+    const int exponent = std::to_integer<int>(scales[static_cast<std::size_t>(i)]);
+    return exponent == 255 ? std::nanf("") : std::ldexp(1.0f, exponent - 127);
+  }
+  float value = 0.0f;
+  std::memcpy(&value, scales.data() + static_cast<std::size_t>(i) * sizeof value, sizeof value);
+  return value;
+}
+
+bool same_scale(float a, float b) {
+  return std::memcmp(&a, &b, sizeof a) == 0 || (std::isnan(a) && std::isnan(b));
+}
+
+std::int32_t zero_point_at(const std::vector<std::byte>& zero_points, std::int64_t i) {
+  std::int32_t value = 0;
+  std::memcpy(&value, zero_points.data() + static_cast<std::size_t>(i) * sizeof value, sizeof value);
+  return value;
+}
+
+/// The first rows of a sample by a request, with scales row by row: whole spans, where spans end with rows.
+kq::Request slice_of(const kq::Request& whole, std::int64_t elements) {
+  kq::Request slice = whole;
+  slice.scale_layout = kq::ScaleLayout::row;
+  slice.scale_stride = 0;
+  if (whole.granularity == kq::Granularity::tensor || whole.granularity == kq::Granularity::channel) return slice;
+  const std::int64_t rows = std::max<std::int64_t>(1, elements / whole.hidden_size);
+  const std::int64_t unit = kq::rows_per_scale(whole);
+  slice.num_tokens = std::min(whole.num_tokens, (rows + unit - 1) / unit * unit);
+  return slice;
+}
+
+/// Scales and zero points of a slice from those of the sample, as they lie there by a whole request.
+void gather_scales(const kq::Request& whole, const kq::Request& slice, const Sample& sample, HostTensors& given) {
+  given.scales.assign(kq::scales_bytes(slice), std::byte{0});
+  given.zero_points.assign(kq::zero_points_bytes(slice), std::byte{0});
+  const std::size_t size = kq::scale_size(slice);
+  for (std::int64_t token = 0; token < slice.num_tokens; token += kq::rows_per_scale(slice)) {
+    for (std::int64_t channel = 0; channel < slice.hidden_size; channel += kq::columns_per_scale(slice)) {
+      const auto to = static_cast<std::size_t>(kq::scale_index(slice, token, channel));
+      const auto from = static_cast<std::size_t>(kq::scale_index(whole, token, channel));
+      std::memcpy(given.scales.data() + to * size, sample.scales.data() + from * size, size);
+      if (slice.asymmetric) std::memcpy(given.zero_points.data() + 4 * to, sample.zero_points.data() + 4 * from, 4);
+    }
+  }
+}
+
+/// What the reference makes of slices. Layouts of one scheme share it.
+class References {
+ public:
+  explicit References(const Sample& sample) : sample_(sample) {}
+
+  HostTensors of(const kq::Request& whole, const kq::Request& slice) {
+    if (slice.static_scale) return made(whole, slice);
+    const auto found = kept_.find(slice);
+    if (found != kept_.end()) return found->second;
+    return kept_.emplace(slice, made(whole, slice)).first->second;
+  }
+
+ private:
+  HostTensors made(const kq::Request& whole, const kq::Request& slice) const {
+    HostTensors given;
+    if (slice.static_scale) gather_scales(whole, slice, sample_, given);
+    Operands operands = kq::addresses(given);
+    operands.input = sample_.input.data();
+    return reference(slice, operands);
+  }
+
+  const Sample& sample_;
+  std::map<kq::Request, HostTensors> kept_;
+};
+
+SampleDifference compare(const kq::Request& whole, const kq::Request& slice, const Sample& sample,
+                         const HostTensors& expected) {
+  SampleDifference difference;
+  difference.codes_compared = expected.codes.size();
+  for (std::size_t i = 0; i < expected.codes.size(); ++i) {
+    const bool same = same_code(slice.format, std::to_integer<std::uint8_t>(sample.codes[i]),
+                                std::to_integer<std::uint8_t>(expected.codes[i]));
+    difference.codes += same ? 0 : 1;
+  }
+  if (slice.static_scale) return difference;
+  HostTensors found;
+  gather_scales(whole, slice, sample, found);
+  const std::int64_t count = kq::num_scales(slice);
+  difference.scales_compared = static_cast<std::size_t>(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    bool same = same_scale(scale_at(slice, found.scales, i), scale_at(slice, expected.scales, i));
+    if (slice.asymmetric) {
+      same = same && zero_point_at(found.zero_points, i) == zero_point_at(expected.zero_points, i);
+    }
+    difference.scales += same ? 0 : 1;
+  }
+  return difference;
+}
+
+/// How wrong a candidate is: the shares of codes and scales that differ.
+double distance(const SampleDifference& d) {
+  const auto share = [](std::size_t wrong, std::size_t of) {
+    return of == 0 ? 0.0 : static_cast<double>(wrong) / static_cast<double>(of);
+  };
+  return share(d.codes, d.codes_compared) + share(d.scales, d.scales_compared);
+}
+
+/// Everything that is said of a sample that no request gives.
+class Explanation {
+ public:
+  Explanation(const Sample& sample, const kq::Request& whole, const kq::Request& slice, const HostTensors& expected,
+              Identification& result)
+      : sample_(sample), whole_(whole), slice_(slice), expected_(expected), result_(result) {
+    gather_scales(whole, slice, sample, found_);
+    spans_.resize(static_cast<std::size_t>(kq::num_scales(slice)));
+    for_each_element([&](std::int64_t, std::int64_t, std::int64_t i, std::size_t span) {
+      const float x = element_at(sample_, i);
+      SpanFacts& facts = spans_[span];
+      if (std::isnan(x)) facts.has_nan = true;
+      if (!std::isnan(x)) facts.amax = std::max(facts.amax, std::fabs(x));
+    });
+  }
+
+  void explain() {
+    explain_scales();
+    explain_codes();
+  }
+
+ private:
+  template <class Function>
+  void for_each_element(const Function& function) const {
+    for (std::int64_t token = 0; token < slice_.num_tokens; ++token) {
+      for (std::int64_t channel = 0; channel < slice_.hidden_size; ++channel) {
+        function(token, channel, token * slice_.hidden_size + channel,
+                 static_cast<std::size_t>(kq::scale_index(slice_, token, channel)));
+      }
+    }
+  }
+
+  float found_scale(std::size_t span) const { return scale_at(slice_, found_.scales, static_cast<std::int64_t>(span)); }
+  float expected_scale(std::size_t span) const {
+    return scale_at(slice_, expected_.scales, static_cast<std::int64_t>(span));
+  }
+
+  void explain_scales() {
+    if (slice_.static_scale) return;
+    std::vector<FoundScale> scales;
+    std::size_t wrong = 0;
+    for (std::size_t span = 0; span < spans_.size(); ++span) {
+      scales.push_back({spans_[span], found_scale(span)});
+      if (same_scale(found_scale(span), expected_scale(span))) continue;
+      ++wrong;
+      if (result_.first_scales.size() < most_examples) {
+        const std::int64_t index = index_in_sample(span);
+        result_.first_scales.push_back({index, spans_[span].amax, found_scale(span), expected_scale(span)});
+      }
+    }
+    if (wrong > 0 && !slice_.asymmetric) result_.scale_formulas = fit_scales(slice_, scales);
+  }
+
+  /// Where a span's scale lies in the sample.
+  std::int64_t index_in_sample(std::size_t span) const {
+    const auto i = static_cast<std::int64_t>(span);
+    if (!kq::has_groups(slice_.granularity)) return i;
+    const std::int64_t row = i / kq::groups_per_row(slice_) * kq::rows_per_scale(slice_);
+    const std::int64_t column = i % kq::groups_per_row(slice_) * kq::columns_per_scale(slice_);
+    return kq::scale_index(whole_, row, column);
+  }
+
+  void explain_codes() {
+    std::vector<FoundCode> codes;
+    std::size_t wrong = 0;
+    for_each_element([&](std::int64_t token, std::int64_t channel, std::int64_t i, std::size_t span) {
+      const float x = element_at(sample_, i);
+      const auto found = std::to_integer<std::uint8_t>(sample_.codes[static_cast<std::size_t>(i)]);
+      const auto nearest = std::to_integer<std::uint8_t>(expected_.codes[static_cast<std::size_t>(i)]);
+      codes.push_back({x, found_scale(span), spans_[span].amax, found});
+      if (same_code(slice_.format, found, nearest)) return;
+      ++wrong;
+      count(x, channel, span, found, nearest);
+      if (result_.first_codes.size() < most_examples) {
+        result_.first_codes.push_back({token, channel, element_bits(sample_, i), x, found_scale(span), found, nearest});
+      }
+    });
+    if (wrong > 0 && !slice_.asymmetric) result_.code_formulas = fit_codes(slice_, codes);
+  }
+
+  void count(float x, std::int64_t channel, std::size_t span, std::uint8_t found, std::uint8_t nearest) {
+    DifferentCodes& different = result_.different_codes;
+    ++different.by_steps[static_cast<std::size_t>(steps_between(found, nearest))];
+    const float scale = found_scale(span);
+    const std::int64_t columns = kq::columns_per_scale(slice_);
+    const bool is_short = channel / columns * columns + columns > slice_.hidden_size;
+    if (spans_[span].amax == 0.0f) {
+      ++different.of_zero_spans;
+    } else if (!std::isfinite(x)) {
+      ++different.of_nan_or_infinity;
+    } else if (!slice_.static_scale && !same_scale(scale, expected_scale(span))) {
+      ++different.of_different_scales;
+    } else if (std::fabs(scale) < std::numeric_limits<float>::min()) {
+      ++different.of_subnormal_scales;
+    } else if (is_between(x / scale, found, nearest)) {
+      ++different.at_rounding_boundaries;
+    } else if (is_short) {
+      ++different.in_short_groups;
+    } else {
+      ++different.elsewhere;
+    }
+  }
+
+  /// 0, 1 or 2 for one, two or more steps of the format; 3 for the other sign or NaN.
+  int steps_between(std::uint8_t a, std::uint8_t b) const {
+    int steps = 0;
+    if (slice_.format == kq::Format::int8) {
+      steps = std::abs(int{static_cast<std::int8_t>(a)} - int{static_cast<std::int8_t>(b)});
+    } else {
+      const bool is_nan = std::isnan(decoded(slice_.format, a)) || std::isnan(decoded(slice_.format, b));
+      if (is_nan || ((a ^ b) & 0x80) != 0) return 3;
+      steps = std::abs(int{a} - int{b});
+    }
+    return std::min(steps, 3) - 1;
+  }
+
+  /// True if `v` is within 4 units in the last place of the middle of two neighbouring codes.
+  bool is_between(float v, std::uint8_t a, std::uint8_t b) const {
+    if (!std::isfinite(v)) return false;
+    const float middle = (decoded(slice_.format, a) + decoded(slice_.format, b)) / 2.0f;
+    const float unit = std::ldexp(1.0f, std::ilogb(std::max(std::fabs(v), std::numeric_limits<float>::min())) - 23);
+    return std::fabs(std::fabs(v) - std::fabs(middle)) <= 4.0f * unit;
+  }
+
+  const Sample& sample_;
+  const kq::Request& whole_;
+  const kq::Request& slice_;
+  const HostTensors& expected_;
+  Identification& result_;
+  HostTensors found_;
+  std::vector<SpanFacts> spans_;
+};
+
+/// True if candidates() added the request's bound.
+bool has_bound_by_itself(const kq::Request& r, const Sweep& restriction) {
+  return std::isfinite(r.scale_ub) && !restriction.has("scale_ub");
+}
+
+/// True if all that differs is a few codes, by one step, of a dialect whose engine divides by an approximate
+/// reciprocal. dialects.md counts at most 1.2 % of codes.
+bool is_within_approximation(const Sample& sample, const kq::Request& whole, References& references) {
+  const double share = whole.element == kq::Element::float32 ? 0.012 : whole.element == kq::Element::half ? 5e-4 : 5e-5;
+  if (whole.dialect != kq::Dialect::sglang_0_5_23 || whole.static_scale) return false;
+  const kq::Request full = slice_of(whole, whole.num_tokens * whole.hidden_size);
+  const HostTensors expected = references.of(whole, full);
+  const SampleDifference difference = compare(whole, full, sample, expected);
+  const double most = std::max(3.0, share * static_cast<double>(difference.codes_compared));
+  if (difference.scales != 0 || static_cast<double>(difference.codes) > most) return false;
+  for (std::size_t i = 0; i < expected.codes.size(); ++i) {
+    const auto found = std::to_integer<std::uint8_t>(sample.codes[i]);
+    const auto wanted = std::to_integer<std::uint8_t>(expected.codes[i]);
+    if (same_code(full.format, found, wanted)) continue;
+    if (static_cast<std::uint8_t>(found - wanted) != 1 && static_cast<std::uint8_t>(wanted - found) != 1) return false;
+  }
+  return true;
+}
+
+/// Something exact says more.
+void drop_approximate_beside_exact(std::vector<SampleMatch>& matches) {
+  const auto is_approximate = [](const SampleMatch& match) { return match.is_approximate; };
+  if (!std::all_of(matches.begin(), matches.end(), is_approximate)) std::erase_if(matches, is_approximate);
+}
+
+/// Adds a dialect once.
+void add(std::vector<kq::Dialect>& dialects, kq::Dialect dialect) {
+  if (std::find(dialects.begin(), dialects.end(), dialect) == dialects.end()) dialects.push_back(dialect);
+}
+
+bool same_scheme(const kq::Request& a, kq::Request b) {
+  b.dialect = a.dialect;
+  return a == b;
+}
+
+}  // namespace
+
+Identification identify(const Sample& sample, const Sweep& restriction) {
+  Identification result;
+  const std::vector<kq::Request> all = candidates(sample, restriction);
+  References references(sample);
+  std::vector<SampleMatch> looked_at;
+  for (const kq::Request& whole : all) {
+    if (whole.static_scale && !result.matches.empty() && !result.matches.front().request.static_scale) {
+      break;  // a dynamic scheme says more
+    }
+    // A bound is looked for where nothing else gives the scales.
+    const auto has_no_bound = [](const SampleMatch& match) { return std::isinf(match.request.scale_ub); };
+    const bool is_explained = std::any_of(result.matches.begin(), result.matches.end(), has_no_bound);
+    if (is_explained && has_bound_by_itself(whole, restriction)) continue;
+    const kq::Request slice = slice_of(whole, slice_elements);
+    SampleMatch match{whole, compare(whole, slice, sample, references.of(whole, slice))};
+    const bool is_whole = slice.num_tokens == whole.num_tokens;
+    if (match.difference.none() && !is_whole) {
+      const kq::Request full = slice_of(whole, whole.num_tokens * whole.hidden_size);
+      match.difference = compare(whole, full, sample, References(sample).of(whole, full));
+    }
+    match.is_approximate = !match.difference.none() && is_within_approximation(sample, whole, references);
+    if (match.difference.none() || match.is_approximate) result.matches.push_back(match);
+    looked_at.push_back(match);
+  }
+  drop_approximate_beside_exact(result.matches);
+  if (!result.matches.empty()) return result;
+
+  // Where only the codes of static schemes come near, the scales are nobody's that we know.
+  const auto nearest = std::min_element(looked_at.begin(), looked_at.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.request.static_scale, distance(a.difference)) <
+           std::pair(b.request.static_scale, distance(b.difference));
+  });
+  result.nearest = *nearest;
+  for (const SampleMatch& match : looked_at) {
+    if (!same_scheme(nearest->request, match.request)) continue;
+    if (match.difference.scales == 0) add(result.dialects_of_scales, match.request.dialect);
+    if (match.difference.codes == 0) add(result.dialects_of_codes, match.request.dialect);
+  }
+  const kq::Request slice = slice_of(nearest->request, slice_elements);
+  result.rows_looked_at = slice.num_tokens;
+  const HostTensors expected = references.of(nearest->request, slice);
+  Explanation(sample, nearest->request, slice, expected, result).explain();
+  return result;
+}
+
+}  // namespace kqbench
