@@ -39,6 +39,9 @@ struct HostTensors {
   bool operator==(const HostTensors&) const = default;
 };
 
+/// Which of them. A name of its own, for nvcc writes a member of this type with parentheses that g++ warns of.
+using HostTensor = std::vector<std::byte> HostTensors::*;
+
 /// One tensor of a request: `rows` rows of `row_bytes` bytes, each `row_stride` bytes behind the one before. The bytes
 /// between the rows are not part of it: quantizing neither reads nor writes them.
 struct TensorSpec {
@@ -50,7 +53,7 @@ struct TensorSpec {
   std::int64_t rows;
   std::size_t row_bytes;
   std::size_t row_stride;
-  std::vector<std::byte> HostTensors::*on_host;
+  HostTensor on_host;
   void (*set)(Operands& operands, void* address);
   void* (*get)(const Operands& operands);
 
