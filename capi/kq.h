@@ -96,8 +96,8 @@ enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2 };
  * Places that no scale has are written 0 by the last two, and not written by KQ_LAYOUT_COLUMN. */
 enum { KQ_LAYOUT_ROW = 0, KQ_LAYOUT_COLUMN = 1, KQ_LAYOUT_COLUMN_ALIGNED = 2, KQ_LAYOUT_PACKED = 3 };
 
-/** Whose arithmetic, bit for bit: kqbench's own, or an engine's at one version. `kqbench list --dialects` shows what each
- * computes and which schemes it has; a request of another scheme is refused. */
+/** Whose arithmetic, bit for bit: kqbench's own, or an engine's at one version. `kqbench list --dialects` shows what
+ * each computes and which schemes it has; a request of another scheme is refused. */
 enum {
   KQ_DIALECT_KQBENCH = 0,
   KQ_DIALECT_VLLM_0_33_0 = 1,
@@ -141,7 +141,7 @@ typedef struct kq_request {
 #define KQ_REQUEST_INIT                                                                                           \
   {                                                                                                               \
     sizeof(kq_request), KQ_HALF, KQ_INT8, KQ_TENSOR, 0, 0, KQ_SCALE_FLOAT, KQ_LAYOUT_ROW, 0, 0, 0, 0, 0, 0, 0.0f, \
-        0.0f, 0, 0, KQ_DIALECT_KQBENCH, 0 \
+        0.0f, 0, 0, KQ_DIALECT_KQBENCH, 0                                                                         \
   }
 
 /** The tensors of a call. Begin with KQ_BUFFERS_INIT. An address must be aligned to the type it points to; kernels are

@@ -103,7 +103,7 @@ constexpr std::string_view ct_affine_differs =
 
 using G = Granularity;
 using D = Dialect;
-constexpr DialectScheme scheme_table[] = {
+constexpr DialectScheme dialect_scheme_table[] = {
     {D::vllm_0_33_0, G::tensor, is_static, symmetric, e4m3, floats, "given", vllm_static_code, vllm_static_differs},
     {D::vllm_0_33_0, G::token, is_static, symmetric, e4m3, floats, "given", vllm_static_code, vllm_static_differs},
     {D::vllm_0_33_0, G::channel, is_static, symmetric, e4m3, floats, "given", vllm_static_code, vllm_static_differs},
@@ -264,8 +264,8 @@ std::span<const DialectFacts> dialects() {
 
 std::span<const DialectScheme> dialect_schemes(Dialect dialect) {
   const auto is_of = [&](const DialectScheme& scheme) { return scheme.dialect == dialect; };
-  const auto* const first = std::find_if(std::begin(scheme_table), std::end(scheme_table), is_of);
-  return {first, std::find_if_not(first, std::end(scheme_table), is_of)};
+  const auto* const first = std::find_if(std::begin(dialect_scheme_table), std::end(dialect_scheme_table), is_of);
+  return {first, std::find_if_not(first, std::end(dialect_scheme_table), is_of)};
 }
 
 const DialectScheme* dialect_scheme(const Request& r) {

@@ -38,7 +38,7 @@ std::vector<std::string> names_of() {
   return names;
 }
 
-std::vector<std::string> granularity_names() {
+std::vector<std::string> names_of_granularities() {
   std::vector<std::string> names;
   for (const Granularity granularity : {Granularity::tensor, Granularity::token, Granularity::channel}) {
     names.push_back(to_string(granularity, 0));
@@ -114,7 +114,7 @@ constexpr std::array table{
               "columns)",
               "token for dynamic int8, else tensor",
               "tensor, token, channel, group:G or block:MxN, as in group:128 and block:128x128", 0, get_granularity,
-              set_granularity, granularity_names},
+              set_granularity, names_of_granularities},
     Parameter{"asymmetric", "", Kind::flag, false, false, true, "With a zero point (int8)", "", "", 0,
               get_flag<&Request::asymmetric>, set_flag<&Request::asymmetric>, nullptr},
     Parameter{"scale_format", "", Kind::name, true, false, true,

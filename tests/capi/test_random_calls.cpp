@@ -248,9 +248,9 @@ testing::AssertionResult names_one_of(const std::vector<std::string_view>& names
 }
 
 const std::vector<std::string_view> request_names{
-    "request",      "element",      "format",   "granularity", "static_scale", "asymmetric",
-    "scale_format", "scale_layout", "reserved", "num_tokens",  "hidden_size",  "input_stride",
-    "codes_stride", "group_size",   "qmax",     "scale_ub",    "block_rows",   "scale_stride", "dialect", "reserved2"};
+    "request",      "element",  "format",     "granularity",  "static_scale", "asymmetric",   "scale_format",
+    "scale_layout", "reserved", "num_tokens", "hidden_size",  "input_stride", "codes_stride", "group_size",
+    "qmax",         "scale_ub", "block_rows", "scale_stride", "dialect",      "reserved2"};
 const std::vector<std::string_view> buffer_names{"buffers",     "input",     "codes",           "scales",
                                                  "zero_points", "workspace", "workspace_bytes", "output"};
 
