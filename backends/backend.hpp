@@ -126,6 +126,12 @@ class Device {
 
   virtual bool has_graphs() const = 0;
   virtual std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) = 0;
+  /// Why record_overlapped() is not possible here, in one line; nothing if it is.
+  virtual std::optional<std::string> why_no_overlap() const { return "only CUDA has programmatic launches"; }
+  /// As record(), but each launch may start while the one in front of it ends (programmatic dependent launch).
+  virtual std::unique_ptr<Graph> record_overlapped(const std::function<void()>& /*enqueue_work*/) {
+    throw DeviceError(why_no_overlap().value_or(""));
+  }
   virtual bool has_events() const = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
 

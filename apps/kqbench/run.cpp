@@ -60,6 +60,9 @@ class Run {
     // a device with a queue it must hide a launch from the host.
     if (!has_queue(*device_)) plan_.options.sample_seconds = 2e-4;
     if (const auto reason = why_not(plan_.options.timing, *device_)) throw UsageError("--timing: " + *reason);
+    if (const auto reason = why_not(plan_.options.launch, plan_.options.timing, *device_)) {
+      throw UsageError("--launch: " + *reason);
+    }
     for (const kq::Request& request : plan_.sweep.requests) {
       require_memory(*device_, request, implementations_);
     }

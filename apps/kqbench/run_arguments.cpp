@@ -59,6 +59,16 @@ void understand_measurement(const RunArguments& arguments, RunPlan& plan) {
       throw UsageError("--timing: " + in_quotes(*arguments.timing) + " is not known; give graph, stream or wall");
     }
   }
+  if (arguments.launch) {
+    const auto launch = parse_launch(*arguments.launch);
+    if (!launch) {
+      throw UsageError("--launch: " + in_quotes(*arguments.launch) + " is not known; give plain or overlapped");
+    }
+    if (*launch == Launch::overlapped && arguments.profile) {
+      throw UsageError("--launch: --profile launches each kernel alone; leave --launch out");
+    }
+    plan.options.launch = *launch;
+  }
   if (arguments.cache && *arguments.cache != "cold" && *arguments.cache != "hot") {
     throw UsageError("--cache: " + in_quotes(*arguments.cache) + " is not known; give cold or hot");
   }
@@ -90,6 +100,10 @@ void RunArguments::add_to(CLI::App& command) {
       "N");
   add(measurement, "--timing", timing,
       "graph (device time), stream (with launch overhead), wall (host clock) [graph on a GPU, else wall]", "NAME");
+  add(measurement, "--launch", launch,
+      "plain (each after the end of the one before), overlapped (programmatic dependent launch: CUDA, graph timing) "
+      "[plain]",
+      "NAME");
   add(measurement, "--cache", cache, "cold (copies in turn), hot (one copy) [cold]", "NAME");
   command
       .add_flag("--allow-unequal-threads", allow_unequal_threads,

@@ -22,7 +22,7 @@ struct RunArguments {
   InputArguments input;
   DeviceArguments device;
   OutputArguments outputs;
-  std::optional<std::string> named_sweep, num_warmup_iters, num_iters, max_time, rounds, timing, cache;
+  std::optional<std::string> named_sweep, num_warmup_iters, num_iters, max_time, rounds, timing, launch, cache;
   bool profile = false;
   bool no_ceiling = false;
   bool allow_unequal_threads = false;

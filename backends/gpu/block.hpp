@@ -17,6 +17,9 @@
 ///   has_wave_max, wave_max(k)   the greatest key of a whole wave in one instruction, where there is one
 ///   read_slot, write_slot       64 bits that other blocks write or read meanwhile, whole; unordered with all else
 ///   pause()                     while waiting for such a write
+///   wait_for_prerequisites      what every thread does before it first reads or writes global memory: this launch may
+///                               have started before the one in front of it has ended (kq/programmatic_launch.hpp)
+///   launch_dependents           after its loads: the next launch may start
 
 #include <cstdint>
 
@@ -55,6 +58,13 @@ class DeviceBlock {
   KQ_HOST_DEVICE std::uint64_t read_slot(const std::uint64_t* slot) const { return kq::arch::read_slot(slot); }
   KQ_HOST_DEVICE void write_slot(std::uint64_t* slot, std::uint64_t value) const { kq::arch::write_slot(slot, value); }
   KQ_HOST_DEVICE void pause() const {}
+
+  KQ_HOST_DEVICE void wait_for_prerequisites() const { kq::arch::wait_for_prerequisite_grids(); }
+  /// Computes the address and the count of what is loaded next while it waits.
+  KQ_HOST_DEVICE void wait_for_prerequisites(const void* address, int count) const {
+    kq::arch::wait_for_prerequisite_grids(address, count);
+  }
+  KQ_HOST_DEVICE void launch_dependents() const { kq::arch::launch_dependent_grids(); }
 
  private:
   std::int64_t first_block_;

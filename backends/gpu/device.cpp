@@ -2,6 +2,7 @@
 
 #include "backends/gpu/device.hpp"
 
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "backends/gpu/runtime.hpp"
 #include "backends/gpu/stream.hpp"
 #include "backends/kokkos/kokkos.hpp"
+#include "kq/graph_overlap.hpp"
 
 namespace kqbench::gpu {
 namespace {
@@ -100,6 +102,7 @@ class GpuDevice final : public Device {
  public:
   GpuDevice(const DeviceOptions& options, const Properties& properties)
       : info_(device_info(properties)),
+        architecture_(10 * properties.major + properties.minor),
         pci_bus_id_(pci_bus_id(options.index)),
         missing_kokkos_(kokkos_missing(backend_name)) {
     if (!missing_kokkos_) {
@@ -157,20 +160,26 @@ class GpuDevice final : public Device {
 
   bool has_graphs() const override { return true; }
   std::unique_ptr<Graph> record(const std::function<void()>& enqueue_work) override {
-    // Relaxed: what Kokkos asks the runtime besides its launches does not end the recording.
-    check(KQ_GPU(StreamBeginCapture)(stream_, KQ_GPU(StreamCaptureModeRelaxed)), "starting to record a graph");
-    KQ_GPU(Graph_t) recorded = nullptr;
+    return std::make_unique<GpuGraph>(stream_, capture(enqueue_work));
+  }
+#if !KQ_GPU_HIP
+  std::optional<std::string> why_no_overlap() const override {
+    if (architecture_ >= 90) return std::nullopt;
+    return "programmatic launches need compute capability 9.0; this device has " + std::to_string(architecture_ / 10) +
+           '.' + std::to_string(architecture_ % 10);
+  }
+  std::unique_ptr<Graph> record_overlapped(const std::function<void()>& enqueue_work) override {
+    if (const auto reason = why_no_overlap()) throw DeviceError(*reason);
+    KQ_GPU(Graph_t) recorded = capture(enqueue_work);
     try {
-      enqueue_work();
-    } catch (...) {
-      if (KQ_GPU(StreamEndCapture)(stream_, &recorded) == KQ_GPU(Success)) {
-        static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
-      }
-      throw;
+      kq::overlap_launches(recorded);
+    } catch (const std::runtime_error& error) {
+      static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
+      throw DeviceError(error.what());
     }
-    check(KQ_GPU(StreamEndCapture)(stream_, &recorded), "recording a graph");
     return std::make_unique<GpuGraph>(stream_, recorded);
   }
+#endif
   bool has_events() const override { return true; }
   std::unique_ptr<Event> make_event() override { return std::make_unique<GpuEvent>(stream_); }
 
@@ -193,7 +202,24 @@ class GpuDevice final : public Device {
   }
 
  private:
+  KQ_GPU(Graph_t) capture(const std::function<void()>& enqueue_work) {
+    // Relaxed: what Kokkos asks the runtime besides its launches does not end the recording.
+    check(KQ_GPU(StreamBeginCapture)(stream_, KQ_GPU(StreamCaptureModeRelaxed)), "starting to record a graph");
+    KQ_GPU(Graph_t) recorded = nullptr;
+    try {
+      enqueue_work();
+    } catch (...) {
+      if (KQ_GPU(StreamEndCapture)(stream_, &recorded) == KQ_GPU(Success)) {
+        static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
+      }
+      throw;
+    }
+    check(KQ_GPU(StreamEndCapture)(stream_, &recorded), "recording a graph");
+    return recorded;
+  }
+
   DeviceInfo info_;
+  [[maybe_unused]] int architecture_;  ///< compute capability: 90 for 9.0
   std::string pci_bus_id_;
   std::optional<std::string> missing_kokkos_;
   OwnStream stream_;

@@ -47,7 +47,9 @@ struct DynamicBlock {
     const std::int64_t first_row = scale_row * block_rows;
     const std::int64_t last_row = first_row + block_rows < rows.count ? first_row + block_rows : rows.count;
 
-    // 1. Fold this thread's part of every rows_at_once-th row.
+    // 1. Wait for the launch before this one.
+    block.wait_for_prerequisites();
+    // 2. Fold this thread's part of every rows_at_once-th row; then the next launch may start.
     Fold fold;
     for (std::int64_t row = first_row + my_row; row < last_row; row += rows_at_once) {
       const RowSplit split = split_piece(row, scale_column);
@@ -58,16 +60,17 @@ struct DynamicBlock {
         edges.fold(fold, split, lane);
       }
     }
+    block.launch_dependents();
 
-    // 2. Reduce over all threads.
+    // 3. Reduce over all threads.
     std::uint32_t key[Reduction::count];
     to_keys<Reduction>(fold, key);
     max_over_lanes<Config::threads, Config::threads>(block, block.template shared<WaveSlots<Reduction::count>>(), key);
 
-    // 3. Compute the scale, in every thread.
+    // 4. Compute the scale, in every thread.
     const auto scale = rule.scale(value_of_keys<Reduction>(key));
 
-    // 4. Read the rows again, quantize and store.
+    // 5. Read the rows again, quantize and store.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       for (std::int64_t row = first_row + my_row; row < last_row; row += rows_at_once) {
         const RowSplit split = split_piece(row, scale_column);
@@ -82,7 +85,7 @@ struct DynamicBlock {
       }
     });
 
-    // 5. One thread stores the scale.
+    // 6. One thread stores the scale.
     if (block.thread() == 0) scales.at({scale_row, scale_column}).write(scale);
   }
 

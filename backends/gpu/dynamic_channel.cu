@@ -104,6 +104,7 @@ struct ChannelExtremes {
     const std::int64_t strip = block.index() - number * strips;
     const Slab slab(rows.count, number, partials.slabs);
     const ColumnVector<Element, Code, Aligned> mine(strip * Config::threads + block.thread(), rows.size);
+    block.wait_for_prerequisites();
     if (mine.count == 0) return;
 
     // 1. Go down the slab's rows, several loads ahead.
@@ -119,6 +120,7 @@ struct ChannelExtremes {
         if (row + n < slab.end) extend(maxima, vectors[n]);
       }
     }
+    block.launch_dependents();
     // 2. Leave each column's maxima.
     KQ_UNROLL
     for (int i = 0; i < width; ++i) {
@@ -153,6 +155,7 @@ struct ChannelScales {
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const std::int64_t column = block.index() * Config::threads + block.thread();
+    block.wait_for_prerequisites();
     if (column >= partials.columns) return;
     kq::Maxima<Reduction> maxima;
     for (std::int64_t slab = 0; slab < partials.slabs; ++slab) {
@@ -184,6 +187,7 @@ struct ChannelQuantize {
     const std::int64_t strip = block.index() - number * strips;
     const Slab slab(rows.count, number, slabs);
     const ColumnVector<Element, Code, Aligned> mine(strip * Config::threads + block.thread(), rows.size);
+    block.wait_for_prerequisites();
     if (mine.count == 0) return;
 
     for (std::int64_t row = slab.begin; row < slab.end; row += channel_rows) {

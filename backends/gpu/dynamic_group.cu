@@ -42,13 +42,16 @@ struct DynamicGroup {
     const GroupSplit split(groups.first_input() + place.input, groups.first_code() + place.codes,
                            static_cast<Index>(place.size));
 
-    // 1. Load the group, or fold it slice by slice where it does not fit in registers.
     HeldTile tile;
     HeadTail<Element, lanes> edges;
     Fold fold;
+    // 1. Wait for the launch before this one.
+    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(split.vectors));
+    // 2. Load the group, or fold it slice by slice where it does not fit in registers; then the next launch may start.
     if constexpr (!Aligned) edges.load(split, lane);
     if constexpr (in_registers) {
       tile.load(split.body, split.vectors, lane);
+      block.launch_dependents();
       tile.fold(fold, split.vectors, lane);
     } else {
       for (Index first = 0; first < split.vectors; first += HeldTile::capacity) {
@@ -59,15 +62,15 @@ struct DynamicGroup {
     }
     if constexpr (!Aligned) edges.fold(fold, split, lane);
 
-    // 2. Reduce over the lanes that share the group.
+    // 3. Reduce over the lanes that share the group.
     std::uint32_t key[Reduction::count];
     to_keys<Reduction>(fold, key);
     max_over_lanes<Config::threads, lanes>(block, block.template shared<WaveSlots<Reduction::count>>(), key);
 
-    // 3. Compute the scale, in every lane.
+    // 4. Compute the scale, in every lane.
     const auto scale = rule.scale(value_of_keys<Reduction>(key));
 
-    // 4. Quantize and store.
+    // 5. Quantize and store.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
         tile.store(split.codes, split.wide, split.vectors, lane, quantizer);
@@ -81,7 +84,7 @@ struct DynamicGroup {
     });
     if constexpr (!Aligned) edges.store(split, lane, scale.quantizer());
 
-    // 5. One lane stores the scale.
+    // 6. One lane stores the scale.
     if (lane == 0) scales.at(place.scale).write(scale);
   }
 };

@@ -49,8 +49,8 @@ struct TensorTask {
     WaveSlots<Reduction::count> of_grid;
   };
 
-  /// What a block of `Threads` does: gather(fold) folds a lane's vectors, codes(quantizer) quantizes them. The first
-  /// block has the tensor's edges too.
+  /// What a block of `Threads` does once it has waited for the launch before this one: gather(fold) folds a lane's
+  /// vectors, codes(quantizer) quantizes them. The first block has the tensor's edges too.
   template <int Threads, class Block, class Gather, class Codes>
   KQ_HOST_DEVICE void run(const Block& block, const Gather& gather, const Codes& codes) const {
     const int lane = block.thread();
@@ -64,6 +64,7 @@ struct TensorTask {
     if (first) edges.load(tensor, lane);
     gather(fold);
     if (first) edges.fold(fold, tensor, lane);
+    block.launch_dependents();
 
     // 2. Reduce over the block, then over the grid.
     auto& shared = block.template shared<Shared>();
@@ -98,6 +99,7 @@ struct TensorHeld {
     const int lane = block.thread();
     const Slice<Element, Code> slice(task.tensor, block.index() * vectors_per_block, vectors_per_block);
     Tile<Element, Config::lanes, Config::vectors> tile;
+    block.wait_for_prerequisites(tile.first(slice.input, lane), slice.count);
     tile.load(slice.input, slice.count, lane);
     task.template run<Config::threads>(
         block, [&](auto& fold) { tile.fold(fold, slice.count, lane); },
@@ -213,6 +215,7 @@ struct TensorLarge {
         store(n, tile[n * lanes], quantizer);
       }
     };
+    block.wait_for_prerequisites();
     task.template run<Config::threads>(block, gather, quantize);
   }
 };
@@ -261,6 +264,7 @@ struct TensorExtremes {
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
+    block.wait_for_prerequisites();
     Fold fold;
     for (std::int64_t number = block.index(); number < slices.count(); number += block.count()) {
       slices.with(
@@ -292,6 +296,7 @@ struct TensorCodes {
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
+    block.wait_for_prerequisites();
     std::uint32_t key[Reduction::count] = {};
     for (int i = lane; i < num_partials; i += Config::lanes) {
       KQ_UNROLL

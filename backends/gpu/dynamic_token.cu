@@ -40,13 +40,16 @@ struct DynamicToken {
     const std::int64_t row = Config::span(block, rows.count);
     const auto split = split_row<Index, Aligned>(rows, row);
 
-    // 1. Load the row, or fold it slice by slice where it does not fit in registers.
     HeldTile tile;
     HeadTail<Element, lanes> edges;
     Fold fold;
+    // 1. Wait for the launch before this one.
+    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(split.vectors));
+    // 2. Load the row, or fold it slice by slice where it does not fit in registers; then the next launch may start.
     if constexpr (!Aligned) edges.load(split, lane);
     if constexpr (in_registers) {
       tile.load(split.body, split.vectors, lane);
+      block.launch_dependents();
       tile.fold(fold, split.vectors, lane);
     } else {
       for (Index begin = 0; begin < split.vectors; begin += HeldTile::capacity) {
@@ -57,15 +60,15 @@ struct DynamicToken {
     }
     if constexpr (!Aligned) edges.fold(fold, split, lane);
 
-    // 2. Reduce over the lanes that share the row: exchanges within a wave, shared memory between waves.
+    // 3. Reduce over the lanes that share the row: exchanges within a wave, shared memory between waves.
     std::uint32_t key[Reduction::count];
     to_keys<Reduction>(fold, key);
     max_over_lanes<Config::threads, lanes>(block, block.template shared<WaveSlots<Reduction::count>>(), key);
 
-    // 3. Compute the scale, in every lane.
+    // 4. Compute the scale, in every lane.
     const auto scale = rule.scale(value_of_keys<Reduction>(key));
 
-    // 4. Quantize and store. A row that was not kept is read again from its end, which the cache still has.
+    // 5. Quantize and store. A row that was not kept is read again from its end, which the cache still has.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
         tile.store(split.codes, split.wide, split.vectors, lane, quantizer);
@@ -80,7 +83,7 @@ struct DynamicToken {
     });
     if constexpr (!Aligned) edges.store(split, lane, scale.quantizer());
 
-    // 5. One lane stores the scale.
+    // 6. One lane stores the scale.
     if (lane == 0) scales.at(row).write(scale);
   }
 };

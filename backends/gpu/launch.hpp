@@ -15,11 +15,12 @@
 #include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launcher.hpp"
 #include "backends/gpu/runtime.hpp"
+#include "kq/programmatic_launch.hpp"
 
 namespace kqbench::gpu {
 
 /// The kernel that every functor of this folder is launched as.
-template <class Kernel>
+template <class Kernel, class = kq::WaitsForPrerequisites>
 __global__ void __launch_bounds__(Kernel::Config::threads,
                                   kq::arch::launch_bound(Kernel::Config::threads, Kernel::Config::resident_threads))
     run([[maybe_unused]] const Kernel kernel, [[maybe_unused]] const std::int64_t first_block) {

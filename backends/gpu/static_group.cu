@@ -38,12 +38,15 @@ struct StaticGroup {
     const GroupSplit split(groups.first_input() + place.input, groups.first_code() + place.codes,
                            static_cast<Index>(place.size));
 
-    // 1. Load the group, as far as registers hold it.
     HeldTile tile;
+    // 1. Wait for the launch before this one.
+    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(split.vectors));
+    // 2. Load the group, as far as registers hold it; then the next launch may start.
     if constexpr (in_registers) tile.load(split.body, split.vectors, lane);
-    // 2. Look the scale up.
+    block.launch_dependents();
+    // 3. Look the scale up.
     const auto scale = rule.scale(scales, place.scale);
-    // 3. Quantize and store: at once, or slice by slice where the group does not fit in registers.
+    // 4. Quantize and store: at once, or slice by slice where the group does not fit in registers.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
         tile.store(split.codes, split.wide, split.vectors, lane, quantizer);
@@ -55,7 +58,7 @@ struct StaticGroup {
         }
       }
     });
-    // 4. The single elements at the group's ends.
+    // 5. The single elements at the group's ends.
     if constexpr (!Aligned) {
       HeadTail<Element, lanes> edges;
       edges.load(split, lane);

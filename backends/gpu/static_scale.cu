@@ -35,14 +35,17 @@ struct StaticTensor {
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
     const Slice<Element, Code> slice(tensor, block.index() * Config::capacity, Config::capacity);
-    // 1. Load a slice of the tensor.
     Tile<Element, Config::lanes, Config::vectors> tile;
+    // 1. Wait for the launch before this one.
+    block.wait_for_prerequisites(tile.first(slice.input, lane), slice.count);
+    // 2. Load a slice of the tensor; then the next launch may start.
     tile.load(slice.input, slice.count, lane);
-    // 2. Quantize and store it.
+    block.launch_dependents();
+    // 3. Quantize and store it.
     const auto quantizer = rule.scale(scales, 0).quantizer();
     quantizer.with_fast_path(
         [&](const auto& fastest) { tile.store(slice.codes, tensor.wide, slice.count, lane, fastest); });
-    // 3. The first block has the single elements at the tensor's ends too.
+    // 4. The first block has the single elements at the tensor's ends too.
     if constexpr (!Aligned) {
       if (block.index() == 0 && tensor.edges() > 0) {
         HeadTail<Element, Config::lanes> edges;
@@ -73,16 +76,19 @@ struct StaticRows {
     const std::int64_t row = slices_per_row == 1 ? span : divide(span, slices_per_row);
     const std::int64_t number = span - row * slices_per_row;
 
-    // 1. Load a slice of a row.
     const auto split = split_row<std::int64_t>(rows, row);
     const Slice<Element, Code> slice(split, number * Config::capacity, Config::capacity);
     Tile<Element, Config::lanes, Config::vectors> tile;
+    // 1. Wait for the launch before this one.
+    block.wait_for_prerequisites(tile.first(slice.input, lane), slice.count);
+    // 2. Load a slice of a row; then the next launch may start.
     tile.load(slice.input, slice.count, lane);
-    // 2. Quantize and store it.
+    block.launch_dependents();
+    // 3. Quantize and store it.
     const auto quantizer = rule.scale(scales, row * scale_step).quantizer();
     quantizer.with_fast_path(
         [&](const auto& fastest) { tile.store(slice.codes, split.wide, slice.count, lane, fastest); });
-    // 3. A row's first slice comes with the single elements at the row's ends.
+    // 4. A row's first slice comes with the single elements at the row's ends.
     if (number == 0 && split.edges() > 0) {
       HeadTail<Element, Config::lanes> edges;
       edges.load(split, lane);
@@ -122,6 +128,7 @@ struct StaticColumns {
     const std::int64_t number = divide(block.index(), tiles_per_row);
     const std::int64_t tile = block.index() - number * tiles_per_row;
     const std::int64_t first_row = number / width * (width * rows_per_span) + number % width;
+    block.wait_for_prerequisites();
     if (first_row >= rows.count) return;
     const std::int64_t rows_left = (rows.count - first_row + width - 1) / width;
     const int count = rows_left < rows_per_span ? static_cast<int>(rows_left) : rows_per_span;

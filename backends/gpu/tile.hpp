@@ -122,9 +122,12 @@ class Tile {
   static constexpr int width = vector_width<Element>;
   static constexpr int capacity = Lanes * Vectors;  ///< vectors
 
+  /// A lane's first vector.
+  KQ_HOST_DEVICE static const Element* first(const Element* address, int lane) { return address + lane * width; }
+
   /// The first `count` vectors at `address`, of all lanes together.
   KQ_HOST_DEVICE void load(const Element* address, int count, int lane) {
-    const Element* const mine = address + lane * width;
+    const Element* const mine = first(address, lane);
     KQ_UNROLL
     for (int n = 0; n < Vectors; ++n) {
       if (lane + n * Lanes < count) vectors_[n] = kq::arch::load16(mine + n * Lanes * width);

@@ -56,8 +56,8 @@ class Candidate {
   }
 
   /// Of two recorded graphs one must take up where the other ends, so nothing may be launched between recordings.
-  void make_sampler(Timing timing, Device& device, std::int64_t launches, const Clock& clock) {
-    sampler_ = kqbench::make_sampler(timing, device, work(), launches, clock);
+  void make_sampler(const MeasureOptions& options, Device& device, std::int64_t launches, const Clock& clock) {
+    sampler_ = kqbench::make_sampler(options.timing, device, work(), launches, clock, options.launch);
   }
 
   Sampler& sampler() { return *sampler_; }
@@ -325,7 +325,7 @@ bool measure_round(Device& device, DeviceArena& arena, const Problem& problem,
 
   if (first) after.launches_per_sample = choose_launches(timed, after.copies, round);
   for (Candidate* candidate : timed) {
-    candidate->make_sampler(options.timing, device, after.launches_per_sample, clock);
+    candidate->make_sampler(options, device, after.launches_per_sample, clock);
   }
   warm_up(timed, round);
   std::vector<std::vector<double>> samples;

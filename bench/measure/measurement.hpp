@@ -25,6 +25,7 @@ namespace kqbench {
 
 struct MeasureOptions {
   Timing timing = Timing::wall;
+  Launch launch = Launch::plain;     ///< overlapped with Timing::graph only
   bool hot = false;                  ///< one copy; otherwise as many as a cold cache takes
   std::int64_t warmup_launches = 5;  ///< of each implementation, at least
   double sample_seconds = 2e-3;      ///< a sample of the fastest implementation lasts about as long, if time allows

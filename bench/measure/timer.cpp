@@ -14,13 +14,14 @@ namespace {
 /// between the events.
 class GraphSampler : public Sampler {
  public:
-  GraphSampler(Device& device, Work work, std::int64_t launches)
+  GraphSampler(Device& device, Work work, std::int64_t launches, Launch launch)
       : Sampler(launches), work_(std::move(work)), begin_(device.make_event()), end_(device.make_event()) {
-    graph_ = device.record([this, launches] {
+    const auto enqueue_all = [this, launches] {
       for (std::int64_t i = 0; i < launches; ++i) {
         copies_.push_back(work_.enqueue_next());
       }
-    });
+    };
+    graph_ = launch == Launch::overlapped ? device.record_overlapped(enqueue_all) : device.record(enqueue_all);
   }
 
   double sample() override {
@@ -106,6 +107,17 @@ std::optional<Timing> parse_timing(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view to_string(Launch launch) {
+  return launch == Launch::overlapped ? "overlapped" : "plain";
+}
+
+std::optional<Launch> parse_launch(std::string_view name) {
+  for (const Launch launch : {Launch::plain, Launch::overlapped}) {
+    if (name == to_string(launch)) return launch;
+  }
+  return std::nullopt;
+}
+
 Clock steady_clock() {
   return [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
 }
@@ -131,11 +143,17 @@ std::optional<std::string> why_not(Timing timing, const Device& device) {
          "; use --timing wall";
 }
 
+std::optional<std::string> why_not(Launch launch, Timing timing, const Device& device) {
+  if (launch == Launch::plain) return std::nullopt;
+  if (timing != Timing::graph) return "overlapped launches are recorded in a graph; use --timing graph";
+  return device.why_no_overlap();
+}
+
 std::unique_ptr<Sampler> make_sampler(Timing timing, Device& device, Work work, std::int64_t launches,
-                                      const Clock& clock) {
+                                      const Clock& clock, Launch launch) {
   switch (timing) {
     case Timing::graph:
-      return std::make_unique<GraphSampler>(device, std::move(work), launches);
+      return std::make_unique<GraphSampler>(device, std::move(work), launches, launch);
     case Timing::stream:
       return std::make_unique<StreamSampler>(device, std::move(work), launches);
     case Timing::wall:

@@ -22,6 +22,14 @@ enum class Timing : std::uint8_t {
 std::string_view to_string(Timing timing);
 std::optional<Timing> parse_timing(std::string_view name);
 
+/// How recorded launches follow each other.
+enum class Launch : std::uint8_t {
+  plain,      ///< each after the end of the one before
+  overlapped  ///< each may start while the one before ends: programmatic dependent launch
+};
+std::string_view to_string(Launch launch);
+std::optional<Launch> parse_launch(std::string_view name);
+
 /// Seconds from some fixed moment on, never going back. Tests bring their own.
 using Clock = std::function<double()>;
 Clock steady_clock();
@@ -54,7 +62,10 @@ bool has_queue(const Device& device);
 /// Whether the device can be timed so; if not, why, in one line.
 std::optional<std::string> why_not(Timing timing, const Device& device);
 
+/// Whether the device can be timed so with launches of this kind; if not, why, in one line.
+std::optional<std::string> why_not(Launch launch, Timing timing, const Device& device);
+
 std::unique_ptr<Sampler> make_sampler(Timing timing, Device& device, Work work, std::int64_t launches,
-                                      const Clock& clock);
+                                      const Clock& clock, Launch launch = Launch::plain);
 
 }  // namespace kqbench

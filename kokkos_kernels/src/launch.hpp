@@ -8,12 +8,13 @@
 #include <cstdint>
 
 #include "kq/execution_space.hpp"
+#include "kq/programmatic_launch.hpp"
 #include "kq/tile.hpp"
 
 namespace kq::detail {
 
 /// A team of device threads that runs one program.
-template <class Kernel, class Config, class Policy>
+template <class Kernel, class Config, class Policy, class = WaitsForPrerequisites>
 struct DeviceTeam {
   Kernel kernel;
   std::int64_t num_programs;
@@ -36,7 +37,7 @@ class SubWarp {
 };
 
 /// A team of device threads whose waves, or parts of them, run a program each.
-template <class Kernel, class Config, class Policy>
+template <class Kernel, class Config, class Policy, class = WaitsForPrerequisites>
 struct SubWarpPrograms {
   static constexpr unsigned programs_per_team = unsigned{Config::team_size} / unsigned{Config::lanes};
 

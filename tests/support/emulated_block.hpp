@@ -87,6 +87,11 @@ class EmulatedBlock {
   }
   void pause() const { lanes_.yield(); }
 
+  void wait_for_prerequisites() const { waited_ = true; }
+  void wait_for_prerequisites(const void* /*address*/, int /*count*/) const { waited_ = true; }
+  void launch_dependents() const {}
+  bool waited() const { return waited_; }  ///< for the launch before
+
  private:
   const std::vector<std::uint32_t>& gather(std::uint32_t value) const {
     return state_.waves[static_cast<std::size_t>(thread_ / WaveSize)].gather(lanes_, thread_ % WaveSize, value);
@@ -97,6 +102,7 @@ class EmulatedBlock {
   int thread_;
   std::int64_t index_;
   int count_;
+  mutable bool waited_ = false;
 };
 
 }  // namespace kqbench::test

@@ -38,7 +38,7 @@ class DeviceProgram {
   KQ_HOST_DEVICE std::int64_t id() const { return id_; }        ///< which program this is
   KQ_HOST_DEVICE std::int64_t count() const { return count_; }  ///< of how many
 
-  // --- loads
+  // --- loads: what a program does first, and so where it waits for the launches before its own
 
   template <class Element>
   KQ_HOST_DEVICE auto load(Span<const Element> span) const {
@@ -47,6 +47,7 @@ class DeviceProgram {
 
   template <class Element>
   KQ_HOST_DEVICE auto load(const Block<const Element>& block) const {
+    arch::wait_for_prerequisite_grids();
     return DeviceBlockTile<Element, Config>(block, lane_);
   }
 
@@ -55,6 +56,7 @@ class DeviceProgram {
   template <class Element>
   KQ_HOST_DEVICE auto load_partition(Span<const Element> tensor, const GridReduceWorkspace& workspace,
                                      [[maybe_unused]] int scratch_vectors) const {
+    arch::wait_for_prerequisite_grids();
     if constexpr (Config::in_registers) {
       return RegisterPartition<Element, Config>(tensor, id_, count_, lane_, workspace);
     } else {
@@ -74,12 +76,15 @@ class DeviceProgram {
 
   template <class Reduction, class Element>
   KQ_HOST_DEVICE auto reduce(Reduction, const DeviceBlockTile<Element, Config>& tile) const {
-    return Reduction::value(reduce(tile.template partial<Reduction>()).value);
+    const auto mine = tile.template partial<Reduction>();
+    arch::launch_dependent_grids();
+    return Reduction::value(reduce(mine).value);
   }
 
   /// Of each column of a block, of DeviceColumnMaxima::capacity columns at most.
   template <class Reduction, class Element>
   KQ_HOST_DEVICE auto reduce_columns(Reduction, const Block<const Element>& block) const {
+    arch::wait_for_prerequisite_grids();
     return DeviceColumnMaxima<Reduction, Element, Config>(block, lane_);
   }
 
@@ -108,6 +113,7 @@ class DeviceProgram {
   /// k-th maximum begin at values + k * count.
   template <class Reduction>
   KQ_HOST_DEVICE auto reduce_stored(Reduction, const float* values, std::int64_t count) const {
+    arch::wait_for_prerequisite_grids();
     Maxima<Reduction> maxima;
     for (int k = 0; k < Reduction::count; ++k) {
       for (std::int64_t i = lane_; i < count; i += Config::lanes) {
@@ -156,6 +162,7 @@ class DeviceProgram {
   /// function(i) for i in [0, count), each by one lane.
   template <class Function>
   KQ_HOST_DEVICE void for_each_index(std::int64_t count, const Function& function) const {
+    arch::wait_for_prerequisite_grids();
     for (std::int64_t i = lane_; i < count; i += Config::lanes) {
       function(i);
     }
@@ -202,6 +209,7 @@ class DeviceProgram {
     using Fold = typename Reduction::template Fold<Element>;
     Fold fold;
     part.read([&](const Vector16& v) { fold.add(v); });
+    arch::launch_dependent_grids();
     Maxima<Reduction> maxima = reduce(Maxima<Reduction>::of(fold));
     if (Config::in_registers && count_ == 1) return maxima;
     part.grid_reduce().publish(id_, count_, lane_, Config::lanes, maxima.value);

@@ -69,6 +69,7 @@ class DeviceTile {
 
   KQ_HOST_DEVICE DeviceTile(Span<const Element> span, int lane)
       : data_(span.data), layout_(span), lane_(lane), mine_(span.data + begin()) {
+    arch::wait_for_prerequisite_grids(mine_, static_cast<std::int32_t>(layout_.body));
     if constexpr (Config::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
@@ -79,6 +80,7 @@ class DeviceTile {
         const int edge = lane_ + n * Config::lanes;
         if (edge < layout_.edges()) edges_[n] = data_[layout_.edge_index(edge)];
       }
+      arch::launch_dependent_grids();
     }
   }
 

@@ -4,6 +4,8 @@
 /// \file
 /// Launches the native kernels on a host, as kqbench::gpu::DeviceLauncher does on a device.
 
+#include <gtest/gtest.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -45,7 +47,9 @@ struct EmulatedLauncher {
     }
     lanes->run(together * threads, order, [&](int lane) {
       const int block = lane / threads;
-      kernel(Block(*lanes, states[static_cast<std::size_t>(block)], lane % threads, first + block, count));
+      const Block mine(*lanes, states[static_cast<std::size_t>(block)], lane % threads, first + block, count);
+      kernel(mine);
+      EXPECT_TRUE(mine.waited()) << "a thread that does not wait for the launch before";
     });
   }
 };

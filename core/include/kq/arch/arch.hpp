@@ -6,7 +6,7 @@
 /// one file: cuda.hpp, hip.hpp, and generic.hpp for hosts, whose bodies are portable. A new target is another file with
 /// these members:
 ///
-///   load16(a)                    sixteen aligned bytes, one access, not written by anyone meanwhile
+///   load16(a)                    sixteen aligned bytes, one access
 ///   load16_evict_first(a)        the same access, with a hint that its cache lines go first
 ///   store_words(a, w)            one or two words, one access
 ///   store_words_evict_first(a, w)
@@ -24,6 +24,9 @@
 ///   wave_size                    lanes that exchange registers
 ///   exchange(v, mask)            the value of the lane whose number differs in the bits of mask; all lanes call it
 ///   has_wave_max, wave_max(key)  the greatest key of a wave in one instruction
+///   wait_for_prerequisite_grids  returns once the launches before this one are done (kq/programmatic_launch.hpp);
+///                                with an address and a count, these are computed while it waits
+///   launch_dependent_grids       lets the launch after this one start once all blocks of this one have called it
 ///
 /// tests/core/test_arch.cpp holds each function that a host can run against its definition.
 
