@@ -20,6 +20,7 @@
 
 #include "kq/device_loss.hpp"
 #include "kq/dialect.hpp"
+#include "kq/graph_overlap.hpp"
 #include "kq/parameters.hpp"
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
@@ -330,6 +331,17 @@ kq_status kq_dequantize(const kq_request* given_request, const kq_buffers* given
     Instance& instance = instance_for(stream);
     const std::lock_guard lock(instance.launching);
     kq::enqueue_dequantize(instance.space, request, operands, output);
+  });
+}
+
+kq_status kq_overlap_graph(void* graph, size_t* overlapped) {
+  return guarded([&] {
+    if (!is_cuda<Space>) {
+      reject("graph", std::string("only CUDA has programmatic launches; this library works on ") + kq_backend());
+    }
+    if (graph == nullptr) reject("graph", "must not be NULL");
+    const std::size_t changed = kq::overlap_launches(graph);
+    if (overlapped != nullptr) *overlapped = changed;
   });
 }
 

@@ -238,6 +238,10 @@ static void refuses_what_cannot_be(void) {
   CHECK(kq_sizes(&request, NULL) == KQ_INVALID_ARGUMENT);
   CHECK(kq_prepare_stream(&buffers) == KQ_INVALID_ARGUMENT); /* a host has no streams */
   CHECK(kq_initialize(-1) == KQ_INVALID_ARGUMENT);
+  size_t overlapped = 7;
+  CHECK(kq_overlap_graph(&buffers, &overlapped) == KQ_INVALID_ARGUMENT); /* nor graphs */
+  CHECK(strstr(kq_last_error(), "graph: only CUDA ") == kq_last_error());
+  CHECK(overlapped == 7);
 }
 
 /* A program compiled with a newer header hands over longer structs. */

@@ -4,7 +4,8 @@
 usage: test_from_python.py LIBKQ [KQBENCH]
 
 Codes and scales are held against those of `kqbench quantize`, if that is given, and against NumPy's own arithmetic; on a GPU
-also those of a graph that is replayed on changed input against those of a call. Exit status 77 (skipped) if NumPy, or for a
+also those of a graph that is replayed on changed input against those of a call, and on an NVIDIA GPU of compute capability
+9.0 or above those of a graph whose launches overlap. Exit status 77 (skipped) if NumPy, or for a
 GPU PyTorch, is not installed, unless KQ_PYTHON_COMPLETE=1 is in the environment.
 """
 
@@ -161,6 +162,55 @@ def replay(library, torch, dtype, **scheme):
     assert not torch.equal(seen[0][0], seen[1][0]), f"{dtype}: the graph does not look at its input again"
 
 
+def overlap(library, torch):
+    """A graph of calls that overlap, each of which reads what the one before has written, gives what the calls give."""
+    tokens, hidden, pairs = 4096, 1024, 20
+    x = [torch.randn((tokens, hidden), device="cuda", dtype=torch.float16) * (i + 1) for i in range(2)]
+    codes = torch.zeros((tokens, hidden), dtype=torch.int8, device="cuda")
+    scales = torch.zeros(tokens, dtype=torch.float32, device="cuda")
+    codes_of_scales = torch.zeros((pairs, tokens), dtype=torch.int8, device="cuda")
+    scale_of_scales = torch.zeros(pairs, dtype=torch.float32, device="cuda")
+    stream = torch.cuda.Stream()
+    first = sized(Request, element=HALF, format=INT8, granularity=TOKEN, num_tokens=tokens, hidden_size=hidden)
+    second = sized(Request, element=FLOAT32, format=INT8, granularity=TOKEN, num_tokens=1, hidden_size=tokens)
+
+    def call(request, given, coded, scaled):
+        buffers = sized(Buffers, input=given.data_ptr(), codes=coded.data_ptr(), scales=scaled.data_ptr())
+        succeed(library, library.kq_quantize(ctypes.byref(request), ctypes.byref(buffers), stream.cuda_stream))
+
+    def calls():
+        for pair in range(pairs):
+            call(first, x[pair % 2], codes, scales)
+            call(second, scales, codes_of_scales[pair], scale_of_scales[pair:])
+
+    def outputs_of(work):
+        outputs = [codes, scales, codes_of_scales, scale_of_scales]
+        with torch.cuda.stream(stream):
+            for tensor in outputs:
+                tensor.fill_(99)
+            work()
+        torch.cuda.synchronize()
+        return [tensor.clone() for tensor in outputs]
+
+    torch.cuda.synchronize()
+    called = outputs_of(calls)
+    graph = torch.cuda.CUDAGraph(keep_graph=True)
+    with torch.cuda.graph(graph, stream=stream):
+        calls()
+    overlapped = ctypes.c_size_t(0)
+    raw = ctypes.c_void_p(graph.raw_cuda_graph())
+    succeed(library, library.kq_overlap_graph(raw, ctypes.byref(overlapped)))
+    assert overlapped.value == 2 * pairs - 1, f"{overlapped.value} of {2 * pairs - 1} edges overlap"
+    succeed(library, library.kq_overlap_graph(raw, ctypes.byref(overlapped)))
+    assert overlapped.value == 0, "edges were changed twice"
+    graph.instantiate()
+    for _ in range(20):
+        for name, mine, plain in zip(["codes", "scales", "codes of scales", "scales of scales"], outputs_of(graph.replay),
+                                     called):  # fmt: skip
+            assert torch.equal(mine, plain), f"{name} differ where launches overlap"
+    return 2 * pairs - 1
+
+
 def by_kqbench(program, x, *options):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -211,6 +261,10 @@ def main():
                 replay(library, memory.torch, dtype, element=element, **scheme)
                 replayed += 1
 
+    overlapped = 0
+    if memory.torch is not None and backend == "cuda" and memory.torch.cuda.get_device_capability() >= (9, 0):
+        overlapped = overlap(library, memory.torch)
+
     codes, scales = quantize(library, memory, np.zeros((0, 4), np.float32), element=FLOAT32, format=INT8, granularity=TOKEN)
     assert codes.size == 0 and scales.size == 0
 
@@ -218,7 +272,8 @@ def main():
     assert library.kq_sizes(ctypes.byref(refused), ctypes.byref(sized(BufferSizes))) == 1
     assert b"num_tokens" in library.kq_last_error()
     print(f"ok on {backend}: {compared} codes equal to those of kqbench quantize"
-          f"{f', {replayed} graphs replayed' if replayed else ''}")
+          f"{f', {replayed} graphs replayed' if replayed else ''}"
+          f"{f', {overlapped} launches overlapped' if overlapped else ''}")
     return 0
 
 
