@@ -180,18 +180,30 @@ class GpuDevice final : public Device {
     return std::make_unique<GpuGraph>(stream_, recorded);
   }
 #endif
-  bool has_events() const override { return true; }
-  std::unique_ptr<Event> make_event() override { return std::make_unique<GpuEvent>(stream_); }
+  bool has_events() const override {
+    return true;
+  }
+  std::unique_ptr<Event> make_event() override {
+    return std::make_unique<GpuEvent>(stream_);
+  }
 
-  int stream_variants() const override { return gpu::stream_variants(); }
+  int stream_variants() const override {
+    return gpu::stream_variants();
+  }
   void enqueue_stream(StreamMix mix, int variant, const void* read, void* write, std::size_t bytes) override {
     gpu::enqueue_stream(stream_, mix, variant, read, write, bytes);
   }
 
-  ClockReading read_clocks() const override { return gpu::read_clocks(pci_bus_id_); }
+  ClockReading read_clocks() const override {
+    return gpu::read_clocks(pci_bus_id_);
+  }
 
-  void profiler_start() override { gpu::profiler_start(); }
-  void profiler_stop() override { gpu::profiler_stop(); }
+  void profiler_start() override {
+    gpu::profiler_start();
+  }
+  void profiler_stop() override {
+    gpu::profiler_stop();
+  }
   void push_range(const char* name) override {
     gpu::push_range(name);
     push_kokkos_region(name);

@@ -129,8 +129,8 @@ class WaitingKernels {
       driver().check(driver().kernel_function(&function, parameters.kernel), "asking for a kernel's function");
     }
     const auto known = functions_.find(function);
-    const bool waits =
-        known != functions_.end() ? known->second : functions_.emplace(function, function_waits(function)).first->second;
+    const bool waits = known != functions_.end() ? known->second
+                                                 : functions_.emplace(function, function_waits(function)).first->second;
     if (!waits) return false;
     LaunchAttribute attribute{};
     driver().check(driver().node_attribute(node, cooperative_attribute, &attribute),
@@ -143,7 +143,8 @@ class WaitingKernels {
     driver().check(driver().function_name(&name, function), "asking for a kernel's name");
     if (name == nullptr || std::string_view(name).find(waiting_kernel_mark) == std::string_view::npos) return false;
     int version = 0;
-    driver().check(driver().function_attribute(&version, ptx_version, function), "asking what a kernel is compiled for");
+    driver().check(driver().function_attribute(&version, ptx_version, function),
+                   "asking what a kernel is compiled for");
     return version >= 90;
   }
 

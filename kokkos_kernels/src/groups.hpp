@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
@@ -19,12 +18,13 @@
 
 namespace kq::detail {
 
-/// Groups that follow each other in memory, as do their scales.
-template <class Element, class Code>
+/// Groups of `size` elements that follow each other in memory, as do their scales.
+template <class Element, class Code, int Size>
 struct FlatGroups {
+  static constexpr std::int64_t size = Size;
+
   const Element* input;
   Code* codes;
-  int size;
 
   KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * size, size}; }
   KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {codes + id * size, size}; }
@@ -65,14 +65,17 @@ void with_groups(const ExecutionSpace& space, const Request& r, const Operands& 
   const std::int64_t per_token = groups_per_row(r);
   const std::int64_t count = r.num_tokens * per_token;
   const std::int64_t size = std::min(r.group_size, r.hidden_size);
-  const bool flat = r.scale_layout == ScaleLayout::row && rows_per_scale(r) == 1 && is_flat(r) &&
-                    r.hidden_size % size == 0 && size <= std::numeric_limits<int>::max();
+  const bool flat =
+      r.scale_layout == ScaleLayout::row && rows_per_scale(r) == 1 && is_flat(r) && r.hidden_size % size == 0;
   const bool aligned = is_aligned<Element>(r, b) && size % vector_width<Element> == 0;
   const auto input = input_rows<Element>(r, b);
   const auto codes = code_rows<Code>(r, b);
   if constexpr (MayBeFlat) {
-    if (flat && with_flat_group_config<Element>(space, size, count, aligned, [&](auto config) {
-          function(config, FlatGroups<Element, Code>{input.data, codes.data, static_cast<int>(size)}, count, size);
+    if (flat && with_flat_group_config<Element>(space, size, count, aligned, [&]<class Config>(Config config) {
+          function(
+              config,
+              FlatGroups<Element, Code, static_cast<int>(Config::template capacity<Element>)>{input.data, codes.data},
+              count, size);
         })) {
       return;
     }

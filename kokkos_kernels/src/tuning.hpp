@@ -33,6 +33,8 @@ void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unuse
     if (aligned) {
       if (vectors <= 128) return function(TileConfig<32, 4, true>{});
       const bool few = rows <= multiprocessors(space);
+      if (vectors == 512) return few ? function(WholeTileConfig<512, 1>{}) : function(WholeTileConfig<128, 4>{});
+      if (vectors == 1024) return function(WholeTileConfig<256, 4>{});
       if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
       if (vectors <= 256) return function(TileConfig<64, 4, true>{});
       if (vectors <= 512) return function(TileConfig<128, 4, true>{});
@@ -90,9 +92,9 @@ bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[mayb
   } else {
     const std::int64_t vectors = aligned ? size / vector_width<Element> : 0;
     const bool small = is_small<Element>(space, groups * size);
-    if (vectors == 8) return run(TileConfig<4, 2, true>{});
-    if (vectors == 16) return small ? run(TileConfig<16, 1, true>{}) : run(TileConfig<4, 4, true>{});
-    if (vectors == 32) return small ? run(TileConfig<32, 1, true>{}) : run(TileConfig<8, 4, true>{});
+    if (vectors == 8) return run(WholeTileConfig<4, 2>{});
+    if (vectors == 16) return small ? run(WholeTileConfig<16, 1>{}) : run(WholeTileConfig<4, 4>{});
+    if (vectors == 32) return small ? run(WholeTileConfig<32, 1>{}) : run(WholeTileConfig<8, 4>{});
     return false;
   }
 }
@@ -152,9 +154,11 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
       if (!flat || !is_aligned<Element>(r, b)) {
         return function(TileConfig<32, 4>{}, cut_rows(TileConfig<32, 4>::capacity<Element>));
       }
-      const auto cut_flat = [&](auto config) {
-        constexpr int slice = decltype(config)::template capacity<Element>;
-        function(config, FlatSlices<Element, Code, slice>{input.row(0), codes.row(0)});
+      const auto cut_flat = [&]<int Lanes, int Vectors>(TileConfig<Lanes, Vectors, true> config) {
+        constexpr int slice = config.template capacity<Element>;
+        const FlatSlices<Element, Code, slice> slices{input.row(0), codes.row(0)};
+        if (size % slice == 0) return function(WholeTileConfig<Lanes, Vectors>{}, slices);
+        function(config, slices);
       };
       if (small) return cut_flat(TileConfig<256, 1, true>{});
       cut_flat(TileConfig<256, 4, true>{});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// kq_overlap_graph on a CUDA device: which edges of a captured graph it changes, and that its replay gives what the calls
-// give, each of which reads what the one before has written.
+// kq_overlap_graph on a CUDA device: which edges of a captured graph it changes, and that its replay gives what the
+// calls give, each of which reads what the one before has written.
 
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>

@@ -44,13 +44,14 @@ namespace detail {
 template <class Element>
 inline constexpr bool folds_pairs = arch::has_packed_extremes && sizeof(Element) == 2;
 
+// Without the sign of a NaN, which no maximum takes.
 template <class Element>
 KQ_HOST_DEVICE float low_element(std::uint32_t word) {
-  return to_float(Element{static_cast<std::uint16_t>(word)});
+  return unpack(Element{static_cast<std::uint16_t>(word)});
 }
 template <class Element>
 KQ_HOST_DEVICE float high_element(std::uint32_t word) {
-  return to_float(Element{static_cast<std::uint16_t>(word >> 16)});
+  return unpack(Element{static_cast<std::uint16_t>(word >> 16)});
 }
 
 /// Bits of +infinity in both 16-bit parts of a word.

@@ -69,11 +69,15 @@ class DeviceTile {
 
   KQ_HOST_DEVICE DeviceTile(Span<const Element> span, int lane)
       : data_(span.data), layout_(span), lane_(lane), mine_(span.data + begin()) {
-    arch::wait_for_prerequisite_grids(mine_, static_cast<std::int32_t>(layout_.body));
+    if constexpr (Config::whole) {
+      arch::wait_for_prerequisite_grids(mine_);
+    } else {
+      arch::wait_for_prerequisite_grids(mine_, static_cast<std::int32_t>(layout_.body));
+    }
     if constexpr (Config::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
-        if (lane_ + n * Config::lanes < layout_.body) vectors_[n] = arch::load16(mine_ + n * row_size);
+        if (has(n)) vectors_[n] = arch::load16(mine_ + n * row_size);
       }
       KQ_UNROLL
       for (int n = 0; n < held_edges; ++n) {
@@ -91,7 +95,7 @@ class DeviceTile {
     if constexpr (Config::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {
-        if (lane_ + n * Config::lanes < layout_.body) on_vector(vectors_[n], Index{n * row_size});
+        if (has(n)) on_vector(vectors_[n], Index{n * row_size});
       }
     } else {
       Index offset = 0;
@@ -137,6 +141,9 @@ class DeviceTile {
   static constexpr int held_vectors = Config::in_registers ? Config::vectors : 1;
   static constexpr int held_edges =
       Config::aligned ? 0 : (2 * vector_width<Element> - 2 + Config::lanes - 1) / Config::lanes;
+
+  /// Whether this lane has its n-th vector.
+  KQ_HOST_DEVICE bool has(int n) const { return Config::whole || lane_ + n * Config::lanes < layout_.body; }
 
   const Element* data_;
   VectorLayout<Element, Index, Config::aligned> layout_;

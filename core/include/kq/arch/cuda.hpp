@@ -171,15 +171,18 @@ KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], [[maybe_unused
                             [[maybe_unused]] std::uint32_t& word) {
 #if __CUDA_ARCH__ >= 890
   if constexpr (Format::is_float8 && Format::has_negative_zero) {
-    std::uint16_t low, high;
     if constexpr (Format::mantissa_bits == 3) {
-      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
-      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
+      asm("{ .reg .b16 low, high; cvt.rn.satfinite.e4m3x2.f32 low, %2, %1; cvt.rn.satfinite.e4m3x2.f32 high, %4, %3; "
+          "mov.b32 %0, {low, high}; }"
+          : "=r"(word)
+          : "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]));
     } else {
-      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(low) : "f"(v[1]), "f"(v[0]));
-      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(high) : "f"(v[3]), "f"(v[2]));
+      asm("{ .reg .b16 low, high; cvt.rn.satfinite.e5m2x2.f32 low, %2, %1; cvt.rn.satfinite.e5m2x2.f32 high, %4, %3; "
+          "mov.b32 %0, {low, high}; }"
+          : "=r"(word)
+          : "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]));
     }
-    word = (low | static_cast<std::uint32_t>(high) << 16) | signs;
+    word |= signs;
     return true;
   }
 #endif
@@ -207,23 +210,27 @@ KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) {
 }
 #endif
 
-/// Programmatic dependent launch (PTX ISA, griddepcontrol). A launch without a programmatic edge before it does not wait
-/// here, and one without such an edge after it starts nothing. The memory clobber keeps accesses on their side.
+/// Programmatic dependent launch (PTX ISA, griddepcontrol). A launch without a programmatic edge before it does not
+/// wait here, and one without such an edge after it starts nothing. The memory clobber keeps accesses on their side.
 KQ_HOST_DEVICE void wait_for_prerequisite_grids() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" : : : "memory");
 #endif
 }
 /// The assembler moves the bare instruction as far up as it can, and computes addresses behind it. Under a condition
-/// that holds for every address and count, which it does not know, both are ready when the wait ends.
+/// that holds for every address and count, which it does not know, these are ready when the wait ends.
+KQ_HOST_DEVICE void wait_for_prerequisite_grids([[maybe_unused]] const void* address) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("{ .reg .pred p; setp.ne.u64 p, %0, 0; @p griddepcontrol.wait; }" : : "l"(address) : "memory");
+#endif
+}
 KQ_HOST_DEVICE void wait_for_prerequisite_grids([[maybe_unused]] const void* address,
                                                 [[maybe_unused]] std::int32_t count) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "{ .reg .pred p; setp.ne.u64 p, %0, 0; setp.ne.or.s32 p, %1, -1, p; @p griddepcontrol.wait; }"
-      :
-      : "l"(address), "r"(count)
-      : "memory");
+  asm volatile("{ .reg .pred p; setp.ne.u64 p, %0, 0; setp.ne.or.s32 p, %1, -1, p; @p griddepcontrol.wait; }"
+               :
+               : "l"(address), "r"(count)
+               : "memory");
 #endif
 }
 KQ_HOST_DEVICE void launch_dependent_grids() {
