@@ -42,19 +42,20 @@ struct DynamicGroup {
     const GroupSplit split(groups.first_input() + place.input, groups.first_code() + place.codes,
                            static_cast<Index>(place.size));
 
+    const auto vectors = Config::vectors_of(split.vectors);
     HeldTile tile;
     HeadTail<Element, lanes> edges;
     Fold fold;
     // 1. Wait for the launch before this one.
-    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(split.vectors));
+    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(vectors));
     // 2. Load the group, or fold it slice by slice where it does not fit in registers; then the next launch may start.
     if constexpr (!Aligned) edges.load(split, lane);
     if constexpr (in_registers) {
-      tile.load(split.body, split.vectors, lane);
+      tile.load(split.body, vectors, lane);
       block.launch_dependents();
-      tile.fold(fold, split.vectors, lane);
+      tile.fold(fold, vectors, lane);
     } else {
-      for (Index first = 0; first < split.vectors; first += HeldTile::capacity) {
+      for (Index first = 0; first < vectors; first += HeldTile::capacity) {
         const Slice<Element, Code> slice(split, first, HeldTile::capacity);
         tile.load(slice.input, slice.count, lane);
         tile.fold(fold, slice.count, lane);
@@ -73,9 +74,9 @@ struct DynamicGroup {
     // 5. Quantize and store.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
-        tile.store(split.codes, split.wide, split.vectors, lane, quantizer);
+        tile.store(split.codes, split.wide, vectors, lane, quantizer);
       } else {
-        for (Index first = 0; first < split.vectors; first += HeldTile::capacity) {
+        for (Index first = 0; first < vectors; first += HeldTile::capacity) {
           const Slice<Element, Code> slice(split, first, HeldTile::capacity);
           tile.load(slice.input, slice.count, lane);
           tile.store(slice.codes, split.wide, slice.count, lane, quantizer);

@@ -40,19 +40,20 @@ struct DynamicToken {
     const std::int64_t row = Config::span(block, rows.count);
     const auto split = split_row<Index, Aligned>(rows, row);
 
+    const auto vectors = Config::vectors_of(split.vectors);
     HeldTile tile;
     HeadTail<Element, lanes> edges;
     Fold fold;
     // 1. Wait for the launch before this one.
-    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(split.vectors));
+    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(vectors));
     // 2. Load the row, or fold it slice by slice where it does not fit in registers; then the next launch may start.
     if constexpr (!Aligned) edges.load(split, lane);
     if constexpr (in_registers) {
-      tile.load(split.body, split.vectors, lane);
+      tile.load(split.body, vectors, lane);
       block.launch_dependents();
-      tile.fold(fold, split.vectors, lane);
+      tile.fold(fold, vectors, lane);
     } else {
-      for (Index begin = 0; begin < split.vectors; begin += HeldTile::capacity) {
+      for (Index begin = 0; begin < vectors; begin += HeldTile::capacity) {
         const Slice<Element, Code> slice(split, begin, HeldTile::capacity);
         tile.load(slice.input, slice.count, lane);
         tile.fold(fold, slice.count, lane);
@@ -71,9 +72,9 @@ struct DynamicToken {
     // 5. Quantize and store. A row that was not kept is read again from its end, which the cache still has.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
-        tile.store(split.codes, split.wide, split.vectors, lane, quantizer);
+        tile.store(split.codes, split.wide, vectors, lane, quantizer);
       } else {
-        const Index last = (split.vectors - 1) / HeldTile::capacity * HeldTile::capacity;
+        const Index last = (vectors - 1) / HeldTile::capacity * HeldTile::capacity;
         for (Index begin = last; begin >= 0; begin -= HeldTile::capacity) {
           const Slice<Element, Code> slice(split, begin, HeldTile::capacity);
           tile.load(slice.input, slice.count, lane);

@@ -26,17 +26,16 @@ struct GroupPlace {
   ScalePlace scale;
 };
 
-/// Groups that follow each other in memory, as do their scales.
-template <class Element, class Code>
+/// Groups of `Size` elements that follow each other in memory, as do their scales.
+template <class Element, class Code, int Size>
 struct FlatGroups {
   const Element* input;
   Code* codes;
   std::int64_t count;
-  int size;
 
   template <class Scales>
   KQ_HOST_DEVICE GroupPlace<int, typename Scales::Place> place(const Scales&, std::int64_t number) const {
-    return {number * size, number * size, size, number};
+    return {number * Size, number * Size, Size, number};
   }
   KQ_HOST_DEVICE const Element* first_input() const { return input; }
   KQ_HOST_DEVICE Code* first_code() const { return codes; }
@@ -81,7 +80,8 @@ void with_groups(const kq::Request& r, const Operands& o, int multiprocessors, c
                     r.hidden_size % size == 0;
   if constexpr (MayBeFlat) {
     if (flat && with_flat_group_config(vectors, count, multiprocessors, [&](auto config) {
-          function(config, Aligned(), FlatGroups<Element, Code>{rows.input, rows.codes, count, static_cast<int>(size)});
+          constexpr int known_size = config.capacity * vector_width<Element>;
+          function(config, Aligned(), FlatGroups<Element, Code, known_size>{rows.input, rows.codes, count});
         })) {
       return;
     }

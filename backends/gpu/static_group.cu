@@ -38,20 +38,21 @@ struct StaticGroup {
     const GroupSplit split(groups.first_input() + place.input, groups.first_code() + place.codes,
                            static_cast<Index>(place.size));
 
+    const auto vectors = Config::vectors_of(split.vectors);
     HeldTile tile;
     // 1. Wait for the launch before this one.
-    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(split.vectors));
+    block.wait_for_prerequisites(tile.first(split.body, lane), static_cast<int>(vectors));
     // 2. Load the group, as far as registers hold it; then the next launch may start.
-    if constexpr (in_registers) tile.load(split.body, split.vectors, lane);
+    if constexpr (in_registers) tile.load(split.body, vectors, lane);
     block.launch_dependents();
     // 3. Look the scale up.
     const auto scale = rule.scale(scales, place.scale);
     // 4. Quantize and store: at once, or slice by slice where the group does not fit in registers.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       if constexpr (in_registers) {
-        tile.store(split.codes, split.wide, split.vectors, lane, quantizer);
+        tile.store(split.codes, split.wide, vectors, lane, quantizer);
       } else {
-        for (Index first = 0; first < split.vectors; first += HeldTile::capacity) {
+        for (Index first = 0; first < vectors; first += HeldTile::capacity) {
           const Slice<Element, Code> slice(split, first, HeldTile::capacity);
           tile.load(slice.input, slice.count, lane);
           tile.store(slice.codes, split.wide, slice.count, lane, quantizer);

@@ -33,18 +33,18 @@ struct StaticTensor {
 
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
-    const int lane = block.thread();
+    const int lane = Config::lane(block);
     const Slice<Element, Code> slice(tensor, block.index() * Config::capacity, Config::capacity);
+    const int count = Config::vectors_of(slice.count);
     Tile<Element, Config::lanes, Config::vectors> tile;
     // 1. Wait for the launch before this one.
-    block.wait_for_prerequisites(tile.first(slice.input, lane), slice.count);
+    block.wait_for_prerequisites(tile.first(slice.input, lane), count);
     // 2. Load a slice of the tensor; then the next launch may start.
-    tile.load(slice.input, slice.count, lane);
+    tile.load(slice.input, count, lane);
     block.launch_dependents();
     // 3. Quantize and store it.
     const auto quantizer = rule.scale(scales, 0).quantizer();
-    quantizer.with_fast_path(
-        [&](const auto& fastest) { tile.store(slice.codes, tensor.wide, slice.count, lane, fastest); });
+    quantizer.with_fast_path([&](const auto& fastest) { tile.store(slice.codes, tensor.wide, count, lane, fastest); });
     // 4. The first block has the single elements at the tensor's ends too.
     if constexpr (!Aligned) {
       if (block.index() == 0 && tensor.edges() > 0) {

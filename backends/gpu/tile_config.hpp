@@ -12,11 +12,13 @@
 namespace kqbench::gpu {
 
 /// `Resident` is how many threads a multiprocessor must be able to hold at once, which bounds the registers of each.
-template <int Threads, int Lanes, int Vectors, int Resident = 1024>
+/// With `Whole`, every span has as many vectors as its lanes hold, so that none of them need ask whether it has one.
+template <int Threads, int Lanes, int Vectors, int Resident = 1024, bool Whole = false>
 struct TileConfig {
   static constexpr int threads = Threads;
   static constexpr int resident_threads = Resident;
   static constexpr int lanes = Lanes;
+  static constexpr bool whole = Whole;
   static constexpr int vectors = Vectors;
   static constexpr int spans_per_block = Threads / Lanes;
   static constexpr int capacity = Lanes * Vectors;  ///< vectors of a span that fit in registers
@@ -25,8 +27,9 @@ struct TileConfig {
   /// This thread's number among those that share its span.
   template <class Block>
   KQ_HOST_DEVICE static int lane(const Block& block) {
-    if constexpr (Lanes == Threads) return block.thread();
-    return static_cast<int>(static_cast<unsigned>(block.thread()) % unsigned{Lanes});
+    const int thread = block.thread();
+    if (thread < 0 || thread >= Threads) __builtin_unreachable();
+    return static_cast<int>(static_cast<unsigned>(thread) % unsigned{Lanes});
   }
 
   /// The number of this thread's span among `count`. Lanes to spare in the last block share the last span with those it
@@ -38,9 +41,19 @@ struct TileConfig {
     return span < count ? span : count - 1;
   }
 
+  /// The vectors of a span that has `count` of them.
+  template <class Count>
+  KQ_HOST_DEVICE static constexpr Count vectors_of(Count count) {
+    return Whole ? Count{capacity} : count;
+  }
+
   /// Blocks for so many spans.
   static constexpr std::int64_t blocks(std::int64_t count) { return (count + spans_per_block - 1) / spans_per_block; }
 };
+
+/// For spans that fill it.
+template <int Threads, int Lanes, int Vectors>
+using WholeTileConfig = TileConfig<Threads, Lanes, Vectors, 1024, true>;
 
 /// Vectors that a lane has in flight where a span is read from memory.
 inline constexpr int streamed_vectors = 4;

@@ -219,15 +219,10 @@ KQ_HOST_DEVICE void wait_for_prerequisite_grids() {
 }
 /// The assembler moves the bare instruction as far up as it can, and computes addresses behind it. Under a condition
 /// that holds for every address and count, which it does not know, these are ready when the wait ends.
-KQ_HOST_DEVICE void wait_for_prerequisite_grids([[maybe_unused]] const void* address) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("{ .reg .pred p; setp.ne.u64 p, %0, 0; @p griddepcontrol.wait; }" : : "l"(address) : "memory");
-#endif
-}
 KQ_HOST_DEVICE void wait_for_prerequisite_grids([[maybe_unused]] const void* address,
                                                 [[maybe_unused]] std::int32_t count) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("{ .reg .pred p; setp.ne.u64 p, %0, 0; setp.ne.or.s32 p, %1, -1, p; @p griddepcontrol.wait; }"
+  asm volatile("{ .reg .pred p; setp.ne.u64 p, %0, 0; setp.ne.and.s32 p, %1, -1, p; @p griddepcontrol.wait; }"
                :
                : "l"(address), "r"(count)
                : "memory");

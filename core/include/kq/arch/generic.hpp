@@ -77,7 +77,6 @@ KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) {
 }
 
 KQ_HOST_DEVICE void wait_for_prerequisite_grids() {}
-KQ_HOST_DEVICE void wait_for_prerequisite_grids(const void* /*address*/) {}
 KQ_HOST_DEVICE void wait_for_prerequisite_grids(const void* /*address*/, std::int32_t /*count*/) {}
 KQ_HOST_DEVICE void launch_dependent_grids() {}
 
