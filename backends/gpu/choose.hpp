@@ -146,7 +146,12 @@ inline std::int64_t max_slice_blocks(int multiprocessors) {
   return std::int64_t{multiprocessors} * 8;
 }
 
-/// A block's own scale: 256 threads, of which a row of the block has as many as it has vectors, up to a wave.
+/// A block's own scale, of 128 by 128 elements or less: the block in the registers of 256 threads, or of 512 for elements
+/// of 32 bits.
+template <int Width>
+using HeldBlockConfig = TileConfig<2048 / Width, 128 / Width, 8>;
+
+/// A larger block's own scale: 256 threads, of which a row of the block has as many as it has vectors, up to a wave.
 template <class Function>
 void with_block_config(std::int64_t vectors_per_row, bool aligned, const Function& function) {
   const auto with_lanes = [&](auto is_known_aligned) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // One scale for every block of rows by columns. The threads of a thread block share one: a few lanes for each row, so
-// that many rows are read at once. The rows are read twice, the second time from the caches.
+// that many rows are read at once. A block that fits in registers is read once; a larger one twice, the second time
+// from the caches.
 
 #include <algorithm>
 #include <cstdint>
@@ -110,6 +111,84 @@ struct DynamicBlock {
   }
 };
 
+/// A block that begins and ends at whole vectors and fits in registers: `Config::lanes` threads share a row, each with
+/// a vector of every rows_at_once-th row, `Config::vectors` of them at most. It is read once.
+template <class Rule, class Config_>
+struct DynamicHeldBlock {
+  using Config = Config_;
+  using Element = typename Rule::Element;
+  using Code = typename Rule::Code;
+  using Reduction = typename Rule::Reduction;
+  static constexpr int width = vector_width<Element>;
+  static constexpr int rows_at_once = Config::spans_per_block;
+
+  Rows<Element, Code> rows;
+  std::int64_t block_rows;
+  std::int64_t block_columns;
+  AnyGroupScales scales;
+  Rule rule;
+
+  /// Whether blocks of so many rows and vectors in a row fit.
+  static constexpr bool fits(std::int64_t num_rows, std::int64_t vectors_per_row) {
+    return vectors_per_row <= Config::lanes && num_rows <= rows_at_once * Config::vectors;
+  }
+
+  template <class Block>
+  KQ_HOST_DEVICE void operator()(const Block& block) const {
+    const int lane = Config::lane(block);
+    const int my_row = static_cast<int>(static_cast<unsigned>(block.thread()) / unsigned{Config::lanes});
+    const std::int64_t scale_row = divide(block.index(), scales.columns);
+    const std::int64_t scale_column = block.index() - scale_row * scales.columns;
+    const std::int64_t first_row = scale_row * block_rows + my_row;
+    const std::int64_t left = rows.count - scale_row * block_rows;
+    const std::int64_t column = scale_column * block_columns + lane * width;
+    const bool in_block = lane * width < block_columns && column < rows.size;
+    const int end = !in_block ? 0 : static_cast<int>(left < block_rows ? left : block_rows);
+    const Element* const input = rows.input + first_row * rows.input_stride + column;
+
+    // 1. Wait for the launch before this one.
+    block.wait_for_prerequisites(input, end);
+    // 2. Load this thread's vectors; then the next launch may start.
+    Vector16 vectors[Config::vectors];
+    KQ_UNROLL
+    for (int n = 0; n < Config::vectors; ++n) {
+      if (my_row + n * rows_at_once < end) {
+        vectors[n] = kq::arch::load16(input + n * rows_at_once * rows.input_stride);
+      }
+    }
+    block.launch_dependents();
+
+    // 3. Reduce over all threads.
+    typename Reduction::template Fold<Element> fold;
+    KQ_UNROLL
+    for (int n = 0; n < Config::vectors; ++n) {
+      if (my_row + n * rows_at_once < end) fold.add(vectors[n]);
+    }
+    std::uint32_t key[Reduction::count];
+    to_keys<Reduction>(fold, key);
+    max_over_lanes<Config::threads, Config::threads>(block, block.template shared<WaveSlots<Reduction::count>>(), key);
+
+    // 4. Compute the scale, in every thread.
+    const auto scale = rule.scale(value_of_keys<Reduction>(key));
+
+    // 5. Quantize and store.
+    Code* const codes = rows.codes + first_row * rows.codes_stride + column;
+    scale.quantizer().with_fast_path([&](const auto& quantizer) {
+      KQ_UNROLL
+      for (int n = 0; n < Config::vectors; ++n) {
+        if (my_row + n * rows_at_once < end) {
+          std::uint32_t words[width / 4];
+          quantize_vector<Element>(vectors[n], quantizer, words);
+          store_codes(codes + n * rows_at_once * rows.codes_stride, true, words);
+        }
+      }
+    });
+
+    // 6. One thread stores the scale.
+    if (block.thread() == 0) scales.at({scale_row, scale_column}).write(scale);
+  }
+};
+
 template <class Element, class Launcher>
 void dynamic_block(const Launcher& launcher, const kq::Request& r, const Operands& o) {
   const AnyGroupScales scales = kq::any_group_scales(r, o.scales);
@@ -119,7 +198,12 @@ void dynamic_block(const Launcher& launcher, const kq::Request& r, const Operand
     using Rule = std::decay_t<decltype(rule)>;
     const auto rows = rows_of<Element, typename Rule::Code>(r, o);
     const bool aligned = is_aligned(rows) && block_columns % vector_width<Element> == 0;
-    with_block_config(block_columns / vector_width<Element>, aligned, [&](auto config, auto is_known_aligned) {
+    const std::int64_t vectors = block_columns / vector_width<Element>;
+    using Held = DynamicHeldBlock<Rule, HeldBlockConfig<vector_width<Element>>>;
+    if (aligned && Held::fits(block_rows, vectors)) {
+      return launcher.launch(Held{rows, block_rows, block_columns, scales, rule}, kq::num_scales(r));
+    }
+    with_block_config(vectors, aligned, [&](auto config, auto is_known_aligned) {
       using Kernel = DynamicBlock<Rule, decltype(config), is_known_aligned.value>;
       launcher.launch(Kernel{rows, block_rows, block_columns, scales, rule}, kq::num_scales(r));
     });

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kq/arch/config.hpp"
+#include "kq/arch/arch.hpp"
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 
@@ -246,7 +246,8 @@ class ShortDivisor {
     return divisor >= 0x1p-85f && divisor <= 0x1p126f && largest * 0x1p-20f <= divisor;
   }
 
-  KQ_HOST_DEVICE constexpr explicit ShortDivisor(float divisor) : divisor_(divisor), reciprocal_(1.0f / divisor) {}
+  KQ_HOST_DEVICE constexpr explicit ShortDivisor(float divisor)
+      : divisor_(divisor), reciprocal_(arch::reciprocal(divisor)) {}
 
   KQ_HOST_DEVICE constexpr float operator()(float x) const {
     const float quotient = correct(x, x * reciprocal_);

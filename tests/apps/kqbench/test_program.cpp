@@ -432,6 +432,10 @@ TEST(Program, TakesStaticScalesFromAFile) {
 }
 
 TEST(Program, AHostHasNoGraphsToTime) {
+  expect_refused(short_run({"--launch", "parallel"}), "--launch: 'parallel' is not known; give plain or overlapped");
+  expect_refused(short_run({"--launch", "overlapped"}), "--launch: overlapped launches are recorded in a graph");
+  expect_refused(short_run({"--launch", "overlapped", "--profile"}), "--launch: --profile launches each kernel alone");
+  EXPECT_TRUE(contains(kqbench(short_run({"--launch", "plain"})).out, "wall timing"));
   expect_refused(short_run({"--timing", "graph"}), "--timing: the host backend has no graphs; use --timing wall");
   EXPECT_TRUE(contains(kqbench(short_run({"--timing", "stream"})).out, "stream timing"));
   EXPECT_TRUE(contains(kqbench(short_run({"--timing", "wall"})).out, "wall timing"));

@@ -96,6 +96,13 @@ class FakeDevice : public Device {
     recording_ = nullptr;
     return graph;
   }
+  std::optional<std::string> why_no_overlap() const override {
+    return overlaps ? std::nullopt : std::optional<std::string>("launches of this fake do not overlap");
+  }
+  std::unique_ptr<Graph> record_overlapped(const std::function<void()>& enqueue_work) override {
+    journal.emplace_back("overlapped");
+    return record(enqueue_work);
+  }
   bool has_events() const override { return queue_; }
   std::unique_ptr<Event> make_event() override { return std::make_unique<FakeEvent>(time); }
 
@@ -119,6 +126,7 @@ class FakeDevice : public Device {
   std::vector<double> stream_microseconds = {100.0};  ///< of a pass, by variant
   std::array<int, 5> stream_passes{};
   std::vector<std::string> journal;  ///< launches and what profilers see, in order
+  bool overlaps = false;             ///< whether launches can be recorded so
   std::vector<const void*> inputs;   ///< of every launch on the device, in order
   int allocations = 0;
 

@@ -114,6 +114,33 @@ TEST(WhyNot, ADeviceWithoutAQueueHasOnlyTheHostsClock) {
     EXPECT_FALSE(why_not(timing, device));
 }
 
+TEST(Sampler, RecordsLaunchesThatOverlapOnlyWhereThatIsAskedFor) {
+  for (const Launch launch : {Launch::plain, Launch::overlapped}) {
+    FakeDevice device;
+    Launches launches(device, 3);
+    const auto sampler = make_sampler(Timing::graph, device, launches.work(), 6, device.time.clock(), launch);
+    const std::vector<std::string> expected(launch == Launch::overlapped ? 1 : 0, "overlapped");
+    EXPECT_EQ(device.journal, expected);
+    EXPECT_NEAR(sampler->sample(), 7.0, 1e-6) << to_string(launch);
+  }
+}
+
+TEST(WhyNot, LaunchesOverlapInAGraphOfADeviceThatCan) {
+  FakeDevice device;
+  EXPECT_FALSE(why_not(Launch::plain, Timing::wall, device));
+  EXPECT_TRUE(why_not(Launch::overlapped, Timing::graph, device));
+  device.overlaps = true;
+  EXPECT_FALSE(why_not(Launch::overlapped, Timing::graph, device));
+  EXPECT_TRUE(why_not(Launch::overlapped, Timing::stream, device));
+  EXPECT_TRUE(why_not(Launch::overlapped, Timing::wall, device));
+}
+
+TEST(Launch, NamesGoBothWays) {
+  for (const Launch launch : {Launch::plain, Launch::overlapped})
+    EXPECT_EQ(parse_launch(to_string(launch)), launch);
+  EXPECT_FALSE(parse_launch("Plain"));
+}
+
 TEST(Timing, NamesGoBothWays) {
   for (const Timing timing : all_timings)
     EXPECT_EQ(parse_timing(to_string(timing)), timing);

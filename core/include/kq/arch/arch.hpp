@@ -16,6 +16,7 @@
 ///   rounds_to_16_bits            whether a float is rounded to half and bfloat16 in one instruction, by
 ///   round_to_16_bits<E>(v)       the nearest element, ties to even, as float; a NaN stays NaN, its sign may be lost
 ///   clamp(v, low, high)          v limited to a range; NaN stays NaN
+///   reciprocal(x)                1 / x, rounded to nearest, for 2^-126 <= x <= 2^126
 ///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by
 ///   max_number2<E>, min_number2<E>

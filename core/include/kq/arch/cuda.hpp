@@ -119,6 +119,14 @@ KQ_HOST_DEVICE float clamp(float v, float low, float high) {
 #endif
 }
 
+/// What nvcc makes of 1 / x, without its branch for numbers outside this range.
+KQ_HOST_DEVICE float reciprocal(float x) {
+  float estimate;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(estimate) : "f"(x));
+  const float error = -__builtin_fmaf(x, estimate, -1.0f);
+  return __builtin_fmaf(estimate, error, estimate);
+}
+
 KQ_HOST_DEVICE float max_number(float a, float b) {
   return __builtin_fmaxf(a, b);
 }

@@ -41,6 +41,10 @@ KQ_HOST_DEVICE constexpr float round_to_16_bits(float v) {
   return v;
 }
 
+KQ_HOST_DEVICE constexpr float reciprocal(float x) {
+  return 1.0f / x;
+}
+
 KQ_HOST_DEVICE float max_number(float a, float b) {
   return b > a || a != a ? b : a;
 }
