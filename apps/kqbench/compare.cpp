@@ -176,7 +176,8 @@ void add_compare(CLI::App& program, Action& chosen) {
                    "[each against itself in the first file; kokkos if the files have no implementation in common]")
       ->type_name("IMPL");
   command->add_option("--impl", arguments->impl, "Which implementations to compare [all]")->type_name("IMPL,...");
-  command->add_flag("--ignore-timing", arguments->ignore_timing, "Compare rows even if their timing or cache differ");
+  command->add_flag("--ignore-timing", arguments->ignore_timing,
+                    "Compare rows even if their timing, launch or cache differ");
   add_use_anyway(*command, arguments->ignore_canary, arguments->allow_unequal_threads);
   add_margin(*command, arguments->margin);
   command

@@ -198,7 +198,8 @@ class Run {
       if (work.group.rounds < plan_.options.rounds) work.group.stop = StopReason::interrupted;
       summarize(work.group);
       const std::string& backend = device_->info().backend;
-      for (Row& row : rows_of(work.group, work.request, backend, plan_.options.timing, ceilings_)) {
+      for (Row& row :
+           rows_of(work.group, work.request, backend, plan_.options.timing, plan_.options.launch, ceilings_)) {
         result_.rows.push_back(std::move(row));
       }
     }

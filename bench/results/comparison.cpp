@@ -29,14 +29,14 @@ class WorkIndex {
   explicit WorkIndex(bool ignore_timing) : ignore_timing_(ignore_timing) {}
 
   WorkNumber number(const Row& row) {
-    const Key key(row.request, ignore_timing_ ? "" : row.timing, ignore_timing_ ? "" : row.cache);
+    const Key key = ignore_timing_ ? Key(row.request, "", "", "") : Key(row.request, row.timing, row.launch, row.cache);
     return numbers_.emplace(key, numbers_.size()).first->second;
   }
   std::size_t size() const { return numbers_.size(); }
   bool ignores_timing() const { return ignore_timing_; }
 
  private:
-  using Key = std::tuple<kq::Request, std::string, std::string>;
+  using Key = std::tuple<kq::Request, std::string, std::string, std::string>;
   bool ignore_timing_;
   std::map<Key, WorkNumber> numbers_;
 };
@@ -411,7 +411,8 @@ Comparison compare(const std::vector<NamedResult>& files, const ComparisonOption
   comparison.missing = std::move(missing);
   if (comparison.rows.empty() && comparison.failed.empty()) {
     throw NothingToCompare(
-        "compare: no two rows did the same work; give files of the same sweep, timing and cache, name a --baseline, or "
+        "compare: no two rows did the same work; give files of the same sweep, timing, launch and cache, name a "
+        "--baseline, or "
         "pass --ignore-timing");
   }
   comparison.margin = options.margin;

@@ -34,7 +34,7 @@ struct ComparisonOptions {
   /// is held against itself in the first file that has it; otherwise all against kokkos, or else the first there is.
   std::string baseline;
   std::vector<std::string> impls;      ///< to be compared; empty: all
-  bool ignore_timing = false;          ///< also compare rows whose timing or cache differ
+  bool ignore_timing = false;          ///< also compare rows whose timing, launch or cache differ
   bool ignore_canary = false;          ///< also use times of other programs whose canary is missing or does not agree
   bool allow_unequal_threads = false;  ///< also compare rows of unlike numbers of host threads
   double margin = standard_margin;     ///< of the verdicts, 0 or more

@@ -177,6 +177,7 @@ std::vector<std::string> work_fields(const Row& row) {
           fmt::to_string(request.num_tokens),
           fmt::to_string(request.hidden_size),
           row.timing,
+          row.launch,
           row.cache};
 }
 
@@ -225,6 +226,7 @@ Json work_json(const Row& row) {
           {"dtype", kq::to_string(request.element)},
           {"quant_dtype", kq::to_string(request.format)},
           {"timing", row.timing},
+          {"launch", row.launch},
           {"cache", row.cache}};
 }
 
@@ -332,6 +334,7 @@ std::string comparison_csv(const std::vector<NamedResult>& files, const Comparis
                               "num_tokens",
                               "hidden_size",
                               "timing",
+                              "launch",
                               "cache",
                               "file",
                               "impl",

@@ -44,6 +44,7 @@ constexpr std::array fields_before_request = {
 constexpr std::array fields_after_request = {
     Field{"threads", [](const Row& r) { return r.threads ? fmt::to_string(*r.threads) : ""; }},
     Field{"timing", [](const Row& r) { return r.timing; }},
+    Field{"launch", [](const Row& r) { return r.launch; }},
     Field{"cache", [](const Row& r) { return r.cache; }},
     Field{"copies", [](const Row& r) { return fmt::to_string(r.copies); }},
     Field{"bytes_between_uses", [](const Row& r) { return fmt::to_string(r.bytes_between_uses); }},

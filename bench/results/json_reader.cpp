@@ -541,6 +541,7 @@ constexpr Member own_row_members[] = {
        if (!std::holds_alternative<std::nullptr_t>(v)) r.row.threads = static_cast<int>(r.count(v, 1 << 30));
      }},
     {"timing", true, [](Reader& r, const Scalar& v) { r.row.timing = r.word(v); }},
+    {"launch", false, [](Reader& r, const Scalar& v) { r.row.launch = r.word(v); }},
     {"cache", true, [](Reader& r, const Scalar& v) { r.row.cache = r.word(v); }},
     {"copies", false, [](Reader& r, const Scalar& v) { r.row.copies = r.signed_count(v); }},
     {"bytes_between_uses", false, [](Reader& r, const Scalar& v) { r.row.bytes_between_uses = r.count(v); }},

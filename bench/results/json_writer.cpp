@@ -127,6 +127,7 @@ Json row_json(const Row& row) {
   add_request(json, row.request);
   json["threads"] = or_null(row.threads);
   json["timing"] = row.timing;
+  json["launch"] = row.launch;
   json["cache"] = row.cache;
   json["copies"] = row.copies;
   json["bytes_between_uses"] = row.bytes_between_uses;

@@ -213,7 +213,8 @@ std::vector<SchemeCharts> scheme_charts(const std::vector<NamedResult>& files) {
   for (const TimedRow& timed : timed_rows(files, names)) {
     const std::string title = work_text(timed.row->request);
     const auto same = [&](const auto& scheme) {
-      return scheme.first == title && scheme.second.front().row->timing == timed.row->timing;
+      const Row& first = *scheme.second.front().row;
+      return scheme.first == title && first.timing == timed.row->timing && first.launch == timed.row->launch;
     };
     auto scheme = std::find_if(schemes.begin(), schemes.end(), same);
     if (scheme == schemes.end()) scheme = schemes.insert(scheme, {title, {}});

@@ -104,6 +104,7 @@ struct Row {
   std::optional<int> threads;  ///< of the host that this implementation works with; absent where a device works
 
   std::string timing;                    ///< graph, stream, wall, or not_timed
+  std::string launch = "plain";          ///< plain, or overlapped: programmatic dependent launch
   std::string cache;                     ///< cold, warm, hot
   std::int64_t copies = 1;               ///< of the tensors, used in turn
   std::uint64_t bytes_between_uses = 0;  ///< of the same bytes, at the least

@@ -46,7 +46,8 @@ std::string work_text(const kq::Request& request) {
 
 std::string protocol_text(const Row& row) {
   if (row.timing == not_timed) return "not timed";
-  return fmt::format("{} timing, {} cache", row.timing, row.cache);
+  const std::string launch = row.launch == "plain" ? "" : row.launch + " launches, ";
+  return fmt::format("{} timing, {}{} cache", row.timing, launch, row.cache);
 }
 
 std::string microseconds_text(double microseconds) {

@@ -18,7 +18,7 @@ std::string scheme_text(const kq::Request& request);  ///< "dynamic token fp8_e4
 /// Scheme, element type, and whatever else is not the default: "dynamic token int8 from half, row stride 8256".
 std::string work_text(const kq::Request& request);
 
-/// "graph timing, cold cache".
+/// "graph timing, cold cache", "graph timing, overlapped launches, cold cache".
 std::string protocol_text(const Row& row);
 
 std::string microseconds_text(double microseconds);                         ///< "26.540"

@@ -54,7 +54,7 @@ void add_times(Row& row, const Measurement& measurement, const kq::Traffic& traf
 }  // namespace
 
 std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& request, const std::string& backend,
-                         Timing timing, const Ceilings& ceilings) {
+                         Timing timing, Launch launch, const Ceilings& ceilings) {
   const kq::Traffic traffic = kq::minimal_traffic(request);
   std::vector<Row> rows;
   for (const Measurement& measurement : group.implementations) {
@@ -66,6 +66,7 @@ std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& reque
     row.threads = measurement.host_threads;
     row.bytes = traffic.read + traffic.written;
     row.timing = to_string(timing);
+    row.launch = to_string(launch);
     row.cache = to_string(group.cache);
     row.copies = group.copies;
     row.bytes_between_uses = group.bytes_between_uses;

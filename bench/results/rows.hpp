@@ -19,6 +19,6 @@ inline constexpr double suspect_fraction = 1.05;
 
 /// One row an implementation; those that were interrupted before their first sample are left out.
 std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& request, const std::string& backend,
-                         Timing timing, const Ceilings& ceilings);
+                         Timing timing, Launch launch, const Ceilings& ceilings);
 
 }  // namespace kqbench

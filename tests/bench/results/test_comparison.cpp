@@ -79,6 +79,7 @@ TEST(Comparison, RowsThatDifferInAnythingDoneDoNotMatch) {
   differs([](Row& r) { r.request.qmax = 100.0f; });
   differs([](Row& r) { r.request.scale_ub = 1.0f; });
   differs([](Row& r) { r.timing = "wall"; });
+  differs([](Row& r) { r.launch = "overlapped"; });
   differs([](Row& r) { r.cache = "hot"; });
 }
 
@@ -86,6 +87,7 @@ TEST(Comparison, IgnoresTimingWhenAsked) {
   std::vector<Row> other = sweep("kokkos", 2.0);
   for (Row& row : other) {
     row.timing = "wall";
+    row.launch = "overlapped";
     row.cache = "warm";
     row.backend = "host";
   }
@@ -94,7 +96,7 @@ TEST(Comparison, IgnoresTimingWhenAsked) {
   options.ignore_timing = true;
   const Comparison comparison = compare(files, options);
   EXPECT_EQ(comparison.rows.size(), 3u);
-  EXPECT_NE(text_of(files, comparison).find("wall timing, warm cache"), std::string::npos);
+  EXPECT_NE(text_of(files, comparison).find("wall timing, overlapped launches, warm cache"), std::string::npos);
 }
 
 TEST(Comparison, ListsRowsThatOneFileAloneHas) {

@@ -72,6 +72,7 @@ TEST(ResultJson, SaysWhatEveryReaderExpects) {
                              "granularity",
                              "asymmetric",
                              "timing",
+                             "launch",
                              "cache",
                              "time_us",
                              "scale_format",
@@ -131,6 +132,7 @@ TEST(ResultJson, AFileOfTheFirstVersionStaysReadable) {
   EXPECT_FALSE(result.context.clocks.core_mhz_before);
   EXPECT_FALSE(result.context.seed);
   EXPECT_FALSE(result.rows[0].threads);
+  EXPECT_EQ(result.rows[0].launch, "plain");
   EXPECT_TRUE(result.rows[0].time_us->rounds.empty());
   EXPECT_FALSE(result.rows[0].time_us->repeatability);
   EXPECT_EQ(result.rows[2].request.qmax, 224.0f);
