@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers: each has a name, a description with its version, and a function for the works that it serves. What a peer
-needs is imported when it is made."""
+"""The peers: each has a name, a description with its version, and a function for the works that it serves; `overlaps` where
+its launches can overlap (programmatic dependent launch). What a peer needs is imported when it is made."""
 
 import importlib.metadata
 
@@ -44,6 +44,23 @@ class Compiled:
         return self.torch.compile(self.functions.function(work), fullgraph=True, dynamic=False, mode=self.mode)
 
 
+class Triton:
+    """The schemes in Triton, written for this comparison."""
+
+    name = "triton"
+    overlaps = True
+
+    def __init__(self):
+        import triton
+
+        import triton_functions
+        self.functions = triton_functions
+        self.description = f"Triton {triton.__version__}, apps/peers/triton_functions.py, autotuned for each size"
+
+    def function(self, work):
+        return self.functions.function(work, pdl=work.launch == "overlapped")
+
+
 class Vllm:
     """Its CUDA operators; for groups, its function that chooses between CUDA and Triton."""
 
@@ -80,6 +97,7 @@ class Vllm:
 
 class Sglang:
     name = "sglang"
+    overlaps = True  # some of its functions always do
 
     def __init__(self):
         from sglang.srt.layers.quantization import fp8_kernel, int8_kernel
@@ -131,4 +149,4 @@ class TransformerEngine:
         raise NotServed("no such quantizer")
 
 
-ALL = {kind.name: kind for kind in (Eager, Compiled, Vllm, Sglang, TransformerEngine)}
+ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, TransformerEngine)}

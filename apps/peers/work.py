@@ -24,6 +24,7 @@ class Work:
     hot: bool
     copies: int  # of the tensors, used in turn
     bytes: int  # that one launch must move at least
+    launch: str = "plain"  # or overlapped: programmatic dependent launch
 
     @property
     def scheme(self):
@@ -55,4 +56,5 @@ def work_of(row):
     if row["timing"] not in ("graph", "wall"):
         raise NotServed("peers are timed with --timing graph or wall only")
     return Work(row["num_tokens"], hidden, row["dtype"], row["quant_dtype"], row["static_scale"], row["granularity"],
-                row["asymmetric"], row["timing"], row["cache"] == "hot", row.get("copies", 1), row["bytes"])
+                row["asymmetric"], row["timing"], row["cache"] == "hot", row.get("copies", 1), row["bytes"],
+                row.get("launch", "plain"))

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from work import work_of
+from work import NotServed, work_of
 
 EXIT_SYSTEM, EXIT_INTERRUPTED = 3, 130
 
@@ -85,7 +85,10 @@ def time_row(like, peer, job, library, clock):
     import measure
     import result_file
     import torch_functions
-    work, limits = work_of(like), measure.Limits(min_launches=job["num_iters"], max_seconds=job["max_seconds"])
+    work = work_of(like)
+    if work.launch == "overlapped" and not getattr(peer, "overlaps", False):
+        raise NotServed("its launches do not overlap")
+    limits = measure.Limits(min_launches=job["num_iters"], max_seconds=job["max_seconds"])
     torch.manual_seed(job["seed"])
     x = torch.randn(work.num_tokens, work.hidden_size, device=job["device"], dtype=torch_functions.DTYPES[work.dtype])
     given = torch_functions.given_scale(work, x)
@@ -108,7 +111,6 @@ def release(job):
 
 def time_rows(job, time_one, channel, give_back):
     """Sends the row of each work. A work that fails, of memory for example, costs its own row only. Returns the status."""
-    from work import NotServed
     status = 0
     for number, like in enumerate(job["works"], 1):
         work = work_of(like)
