@@ -206,7 +206,7 @@ def overlap(library, torch):
     graph.instantiate()
     for _ in range(20):
         for name, mine, plain in zip(["codes", "scales", "codes of scales", "scales of scales"], outputs_of(graph.replay),
-                                     called):  # fmt: skip
+                                     called, strict=True):  # fmt: skip
             assert torch.equal(mine, plain), f"{name} differ where launches overlap"
     return 2 * pairs - 1
 
