@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
@@ -18,13 +19,12 @@
 
 namespace kq::detail {
 
-/// Groups of `size` elements that follow each other in memory, as do their scales.
-template <class Element, class Code, int Size>
+/// Groups that follow each other in memory, as do their scales. `Size` is a number, or a type that stands for one.
+template <class Element, class Code, class Size>
 struct FlatGroups {
-  static constexpr std::int64_t size = Size;
-
   const Element* input;
   Code* codes;
+  [[no_unique_address]] Size size;
 
   KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * size, size}; }
   KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {codes + id * size, size}; }
@@ -72,10 +72,12 @@ void with_groups(const ExecutionSpace& space, const Request& r, const Operands& 
   const auto codes = code_rows<Code>(r, b);
   if constexpr (MayBeFlat) {
     if (flat && with_flat_group_config<Element>(space, size, count, aligned, [&]<class Config>(Config config) {
-          function(
-              config,
-              FlatGroups<Element, Code, static_cast<int>(Config::template capacity<Element>)>{input.data, codes.data},
-              count, size);
+          if constexpr (Config::whole) {  // by groups of a size that the compiler knows
+            using Size = std::integral_constant<std::int64_t, Config::template capacity<Element>>;
+            function(config, FlatGroups<Element, Code, Size>{input.data, codes.data, {}}, count, size);
+          } else {
+            function(config, FlatGroups<Element, Code, std::int64_t>{input.data, codes.data, size}, count, size);
+          }
         })) {
       return;
     }

@@ -30,6 +30,7 @@ class DeviceBlockTile {
     }
     row_ = lane / lanes_per_row_;
     lane_ = lane % lanes_per_row_;
+    arch::wait_for_prerequisite_grids();
   }
 
   /// Calls on_vector(v, row, column) for this lane's vectors and on_edge(x, row, column) for its single elements at the
@@ -74,6 +75,7 @@ class DeviceBlockTile {
     typename Reduction::template Fold<Element> fold;
     for_each([&](const Vector16& v, std::int64_t, std::int64_t) { fold.add(v); },
              [&](Element x, std::int64_t, std::int64_t) { fold.add(x); });
+    arch::launch_dependent_grids();
     return Maxima<Reduction>::of(fold);
   }
 

@@ -33,6 +33,7 @@ class DeviceColumnMaxima {
     const std::int64_t left = block.size - begin;
     count_ = left < width ? (left > 0 ? static_cast<int>(left) : 0) : width;
     const Element* const mine = block.data + begin;
+    arch::wait_for_prerequisite_grids();
     for (std::int64_t first = 0; first < block.rows; first += batch) {
       Vector16 v[batch];
       KQ_UNROLL
@@ -44,6 +45,7 @@ class DeviceColumnMaxima {
         if (first + n < block.rows) add(v[n]);
       }
     }
+    arch::launch_dependent_grids();
   }
 
   KQ_HOST_DEVICE void store(const ColumnMaximaSlots& slots, int lane) const {

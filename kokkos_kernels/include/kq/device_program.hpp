@@ -47,12 +47,11 @@ class DeviceProgram {
 
   template <class Element>
   KQ_HOST_DEVICE auto load(const Block<const Element>& block) const {
-    arch::wait_for_prerequisite_grids();
     return DeviceBlockTile<Element, Config>(block, lane_);
   }
 
-  /// This program's part of a tensor that all programs hold together: in registers, if the configuration has some; else
-  /// `scratch_vectors` of each lane's vectors may stay in scratch memory.
+  /// This program's part of a tensor that all programs hold together: in registers if the configuration has some, else
+  /// `scratch_vectors` of each lane in scratch memory.
   template <class Element>
   KQ_HOST_DEVICE auto load_partition(Span<const Element> tensor, const GridReduceWorkspace& workspace,
                                      [[maybe_unused]] int scratch_vectors) const {
@@ -76,15 +75,12 @@ class DeviceProgram {
 
   template <class Reduction, class Element>
   KQ_HOST_DEVICE auto reduce(Reduction, const DeviceBlockTile<Element, Config>& tile) const {
-    const auto mine = tile.template partial<Reduction>();
-    arch::launch_dependent_grids();
-    return Reduction::value(reduce(mine).value);
+    return Reduction::value(reduce(tile.template partial<Reduction>()).value);
   }
 
   /// Of each column of a block, of DeviceColumnMaxima::capacity columns at most.
   template <class Reduction, class Element>
   KQ_HOST_DEVICE auto reduce_columns(Reduction, const Block<const Element>& block) const {
-    arch::wait_for_prerequisite_grids();
     return DeviceColumnMaxima<Reduction, Element, Config>(block, lane_);
   }
 
