@@ -325,29 +325,38 @@ class DivideQuantizer {
   Bounds_ bounds_;
 };
 
-/// encode(sat(x / scale)) in a span whose largest magnitude `amax` is known, as it is where the scale was made of it.
-template <class Format, class Element>
-class SpanDivideQuantizer : public DivideQuantizer<Format, Element> {
+/// encode(sat(x / scale)) in a span whose largest magnitude `amax` is known, as it is where the scale was made of it. What
+/// division in general takes is prepared only where it is needed.
+template <class Format_, class Element>
+class SpanDivideQuantizer {
  public:
+  using Format = Format_;
+  using Code = typename Format::Code;
   KQ_HOST_DEVICE constexpr SpanDivideQuantizer(float scale, float qmax, float amax)
-      : DivideQuantizer<Format, Element>(scale, qmax),
-        scale_(scale),
-        is_ordinary_(Bounds<Format>(qmax).can_be_dropped() && Short::serves(scale, amax)) {}
+      : scale_(scale), qmax_(qmax), amax_(amax) {}
+
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return general().code(x); }
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    return general().codes4(x, signs);
+  }
 
   template <class Function>
   KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
-    if (is_ordinary_) {
+    if (Bounds<Format>(qmax_).can_be_dropped() && Short::serves(scale_, amax_)) {
       function(DivideQuantizer<Format, Element, Short, FormatBounds<Format>>(scale_, Format::max));
     } else {
-      function(static_cast<const DivideQuantizer<Format, Element>&>(*this));
+      function(general());
     }
   }
 
  private:
   using Short = typename QuotientBy<Element>::Short;
 
+  KQ_HOST_DEVICE constexpr DivideQuantizer<Format, Element> general() const { return {scale_, qmax_}; }
+
   float scale_;
-  bool is_ordinary_;
+  float qmax_;
+  float amax_;
 };
 
 /// Asymmetric int8 while the zero point is small: sat(rne(x * factor) + zero_point), NaN counting as 0.
