@@ -37,14 +37,13 @@ using Any = std::false_type;
 template <class Function>
 void with_static_tensor_config(std::int64_t vectors, bool aligned, int multiprocessors, const Function& function) {
   const bool small = is_small(vectors, multiprocessors);
-  if (aligned && small) {
-    if (vectors % 256 == 0) return function(WholeTileConfig<256, 256, 1>{}, Aligned());
-    return function(TileConfig<256, 256, 1>{}, Aligned());
+  if (aligned && vectors % 128 == 0 && vectors <= std::int64_t{multiprocessors} * 64) {
+    return function(WholeTileConfig<128, 128, 1>{}, Aligned());
   }
-  if (aligned) {
-    if (vectors % 1024 == 0) return function(WholeTileConfig<256, 256, 4>{}, Aligned());
-    return function(TileConfig<256, 256, 4>{}, Aligned());
-  }
+  if (aligned && small && vectors % 256 == 0) return function(WholeTileConfig<256, 256, 1>{}, Aligned());
+  if (aligned && !small && vectors % 512 == 0) return function(WholeTileConfig<256, 256, 2, 2048>{}, Aligned());
+  if (aligned && small) return function(TileConfig<256, 256, 1>{}, Aligned());
+  if (aligned) return function(TileConfig<256, 256, 4>{}, Aligned());
   if (small) return function(TileConfig<256, 256, 1>{}, Any());
   function(TileConfig<256, 256, 4>{}, Any());
 }
@@ -67,7 +66,7 @@ void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool ali
   if (aligned) {
     const bool few = rows <= multiprocessors;
     if (few && vectors_per_row == 512) return function(WholeTileConfig<512, 512, 1>{}, Aligned());
-    if (few && vectors_per_row == 1024) return function(WholeTileConfig<1024, 1024, 1>{}, Aligned());
+    if (few && vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4, 1280>{}, Aligned());
     if (vectors_per_row == 512) return function(WholeTileConfig<128, 128, 4>{}, Aligned());
     if (vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4>{}, Aligned());
     if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{}, Aligned());
@@ -114,7 +113,8 @@ bool with_flat_group_config(std::int64_t vectors_per_group, std::int64_t groups,
   const auto run = [&](auto config) { return function(config), true; };
   const bool small = is_small(groups * vectors_per_group, multiprocessors);
   if (vectors_per_group == 8) return run(WholeTileConfig<256, 4, 2>{});
-  if (vectors_per_group == 16) return small ? run(WholeTileConfig<256, 16, 1>{}) : run(WholeTileConfig<256, 4, 4>{});
+  if (vectors_per_group == 16)
+    return small ? run(WholeTileConfig<128, 16, 1>{}) : run(WholeTileConfig<256, 8, 2, 2048>{});
   if (vectors_per_group == 32) return small ? run(WholeTileConfig<256, 32, 1>{}) : run(WholeTileConfig<256, 8, 4>{});
   return false;
 }
@@ -146,8 +146,8 @@ inline std::int64_t max_slice_blocks(int multiprocessors) {
   return std::int64_t{multiprocessors} * 8;
 }
 
-/// A block's own scale, of 128 by 128 elements or less: the block in the registers of 256 threads, or of 512 for elements
-/// of 32 bits.
+/// A block's own scale, of 128 by 128 elements or less: the block in the registers of 256 threads, or of 512 for
+/// elements of 32 bits.
 template <int Width>
 using HeldBlockConfig = TileConfig<2048 / Width, 128 / Width, 8>;
 

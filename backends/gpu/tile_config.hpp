@@ -52,8 +52,8 @@ struct TileConfig {
 };
 
 /// For spans that fill it.
-template <int Threads, int Lanes, int Vectors>
-using WholeTileConfig = TileConfig<Threads, Lanes, Vectors, 1024, true>;
+template <int Threads, int Lanes, int Vectors, int Resident = 1024>
+using WholeTileConfig = TileConfig<Threads, Lanes, Vectors, Resident, true>;
 
 /// Vectors that a lane has in flight where a span is read from memory.
 inline constexpr int streamed_vectors = 4;

@@ -38,9 +38,9 @@ struct DynamicToken {
 template <class Element, class ExecutionSpace>
 void dynamic_token(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
-  with_row_config<Element>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto config) {
-    with_token_rule<Element>(r, [&](const auto& rule) {
-      using Rule = std::decay_t<decltype(rule)>;
+  with_token_rule<Element>(r, [&]<class Rule>(const Rule& rule) {
+    with_row_config<
+        Element, Rule::has_zero_point>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto config) {
       const DynamicToken<Rule> kernel{input_rows<Element>(r, b), code_rows<typename Rule::Code>(r, b), scales, rule};
       launch<decltype(config)>(space, "kq::dynamic_token", kernel, r.num_tokens, r.hidden_size);
     });

@@ -23,7 +23,7 @@ namespace kq::detail {
 /// kernels that take that for granted. With eight vectors a lane a multiprocessor runs a single team, and no row's work
 /// overlaps with another's: only where six are not enough (a row of 5137 floats took 1.4 times as long for an element
 /// as one of 5120 with six, 2.2 with eight, on an H200). On a host every config is the same.
-template <class Element, class ExecutionSpace, class Function>
+template <class Element, bool HasZeroPoint, class ExecutionSpace, class Function>
 void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
                      [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
@@ -33,7 +33,10 @@ void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unuse
     if (aligned) {
       if (vectors <= 128) return function(TileConfig<32, 4, true>{});
       const bool few = rows <= multiprocessors(space);
-      if (vectors == 512) return few ? function(WholeTileConfig<512, 1>{}) : function(WholeTileConfig<128, 4>{});
+      if (vectors == 512) return few ? function(WholeTileConfig<256, 2>{}) : function(WholeTileConfig<128, 4, 1024>{});
+      if constexpr (HasZeroPoint) {
+        if (vectors == 1024 && !few) return function(WholeTileConfig<128, 8, 1024>{});
+      }
       if (vectors == 1024) return function(WholeTileConfig<256, 4>{});
       if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
       if (vectors <= 256) return function(TileConfig<64, 4, true>{});
@@ -86,14 +89,16 @@ template <class Element, class ExecutionSpace, class Function>
 bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
                             [[maybe_unused]] std::int64_t groups, [[maybe_unused]] bool aligned,
                             const Function& function) {
-  const auto run = [&](auto config) { return function(config), true; };
   if constexpr (on_host<ExecutionSpace>) {
-    return run(TileConfig<1, 0>{});
+    return function(TileConfig<1, 0>{}), true;
   } else {
     const std::int64_t vectors = aligned ? size / vector_width<Element> : 0;
     const bool small = is_small<Element>(space, groups * size);
+    const auto run = [&]<class Config>(Config config) {
+      return are_whole_waves(groups, Config::lanes) && (function(config), true);
+    };
     if (vectors == 8) return run(WholeTileConfig<4, 2>{});
-    if (vectors == 16) return small ? run(WholeTileConfig<16, 1>{}) : run(WholeTileConfig<4, 4>{});
+    if (vectors == 16) return small ? run(WholeTileConfig<16, 1>{}) : run(WholeTileConfig<8, 2, 2048>{});
     if (vectors == 32) return small ? run(WholeTileConfig<32, 1>{}) : run(WholeTileConfig<8, 4>{});
     return false;
   }
@@ -157,7 +162,11 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
       const auto cut_flat = [&]<int Lanes, int Vectors>(TileConfig<Lanes, Vectors, true> config) {
         constexpr int slice = config.template capacity<Element>;
         const FlatSlices<Element, Code, slice> slices{input.row(0), codes.row(0)};
-        if (size % slice == 0) return function(WholeTileConfig<Lanes, Vectors>{}, slices);
+        using Whole = WholeFlatConfig < Lanes, Vectors<4 ? Vectors : 2, 2048>;
+        constexpr int whole_slice = Whole::template capacity<Element>;
+        if (size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
+          return function(Whole{}, FlatSlices<Element, Code, whole_slice>{input.row(0), codes.row(0)});
+        }
         function(config, slices);
       };
       if (small) return cut_flat(TileConfig<256, 1, true>{});

@@ -69,7 +69,7 @@ class DeviceTile {
 
   KQ_HOST_DEVICE DeviceTile(Span<const Element> span, int lane)
       : data_(span.data), layout_(span), lane_(lane), mine_(span.data + begin()) {
-    arch::wait_for_prerequisite_grids(mine_, static_cast<std::int32_t>(layout_.body));
+    arch::wait_for_prerequisite_grids(mine_, Config::whole ? 0 : static_cast<std::int32_t>(layout_.body));
     if constexpr (Config::in_registers) {
       KQ_UNROLL
       for (int n = 0; n < held_vectors; ++n) {

@@ -13,8 +13,9 @@ namespace kq {
 
 /// `Lanes` threads run a program, each holding `Vectors` 16-byte vectors of a tile in registers, or none where the tile
 /// stays in memory and is read again each time it is used. A program of more than 32 lanes is a team of its own;
-/// smaller ones share a team of `Team`. With `Aligned`, spans begin and end at whole vectors, of input and codes; with
-/// `Whole` they also have as many elements as the registers hold, so that no lane need ask whether it has a vector.
+/// smaller ones share a team of 256. With `Aligned`, spans begin and end at whole vectors, of input and codes; with
+/// `Whole` they also have as many elements as the registers hold, so that no lane need ask whether it has a vector. A
+/// program that reduces nothing needs no team, however many lanes it has.
 ///
 /// `Resident` threads must fit on a multiprocessor at once, which bounds the registers of each: 48 of them for 1280
 /// threads, 64 for 1024, 128 for the 512 that suit a tile which takes 32 itself.
@@ -22,7 +23,7 @@ template <int Lanes, int Vectors, bool Aligned = false,
           int Resident = (Vectors >= 8             ? 512
                           : Aligned && Vectors > 0 ? 1280
                                                    : 1024),
-          bool Whole = false, int Team = 256>
+          bool Whole = false, bool IsTeam = (Lanes > 32)>
 struct TileConfig {
   static_assert(!Whole || (Aligned && Vectors > 0));
   static constexpr int lanes = Lanes;
@@ -30,8 +31,8 @@ struct TileConfig {
   static constexpr bool in_registers = Vectors > 0;
   static constexpr bool aligned = Aligned;
   static constexpr bool whole = Whole;
-  static constexpr bool is_team = Lanes > 32;
-  static constexpr int team_size = is_team ? Lanes : Team;
+  static constexpr bool is_team = IsTeam;
+  static constexpr int team_size = is_team ? Lanes : 256;
   static constexpr int min_resident = arch::launch_bound(team_size, Resident);  ///< for Kokkos::LaunchBounds
 
   /// Elements that fit whatever their alignment: an unaligned span has a vector less, the rest at its head and tail.
@@ -40,8 +41,12 @@ struct TileConfig {
 };
 
 /// For spans that fill it.
-template <int Lanes, int Vectors, int Team = 256>
-using WholeTileConfig = TileConfig<Lanes, Vectors, true, 1280, true, Team>;
+template <int Lanes, int Vectors, int Resident = 1280>
+using WholeTileConfig = TileConfig<Lanes, Vectors, true, Resident, true>;
+
+/// For spans that fill it, of kernels that reduce nothing.
+template <int Lanes, int Vectors, int Resident = 1280>
+using WholeFlatConfig = TileConfig<Lanes, Vectors, true, Resident, true, false>;
 
 /// The configuration with 128 registers a thread, for kernels that hold more than a tile.
 template <class Config>
