@@ -335,6 +335,7 @@ class SpanDivideQuantizer {
   KQ_HOST_DEVICE constexpr SpanDivideQuantizer(float scale, float qmax, float amax)
       : scale_(scale), qmax_(qmax), amax_(amax) {}
 
+  KQ_HOST_DEVICE constexpr float value(float x) const { return general().value(x); }
   KQ_HOST_DEVICE constexpr Code code(float x) const { return general().code(x); }
   KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     return general().codes4(x, signs);
