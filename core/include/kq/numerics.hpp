@@ -325,8 +325,8 @@ class DivideQuantizer {
   Bounds_ bounds_;
 };
 
-/// encode(sat(x / scale)) in a span whose largest magnitude `amax` is known, as it is where the scale was made of it. What
-/// division in general takes is prepared only where it is needed.
+/// encode(sat(x / scale)) in a span whose largest magnitude `amax` is known, as it is where the scale was made of it.
+/// What division in general takes is prepared only where it is needed.
 template <class Format_, class Element>
 class SpanDivideQuantizer {
  public:
