@@ -73,8 +73,8 @@ struct DeviceLane {
   }
 };
 
-/// Whether DeviceLane can run so many programs of `lanes` lanes: they are whole waves of every device, and 32 bits
-/// count the lanes.
+/// Whether DeviceLane can run so many programs of `lanes` lanes: they are whole waves of every device, and an int
+/// counts the lanes.
 constexpr bool are_whole_waves(std::int64_t programs, int lanes) {
   return programs * lanes % 64 == 0 && programs * lanes <= INT32_MAX;
 }
