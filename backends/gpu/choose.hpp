@@ -34,6 +34,7 @@ using Aligned = std::true_type;
 using Any = std::false_type;
 
 /// One given scale for a contiguous tensor: several loads in flight a lane once every lane has several vectors anyway.
+/// A tensor that is smaller still has smaller blocks, on more multiprocessors (docs/results/tiles.md).
 template <class Function>
 void with_static_tensor_config(std::int64_t vectors, bool aligned, int multiprocessors, const Function& function) {
   const bool small = is_small(vectors, multiprocessors);
@@ -104,9 +105,9 @@ void with_group_config(std::int64_t vectors_per_group, bool aligned, const Funct
   function(TileConfig<256, 32, 0>{}, Any());
 }
 
-/// The configuration for aligned groups that follow each other in memory; false for sizes that have none. Four
-/// lanes and 32 elements a lane for 128 elements of 16 bits, so that what a lane does once a group is spread over many
-/// elements; in a small tensor, 16 lanes.
+/// The configuration for aligned groups that follow each other in memory; false for sizes that have none. Eight
+/// lanes and 16 elements a lane for 128 elements of 16 bits, so that what a lane does once a group is spread over many
+/// elements; in a small tensor, 16 lanes (docs/results/tiles.md).
 template <class Function>
 bool with_flat_group_config(std::int64_t vectors_per_group, std::int64_t groups, int multiprocessors,
                             const Function& function) {

@@ -22,7 +22,8 @@ namespace kq::detail {
 /// there are too few rows for that to fill the device, by more lanes with less each. Aligned rows of usual sizes have
 /// kernels that take that for granted. With eight vectors a lane a multiprocessor runs a single team, and no row's work
 /// overlaps with another's: only where six are not enough (a row of 5137 floats took 1.4 times as long for an element
-/// as one of 5120 with six, 2.2 with eight, on an H200). On a host every config is the same.
+/// as one of 5120 with six, 2.2 with eight, on an H200). The tiles that rows of 4096 and 8192 elements of 16 bits fill
+/// were chosen by docs/results/tiles.md. On a host every config is the same.
 template <class Element, bool HasZeroPoint, class ExecutionSpace, class Function>
 void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
                      [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
@@ -83,8 +84,8 @@ void with_group_config(std::int64_t size, [[maybe_unused]] bool aligned, const F
 }
 
 /// Calls function(Config{}) for `groups` groups of `size` elements that follow each other in memory, and returns true;
-/// returns false for sizes that have no configuration. A group of 128 halfs is 4 lanes of four vectors, so that the
-/// work per group is spread over many elements; in a small tensor, 16 lanes of one.
+/// returns false for sizes that have no configuration. A group of 128 halfs is 8 lanes of two vectors, so that the
+/// work per group is spread over many elements; in a small tensor, 16 lanes of one (docs/results/tiles.md).
 template <class Element, class ExecutionSpace, class Function>
 bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
                             [[maybe_unused]] std::int64_t groups, [[maybe_unused]] bool aligned,
@@ -136,7 +137,8 @@ void with_strip_config([[maybe_unused]] bool aligned, const Function& function) 
 
 /// Calls function(Config{}, slices) for a request whose tensor is read once, slice by slice. With `whole`, where
 /// nothing depends on the row, a contiguous tensor is one long row. A device program holds four vectors per lane, so
-/// that as many loads are in flight; a small tensor is cut finer, so that every multiprocessor has a part.
+/// that as many loads are in flight, or two where that fills the device with lanes (docs/results/tiles.md); a small
+/// tensor is cut finer, so that every multiprocessor has a part.
 template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
 void with_slices(const ExecutionSpace& space, const Request& r, const Operands& b, bool whole,
                  const Function& function) {
