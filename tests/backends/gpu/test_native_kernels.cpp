@@ -4,6 +4,7 @@
 // ragged spans, exchange extremes within and between waves, and meet across blocks. What only a device has (its own
 // conversions, memory order, launches) is tested with the backends on a device.
 
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -156,6 +157,7 @@ TEST(EmulatedBlock, ExchangesWithinAWave) {
   struct Kernel : OneWave {
     std::uint32_t* found;
     void operator()(const Block& block) const {
+      block.wait_for_prerequisites();
       const auto mine = static_cast<std::uint32_t>(block.thread());
       found[block.thread()] = block.exchange(mine, 32) * 100 + block.exchange(mine, 1);
     }
@@ -170,9 +172,22 @@ TEST(EmulatedBlock, ExchangesWithinAWave) {
   EXPECT_EQ(found[63], 3162u);
 }
 
+TEST(EmulatedBlock, FindsAThreadThatDoesNotWaitForTheLaunchBefore) {
+  struct Kernel : OneWave {
+    void operator()(const Block& block) const {
+      if (block.thread() != 5) block.wait_for_prerequisites();
+    }
+  };
+  Lanes lanes;
+  EmulatedLauncher<Block> launcher;
+  launcher.lanes = &lanes;
+  EXPECT_NONFATAL_FAILURE(launcher.launch(Kernel{}, 1), "does not wait for the launch before");
+}
+
 TEST(EmulatedBlock, FindsALaneThatIsMissingAtAnExchange) {
   struct Kernel : OneWave {
     void operator()(const Block& block) const {
+      block.wait_for_prerequisites();
       if (block.thread() != 5) block.exchange(1, 1);
     }
   };
@@ -187,6 +202,7 @@ TEST(EmulatedBlock, FindsABarrierThatIsMissing) {
     int* found;
     bool barrier;
     void operator()(const Block& block) const {
+      block.wait_for_prerequisites();
       auto& number = block.shared<int>();
       if (block.thread() == 17) number = 42;
       if (barrier) block.barrier();
