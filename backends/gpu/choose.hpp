@@ -41,8 +41,10 @@ void with_static_tensor_config(std::int64_t vectors, bool aligned, int multiproc
   if (aligned && vectors % 128 == 0 && vectors <= std::int64_t{multiprocessors} * 64) {
     return function(WholeTileConfig<128, 128, 1>{}, Aligned());
   }
-  if (aligned && small && vectors % 256 == 0) return function(WholeTileConfig<256, 256, 1>{}, Aligned());
-  if (aligned && !small && vectors % 512 == 0) return function(WholeTileConfig<256, 256, 2, 2048>{}, Aligned());
+  if (aligned && vectors % 256 == 0 && vectors <= std::int64_t{multiprocessors} * 1024) {
+    return function(WholeTileConfig<256, 256, 1>{}, Aligned());
+  }
+  if (aligned && vectors % 512 == 0) return function(WholeTileConfig<256, 256, 2, 2048>{}, Aligned());
   if (aligned && small) return function(TileConfig<256, 256, 1>{}, Aligned());
   if (aligned) return function(TileConfig<256, 256, 4>{}, Aligned());
   if (small) return function(TileConfig<256, 256, 1>{}, Any());

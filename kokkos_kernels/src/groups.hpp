@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
@@ -19,12 +18,27 @@
 
 namespace kq::detail {
 
-/// Groups that follow each other in memory, as do their scales. `Size` is a number, or a type that stands for one.
-template <class Element, class Code, class Size>
+/// Groups of `Size` elements that follow each other in memory, as do their scales. (The size is no member: host and
+/// device compilers need not agree on where an empty one lies.)
+template <class Element, class Code, std::int64_t Size>
 struct FlatGroups {
   const Element* input;
   Code* codes;
-  [[no_unique_address]] Size size;
+
+  KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * Size, Size}; }
+  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {codes + id * Size, Size}; }
+  template <class Scales>
+  KQ_HOST_DEVICE static typename Scales::Place scale_place(const Scales&, std::int64_t id) {
+    return id;
+  }
+};
+
+/// Groups of a size that is known only when the program runs: hosts take them so.
+template <class Element, class Code>
+struct FlatGroups<Element, Code, 0> {
+  const Element* input;
+  Code* codes;
+  std::int64_t size;
 
   KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * size, size}; }
   KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {codes + id * size, size}; }
@@ -72,11 +86,11 @@ void with_groups(const ExecutionSpace& space, const Request& r, const Operands& 
   const auto codes = code_rows<Code>(r, b);
   if constexpr (MayBeFlat) {
     if (flat && with_flat_group_config<Element>(space, size, count, aligned, [&]<class Config>(Config config) {
-          if constexpr (Config::whole) {  // by groups of a size that the compiler knows
-            using Size = std::integral_constant<std::int64_t, Config::template capacity<Element>>;
-            function(config, FlatGroups<Element, Code, Size>{input.data, codes.data, {}}, count, size);
+          if constexpr (Config::whole) {
+            using Groups = FlatGroups<Element, Code, Config::template capacity<Element>>;
+            function(config, Groups{input.data, codes.data}, count, size);
           } else {
-            function(config, FlatGroups<Element, Code, std::int64_t>{input.data, codes.data, size}, count, size);
+            function(config, FlatGroups<Element, Code, 0>{input.data, codes.data, size}, count, size);
           }
         })) {
       return;

@@ -171,7 +171,7 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
         }
         function(config, slices);
       };
-      if (small) return cut_flat(TileConfig<256, 1, true>{});
+      if (is_small<Element>(space, 2 * size)) return cut_flat(TileConfig<256, 1, true>{});
       cut_flat(TileConfig<256, 4, true>{});
     }
   }
