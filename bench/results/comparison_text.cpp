@@ -383,7 +383,7 @@ std::string comparison_csv(const std::vector<NamedResult>& files, const Comparis
   for (const SchemeSummary& summary : comparison.summary) {
     const kq::Request& request = summary.first->request;
     std::vector<std::string> line = {kq::operation_name(request), "", std::string(kq::to_string(request.format))};
-    append(line, {"", "", "", "", summary.series ? files[summary.series->file].name : "",
+    append(line, {"", "", "", "", "", summary.series ? files[summary.series->file].name : "",
                   summary.series ? summary.series->impl : summary_name(summary), "", files[summary.baseline.file].name,
                   summary.baseline.impl, ""});
     append(line, ratio_fields(summary.ratio, summary.verdict, comparison.margin));
