@@ -205,12 +205,12 @@ KQ_API kq_status kq_dequantize(const kq_request* request, const kq_buffers* buff
 
 /**
  * Since version 3, CUDA only: lets launches of this library in a graph overlap (programmatic dependent launch). `graph`
- * is a cudaGraph_t that was captured, or built otherwise, and is not instantiated yet: with PyTorch, raw_cuda_graph() of
- * a CUDAGraph(keep_graph=True), before its instantiate(). Between two kernels of kq_quantize of which the second comes
- * right after the first, and after nothing else, the edge becomes a programmatic one: the second starts while the first
- * one ends, and waits for that before it reads or writes a tensor. So results and their order stay as they were. Edges
- * of other kernels, of copies, and of nodes with several predecessors or successors are left as they are, and so are
- * child graphs. Devices of compute capability 9.0 or above, in a library compiled for those; for others no edge is
+ * is a cudaGraph_t that was captured, or built otherwise, and is not instantiated yet: with PyTorch, raw_cuda_graph()
+ * of a CUDAGraph(keep_graph=True), before its instantiate(). Between two kernels of kq_quantize of which the second
+ * comes right after the first, and after nothing else, the edge becomes a programmatic one: the second starts while the
+ * first one ends, and waits for that before it reads or writes a tensor. So results and their order stay as they were.
+ * Edges of other kernels, of copies, and of nodes with several predecessors or successors are left as they are, and so
+ * are child graphs. Devices of compute capability 9.0 or above, in a library compiled for those; for others no edge is
  * changed. A graph may be given again after more was added to it.
  *
  * `overlapped` may be NULL; otherwise it gets the number of edges that this call has changed. If the call fails the
