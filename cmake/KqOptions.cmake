@@ -118,6 +118,12 @@ function(kq_add_sources language target)
     list(APPEND files ${path})
   endforeach()
   target_sources(${target} PRIVATE ${files})
+  # Headers that only the pass for the device includes: compilers list those of the pass for the host as dependencies.
+  if(language MATCHES "CUDA|HIP")
+    string(TOLOWER ${language} name)
+    set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES
+                                OBJECT_DEPENDS ${PROJECT_SOURCE_DIR}/core/include/kq/arch/${name}.hpp)
+  endif()
   if(language STREQUAL "CUDA")
     set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CUDA)
   elseif(language STREQUAL "HIP")

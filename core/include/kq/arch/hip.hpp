@@ -85,8 +85,9 @@ KQ_HOST_DEVICE std::uint32_t min_number2(std::uint32_t a, std::uint32_t) {
 
 /// E4M3 and E5M2 are "fp8" and "bf8" in AMD's names. The instructions are given nothing that they might treat in ways
 /// of their own: numbers within the format's range. A NaN among the four sends all four the portable way.
+/// OCP's formats have a zero of either sign: a quotient's last correction may have made +0 of -0.
 template <class Format>
-KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], std::uint32_t /*signs*/,
+KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], [[maybe_unused]] std::uint32_t signs,
                             [[maybe_unused]] std::uint32_t& word) {
 #if KQ_AMD_CONVERTS_TO_FNUZ || KQ_AMD_CONVERTS_TO_OCP
   constexpr bool is_ocp = Format::is_float8 && Format::has_negative_zero;
@@ -106,7 +107,7 @@ KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], std::uint32_t 
       codes = __builtin_amdgcn_cvt_pk_bf8_f32(in_range[0], in_range[1], codes, false);
       codes = __builtin_amdgcn_cvt_pk_bf8_f32(in_range[2], in_range[3], codes, true);
     }
-    word = static_cast<std::uint32_t>(codes);
+    word = static_cast<std::uint32_t>(codes) | (is_ocp ? signs : 0);
     return true;
   }
 #endif
