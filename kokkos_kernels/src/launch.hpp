@@ -120,7 +120,8 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
                            DeviceLane<Kernel, Config>{kernel, num_programs});
     } else if constexpr (Config::is_team) {
       using Team = DeviceTeam<Kernel, Config, Policy>;
-      const int scratch = DeviceProgram<typename Policy::member_type, Config>::scratch_bytes + scratch_bytes;
+      const int scratch = DeviceProgram<typename Policy::member_type, Config>::scratch_bytes +
+                          (scratch_bytes > 0 ? scratch_bytes + room_to_align_scratch : 0);
       Policy policy(space, static_cast<int>(num_programs), Config::team_size);
       policy.set_scratch_size(0, Kokkos::PerTeam(scratch));
       Kokkos::parallel_for(name, policy, Team{kernel, num_programs});

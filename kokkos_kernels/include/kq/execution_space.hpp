@@ -50,6 +50,14 @@ std::int64_t scratch_of_multiprocessor([[maybe_unused]] const ExecutionSpace& sp
 #endif
 }
 
+/// Bytes that a part of a team's scratch memory may lose by being aligned to 16: on HIP a team's memory begins 8 bytes
+/// behind a multiple of 16, and Kokkos gives a null pointer where the aligned part does not fit.
+#if defined(KOKKOS_ENABLE_HIP)
+inline constexpr int room_to_align_scratch = 16;
+#else
+inline constexpr int room_to_align_scratch = 0;
+#endif
+
 }  // namespace kq::detail
 
 /// macro(Space, argument) for every execution space that the library is built for.
