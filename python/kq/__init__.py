@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FP8 and INT8 quantization of activations, bit for bit as numerics.md defines it and as engines do it.
+
+    import kq
+    q = kq.quantize(x, "fp8 group:128")       # x: a torch, NumPy, CuPy or other DLPack tensor, [*leading, hidden_size]
+    y = kq.dequantize(*q, scheme="fp8 group:128")
+    kq.error_report(x, *q, scheme="fp8 group:128").sqnr_db
+
+Work is put on the stream that the tensor's framework works on now; on a host it is done when a call returns. Functions
+release Python's lock while they work, and can be called by several threads. Without PyTorch nothing asks for it;
+kq.torch has operators for `torch.compile`, kq.compat.vllm vLLM's functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+from kq import _kq
+from kq._errors import DeviceError, InvalidArgument
+from kq._kq import Scheme, dequantize, prepare_stream, quantize
+from kq._types import DialectInfo, ErrorReport, Quantized, SchemeInfo
+
+__all__ = ["DeviceError", "DialectInfo", "ErrorReport", "InvalidArgument", "Quantized", "Scheme", "SchemeInfo",
+           "backend", "dequantize", "dialects", "error_report", "include_dir", "library", "prepare_stream", "quantize",
+           "schemes"]
+
+
+def schemes(dialect: str = "kqbench") -> list[SchemeInfo]:
+    """The schemes that a dialect has, with their formulas.
+
+    Raises InvalidArgument where no dialect has this name.
+    """
+    return [SchemeInfo(*row) for row in _kq.scheme_rows(dialect)]
+
+
+@functools.cache
+def _dialects() -> tuple[DialectInfo, ...]:
+    return tuple(DialectInfo(*row) for row in _kq.dialect_rows())
+
+
+def dialects() -> list[DialectInfo]:
+    """The dialects, whose names `Scheme(dialect=…)` takes: kqbench's own first, then engines at a version each."""
+    return list(_dialects())
+
+
+def backend() -> str:
+    """What this package was built for: "host", "cuda" or "hip". Tensors must be where it works."""
+    return _kq.backend()
+
+
+def library() -> pathlib.Path:
+    """The file of the C library, libkq.so.1, for ctypes and for linking."""
+    return pathlib.Path(_kq.__file__).parent / "lib" / "libkq.so.1"
+
+
+def include_dir() -> pathlib.Path:
+    """The folder with kq.h."""
+    return pathlib.Path(_kq.__file__).parent / "include"
+
+
+def error_report(x, codes, scales, zero_points=None, *, scheme: Scheme | str) -> ErrorReport:
+    """How far codes and scales are from x, which they were made of.
+
+    The tensors are as `quantize` takes and returns them; those on a device are copied to the host (torch, CuPy).
+    Raises InvalidArgument naming the argument whose type, shape or strides are not those of the scheme.
+    """
+    return ErrorReport(*_kq.error_report(*map(_on_host, (x, codes, scales, zero_points)), scheme=scheme))
+
+
+def _on_host(x):
+    """x, or where it is on a device a copy of it on the host, with its strides where it is torch's."""
+    if not hasattr(x, "__dlpack_device__") or x.__dlpack_device__()[0] in (1, 3, 11):
+        return x
+    if hasattr(x, "new_empty_strided"):
+        return x.new_empty_strided(x.shape, x.stride(), device="cpu").copy_(x)
+    return x.get() if hasattr(x, "get") else x

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
+from kq._types import Quantized
+
+class Scheme:
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        format: str | None = None,
+        granularity: str | None = None,
+        static_scale: bool | None = None,
+        asymmetric: bool | None = None,
+        scale_format: str | None = None,
+        scale_layout: str | None = None,
+        qmax: float | None = None,
+        scale_ub: float | None = None,
+        dialect: str | None = None,
+    ) -> None: ...
+    def replace(
+        self,
+        *,
+        format: str | None = None,
+        granularity: str | None = None,
+        static_scale: bool | None = None,
+        asymmetric: bool | None = None,
+        scale_format: str | None = None,
+        scale_layout: str | None = None,
+        qmax: float | None = None,
+        scale_ub: float | None = None,
+        dialect: str | None = None,
+    ) -> Scheme: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def granularity(self) -> str: ...
+    @property
+    def shares(self) -> str: ...
+    @property
+    def group_size(self) -> int: ...
+    @property
+    def block_rows(self) -> int: ...
+    @property
+    def static_scale(self) -> bool: ...
+    @property
+    def asymmetric(self) -> bool: ...
+    @property
+    def scale_format(self) -> str: ...
+    @property
+    def scale_layout(self) -> str: ...
+    @property
+    def qmax(self) -> float: ...
+    @property
+    def scale_ub(self) -> float | None: ...
+    @property
+    def dialect(self) -> str: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def quantize(
+    x: Any,
+    scheme: Scheme | str,
+    *,
+    out: Any | None = None,
+    scales: Any | None = None,
+    zero_points: Any | None = None,
+    stream: Any | None = None,
+) -> Quantized: ...
+def dequantize(
+    codes: Any,
+    scales: Any,
+    zero_points: Any | None = None,
+    *,
+    scheme: Scheme | str,
+    out: Any | None = None,
+    stream: Any | None = None,
+) -> Any: ...
+def error_report(
+    x: Any, codes: Any, scales: Any, zero_points: Any | None = None, *, scheme: Scheme | str
+) -> tuple[float, float, float, int, int, int]: ...
+def prepare_stream(stream: Any | None = None) -> None: ...
+def backend() -> str: ...
+def api_version() -> int: ...
+def scheme_rows(dialect: str) -> list[tuple[Any, ...]]: ...
+def dialect_rows() -> list[tuple[Any, ...]]: ...

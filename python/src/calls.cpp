@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "calls.hpp"
+
+#include <nanobind/stl/string.h>
+
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "errors.hpp"
+#include "kq.h"
+#include "kq/error_report.hpp"
+#include "operands.hpp"
+#include "scheme.hpp"
+#include "tensor.hpp"
+
+namespace kq::python {
+namespace {
+
+using namespace nb::literals;
+
+nb::handle imported(const char* module, const char* name) {
+  return nb::object(nb::module_::import_(module).attr(name)).release();
+}
+
+/// Throws what libkq's status stands for. Its messages begin with a field of its structs: `field_of` has this module's
+/// name for it.
+[[noreturn]] void throw_failure(kq_status status, std::string_view input, std::string_view codes) {
+  const std::string_view message = kq_last_error();
+  if (status == KQ_OUT_OF_MEMORY) throw std::bad_alloc();
+  if (status != KQ_INVALID_ARGUMENT) throw DeviceFailure(std::string(message));
+  const std::size_t colon = message.find(": ");
+  if (colon == std::string_view::npos) throw Invalid("", std::string(message));
+  std::string_view field = message.substr(0, colon);
+  if (field == "input") field = input;
+  if (field == "codes") field = codes;
+  if (field == "output") field = "out";
+  throw Invalid(std::string(field), std::string(message.substr(colon + 2)));
+}
+
+kq_request c_request(const Request& r) {
+  kq_request c = KQ_REQUEST_INIT;
+  c.element = static_cast<std::int32_t>(r.element);
+  c.format = static_cast<std::int32_t>(r.format);
+  c.granularity = static_cast<std::int32_t>(r.granularity);
+  c.static_scale = r.static_scale ? 1 : 0;
+  c.asymmetric = r.asymmetric ? 1 : 0;
+  c.scale_format = static_cast<std::int32_t>(r.scale_format);
+  c.scale_layout = static_cast<std::int32_t>(r.scale_layout);
+  c.num_tokens = r.num_tokens;
+  c.hidden_size = r.hidden_size;
+  c.input_stride = r.input_stride;
+  c.codes_stride = r.codes_stride;
+  c.group_size = r.group_size;
+  c.qmax = r.qmax;
+  c.scale_ub = std::isinf(r.scale_ub) ? 0.0f : r.scale_ub;
+  c.block_rows = r.block_rows;
+  c.scale_stride = r.scale_stride;
+  c.dialect = static_cast<std::int32_t>(r.dialect);
+  return c;
+}
+
+void require_valid(const Request& request) {
+  const auto invalid = validate(request);
+  if (!invalid) return;
+  if (invalid->field == "dtype") throw Invalid("x", invalid->reason);
+  throw Invalid(invalid->field == "quant_dtype" ? "format" : invalid->field, invalid->reason);
+}
+
+// --- devices and streams
+// ----------------------------------------------------------------------------------------------
+
+bool serves(dlpack::Device device, bool on_host) {
+  static const std::string_view backend = kq_backend();
+  if (backend == "cuda") return device.type == dlpack::cuda || device.type == dlpack::cuda_managed;
+  if (backend == "hip") return device.type == dlpack::rocm;
+  return on_host;
+}
+
+/// Throws unless this build works where the tensor is; starts the library on that device.
+void require_device(const Tensor& tensor, const char* field) {
+  if (!serves(tensor.device(), tensor.is_on_host())) {
+    throw Invalid(field, std::string("is ") + (tensor.is_on_host() ? "on the host" : "on a device") +
+                             ", and this libkq was built for " + kq_backend());
+  }
+  if (tensor.is_on_host()) return;
+  static int started = -1;  // with Python's lock held
+  if (started == tensor.device().id) return;
+  if (const kq_status status = kq_initialize(tensor.device().id); status != KQ_SUCCESS)
+    throw_failure(status, "x", "out");
+  started = tensor.device().id;
+}
+
+void require_same_device(const Tensor& tensor, const char* field, const Tensor& first) {
+  const bool both_on_host = tensor.is_on_host() && first.is_on_host();
+  const bool same = tensor.device().type == first.device().type && tensor.device().id == first.device().id;
+  if (!both_on_host && !same) throw Invalid(field, "is on another device than the first tensor");
+}
+
+void* stream_for(const Tensor& tensor, nb::handle object, nb::handle given) {
+  if (!given.is_none()) {
+    static const nb::handle stream_handle = imported("kq._arrays", "stream_handle");
+    return reinterpret_cast<void*>(nb::cast<std::uintptr_t>(stream_handle(given)));
+  }
+  if (tensor.is_on_host()) return nullptr;
+  if (tensor.has_exchange_api()) return tensor.current_stream();
+  static const nb::handle current_stream = imported("kq._arrays", "current_stream");
+  return reinterpret_cast<void*>(nb::cast<std::uintptr_t>(current_stream(object)));
+}
+
+// --- the workspace
+// ----------------------------------------------------------------------------------------------------
+
+/// One for each thread that calls: the work of a host call has ended when it returns.
+std::vector<std::max_align_t>& host_workspace() {
+  static thread_local std::vector<std::max_align_t> memory;
+  return memory;
+}
+
+/// The workspace that a call needs; `hold` keeps it until the call is made.
+void set_workspace(kq_buffers& buffers, const kq_request& request, nb::handle x, const Tensor& input, void* stream,
+                   nb::object& hold) {
+  if (request.static_scale != 0 || (request.granularity != KQ_TENSOR && request.granularity != KQ_CHANNEL)) return;
+  kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+  if (const kq_status status = kq_sizes(&request, &sizes); status != KQ_SUCCESS) throw_failure(status, "x", "out");
+  if (sizes.workspace_bytes == 0) return;
+  buffers.workspace_bytes = sizes.workspace_bytes;
+  if (input.is_on_host()) {
+    auto& memory = host_workspace();
+    const std::size_t count = (sizes.workspace_bytes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t);
+    if (memory.size() < count) memory.resize(count);
+    buffers.workspace = memory.data();
+    return;
+  }
+  static const nb::handle workspace = imported("kq._arrays", "workspace");
+  hold = workspace(x, sizes.workspace_bytes, reinterpret_cast<std::uintptr_t>(stream));
+  buffers.workspace = Tensor(hold, "workspace", true).data();
+}
+
+// --- calls
+// ------------------------------------------------------------------------------------------------------------
+
+/// A tensor that the caller gave, or one that is made.
+class Operand {
+ public:
+  Operand(nb::handle given, nb::handle like, const Tensor& read, const char* field, Type type, const Layout& layout)
+      : object_(given.is_none() ? make_tensor(like, read, type, layout) : nb::borrow(given)),
+        made_(given.is_none()),
+        tensor_(object_, field, true) {}
+
+  const Tensor& tensor() const { return tensor_; }
+  bool made() const { return made_; }
+  nb::object finished_for(nb::handle like, const Tensor& read) const {
+    return made_ ? finished(like, read, object_) : object_;
+  }
+  nb::handle object() const { return object_; }
+
+ private:
+  nb::object object_;
+  bool made_;
+  Tensor tensor_;
+};
+
+Layout shape_of(const Tensor& tensor) {
+  Layout layout;
+  for (const std::int64_t size : tensor.shape())
+    layout.add(size);
+  layout.make_consecutive();
+  return layout;
+}
+
+void require_shape(const Tensor& tensor, const char* field, const Tensor& first) {
+  const auto wanted = first.shape();
+  const auto shape = tensor.shape();
+  if (!std::equal(shape.begin(), shape.end(), wanted.begin(), wanted.end())) {
+    throw Invalid(field, "must have the shape " + shape_text(wanted) + ", not " + shape_text(shape));
+  }
+}
+
+std::span<const std::int64_t> leading_of(const Tensor& tensor) {
+  return tensor.shape().first(tensor.shape().size() - 1);
+}
+
+Element element_of(const Tensor& x) {
+  switch (x.type()) {
+    case Type::float16:
+      return Element::half;
+    case Type::bfloat16:
+      return Element::bfloat16;
+    case Type::float32:
+      return Element::float32;
+    default:
+      throw Invalid("x", std::string("must be float16, bfloat16 or float32, not ") + x.type_name());
+  }
+}
+
+/// Scales and zero points that were made for no tokens, where a shape has room for them: nothing else writes them.
+void clear_if_unwritten(const Request& r, const Operand& made) {
+  if (r.num_tokens != 0 || !made.made() || made.tensor().elements() == 0) return;
+  static const nb::handle clear = imported("kq._arrays", "clear");
+  clear(made.object());
+}
+
+nb::object quantized_tuple(const nb::object& codes, const nb::object& scales, const nb::object& zero_points) {
+  static const nb::handle type = imported("kq._types", "Quantized");
+  const nb::tuple all = nb::make_tuple(nb::make_tuple(codes, scales, zero_points));
+  PyObject* const made = PyTuple_Type.tp_new(reinterpret_cast<PyTypeObject*>(type.ptr()), all.ptr(), nullptr);
+  if (made == nullptr) throw nb::python_error();
+  return nb::steal(made);
+}
+
+nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle scales, nb::handle zero_points,
+                    nb::handle stream) {
+  const Tensor input(x, "x", false);
+  require_device(input, "x");
+  Request r = scheme_from(scheme).request;
+  r.element = element_of(input);
+  const Rows rows = rows_of(input, "x");
+  r.num_tokens = rows.tokens;
+  r.hidden_size = rows.hidden_size;
+  r.input_stride = rows.stride;
+  require_valid(r);
+  if (r.static_scale && scales.is_none()) throw Invalid("scales", "must be given to a static scheme");
+  if (r.static_scale && r.asymmetric && zero_points.is_none()) {
+    throw Invalid("zero_points", "must be given to a static asymmetric scheme");
+  }
+  if (!r.asymmetric && !zero_points.is_none()) {
+    throw Invalid("zero_points", "are those of asymmetric schemes; leave them out, or add asymmetric");
+  }
+
+  const bool named = input.has_exchange_api();
+  const Type code_type = codes_type(r.format, named);
+  const Operand codes(out, x, input, "out", code_type, shape_of(input));
+  require_same_device(codes.tensor(), "out", input);
+  if (!codes.made()) {
+    require_type(codes.tensor(), "out", codes_type(r.format, true));
+    require_shape(codes.tensor(), "out", input);
+    r.codes_stride = rows_of(codes.tensor(), "out").stride;
+  }
+
+  // Given scales are only read by a static scheme: a caller's may be read-only.
+  const auto leading = leading_of(input);
+  std::optional<Tensor> static_scales;
+  std::optional<Tensor> static_zero_points;
+  std::optional<Operand> dynamic_scales;
+  std::optional<Operand> dynamic_zero_points;
+  const auto take = [&](nb::handle given, const char* field, Type type, std::optional<Tensor>& read,
+                        std::optional<Operand>& written) -> const Tensor& {
+    if (r.static_scale) {
+      read.emplace(given, field, false);
+    } else {
+      written.emplace(given, x, input, field, type, scales_layout(r, leading));
+    }
+    const Tensor& tensor = r.static_scale ? *read : written->tensor();
+    require_same_device(tensor, field, input);
+    const bool bytes = type == Type::uint8;
+    if (!given.is_none())
+      require_scales(tensor, given, field, r, bytes ? Type::float8_e8m0fnu : type, leading, !r.static_scale);
+    return tensor;
+  };
+  kq_buffers buffers = KQ_BUFFERS_INIT;
+  buffers.input = input.data();
+  buffers.codes = codes.tensor().data();
+  buffers.scales = take(scales, "scales", scales_type(r, named), static_scales, dynamic_scales).data();
+  if (r.asymmetric) {
+    buffers.zero_points = static_cast<std::int32_t*>(
+        take(zero_points, "zero_points", Type::int32, static_zero_points, dynamic_zero_points).data());
+  }
+
+  void* const on_stream = stream_for(input, x, stream);
+  const kq_request request = c_request(r);
+  nb::object hold;
+  set_workspace(buffers, request, x, input, on_stream, hold);
+  kq_status status = KQ_SUCCESS;
+  {
+    const nb::gil_scoped_release release;
+    status = kq_quantize(&request, &buffers, on_stream);
+  }
+  if (status != KQ_SUCCESS) throw_failure(status, "x", "out");
+  if (dynamic_scales) clear_if_unwritten(r, *dynamic_scales);
+  if (dynamic_zero_points) clear_if_unwritten(r, *dynamic_zero_points);
+  return quantized_tuple(codes.finished_for(x, input),
+                         dynamic_scales ? dynamic_scales->finished_for(x, input) : nb::borrow(scales),
+                         dynamic_zero_points ? dynamic_zero_points->finished_for(x, input) : nb::borrow(zero_points));
+}
+
+void prepare_stream(nb::handle stream) {
+  std::uintptr_t handle = 0;
+  if (!stream.is_none()) {
+    static const nb::handle stream_handle = imported("kq._arrays", "stream_handle");
+    handle = nb::cast<std::uintptr_t>(stream_handle(stream));
+  }
+  kq_status status = KQ_SUCCESS;
+  {
+    const nb::gil_scoped_release release;
+    status = kq_prepare_stream(reinterpret_cast<void*>(handle));
+  }
+  if (status != KQ_SUCCESS) throw_failure(status, "x", "out");
+}
+
+/// Codes, scales and zero points that are read, and the request that they are of.
+struct Coded {
+  Coded(nb::handle given_codes, nb::handle given_scales, nb::handle given_zero_points, nb::handle scheme)
+      : codes(given_codes, "codes", false), scales(given_scales, "scales", false) {
+    r = scheme_from(scheme).request;
+    r.element = Element::float32;
+    if (r.dialect == Dialect::flashinfer_trtllm_kernels) r.element = Element::half;  // which that dialect has
+    const Rows rows = rows_of(codes, "codes");
+    r.num_tokens = rows.tokens;
+    r.hidden_size = rows.hidden_size;
+    r.codes_stride = rows.stride;
+    require_valid(r);
+    require_type(codes, "codes", codes_type(r.format, true));
+    require_same_device(scales, "scales", codes);
+    require_scales(scales, given_scales, "scales", r, scales_type(r, true), leading_of(codes), false);
+    if (r.asymmetric) {
+      if (given_zero_points.is_none()) throw Invalid("zero_points", "must be given for an asymmetric scheme");
+      zero_points.emplace(given_zero_points, "zero_points", false);
+      require_same_device(*zero_points, "zero_points", codes);
+      require_scales(*zero_points, given_zero_points, "zero_points", r, Type::int32, leading_of(codes), false);
+    } else if (!given_zero_points.is_none()) {
+      throw Invalid("zero_points", "are those of asymmetric schemes; leave them out, or add asymmetric");
+    }
+  }
+
+  std::int32_t* zero_points_data() const {
+    return zero_points ? static_cast<std::int32_t*>(zero_points->data()) : nullptr;
+  }
+
+  Tensor codes;
+  Tensor scales;
+  std::optional<Tensor> zero_points;
+  Request r;
+};
+
+nb::object dequantize(nb::handle codes, nb::handle scales, nb::handle zero_points, nb::handle scheme, nb::handle out,
+                      nb::handle stream) {
+  const Coded coded(codes, scales, zero_points, scheme);
+  require_device(coded.codes, "codes");
+  const Operand output(out, codes, coded.codes, "out", Type::float32, shape_of(coded.codes));
+  if (!output.made()) {
+    require_type(output.tensor(), "out", Type::float32);
+    require_shape(output.tensor(), "out", coded.codes);
+    const Rows rows = rows_of(output.tensor(), "out");
+    if (rows.tokens > 1 && rows.stride != rows.hidden_size) throw Invalid("out", "must be contiguous");
+  }
+  require_same_device(output.tensor(), "out", coded.codes);
+  kq_buffers buffers = KQ_BUFFERS_INIT;
+  buffers.codes = coded.codes.data();
+  buffers.scales = coded.scales.data();
+  buffers.zero_points = coded.zero_points_data();
+  void* const on_stream = stream_for(coded.codes, codes, stream);
+  const kq_request request = c_request(coded.r);
+  kq_status status = KQ_SUCCESS;
+  {
+    const nb::gil_scoped_release release;
+    status = kq_dequantize(&request, &buffers, static_cast<float*>(output.tensor().data()), on_stream);
+  }
+  if (status != KQ_SUCCESS) throw_failure(status, "x", "codes");
+  return output.finished_for(codes, coded.codes);
+}
+
+nb::object error_report(nb::handle x, nb::handle codes, nb::handle scales, nb::handle zero_points, nb::handle scheme) {
+  const Tensor input(x, "x", false);
+  Coded coded(codes, scales, zero_points, scheme);
+  require_shape(coded.codes, "codes", input);
+  for (const auto& [tensor, field] : {std::pair<const Tensor*, const char*>{&input, "x"},
+                                      {&coded.codes, "codes"},
+                                      {&coded.scales, "scales"},
+                                      {coded.zero_points ? &*coded.zero_points : nullptr, "zero_points"}}) {
+    if (tensor != nullptr && !tensor->is_on_host()) throw Invalid(field, "must be on the host");
+  }
+  coded.r.element = element_of(input);
+  coded.r.input_stride = rows_of(input, "x").stride;
+  require_valid(coded.r);
+  ErrorReport report;
+  {
+    const nb::gil_scoped_release release;
+    ErrorMeter meter;
+    if (coded.r.num_tokens > 0) {
+      meter.add(resolved(coded.r), input.data(), {coded.codes.data(), coded.scales.data(), coded.zero_points_data()});
+    }
+    report = meter.report();
+  }
+  static const nb::handle type = imported("kq._types", "ErrorReport");
+  return type(report.max_error, report.rmse, report.sqnr_db, report.elements, report.not_finite, report.lost);
+}
+
+constexpr const char* quantize_help = R"(Quantizes a tensor: codes, scales and, for asymmetric schemes, zero points.
+
+x: [*leading, hidden_size] of float16, bfloat16 or float32. The elements of a row are one behind the other, and rows at one
+    distance from each other: a slice of columns will do, other views need a contiguous copy. There may be no rows.
+scheme: a kq.Scheme or its text, "fp8 group:128".
+out: codes are written here, instead of into a new tensor: of x's shape, rows may lie apart.
+scales, zero_points: read by a static scheme, which needs them; otherwise written, instead of into new tensors. kq.Quantized
+    has their shapes. Padding of the layout column_aligned is written where the tensor's memory has room for it.
+stream: a handle or a stream object of the device; None: the one that x's framework works on now.
+
+Returns a kq.Quantized. Raises kq.InvalidArgument, whose `field` names the argument or the part of the scheme that is wrong;
+TypeError for what is no tensor; kq.DeviceError where the device fails. What is refused has written nothing.)";
+
+constexpr const char* dequantize_help = R"(The numbers that codes stand for, float32, of the codes' shape.
+
+codes, scales, zero_points, scheme: as kq.quantize takes and returns them; kq.dequantize(*kq.quantize(x, s), scheme=s).
+out: a contiguous float32 tensor of the codes' shape to write to, instead of a new one.
+stream: as for kq.quantize.
+
+Raises as kq.quantize does.)";
+
+constexpr const char* prepare_stream_help = R"(Makes what the library keeps for a stream, as its first call there does.
+
+Needed for a stream that is captured into a graph before any call of kq has used it, since memory is allocated. stream: a
+handle or a stream object; None: the default stream. Raises kq.InvalidArgument for a stream where there are none, on a host.)";
+
+}  // namespace
+
+void bind_calls(nb::module_& m) {
+  m.def("quantize", &quantize, "x"_a, "scheme"_a, nb::kw_only(), "out"_a = nb::none(), "scales"_a = nb::none(),
+        "zero_points"_a = nb::none(), "stream"_a = nb::none(), quantize_help);
+  m.def("dequantize", &dequantize, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), nb::kw_only(), "scheme"_a,
+        "out"_a = nb::none(), "stream"_a = nb::none(), dequantize_help);
+  m.def("error_report", &error_report, "x"_a, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), nb::kw_only(),
+        "scheme"_a);
+  m.def("prepare_stream", &prepare_stream, "stream"_a = nb::none(), prepare_stream_help);
+  m.def("backend", [] { return std::string(kq_backend()); });
+  m.def("api_version", &kq_api_version);
+}
+
+}  // namespace kq::python
