@@ -247,7 +247,7 @@ TABLE = [
     (2, "--tensor:", "quantize good.safetensors -o out.npy --tensor ''"),
     (2, "CODES is required", "identify good.npy"),
     (2, "holds codes alone", "identify good.npy codes.npy"),
-    (2, "scales are float32", "identify good.npy codes.npy double_scale.npy"),
+    (2, "is not supported", "identify good.npy codes.npy double_scale.npy"),
     (2, "codes are int8, uint8 or an fp8 format", "identify good.npy good.npy one_scale.npy"),
     (2, "is not known", "identify good.npy codes.npy one_scale.npy --dialect nobody"),
     (2, "missing.npy", "identify good.npy codes.npy missing.npy"),

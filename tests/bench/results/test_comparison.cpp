@@ -474,7 +474,7 @@ TEST(Comparison, IsWrittenInFourWays) {
 
   const std::string csv = comparison_csv(files, comparison);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 6 + 2);
-  EXPECT_NE(csv.find("\ndynamic token,,int8,,,,,peers,vllm,,our file,kokkos,,1.5"), std::string::npos) << csv;
+  EXPECT_NE(csv.find("\ndynamic token,,int8,,,,,,peers,vllm,,our file,kokkos,,1.5"), std::string::npos) << csv;
 
   const auto json = nlohmann::json::parse(comparison_json(files, comparison));
   EXPECT_EQ(json["schema"], "kqbench-comparison/1");
