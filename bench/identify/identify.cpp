@@ -2,8 +2,10 @@
 #include "bench/identify/identify.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -52,7 +54,7 @@ float scale_at(const kq::Request& r, const std::vector<std::byte>& scales, std::
 }
 
 bool same_scale(float a, float b) {
-  return std::memcmp(&a, &b, sizeof a) == 0 || (std::isnan(a) && std::isnan(b));
+  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (std::isnan(a) && std::isnan(b));
 }
 
 std::int32_t zero_point_at(const std::vector<std::byte>& zero_points, std::int64_t i) {

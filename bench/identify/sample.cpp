@@ -152,7 +152,8 @@ Sample read_sample(const SampleFiles& files) {
       const std::vector<std::byte> bytes = read_all(zero_points_file, *found);
       if (found->dtype == DType::int32) sample.zero_points = bytes;
       for (std::size_t i = 0; found->dtype == DType::int8 && i < bytes.size(); ++i) {
-        const std::int32_t value = static_cast<std::int8_t>(bytes[i]);
+        const auto byte = std::to_integer<std::int32_t>(bytes[i]);
+        const std::int32_t value = byte < 128 ? byte : byte - 256;
         const auto* const begin = reinterpret_cast<const std::byte*>(&value);
         sample.zero_points.insert(sample.zero_points.end(), begin, begin + sizeof value);
       }

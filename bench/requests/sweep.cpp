@@ -45,6 +45,7 @@ std::vector<const kq::Parameter*> nesting() {
 
 /// Calls function(request) for every combination of the values from the parameter `depth` on.
 template <class Function>
+// NOLINTNEXTLINE(misc-no-recursion): as deep as there are parameters
 void for_each_request(const Sweep& sweep, const std::vector<const kq::Parameter*>& order, std::size_t depth,
                       const kq::Request& request, const Function& function) {
   if (depth == order.size()) return function(request);

@@ -3,7 +3,7 @@
 // One scale per channel, from the channel itself.
 //
 //   fp8               scale = max(amax / qmax, 1 / (448 * 512)), encode(sat(x / scale))
-//   int8              scale = amax / qmax, sat(rne(x * (qmax / amax)))
+//   int8              scale = max(amax / qmax, 2^-126), sat(rne(x * min(qmax / amax, 2^126))); 0 where amax is 0
 //   int8, asymmetric  as dynamic token, over the channel
 //
 // Three launches: the first leaves the maxima of every column of slabs of rows in the workspace, the second combines

@@ -2,14 +2,15 @@
 
 // One scale for the whole tensor, from the tensor itself.
 //
-//   fp8               scale = max(amax / qmax, 2^-126), 1 / (448 * 512) where amax is 0; encode(sat(x * (1 / scale)))
-//   int8              scale = max(amax / qmax, 2^-126), sat(rne(x * min(qmax / amax, 2^126)))
+//   fp8               scale = max(amax / qmax, 2^-126), 1 / (448 * 512) where amax is 0; encode(sat(x * |1 / scale|))
+//   int8              scale = max(amax / qmax, 2^-126), sat(rne(x * min(qmax / amax, 2^126))); 0 where amax is 0
 //   int8, asymmetric  as dynamic token, over the tensor
 //
-// On a device a contiguous tensor takes one launch, of as many programs as run at once: they hold what they can of it
-// and agree on its extremes. Elsewhere it takes two launches: the first leaves partial results in the workspace, the
-// second combines them in every program and quantizes. The second pass runs backwards, to hit what is still in the
-// last-level cache. No result depends on the order in which programs run.
+// On a device a contiguous and aligned tensor takes one launch, of as many programs as run at once: they hold what they
+// can of it and agree on its extremes. So does a small tensor on a host, by one program. Else there are two launches:
+// the first leaves partial results in the workspace, the second combines them in every program and quantizes. The
+// second pass runs backwards, to hit what is still in the last-level cache. No result depends on the order in which
+// programs run.
 
 #include "kernels.hpp"
 #include "kq/scale_rules.hpp"

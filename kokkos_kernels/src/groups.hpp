@@ -33,7 +33,7 @@ struct FlatGroups {
   }
 };
 
-/// Groups of a size that is known only when the program runs: hosts take them so.
+/// Groups of a size that is known at run time only: hosts take them so.
 template <class Element, class Code>
 struct FlatGroups<Element, Code, 0> {
   const Element* input;

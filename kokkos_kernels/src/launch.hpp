@@ -26,7 +26,8 @@ struct DeviceTeam {
   }
 };
 
-/// The team of a program that is a part of a wave: it has a rank, and no barrier, for nothing needs one.
+/// What stands for a team where a program's lanes need no barrier: those of a part of a wave, and those of a span of
+/// which each lane works by itself.
 class SubWarp {
  public:
   KQ_HOST_DEVICE explicit SubWarp(int rank) : rank_(rank) {}
@@ -114,7 +115,8 @@ void launch(const ExecutionSpace& space, const char* name, const Kernel& kernel,
     using Policy = Kokkos::TeamPolicy<ExecutionSpace, Bounds>;
     if constexpr (Config::whole && !Config::is_team) {
       // No team, no code for teams: where launches overlap, static fp8 at 1x4096 took 0.96 µs so and 1.08 with a
-      // TeamPolicy on an H200. Of Kokkos's loop over the range one pass is left.
+      // TeamPolicy on an H200. One index a lane leaves one pass of Kokkos's loop
+      // over the range.
       using Range = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<int>, Bounds>;
       Kokkos::parallel_for(name, Range(space, 0, static_cast<int>(num_programs * Config::lanes)),
                            DeviceLane<Kernel, Config>{kernel, num_programs});

@@ -2,7 +2,7 @@
 
 // The scale is given: one for the tensor, one per token, or one per channel.
 //
-//   fp8               encode(sat(x * (1 / scale)))
+//   fp8               encode(sat(x * |1 / scale|))
 //   int8              sat(rne(x / scale))
 //   int8, asymmetric  sat(rne(x * (1 / scale)) + zero_point)
 

@@ -20,10 +20,11 @@ namespace kq::detail {
 /// Calls function(Config{}) with the config for `rows` rows of `size` elements that one program each reduces as a
 /// whole. The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where
 /// there are too few rows for that to fill the device, by more lanes with less each. Aligned rows of usual sizes have
-/// kernels that take that for granted. With eight vectors a lane a multiprocessor runs a single team, and no row's work
-/// overlaps with another's: only where six are not enough (a row of 5137 floats took 1.4 times as long for an element
-/// as one of 5120 with six, 2.2 with eight, on an H200). The tiles that rows of 4096 and 8192 elements of 16 bits fill
-/// were chosen by docs/results/tiles.md. On a host every config is the same.
+/// kernels that take that for granted. A row that no config holds is read twice. With eight vectors a lane and rows
+/// that are not aligned a multiprocessor runs a single team, and no row's work overlaps with another's: only where six
+/// are not enough (a row of 5137 floats took 1.4 times as long for an element as one of 5120 with six, 2.2 with eight,
+/// on an H200). The tiles that rows of 4096 and 8192 elements of 16 bits fill were chosen by docs/results/tiles.md. On
+/// a host every config is the same.
 template <class Element, bool HasZeroPoint, class ExecutionSpace, class Function>
 void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
                      [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
@@ -164,7 +165,8 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
       const auto cut_flat = [&]<int Lanes, int Vectors>(TileConfig<Lanes, Vectors, true> config) {
         constexpr int slice = config.template capacity<Element>;
         const FlatSlices<Element, Code, slice> slices{input.row(0), codes.row(0)};
-        using Whole = WholeFlatConfig < Lanes, Vectors<4 ? Vectors : 2, 2048>;
+        constexpr int whole_vectors = Vectors < 4 ? Vectors : 2;
+        using Whole = WholeFlatConfig<Lanes, whole_vectors, 2048>;
         constexpr int whole_slice = Whole::template capacity<Element>;
         if (size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
           return function(Whole{}, FlatSlices<Element, Code, whole_slice>{input.row(0), codes.row(0)});

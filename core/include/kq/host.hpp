@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// Loops over consecutive elements on a host, written so that compilers vectorize them. Extremes are found on the bit
+/// Loops over consecutive elements on a host, written so that compilers vectorize them, or by vector instructions where
+/// the target has them (arch/avx2.hpp). Extremes are found on the bit
 /// patterns: an IEEE number's magnitude grows with its bits, so 16-bit elements need no conversion for it.
 
 #include <algorithm>

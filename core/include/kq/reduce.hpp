@@ -6,10 +6,9 @@
 /// and whether there was a NaN.
 ///
 /// Every reduction is made of maxima, of which it has `count`: MinMax takes the minimum as max -x. extend() adds a
-/// number to them. A lane gathers its
-/// elements in a Fold<Element>; what folds found is combined as Maxima, between lanes as keys: unsigned integers in
-/// the order of the floats that they stand for, which compare in one instruction everywhere, and a whole wave of them
-/// in one where the hardware can.
+/// number to them. A lane gathers its elements in a Fold<Element>; what folds found is combined as Maxima. Where the
+/// hardware compares a whole wave in one instruction, that is done by keys: unsigned integers in the order of the
+/// floats that they stand for.
 
 #include <cstdint>
 #include <type_traits>

@@ -9,7 +9,7 @@
 /// A dynamic rule has
 ///
 ///   Element, Format    what it is for
-///   reduction          AbsMax or MinMax: what it needs to know of a span
+///   reduction          AbsMax, AbsMaxOrNan or MinMax: what it needs to know of a span
 ///   has_zero_point     whether its scales have a zero point
 ///   scale(value)       the scale of a span that the reduction found `value` in
 ///
@@ -19,7 +19,7 @@
 ///   zero_point()       if has_zero_point
 ///   quantizer()        makes codes of elements (kq/numerics.hpp)
 ///
-/// value() is computed when it is called, since the codes may not depend on it: a kernel stores them first.
+/// value() is computed when it is called: the codes need not wait for it, so a kernel stores them first.
 
 #include <cstdint>
 
@@ -64,7 +64,7 @@ struct GivenDividingScale {
   KQ_HOST_DEVICE auto quantizer() const { return DivideQuantizer<Format, Element>(scale, qmax); }
 };
 
-/// sat(rne(x * min(qmax / amax, 2^126))), scale max(amax / qmax, 2^-126).
+/// sat(rne(x * min(qmax / amax, 2^126))), scale max(amax / qmax, 2^-126); 0 and scale 0 where amax is 0.
 struct SymmetricInt8Scale {
   float amax;
   float qmax;

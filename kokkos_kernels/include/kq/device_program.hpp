@@ -65,7 +65,7 @@ class DeviceProgram {
     }
   }
 
-  // --- reductions: AbsMax or MinMax (kq/reduce.hpp)
+  // --- reductions: AbsMax, AbsMaxOrNan or MinMax (kq/reduce.hpp)
 
   /// The reduction of a tile.
   template <class Reduction, class Element>
@@ -170,13 +170,14 @@ class DeviceProgram {
   }
 
  private:
-  static constexpr int max_values = 2;                        ///< that are reduced at once
-  static constexpr int slots_per_value = Config::lanes / 32;  ///< one for each wave
+  static constexpr int max_values = 2;  ///< that are reduced at once
+  static constexpr int slots_per_value =
+      Config::lanes / 32;  ///< one for each wave of 32 lanes, and one to spare for each of 64
 
   /// How often a lane reads another program's slot before it recomputes that program's maxima: some milliseconds.
   static constexpr int max_polls = 1 << 14;
 
-  /// The greatest of each value over the whole program, compared by keys.
+  /// The greatest of each value over the whole program.
   template <class Key, int Count>
   KQ_HOST_DEVICE void max_over_program(float (&value)[Count]) const {
     constexpr int in_wave = Config::is_team ? Wave::size : Config::lanes;
@@ -185,6 +186,7 @@ class DeviceProgram {
     }
     if constexpr (Config::is_team) {
       // Waves exchange values through scratch memory, where two sets of slots alternate, so that one barrier is enough.
+      // Lanes beyond the number of waves read slots again, which changes no maximum: so a whole wave can compare.
       static_assert(Count <= max_values);
       constexpr int waves = Config::lanes / Wave::size;
       constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// The execution spaces that the library is built for, and what Kokkos has no common name for. The only header of the
-/// kernels that asks which device Kokkos was built for.
+/// The execution spaces that the library is built for, and what Kokkos has no common name for. Headers of kernels
+/// ask nowhere else which device Kokkos was built for.
 
 #include <Kokkos_Core.hpp>
 #include <algorithm>

@@ -16,8 +16,8 @@
 namespace kq {
 
 /// [max_keys, capacity] slots: the upper half of each counts launches (its epoch), the lower half holds a float. Zero
-/// before the first launch; every launch advances the epoch of every slot by one, also of programs that it does not
-/// have. Launches that share a workspace must not overlap in time.
+/// before the first launch; every launch of more than one program advances the epoch of every slot by one, also of
+/// programs that it does not have. Launches that share a workspace must not overlap in time.
 struct GridReduceWorkspace {
   std::uint64_t* slots;
   std::int64_t capacity;  ///< programs of a launch at most

@@ -3,7 +3,7 @@
 
 /// \file
 /// A program on a host: a single thread. A tile is a span in memory, and every operation on it a loop over consecutive
-/// elements that the compiler vectorizes. Functions are marked for devices too, because kernels are, but never called
+/// elements (kq/host.hpp). Functions are marked for devices too, because kernels are, but never called
 /// there.
 
 #include <algorithm>

@@ -13,15 +13,17 @@
 ///     program.store(codes.row(token), encode(x, scale));                  // a map over it
 ///     program.store(scales.at(token), scale);
 ///
-/// On a GPU a program is a team, or a part of a wave (a warp), and a tile lies in registers as 16-byte vectors; a span
-/// that is longer than the registers of its configuration is read again from memory instead. On a host a program is one
-/// thread and a tile is a loop that the compiler vectorizes. launch() in kokkos_kernels/src/launch.hpp chooses.
+/// On a GPU a program is a team, a part of a wave (a warp), or lanes that know nothing of each other, and a tile lies
+/// in registers as 16-byte vectors; a span that is longer than the registers of its configuration is read again from
+/// memory instead. On a host a program is one thread and a tile is a loop. launch() in kokkos_kernels/src/launch.hpp
+/// chooses, by a configuration from kokkos_kernels/src/tuning.hpp. Rules are in scale_rules.hpp, and where a scale goes
+/// (`scales.at(token)`) is in scale_layout.hpp.
 ///
 /// Where one scale serves the whole tensor, load_partition() gives a program its part of the tensor, and a reduction
 /// goes over all programs.
 ///
-///     span.hpp                   spans and rows of memory
-///     vector.hpp, reduce.hpp     16-byte vectors; AbsMax and MinMax
+///     span.hpp                   spans and rows of memory (this and the next two in core/)
+///     vector.hpp, reduce.hpp     16-byte vectors; AbsMax, AbsMaxOrNan and MinMax
 ///     tile_config.hpp            lanes and registers of a program
 ///     device_tile.hpp            a span in the registers of its lanes
 ///     block_tile.hpp             a block of rows and columns
