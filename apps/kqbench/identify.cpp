@@ -101,6 +101,9 @@ void print_nearest(const Identification& found) {
   for (const auto& [what, count] : counted(found.different_codes)) {
     if (count != 0) fmt::print("    {} {}\n", count, what);
   }
+  if (nearest.request.format == kq::Format::int8 && !nearest.request.asymmetric) {
+    fmt::print("  If these codes have zero points, give them: --zero-points FILE.\n");
+  }
   print_dialects("scales", found.dialects_of_scales);
   print_dialects("codes", found.dialects_of_codes);
   print_fits("scale", found.scale_formulas);

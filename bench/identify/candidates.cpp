@@ -73,13 +73,17 @@ Sweep::Values values_of(const Names& names) {
   return {names.begin(), names.end()};
 }
 
+/// Rows of scales are rounded up to a multiple of this at most, for all that is known.
+constexpr std::int64_t most_gap = 128;
+
 /// Scales of layout column may have gaps: the stride that the sample's size gives, if it gives one.
 void set_scale_stride(kq::Request& r, const Sample& sample) {
   if (r.scale_layout != kq::ScaleLayout::column || r.scale_stride != 0) return;
   const auto stored = static_cast<std::int64_t>(sample.scales.size() / kq::scale_size(r));
   const std::int64_t stride = stored / kq::groups_per_row(r);
-  const bool has_columns = kq::groups_per_row(r) > 1;
-  if (has_columns && stored % kq::groups_per_row(r) == 0 && stride > kq::scale_rows(r)) r.scale_stride = stride;
+  const bool has_columns = kq::groups_per_row(r) > 1 && stored % kq::groups_per_row(r) == 0;
+  const std::int64_t gap = stride - kq::scale_rows(r);
+  if (has_columns && gap > 0 && gap < most_gap) r.scale_stride = stride;
 }
 
 /// The bound that the largest of a token's fp8 scales may come from: all that are cut off have it.
@@ -128,7 +132,16 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
   sweep.set_default("quant_dtype", values_of(formats));
   sweep.set_default("static_scale", {false, true});
   sweep.set_default("granularity", values_of(granularities(sample)));
-  sweep.set("asymmetric", {!sample.zero_points.empty()});
+  if (restriction.flag("asymmetric") && sample.zero_points.empty()) {
+    throw UsageError("--asymmetric: there are no zero points; give --zero-points FILE");
+  }
+  // Zero points that all are 0 may be those of a symmetric scheme.
+  const bool all_zero = std::all_of(sample.zero_points.begin(), sample.zero_points.end(),
+                                    [](std::byte byte) { return byte == std::byte{0}; });
+  Sweep::Values asymmetric;
+  if (all_zero) asymmetric.emplace_back(false);
+  if (!sample.zero_points.empty()) asymmetric.emplace_back(true);
+  sweep.set_default("asymmetric", asymmetric);
   sweep.set_default("scale_format", values_of(scale_formats(sample)));
   sweep.set_default("scale_layout", values_of(kq::parameter("scale_layout").names()));
   sweep.set_default("dialect", values_of(kq::parameter("dialect").names()));
@@ -137,7 +150,7 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
   for (kq::Request r : plan_sweep(sweep).requests) {
     set_scale_stride(r, sample);
     if (kq::validate(r) || !fits(r, sample)) continue;
-    if (kq::zero_points_bytes(r) != sample.zero_points.size()) continue;
+    if (r.asymmetric && kq::zero_points_bytes(r) != sample.zero_points.size()) continue;
     r = kq::resolved(r);
     if (std::find(found.begin(), found.end(), r) == found.end()) found.push_back(r);
     if (const auto bound = upper_bound(r, sample)) {

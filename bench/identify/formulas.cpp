@@ -74,6 +74,7 @@ std::vector<ScaleStep> quotients(const kq::Request& r) {
     steps.push_back({"{} / " + text, [q = q](float v) { return v / q; }, other});
     steps.push_back({"{} * (1/" + text + ")", [q = q](float v) { return v * (1.0f / q); }, other});
     steps.push_back({"1 / (" + text + " / {})", [q = q](float v) { return 1.0f / (q / v); }, other + 1});
+    steps.push_back({text + " / {}", [q = q](float v) { return q / v; }, other + 1});
     const kq::Element element = r.element;
     if (element != kq::Element::float32) {
       steps.push_back(
@@ -155,8 +156,9 @@ std::vector<FormulaFit> best_first(std::vector<ScoredFit> fits) {
     return a.fit.right != b.fit.right ? a.fit.right > b.fit.right : a.parts < b.parts;
   });
   std::vector<FormulaFit> best;
-  for (std::size_t i = 0; i < std::min<std::size_t>(fits.size(), 3); ++i)
-    best.push_back(fits[i].fit);
+  for (std::size_t i = 0; i < std::min<std::size_t>(fits.size(), 3); ++i) {
+    if (fits[i].fit.right > 0) best.push_back(fits[i].fit);
+  }
   return best;
 }
 

@@ -64,7 +64,7 @@ CLI::Option* add_value(CLI::App& command, const std::string& name, std::optional
 std::string usual_text(const kq::Parameter& parameter, Use use) {
   if (parameter.usual.empty()) return "";
   if (takes_files(use) && parameter.name == "dtype") return " [the file's; bfloat16 also where it has uint16]";
-  if (use == Use::identify) return " [all]";
+  if (use == Use::identify && parameter.kind == kq::ParameterKind::name) return " [all]";
   if (use == Use::verify && parameter.kind == kq::ParameterKind::name) return " [all]";
   if (use == Use::verify && parameter.kind == kq::ParameterKind::count && parameter.is_list) return " [ragged sizes]";
   return fmt::format(" [{}]", parameter.usual);

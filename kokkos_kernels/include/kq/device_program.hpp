@@ -185,8 +185,8 @@ class DeviceProgram {
       value[k] = max_over_lanes<in_wave, Key>(wave_, value[k]);
     }
     if constexpr (Config::is_team) {
-      // Waves exchange values through scratch memory, where two sets of slots alternate, so that one barrier is enough.
-      // Lanes beyond the number of waves read slots again, which changes no maximum: so a whole wave can compare.
+      // Waves exchange values through scratch memory: two sets of slots alternate, so that one barrier is enough. Lanes
+      // beyond the number of waves read slots again, which changes no maximum.
       static_assert(Count <= max_values);
       constexpr int waves = Config::lanes / Wave::size;
       constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;

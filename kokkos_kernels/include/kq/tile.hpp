@@ -23,7 +23,7 @@
 /// goes over all programs.
 ///
 ///     span.hpp                   spans and rows of memory (this and the next two in core/)
-///     vector.hpp, reduce.hpp     16-byte vectors; AbsMax, AbsMaxOrNan and MinMax
+///     vector.hpp, reduce.hpp     16-byte vectors; AbsMax, AbsMaxOrNan and MinMax, over lanes by lanes.hpp
 ///     tile_config.hpp            lanes and registers of a program
 ///     device_tile.hpp            a span in the registers of its lanes
 ///     block_tile.hpp             a block of rows and columns

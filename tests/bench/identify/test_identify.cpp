@@ -96,6 +96,39 @@ TEST_F(Mixtures, CodesOfOneEngineWithScalesOfAnother) {
             found.dialects_of_codes.end());
 }
 
+/// SGLang's codes may be off at boundaries, by an approximate reciprocal; other codes are not its.
+TEST_F(Mixtures, CodesOfAnotherUnderSglangsScalesAreNoApproximation) {
+  request.num_tokens = 256;
+  input = make_input(request, 7);
+  outputs = outputs_of(request, input);
+  kq::Request other = request;
+  other.dialect = kq::Dialect::sglang_0_5_23;
+  outputs.scales = outputs_of(other, input).scales;
+  Identification found = identified();
+  ASSERT_TRUE(found.matches.empty());
+  EXPECT_EQ(found.dialects_of_scales, std::vector{kq::Dialect::sglang_0_5_23});
+  EXPECT_NE(std::find(found.dialects_of_codes.begin(), found.dialects_of_codes.end(), kq::Dialect::kqbench),
+            found.dialects_of_codes.end());
+
+  outputs = outputs_of(other, input);
+  for (const std::size_t i : {5u, 500u, 5000u})
+    outputs.codes[i] ^= std::byte{0x01};
+  found = identified();
+  EXPECT_TRUE(found.matches.empty()) << "codes that are wrong anywhere";
+}
+
+TEST_F(Mixtures, AFileOfZerosForZeroPointsIsSymmetric) {
+  request.format = kq::Format::int8;
+  request.qmax = 127.0f;
+  request.granularity = kq::Granularity::token;
+  request.group_size = 0;
+  outputs = outputs_of(request, input);
+  outputs.zero_points.assign(16 * sizeof(std::int32_t), std::byte{0});
+  const Identification found = identified();
+  ASSERT_FALSE(found.matches.empty());
+  EXPECT_FALSE(found.matches.front().request.asymmetric);
+}
+
 TEST_F(Mixtures, ATransposedLayoutIsALayout) {
   kq::Request columns = request;
   columns.scale_layout = kq::ScaleLayout::column;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// How lanes of a wave find the greatest of their values.
+
+#include <cstdint>
+
+#include "kq/arch/arch.hpp"
+
+namespace kq {
+
+/// This pass's wave, as programs exchange values through it. Tests have others.
+struct Wave {
+  static constexpr int size = arch::wave_size;
+  static constexpr bool has_max = arch::has_wave_max;
+  KQ_HOST_DEVICE float exchange(float value, int mask) const { return arch::exchange(value, mask); }
+  KQ_HOST_DEVICE std::uint32_t max(std::uint32_t key) const { return arch::wave_max(key); }
+};
+
+/// The greatest value, none of them NaN, among `Lanes` consecutive lanes (a power of two), in every one of them. Every
+/// lane of the wave calls this.
+template <int Lanes, class Key, class Wave>
+KQ_HOST_DEVICE float max_over_lanes(const Wave& wave, float value) {
+  static_assert(Lanes <= Wave::size && (Lanes & (Lanes - 1)) == 0);
+  if constexpr (Wave::has_max && Lanes == Wave::size) {
+    return Key::value(wave.max(Key::of(value)));
+  } else {
+    for (int mask = Lanes / 2; mask > 0; mask /= 2) {
+      value = arch::max_number(value, wave.exchange(value, mask));
+    }
+    return value;
+  }
+}
+
+}  // namespace kq
