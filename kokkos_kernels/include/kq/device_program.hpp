@@ -105,8 +105,7 @@ class DeviceProgram {
     return maxima;
   }
 
-  /// What other programs have left in memory: `count` values of each maximum, one at least, none NaN; the values of the
-  /// k-th maximum begin at values + k * count.
+  /// What programs have left in memory: `count` values, 1 or more, of the k-th maximum at values + k * count; none NaN.
   template <class Reduction>
   KQ_HOST_DEVICE auto reduce_stored(Reduction, const float* values, std::int64_t count) const {
     arch::wait_for_prerequisite_grids();
@@ -185,8 +184,7 @@ class DeviceProgram {
       value[k] = max_over_lanes<in_wave, Key>(wave_, value[k]);
     }
     if constexpr (Config::is_team) {
-      // Waves exchange values through scratch memory: two sets of slots alternate, so that one barrier is enough. Lanes
-      // beyond the number of waves read slots again, which changes no maximum.
+      // Two sets of slots alternate, so that one barrier is enough. Lanes beyond the waves read slots again.
       static_assert(Count <= max_values);
       constexpr int waves = Config::lanes / Wave::size;
       constexpr int lanes_that_compare = Wave::has_max ? Wave::size : waves;
