@@ -90,7 +90,7 @@ class DeviceProgram {
     return Reduction::value(reduce_over_grid<Reduction, Element>(part).value);
   }
 
-  /// What this lane finds in a tile: for a reduction over several tiles, which ends in a reduce().
+  /// What this lane finds in a tile: of a reduction over several tiles, which ends in a reduce().
   template <class Reduction, class Element>
   KQ_HOST_DEVICE Maxima<Reduction> partial(Reduction, const DeviceTile<Element, Config>& tile) const {
     typename Reduction::template Fold<Element> fold;
@@ -163,8 +163,9 @@ class DeviceProgram {
     }
   }
 
-  /// A float of the whole program.
+  /// A float of the whole program. Waits: a program may have loaded nothing before.
   KQ_HOST_DEVICE void store(float* address, float value) const {
+    arch::wait_for_prerequisite_grids();
     if (lane_ == 0) *address = value;
   }
 
@@ -173,8 +174,7 @@ class DeviceProgram {
   static constexpr int slots_per_value =
       Config::lanes / 32;  ///< one for each wave of 32 lanes, and one to spare for each of 64
 
-  /// How often a lane reads another program's slot before it recomputes that program's maxima: some milliseconds.
-  static constexpr int max_polls = 1 << 14;
+  static constexpr int max_polls = 1 << 14;  ///< of another's slot, before its maxima are recomputed: some milliseconds
 
   /// The greatest of each value over the whole program.
   template <class Key, int Count>
