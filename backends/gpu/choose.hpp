@@ -44,7 +44,7 @@ void with_static_tensor_config(std::int64_t vectors, bool aligned, int multiproc
   if (aligned && vectors % 256 == 0 && vectors <= std::int64_t{multiprocessors} * 1024) {
     return function(WholeTileConfig<256, 256, 1>{}, Aligned());
   }
-  if (aligned && vectors % 512 == 0) return function(WholeTileConfig<256, 256, 2, 2048>{}, Aligned());
+  if (aligned && vectors % 512 == 0) return function(WholeTileConfig<256, 256, 2, 1536>{}, Aligned());
   if (aligned && small) return function(TileConfig<256, 256, 1>{}, Aligned());
   if (aligned) return function(TileConfig<256, 256, 4>{}, Aligned());
   if (small) return function(TileConfig<256, 256, 1>{}, Any());
@@ -117,7 +117,7 @@ bool with_flat_group_config(std::int64_t vectors_per_group, std::int64_t groups,
   const bool small = is_small(groups * vectors_per_group, multiprocessors);
   if (vectors_per_group == 8) return run(WholeTileConfig<256, 4, 2>{});
   if (vectors_per_group == 16)
-    return small ? run(WholeTileConfig<128, 16, 1>{}) : run(WholeTileConfig<256, 8, 2, 2048>{});
+    return small ? run(WholeTileConfig<128, 16, 1>{}) : run(WholeTileConfig<256, 8, 2, 1536>{});
   if (vectors_per_group == 32) return small ? run(WholeTileConfig<256, 32, 1>{}) : run(WholeTileConfig<256, 8, 4>{});
   return false;
 }

@@ -100,7 +100,7 @@ bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[mayb
       return are_whole_waves(groups, Config::lanes) && (function(config), true);
     };
     if (vectors == 8) return run(WholeTileConfig<4, 2>{});
-    if (vectors == 16) return small ? run(WholeTileConfig<16, 1>{}) : run(WholeTileConfig<8, 2, 2048>{});
+    if (vectors == 16) return small ? run(WholeTileConfig<16, 1>{}) : run(WholeTileConfig<8, 2, 1536>{});
     if (vectors == 32) return small ? run(WholeTileConfig<32, 1>{}) : run(WholeTileConfig<8, 4>{});
     return false;
   }
@@ -166,7 +166,7 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
         constexpr int slice = config.template capacity<Element>;
         const FlatSlices<Element, Code, slice> slices{input.row(0), codes.row(0)};
         constexpr int whole_vectors = Vectors < 4 ? Vectors : 2;
-        using Whole = WholeFlatConfig<Lanes, whole_vectors, 2048>;
+        using Whole = WholeFlatConfig<Lanes, whole_vectors, 1536>;
         constexpr int whole_slice = Whole::template capacity<Element>;
         if (size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
           return function(Whole{}, FlatSlices<Element, Code, whole_slice>{input.row(0), codes.row(0)});
