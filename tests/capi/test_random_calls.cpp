@@ -292,7 +292,7 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
   const auto bytes = [](const void* address, std::size_t size) {
     return bytes_of(address, 1, static_cast<std::int64_t>(size), 0);
   };
-  const std::int64_t input_stride = stride_of(r.input_stride, r) * element_bytes;
+  const std::int64_t input_stride = r.num_tokens > 1 ? stride_of(r.input_stride, r) * element_bytes : 0;
   std::vector<Bytes> written;
   std::vector<Bytes> read;
   bool refused = misplaced(b.codes, 1) || misplaced(b.scales, scale_bytes);
