@@ -16,8 +16,8 @@
 
 #include "apps/kqbench/subcommands.hpp"
 #include "bench/requests/arguments.hpp"
+#include "bench/results/request_json.hpp"
 #include "bench/support/errors.hpp"
-#include "kq/parameters.hpp"
 
 namespace kqbench {
 namespace {
@@ -123,25 +123,10 @@ Json number(float value) {
   return std::isfinite(value) ? Json(static_cast<double>(value)) : Json(fmt::format("{}", value));
 }
 
-Json request_json(const kq::Request& request) {
-  Json json;
-  for (const kq::Parameter& parameter : kq::parameters()) {
-    std::visit(
-        [&](const auto& value) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::monostate>) {
-            json[std::string(parameter.name)] = nullptr;
-          } else {
-            json[std::string(parameter.name)] = value;
-          }
-        },
-        parameter.get(request));
-  }
-  return json;
-}
-
 Json match_json(const SampleMatch& match) {
   const SampleDifference& d = match.difference;
-  Json json = request_json(match.request);
+  Json json;
+  add_request(json, match.request);
   json["is_approximate"] = match.is_approximate;
   json["codes_differ"] = d.codes;
   json["codes_compared"] = d.codes_compared;

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "kq/element.hpp"
@@ -23,16 +22,6 @@ float to_type(kq::Element element, float v) {
   if (element == kq::Element::half) return kq::to_float(kq::to_half(v));
   if (element == kq::Element::bfloat16) return kq::to_float(kq::to_bfloat16(v));
   return v;
-}
-
-std::uint32_t bits_of(float v) {
-  std::uint32_t bits = 0;
-  std::memcpy(&bits, &v, sizeof bits);
-  return bits;
-}
-
-bool same_float(float a, float b) {
-  return bits_of(a) == bits_of(b) || (std::isnan(a) && std::isnan(b));
 }
 
 /// A part of a formula: how it is written, and what it does. `parts` counts what was added to the plainest form.
@@ -263,6 +252,10 @@ std::uint8_t code_of(const kq::Request& r, float v, float x, const Conversion& h
 
 }  // namespace
 
+bool same_scale(float a, float b) {
+  return kq::float_bits(a) == kq::float_bits(b) || (std::isnan(a) && std::isnan(b));
+}
+
 float decoded(kq::Format format, std::uint8_t code) {
   float value = 0.0f;
   kq::with_format(format, [&](auto f) {
@@ -296,7 +289,7 @@ std::vector<FormulaFit> fit_scales(const kq::Request& r, const std::vector<Found
                 const float amax = found.span.amax;
                 scale = power.apply(last.apply(amax, division.apply(floor.apply(amax))));
               }
-              right += same_float(scale, found.scale) ? 1 : 0;
+              right += same_scale(scale, found.scale) ? 1 : 0;
             }
             const std::string text =
                 around(power.text, around(last.text, around(division.text, around(floor.text, "amax"))));

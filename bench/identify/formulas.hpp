@@ -37,8 +37,11 @@ struct FoundCode {
 /// give as many. `request` says the format, the element type and whether scales are powers of two.
 std::vector<FormulaFit> fit_scales(const kq::Request& request, const std::vector<FoundScale>& scales);
 
-/// The same for codes of a symmetric request under the sample's scales.
+/// How many of the codes of a symmetric request each formula gives under the sample's scales, in that order.
 std::vector<FormulaFit> fit_codes(const kq::Request& request, const std::vector<FoundCode>& codes);
+
+/// Whether two scales have the same bits, or are both NaN.
+bool same_scale(float a, float b);
 
 /// The number that a code stands for.
 float decoded(kq::Format format, std::uint8_t code);

@@ -2,7 +2,6 @@
 #include "bench/identify/identify.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,6 +13,7 @@
 #include "bench/identify/candidates.hpp"
 #include "bench/identify/formulas.hpp"
 #include "kq/element.hpp"
+#include "kq/numerics.hpp"
 
 namespace kqbench {
 namespace {
@@ -45,16 +45,11 @@ std::uint32_t element_bits(const Sample& sample, std::int64_t i) {
 /// Scale i of those stored, as a number; NaN for the exponent 255.
 float scale_at(const kq::Request& r, const std::vector<std::byte>& scales, std::int64_t i) {
   if (kq::scale_size(r) == 1) {
-    const int exponent = std::to_integer<int>(scales[static_cast<std::size_t>(i)]);
-    return exponent == 255 ? std::nanf("") : std::ldexp(1.0f, exponent - 127);
+    return kq::ue8m0_value(std::to_integer<std::uint8_t>(scales[static_cast<std::size_t>(i)]));
   }
   float value = 0.0f;
   std::memcpy(&value, scales.data() + static_cast<std::size_t>(i) * sizeof value, sizeof value);
   return value;
-}
-
-bool same_scale(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (std::isnan(a) && std::isnan(b));
 }
 
 std::int32_t zero_point_at(const std::vector<std::byte>& zero_points, std::int64_t i) {

@@ -3,35 +3,21 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
+#include <span>
+#include <string_view>
 
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
+#include "bench/tensors/stored_numbers.hpp"
 #include "bench/tensors/tensor_file.hpp"
-#include "kq/element.hpp"
 
 namespace kqbench {
 namespace {
 
-std::vector<std::byte> read_all(const TensorFile& file, const StoredTensor& tensor) {
-  require_memory(file, 2 * tensor.bytes);
-  std::vector<std::byte> bytes(tensor.bytes);
-  file.read_rows(tensor, 0, bytes);
-  return bytes;
-}
-
-std::string label_of(const TensorFile& file, const StoredTensor& tensor) {
-  return tensor.name.empty() ? file.name() : fmt::format("{}: {}", file.name(), in_quotes(tensor.name));
-}
-
-/// A tensor of a file by the name of the one that was quantized, with one of these endings; null if it is not there.
-const StoredTensor* find_by_ending(const TensorFile& file, const std::string& name,
-                                   std::initializer_list<const char*> endings) {
-  if (!file.has_names()) return &file.tensors().front();
-  for (const char* const ending : endings) {
-    if (const StoredTensor* const found = file.find_if_there(name + ending)) return found;
-  }
-  return nullptr;
+/// A tensor's scales or zero points: those with one of the endings, or what a .npy file holds; null if there are none.
+const StoredTensor* find_beside(const TensorFile& file, const std::string& name,
+                                std::span<const std::string_view> endings) {
+  return file.has_names() ? find_by_ending(file, name, endings) : &file.tensors().front();
 }
 
 /// The name of the tensor whose codes are meant: the one asked for, or that of the only codes in the file.
@@ -67,38 +53,28 @@ std::vector<kq::Format> formats_of(const TensorFile& file, const StoredTensor& c
   }
 }
 
-/// 16-bit floats as float32.
-std::vector<std::byte> widened(const std::vector<std::byte>& bytes, DType dtype) {
-  std::vector<std::byte> floats(2 * bytes.size());
-  for (std::size_t i = 0; i < bytes.size() / 2; ++i) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, bytes.data() + 2 * i, sizeof bits);
-    const float value = dtype == DType::float16 ? kq::to_float(kq::half{bits}) : kq::to_float(kq::bfloat16{bits});
-    std::memcpy(floats.data() + 4 * i, &value, sizeof value);
+void read_scales(const TensorFile& file, const StoredTensor& tensor, Sample& sample) {
+  const bool is_bfloat16 = tensor.dtype == DType::uint16;  // as NumPy holds it
+  if (const auto floats = read_floats(file, tensor, is_bfloat16 ? DType::bfloat16 : tensor.dtype)) {
+    sample.scales = to_bytes(*floats);
+  } else if (tensor.dtype == DType::uint8 || tensor.dtype == DType::int32) {
+    sample.scales = read_all(file, tensor);
+    sample.scales_are_bytes = true;
+  } else {
+    throw UsageError(
+        fmt::format("{}: has {}; scales are float32, float16, bfloat16, uint8 (exponents) or int32 (four "
+                    "exponents each)",
+                    label_of(file, tensor), name_of(tensor.dtype)));
   }
-  return floats;
 }
 
-void read_scales(const TensorFile& file, const StoredTensor& tensor, Sample& sample) {
-  sample.scales = read_all(file, tensor);
-  switch (tensor.dtype) {
-    case DType::float32:
-      return;
-    case DType::float16:
-    case DType::bfloat16:
-    case DType::uint16:  // bfloat16, as NumPy holds it
-      sample.scales = widened(sample.scales, tensor.dtype);
-      return;
-    case DType::uint8:
-    case DType::int32:
-      sample.scales_are_bytes = true;
-      return;
-    default:
-      throw UsageError(
-          fmt::format("{}: has {}; scales are float32, float16, bfloat16, uint8 (exponents) or int32 (four "
-                      "exponents each)",
-                      label_of(file, tensor), name_of(tensor.dtype)));
+void read_zero_points(const TensorFile& file, const StoredTensor& tensor, Sample& sample) {
+  const auto integers = read_integers(file, tensor);
+  if (!integers) {
+    throw UsageError(
+        fmt::format("{}: has {}; zero points are int32 or int8", label_of(file, tensor), name_of(tensor.dtype)));
   }
+  sample.zero_points = to_bytes(*integers);
 }
 
 }  // namespace
@@ -126,14 +102,12 @@ Sample read_sample(const SampleFiles& files) {
   sample.codes = read_all(codes_file, codes);
   sample.codes.resize(static_cast<std::size_t>(sample.num_tokens * sample.hidden_size));  // engines may pad rows
 
-  const auto open = [&](const std::optional<std::filesystem::path>& path) {
-    return TensorFile(path ? *path : files.codes);
-  };
-  const TensorFile scales_file = open(files.scales);
+  std::optional<TensorFile> other;
+  const TensorFile& scales_file = files.scales ? other.emplace(*files.scales) : codes_file;
   if (!files.scales && !scales_file.has_names()) {
     throw UsageError(fmt::format("{}: holds codes alone; give the file of their scales, too", codes_file.name()));
   }
-  const StoredTensor* scales = find_by_ending(scales_file, name, {".scale", "_scale"});
+  const StoredTensor* scales = find_beside(scales_file, name, scale_endings);
   if (scales == nullptr && files.scales && scales_file.tensors().size() == 1) scales = &scales_file.tensors().front();
   if (scales == nullptr) {
     throw UsageError(fmt::format("{}: has no {} or {}; give the file of the scales", scales_file.name(),
@@ -141,25 +115,12 @@ Sample read_sample(const SampleFiles& files) {
   }
   read_scales(scales_file, *scales, sample);
 
-  const TensorFile zero_points_file = open(files.zero_points);
-  if (files.zero_points || zero_points_file.has_names()) {
-    const StoredTensor* const found = find_by_ending(zero_points_file, name, {".zero_point", "_zero_point"});
-    if (found != nullptr) {
-      if (found->dtype != DType::int32 && found->dtype != DType::int8) {
-        throw UsageError(fmt::format("{}: has {}; zero points are int32 or int8", label_of(zero_points_file, *found),
-                                     name_of(found->dtype)));
-      }
-      const std::vector<std::byte> bytes = read_all(zero_points_file, *found);
-      if (found->dtype == DType::int32) sample.zero_points = bytes;
-      for (std::size_t i = 0; found->dtype == DType::int8 && i < bytes.size(); ++i) {
-        const auto byte = std::to_integer<std::int32_t>(bytes[i]);
-        const std::int32_t value = byte < 128 ? byte : byte - 256;
-        const auto* const begin = reinterpret_cast<const std::byte*>(&value);
-        sample.zero_points.insert(sample.zero_points.end(), begin, begin + sizeof value);
-      }
-    } else if (files.zero_points) {
-      throw UsageError(fmt::format("{}: has no zero points of {}", zero_points_file.name(), in_quotes(name)));
-    }
+  if (!files.zero_points && !codes_file.has_names()) return sample;
+  const TensorFile& zero_points_file = files.zero_points ? other.emplace(*files.zero_points) : codes_file;
+  if (const StoredTensor* const zero_points = find_beside(zero_points_file, name, zero_point_endings)) {
+    read_zero_points(zero_points_file, *zero_points, sample);
+  } else if (files.zero_points) {
+    throw UsageError(fmt::format("{}: has no zero points of {}", zero_points_file.name(), in_quotes(name)));
   }
   return sample;
 }

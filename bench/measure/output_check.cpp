@@ -10,11 +10,6 @@ namespace kqbench {
 namespace {
 
 constexpr std::size_t guard_bytes = 64;
-constexpr std::size_t alignment = 256;
-
-constexpr std::size_t align_up(std::size_t bytes) {
-  return (bytes + alignment - 1) / alignment * alignment;
-}
 
 /// `size` bytes as one number, the lowest byte first.
 std::string hexadecimal(const std::byte* bytes, std::size_t size) {
@@ -25,23 +20,12 @@ std::string hexadecimal(const std::byte* bytes, std::size_t size) {
 
 }  // namespace
 
-OutputLayout::OutputLayout(const kq::Request& request, std::size_t matrix_offset) {
-  for (const kq::TensorSpec& tensor : kq::tensors(request)) {
-    if (!tensor.is_written) continue;
-    const std::size_t offset = bytes_ + (tensor.is_matrix ? matrix_offset : 0);
-    parts_.push_back({tensor, offset});
-    bytes_ = align_up(offset + tensor.bytes() + guard_bytes);  // a guard even where there is no number
-  }
-}
-
-void OutputLayout::set_addresses(std::byte* block, Operands& operands) const {
-  for (const Part& part : parts_)
-    part.tensor.set(operands, block + part.offset);
-}
+OutputLayout::OutputLayout(const kq::Request& request, std::size_t matrix_offset)
+    : TensorLayout(request, true, matrix_offset, guard_bytes) {}
 
 std::vector<std::byte> OutputLayout::image(const HostTensors& expected, std::byte poison) const {
-  std::vector<std::byte> block(bytes_, poison);
-  for (const auto& [tensor, offset] : parts_) {
+  std::vector<std::byte> block(bytes(), poison);
+  for (const auto& [tensor, offset] : parts()) {
     const std::vector<std::byte>& bytes = expected.*tensor.on_host;
     for (std::int64_t row = 0; row < tensor.rows; ++row) {
       const std::size_t start = static_cast<std::size_t>(row) * tensor.row_stride;
@@ -52,7 +36,8 @@ std::vector<std::byte> OutputLayout::image(const HostTensors& expected, std::byt
 }
 
 const OutputLayout::Part& OutputLayout::part_at(std::size_t offset) const {
-  const auto after = std::find_if(parts_.begin() + 1, parts_.end(), [&](const Part& p) { return p.offset > offset; });
+  const auto after =
+      std::find_if(parts().begin() + 1, parts().end(), [&](const Part& part) { return part.offset > offset; });
   return *(after - 1);
 }
 

@@ -12,22 +12,17 @@
 #include <vector>
 
 #include "backends/backend.hpp"
+#include "bench/measure/tensor_layout.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
 
-/// Where the outputs of one launch lie in a block of memory, and how they are filled beforehand: the tensors that are
-/// written, one after the other, each at a multiple of 256 bytes and followed by at least 64 bytes that nothing may
-/// write.
-class OutputLayout {
+/// Where the outputs of one launch lie in a block of memory, and how they are filled beforehand: each tensor that is
+/// written is followed by at least 64 bytes that nothing may write.
+class OutputLayout : public TensorLayout {
  public:
   /// The request is resolved. Matrices begin `matrix_offset` bytes after an aligned address.
   explicit OutputLayout(const kq::Request& request, std::size_t matrix_offset = 0);
-
-  std::size_t bytes() const { return bytes_; }  ///< of the block, a multiple of 256
-
-  /// Sets the addresses of the tensors in a block of device memory.
-  void set_addresses(std::byte* block, Operands& operands) const;
 
   /// The block as it must be after a launch if every byte was `poison` before: the expected outputs, and poison in
   /// between (gaps between rows, guards).
@@ -44,14 +39,7 @@ class OutputLayout {
   Number number_at(std::size_t offset) const;
 
  private:
-  struct Part {
-    kq::TensorSpec tensor;
-    std::size_t offset;
-  };
   const Part& part_at(std::size_t offset) const;  ///< the last that begins there or before, else the first
-
-  std::vector<Part> parts_;
-  std::size_t bytes_ = 0;
 };
 
 /// The first wrong byte, and how many there are.

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "bench/tensors/stored_numbers.hpp"
+
 namespace kqbench {
 
 Problem make_problem(const kq::Request& request, std::vector<std::byte> input, const GivenScale& given) {
@@ -14,7 +16,7 @@ Problem make_problem(const kq::Request& request, std::vector<std::byte> input, c
     if (finder.needs_data()) finder.add(problem.request, 0, problem.given.input.data());
     const StaticScales found = finder.scales();
     problem.given.scales = scale_bytes(problem.request, found.scales);
-    problem.given.zero_points = bytes_of(found.zero_points);
+    problem.given.zero_points = to_bytes(found.zero_points);
   }
   problem.expected = reference(problem.request, kq::addresses(problem.given));
   return problem;

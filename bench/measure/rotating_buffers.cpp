@@ -13,33 +13,18 @@ constexpr std::size_t aligned(std::size_t bytes) {
 /// Copies are fetched from the device by so many bytes at a time, at least one copy.
 constexpr std::size_t fetch_bytes = std::size_t{64} << 20;
 
+/// Of the tensors that are read: nothing writes around them.
+TensorLayout input_layout(const kq::Request& request, const Misalignment& misalignment) {
+  return {request, false, misalignment.input_bytes, 0};
+}
+
 }  // namespace
-
-InputLayout::InputLayout(const kq::Request& request, std::size_t matrix_offset) {
-  for (const kq::TensorSpec& tensor : kq::tensors(request)) {
-    if (tensor.is_written) continue;
-    const std::size_t offset = bytes_ + (tensor.is_matrix ? matrix_offset : 0);
-    parts_.push_back({tensor, offset});
-    bytes_ = aligned(offset + tensor.bytes());
-  }
-}
-
-void InputLayout::upload(Device& device, std::byte* block, const HostTensors& tensors) const {
-  for (const auto& [tensor, offset] : parts_) {
-    device.copy_to_device(block + offset, (tensors.*tensor.on_host).data(), tensor.bytes());
-  }
-}
-
-void InputLayout::set_addresses(std::byte* block, Operands& operands) const {
-  for (const Part& part : parts_)
-    part.tensor.set(operands, block + part.offset);
-}
 
 BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* const> implementations,
                          const Misalignment& misalignment) {
   const std::uint64_t outputs = OutputLayout(request, misalignment.codes_bytes).bytes();
   BufferSizes sizes;
-  sizes.per_copy = InputLayout(request, misalignment.input_bytes).bytes();
+  sizes.per_copy = input_layout(request, misalignment).bytes();
   for (const Implementation* implementation : implementations) {
     if (__builtin_add_overflow(sizes.per_copy, outputs, &sizes.per_copy)) sizes.per_copy = UINT64_MAX - outputs;
     sizes.fixed += aligned(implementation->workspace_bytes(request));
@@ -54,7 +39,7 @@ RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Probl
       problem_(problem),
       copies_(copies),
       layout_(problem.request, misalignment.codes_bytes),
-      input_layout_(problem.request, misalignment.input_bytes) {
+      input_layout_(input_layout(problem.request, misalignment)) {
   const kq::Request& request = problem.request;
   const BufferSizes sizes = buffer_sizes(request, implementations, misalignment);
   const auto count = static_cast<std::size_t>(copies);
@@ -70,7 +55,9 @@ RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Probl
   launched_.assign(implementations.size(), std::vector<bool>(count));
   poisons_.resize(implementations.size());
 
-  input_layout_.upload(device, inputs_, problem.given);
+  for (const auto& [tensor, offset] : input_layout_.parts()) {
+    device.copy_to_device(inputs_ + offset, (problem.given.*tensor.on_host).data(), tensor.bytes());
+  }
   for (std::size_t there = 1; there < count; there *= 2) {
     device.copy_on_device(inputs_ + there * input_layout_.bytes(), inputs_,
                           std::min(there, count - there) * input_layout_.bytes());

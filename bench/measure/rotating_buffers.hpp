@@ -24,26 +24,6 @@ struct Misalignment {
   std::size_t codes_bytes = 0;
 };
 
-/// Where the tensors that are read lie in a block of memory: one after the other, each at a multiple of 256 bytes.
-class InputLayout {
- public:
-  /// The request is resolved. Matrices begin `matrix_offset` bytes after an aligned address.
-  explicit InputLayout(const kq::Request& request, std::size_t matrix_offset = 0);
-
-  std::size_t bytes() const { return bytes_; }  ///< of the block, a multiple of 256
-
-  void upload(Device& device, std::byte* block, const HostTensors& tensors) const;
-  void set_addresses(std::byte* block, Operands& operands) const;
-
- private:
-  struct Part {
-    kq::TensorSpec tensor;
-    std::size_t offset;
-  };
-  std::vector<Part> parts_;
-  std::size_t bytes_ = 0;
-};
-
 /// Bytes that the buffers of a request take; more than any machine has where they do not fit in 64 bits.
 struct BufferSizes {
   std::uint64_t per_copy = 0;  ///< inputs, and outputs of every implementation
@@ -81,7 +61,7 @@ class RotatingBuffers {
   const Problem& problem_;
   std::int64_t copies_;
   OutputLayout layout_;
-  InputLayout input_layout_;
+  TensorLayout input_layout_;
   std::byte* inputs_ = nullptr;
   std::byte* outputs_ = nullptr;
   std::vector<std::byte*> workspaces_;

@@ -50,8 +50,9 @@ void for_each_request(const Sweep& sweep, const std::vector<const kq::Parameter*
                       const kq::Request& request, const Function& function) {
   if (depth == order.size()) return function(request);
   const kq::Parameter& parameter = *order[depth];
-  Sweep::Values values = sweep.values(parameter.name);
-  if (values.empty() && parameter.name == "granularity") values = {usual_granularity(request)};
+  const bool takes_usual = parameter.name == "granularity" && !sweep.has(parameter.name);
+  const Sweep::Values usual = takes_usual ? Sweep::Values{usual_granularity(request)} : Sweep::Values();
+  const Sweep::Values& values = takes_usual ? usual : sweep.values(parameter.name);
   if (values.empty()) return for_each_request(sweep, order, depth + 1, request, function);
   for (const kq::ParameterValue& value : values) {
     kq::Request changed = request;

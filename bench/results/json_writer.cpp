@@ -4,11 +4,9 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <type_traits>
-#include <variant>
 
 #include "bench/measure/statistics.hpp"
-#include "kq/parameters.hpp"
+#include "bench/results/request_json.hpp"
 
 namespace kqbench {
 namespace {
@@ -40,29 +38,14 @@ Json clocks_json(const RowClocks& clocks) {
           {"dropped", clocks.dropped}};
 }
 
-/// A number that a float holds is written as the double that it is.
-Json value_json(const kq::ParameterValue& value) {
-  return std::visit(
-      [](const auto& v) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::monostate>) {
-          return Json(nullptr);
-        } else {
-          return Json(v);
-        }
-      },
-      value);
-}
-
-void add_request(Json& json, const kq::Request& request) {
+void add_operation(Json& json, const kq::Request& request) {
   json["operation"] = kq::operation_name(request);
-  for (const kq::Parameter& parameter : kq::parameters()) {
-    json[std::string(parameter.name)] = value_json(parameter.get(request));
-  }
+  add_request(json, request);
 }
 
 Json canary_json(const Canary& canary) {
   Json json = {{"peer", canary.peer}, {"impl", canary.impl}};
-  add_request(json, canary.request);
+  add_operation(json, canary.request);
   json["timing"] = canary.timing;
   json["cache"] = canary.cache;
   json["median_us_before"] = canary.median_us_before;
@@ -124,7 +107,7 @@ Json time_json(const TimeStatistics& time) {
 
 Json row_json(const Row& row) {
   Json json = {{"impl", row.impl}, {"backend", row.backend}};
-  add_request(json, row.request);
+  add_operation(json, row.request);
   json["threads"] = or_null(row.threads);
   json["timing"] = row.timing;
   json["launch"] = row.launch;

@@ -4,26 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <optional>
-#include <span>
+#include <utility>
 
 #include "bench/requests/sweep.hpp"
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
-#include "kq/element.hpp"
+#include "bench/tensors/stored_numbers.hpp"
 #include "kq/numerics.hpp"
 
 namespace kqbench {
 namespace {
-
-constexpr std::array<std::string_view, 2> scale_endings = {".scale", "_scale"};
-constexpr std::array<std::string_view, 2> zero_point_endings = {".zero_point", "_zero_point"};
-
-std::string label_of(const TensorFile& file, const StoredTensor& tensor) {
-  return file.has_names() ? fmt::format("{}: {}", file.name(), in_quotes(tensor.name)) : file.name();
-}
 
 /// The shape that the request's scales have where each is written once: what messages ask for.
 std::vector<std::int64_t> wanted_shape(const kq::Request& request) {
@@ -75,24 +66,6 @@ void require_scale_shape(const kq::Request& request, const TensorFile& file, con
                                shape_text(wanted_shape(request))));
 }
 
-std::vector<std::byte> read_all(const TensorFile& file, const StoredTensor& tensor) {
-  require_memory(file, 2 * tensor.bytes);
-  std::vector<std::byte> bytes(tensor.bytes);
-  file.read_rows(tensor, 0, bytes);
-  return bytes;
-}
-
-template <class Stored, class Number, class Convert>
-std::vector<Number> converted(std::span<const std::byte> bytes, Convert convert) {
-  std::vector<Number> numbers(bytes.size() / sizeof(Stored));
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    Stored stored;
-    std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-    numbers[i] = convert(stored);
-  }
-  return numbers;
-}
-
 /// The dtype that quantize writes for scales of a request.
 DType exponent_type(const kq::Request& request) {
   return request.scale_layout == kq::ScaleLayout::packed ? DType::int32 : DType::uint8;
@@ -115,12 +88,8 @@ std::vector<float> read_scales(const kq::Request& request, const TensorFile& fil
   } else if (request.scale_layout == kq::ScaleLayout::packed) {
     throw UsageError(fmt::format("--scales: {} is of {}; write packed exponents as int32", label_of(file, tensor),
                                  name_of(tensor.dtype)));
-  } else if (tensor.dtype == DType::float32) {
-    scales = converted<float, float>(read_all(file, tensor), [](float x) { return x; });
-  } else if (tensor.dtype == DType::float16) {
-    scales = converted<kq::half, float>(read_all(file, tensor), [](kq::half x) { return kq::to_float(x); });
-  } else if (tensor.dtype == DType::bfloat16) {
-    scales = converted<kq::bfloat16, float>(read_all(file, tensor), [](kq::bfloat16 x) { return kq::to_float(x); });
+  } else if (auto floats = read_floats(file, tensor, tensor.dtype)) {
+    scales = std::move(*floats);
   } else {
     throw UsageError(fmt::format("--scales: {} is of {}; write scales as float32{}", label_of(file, tensor),
                                  name_of(tensor.dtype), exponents ? ", or their exponents as uint8" : ""));
@@ -140,13 +109,7 @@ std::vector<float> read_scales(const kq::Request& request, const TensorFile& fil
 std::vector<std::int32_t> read_zero_points(const kq::Request& request, const TensorFile& file,
                                            const StoredTensor& tensor) {
   require_scale_shape(request, file, tensor);
-  if (tensor.dtype == DType::int32) {
-    return converted<std::int32_t, std::int32_t>(read_all(file, tensor), [](std::int32_t x) { return x; });
-  }
-  if (tensor.dtype == DType::int8) {
-    return converted<std::uint8_t, std::int32_t>(read_all(file, tensor),
-                                                 [](std::uint8_t x) { return x < 128 ? int{x} : int{x} - 256; });
-  }
+  if (const auto integers = read_integers(file, tensor)) return *integers;
   throw UsageError(
       fmt::format("--scales: {} is of {}; write zero points as int32", label_of(file, tensor), name_of(tensor.dtype)));
 }
@@ -167,11 +130,7 @@ std::string_view bare_name(std::string_view name) {
 
 const StoredTensor* zero_points_beside(const TensorFile& file, const StoredTensor& scales) {
   if (scales.name == "scale") return file.find_if_there("zero_point");
-  for (const std::string_view ending : zero_point_endings) {
-    const StoredTensor* const found = file.find_if_there(fmt::format("{}{}", bare_name(scales.name), ending));
-    if (found != nullptr) return found;
-  }
-  return nullptr;
+  return find_by_ending(file, bare_name(scales.name), zero_point_endings);
 }
 
 /// OUT.zero_point.npy of OUT.scale.npy, if it is there.

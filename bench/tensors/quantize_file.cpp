@@ -14,6 +14,7 @@
 #include "bench/support/in_quotes.hpp"
 #include "bench/tensors/block_quantizer.hpp"
 #include "bench/tensors/quantized_file.hpp"
+#include "bench/tensors/stored_numbers.hpp"
 #include "bench/tensors/tensor_file.hpp"
 
 namespace kqbench {
@@ -299,7 +300,7 @@ class TensorJob {
     if (request_.static_scale) {
       const StaticScales& given = scales_for(block, first);
       outputs.scales = scale_bytes(block, given.scales);
-      outputs.zero_points = bytes_of(given.zero_points);
+      outputs.zero_points = to_bytes(given.zero_points);
     }
     if (!is_widened()) {
       quantizer.run(block, reader_.input(), outputs);

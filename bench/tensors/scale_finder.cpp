@@ -96,11 +96,6 @@ GivenScale GivenScale::part(const kq::Request& whole, const kq::Request& block, 
   return part;
 }
 
-std::vector<std::byte> bytes_of(std::span<const std::int32_t> zero_points) {
-  const auto bytes = std::as_bytes(zero_points);
-  return {bytes.begin(), bytes.end()};
-}
-
 std::vector<std::byte> scale_bytes(const kq::Request& request, std::span<const float> scales) {
   if (request.scale_format != kq::ScaleFormat::ue8m0) {
     const auto bytes = std::as_bytes(scales);

@@ -46,9 +46,6 @@ struct StaticScales {
 /// two.
 std::vector<std::byte> scale_bytes(const kq::Request& request, std::span<const float> scales);
 
-/// Zero points as a request has them in memory.
-std::vector<std::byte> bytes_of(std::span<const std::int32_t> zero_points);
-
 /// The least and the largest number seen; min > max if there was none.
 struct Range {
   float min = std::numeric_limits<float>::infinity();

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kq/tensors.hpp"
 
+#include <type_traits>
+#include <utility>
+
 namespace kq {
 namespace {
 
@@ -44,6 +47,16 @@ TensorSpec scales_of(const Request& r) {
   return spec;
 }
 
+/// The tensor with the places of its address and of its bytes on the host.
+template <auto address>
+TensorSpec placed(TensorSpec spec, decltype(TensorSpec::on_host) on_host) {
+  using Pointer = std::remove_reference_t<decltype(std::declval<Operands&>().*address)>;
+  spec.on_host = on_host;
+  spec.set = [](Operands& operands, void* to) { operands.*address = static_cast<Pointer>(to); };
+  spec.get = [](const Operands& operands) { return const_cast<void*>(static_cast<const void*>(operands.*address)); };
+  return spec;
+}
+
 }  // namespace
 
 std::size_t TensorSpec::bytes() const {
@@ -62,30 +75,16 @@ std::string TensorSpec::describe(std::size_t offset) const {
 }
 
 TensorList tensors(const Request& r) {
-  TensorList list_of_all;
-  const auto add = [&](TensorSpec spec, auto member, auto address) {
-    spec.on_host = member;
-    spec.set = address.set;
-    spec.get = address.get;
-    list_of_all.add(spec);
-  };
-  struct Address {
-    void (*set)(Operands& operands, void* address);
-    void* (*get)(const Operands& operands);
-  };
-  add(matrix(r, "input", false, element_size(r.element), r.input_stride), &HostTensors::input,
-      Address{[](Operands& o, void* address) { o.input = address; },
-              [](const Operands& o) { return const_cast<void*>(o.input); }});
-  add(matrix(r, "codes", true, 1, r.codes_stride), &HostTensors::codes,
-      Address{[](Operands& o, void* address) { o.codes = address; }, [](const Operands& o) { return o.codes; }});
-  add(scales_of(r), &HostTensors::scales,
-      Address{[](Operands& o, void* address) { o.scales = address; }, [](const Operands& o) { return o.scales; }});
+  TensorList all;
+  all.add(placed<&Operands::input>(matrix(r, "input", false, element_size(r.element), r.input_stride),
+                                   &HostTensors::input));
+  all.add(placed<&Operands::codes>(matrix(r, "codes", true, 1, r.codes_stride), &HostTensors::codes));
+  all.add(placed<&Operands::scales>(scales_of(r), &HostTensors::scales));
   if (r.asymmetric) {
-    add(list("zero_points", !r.static_scale, sizeof(std::int32_t), num_scales(r)), &HostTensors::zero_points,
-        Address{[](Operands& o, void* address) { o.zero_points = static_cast<std::int32_t*>(address); },
-                [](const Operands& o) -> void* { return o.zero_points; }});
+    all.add(placed<&Operands::zero_points>(list("zero_points", !r.static_scale, sizeof(std::int32_t), num_scales(r)),
+                                           &HostTensors::zero_points));
   }
-  return list_of_all;
+  return all;
 }
 
 Operands addresses(HostTensors& tensors) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "backends/backend.hpp"
+#include "bench/tensors/stored_numbers.hpp"
 #include "kq/element.hpp"
 #include "kq/request.hpp"
 #include "tests/support/host_tensors.hpp"
@@ -106,7 +107,7 @@ inline TestData make_data(const kq::Request& request, const std::vector<float>& 
       }
       if (r.asymmetric) zero_points.push_back(static_cast<std::int32_t>(random() % 300) - 150);
     }
-    data.zero_points = test::bytes_of_numbers(zero_points);
+    data.zero_points = to_bytes(zero_points);
   }
   return data;
 }

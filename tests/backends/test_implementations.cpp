@@ -14,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "bench/tensors/stored_numbers.hpp"
 #include "tests/support/host_tensors.hpp"
 #include "tests/support/implementations.hpp"
 #include "tests/support/requests.hpp"
@@ -163,7 +164,7 @@ TEST(StaticScale, MayBeAnything) {
   const auto expect_right = [&](kq::Request request, Fill fill, const std::vector<float>& given) {
     Problem problem = problem_of(request, seed++, fill);
     problem.given.scales = scale_bytes(problem.request, given);
-    problem.given.zero_points = bytes_of(std::vector<std::int32_t>(request.asymmetric ? given.size() : 0, 5));
+    problem.given.zero_points = to_bytes(std::vector<std::int32_t>(request.asymmetric ? given.size() : 0, 5));
     problem.expected = reference(problem.request, kq::addresses(problem.given));
     EXPECT_RIGHT(problem);
   };
@@ -233,8 +234,7 @@ TEST(StaticAsymmetric, TakesZeroPointsOfAnySize) {
       request.num_tokens = std::ssize(zero_points);
       request.hidden_size = 301;
       Problem problem = problem_of(request, seed++, fill);
-      problem.given.zero_points =
-          test::bytes_of_numbers(std::vector<std::int32_t>(std::begin(zero_points), std::end(zero_points)));
+      problem.given.zero_points = to_bytes(std::vector<std::int32_t>(std::begin(zero_points), std::end(zero_points)));
       problem.expected = reference(problem.request, kq::addresses(problem.given));
       EXPECT_RIGHT(problem);
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/host/native.hpp"
+#include "bench/tensors/stored_numbers.hpp"
 #include "tests/backends/operands.hpp"
 #include "tests/support/exhaustive.hpp"
 
@@ -136,8 +137,8 @@ TEST_F(NativeHost, TakesZeroPointsOfAnySize) {
     r.num_tokens = 8;
     r.hidden_size = 300;
     TestData data = make_data(r, Kind::adversarial, 4000);
-    data.zero_points = test::bytes_of_numbers(
-        std::vector<std::int32_t>{INT32_MIN, INT32_MAX, 0, -128, (1 << 21) - 1, 1 << 21, -(1 << 21), 1 << 24});
+    data.zero_points =
+        to_bytes(std::vector<std::int32_t>{INT32_MIN, INT32_MAX, 0, -128, (1 << 21) - 1, 1 << 21, -(1 << 21), 1 << 24});
     expect_as_reference(r, data);
   }
 }

@@ -12,6 +12,7 @@
 #include <limits>
 #include <vector>
 
+#include "bench/tensors/stored_numbers.hpp"
 #include "tests/support/host_tensors.hpp"
 #include "tests/support/requests.hpp"
 #include "tests/support/run.hpp"
@@ -70,7 +71,7 @@ class Departures : public ::testing::TestWithParam<kq::Element> {
     }
     written_out.scales.resize(expected.scales.size() * sizeof(float));
     std::memcpy(written_out.scales.data(), expected.scales.data(), written_out.scales.size());
-    written_out.zero_points = test::bytes_of_numbers(expected.zero_points);
+    written_out.zero_points = to_bytes(expected.zero_points);
     EXPECT_EQ(problem.expected.codes, written_out.codes) << describe(problem.request);
     EXPECT_EQ(problem.expected.scales, written_out.scales) << describe(problem.request);
     EXPECT_EQ(problem.expected.zero_points, written_out.zero_points) << describe(problem.request);

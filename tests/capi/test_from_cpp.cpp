@@ -19,6 +19,7 @@
 
 #include "backends/backend.hpp"
 #include "bench/tensors/random.hpp"
+#include "bench/tensors/stored_numbers.hpp"
 #include "kq.h"
 #include "kq/dequantize.hpp"
 #include "kq/request.hpp"
@@ -114,7 +115,7 @@ TEST_F(CInterface, GivesTheBytesOfTheReference) {
     if (request.static_scale) {
       const auto bytes = std::as_bytes(std::span(scales));
       outputs.scales.assign(bytes.begin(), bytes.end());
-      if (request.asymmetric) outputs.zero_points = test::bytes_of_numbers(zero_points);
+      if (request.asymmetric) outputs.zero_points = to_bytes(zero_points);
     }
     quantize(request, input, outputs);
     const HostTensors expected =

@@ -30,10 +30,4 @@ std::vector<Number> numbers_of(std::span<const std::byte> bytes) {
   return numbers;
 }
 
-template <class Number>
-std::vector<std::byte> bytes_of_numbers(const std::vector<Number>& numbers) {
-  const auto bytes = std::as_bytes(std::span(numbers));
-  return {bytes.begin(), bytes.end()};
-}
-
 }  // namespace kqbench::test

@@ -9,6 +9,7 @@
 #include <limits>
 #include <utility>
 
+#include "bench/tensors/stored_numbers.hpp"
 #include "kq/dialect.hpp"
 #include "kq/element.hpp"
 #include "kq/numerics.hpp"
@@ -277,7 +278,7 @@ Problem make_problem(const RandomCase& random) {
     for (std::int32_t& zero_point : zero_points) {
       zero_point = random_zero_point(draw, random.scales);
     }
-    problem.given.zero_points = bytes_of(zero_points);
+    problem.given.zero_points = to_bytes(zero_points);
   }
   problem.expected = reference(r, kq::addresses(problem.given));
   return problem;

@@ -35,7 +35,7 @@ class OperandSteps {
 
  private:
   KQ_HOST_DEVICE constexpr float correct(float x, float quotient) const {
-    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, x), correction_, quotient);
+    return detail::division_step(x, quotient, divisor_, correction_);
   }
 
   float divisor_;
@@ -43,8 +43,8 @@ class OperandSteps {
   float correction_;
 };
 
-/// The same for any operands, as Divisor has it: small and large divisors are brought near 1, and where steps could
-/// overflow there are none.
+/// Division by any number, or multiplication by one, by the steps of OperandSteps. As in Divisor, small and large
+/// divisors are brought near 1, and where steps could overflow there are none.
 template <class Element>
 class AnyOperandSteps {
  public:
@@ -69,7 +69,7 @@ class AnyOperandSteps {
 
  private:
   KQ_HOST_DEVICE constexpr float correct(float x, float quotient) const {
-    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, x), correction_, quotient);
+    return detail::division_step(x, quotient, divisor_, correction_);
   }
 
   float prescale_;
@@ -78,7 +78,7 @@ class AnyOperandSteps {
   float correction_;
 };
 
-/// A host's own multiplication and division, in the same dress.
+/// A host's own multiplication and division, with the interface of AnyOperandSteps.
 class PlainOperand {
  public:
   KQ_HOST_DEVICE constexpr PlainOperand(float operand, bool divides) : operand_(operand), divides_(divides) {}
@@ -89,8 +89,8 @@ class PlainOperand {
   bool divides_;
 };
 
-/// Codes of a span in which nothing special can happen: no NaN, nothing beyond the format's range, no rounding of its
-/// own.
+/// Codes of a span in which nothing special can happen: there is no NaN, nothing is beyond the format's range, and the
+/// dialect rounds nothing on the way to a code.
 template <class Format_, class Element>
 class OrdinaryQuantizer {
  public:

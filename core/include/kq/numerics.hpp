@@ -186,6 +186,15 @@ class MultiplyQuantizer {
   Bounds_ bounds_;
 };
 
+namespace detail {
+
+/// One step towards the quotient of a dividend and a divisor, by the divisor's reciprocal: Divisor has the source.
+KQ_HOST_DEVICE float division_step(float dividend, float quotient, float divisor, float reciprocal) {
+  return __builtin_fmaf(__builtin_fmaf(-quotient, divisor, dividend), reciprocal, quotient);
+}
+
+}  // namespace detail
+
 /// Division by one divisor, many times, correctly rounded wherever the quotient is not so small that every format
 /// rounds it to zero, nor so large that every format saturates.
 ///
@@ -225,10 +234,7 @@ class Divisor {
 
  private:
   KQ_HOST_DEVICE constexpr float correct(float dividend, float quotient) const {
-    return fused_multiply_add(fused_multiply_add(-quotient, divisor_, dividend), reciprocal_, quotient);
-  }
-  KQ_HOST_DEVICE static constexpr float fused_multiply_add(float a, float b, float c) {
-    return __builtin_fmaf(a, b, c);
+    return detail::division_step(dividend, quotient, divisor_, reciprocal_);
   }
 
   float prescale_;
@@ -256,7 +262,7 @@ class ShortDivisor {
 
  private:
   KQ_HOST_DEVICE constexpr float correct(float dividend, float quotient) const {
-    return __builtin_fmaf(__builtin_fmaf(-quotient, divisor_, dividend), reciprocal_, quotient);
+    return detail::division_step(dividend, quotient, divisor_, reciprocal_);
   }
 
   float divisor_;

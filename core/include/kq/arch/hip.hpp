@@ -30,9 +30,14 @@
 namespace kq::arch {
 
 using portable::clamp;
+using portable::launch_dependent_grids;
 using portable::load16;
+using portable::reciprocal;
+using portable::round_to_16_bits;
+using portable::rounds_to_16_bits;
 using portable::sign_bytes;
 using portable::store_words;
+using portable::wait_for_prerequisite_grids;
 
 KQ_HOST_DEVICE Vector16 load16_evict_first(const void* address) {
   return load16(address);
@@ -54,16 +59,6 @@ KQ_HOST_DEVICE float half_to_float(std::uint16_t bits) {
 }
 KQ_HOST_DEVICE float unpack_half(std::uint16_t bits) {
   return half_to_float(bits);
-}
-
-inline constexpr bool rounds_to_16_bits = false;
-template <class Element>
-KQ_HOST_DEVICE constexpr float round_to_16_bits(float v) {
-  return v;
-}
-
-KQ_HOST_DEVICE constexpr float reciprocal(float x) {
-  return 1.0f / x;
 }
 
 KQ_HOST_DEVICE float max_number(float a, float b) {
@@ -132,9 +127,5 @@ inline constexpr bool has_wave_max = false;
 KQ_HOST_DEVICE std::uint32_t wave_max(std::uint32_t key) {
   return key;
 }
-
-KQ_HOST_DEVICE void wait_for_prerequisite_grids() {}
-KQ_HOST_DEVICE void wait_for_prerequisite_grids(const void* /*address*/, std::int32_t /*count*/) {}
-KQ_HOST_DEVICE void launch_dependent_grids() {}
 
 }  // namespace kq::arch

@@ -31,6 +31,21 @@ KQ_HOST_DEVICE void store_words(void* address, const std::uint32_t (&word)[Count
   }
 }
 
+KQ_HOST_DEVICE void wait_for_prerequisite_grids() {}
+KQ_HOST_DEVICE void wait_for_prerequisite_grids(const void* /*address*/, std::int32_t /*count*/) {}
+KQ_HOST_DEVICE void launch_dependent_grids() {}
+
+/// There is no instruction for it: callers do without.
+inline constexpr bool rounds_to_16_bits = false;
+template <class Element>
+KQ_HOST_DEVICE constexpr float round_to_16_bits(float v) {
+  return v;
+}
+
+KQ_HOST_DEVICE constexpr float reciprocal(float x) {
+  return 1.0f / x;
+}
+
 /// binary16 to binary32; exact, NaN payloads kept. Subnormals: the value is mantissa * 2^-24, which an integer
 /// conversion gives exactly.
 KQ_HOST_DEVICE constexpr float half_to_float(std::uint16_t bits) {
