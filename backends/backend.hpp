@@ -179,4 +179,8 @@ const Backend& best_backend();
 /// codes_stride, scales between the columns of scale layout column.
 HostTensors reference(const kq::Request& request, const Operands& given, std::byte padding = std::byte{0xa5});
 
+/// The values that the reference quantizes, [num_tokens, hidden_size] elements of kq::value_element: what the request's
+/// producer makes, or the input. Those of an input lie kq::quantizer_of(request).input_stride apart.
+std::vector<std::byte> reference_values(const kq::Request& request, const HostTensors& sources);
+
 }  // namespace kqbench

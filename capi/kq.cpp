@@ -185,6 +185,8 @@ constexpr std::array<std::string_view, 5> formats{"KQ_INT8", "KQ_FP8_E4M3FN", "K
                                                   "KQ_FP8_E5M2FNUZ"};
 constexpr std::array<std::string_view, 5> granularities{"KQ_TENSOR", "KQ_TOKEN", "KQ_CHANNEL", "KQ_GROUP", "KQ_BLOCK"};
 constexpr std::array<std::string_view, 3> scale_formats{"KQ_SCALE_FLOAT", "KQ_SCALE_UE8M0_FLOAT", "KQ_SCALE_UE8M0"};
+constexpr std::array<std::string_view, 4> producers{"KQ_PRODUCER_NONE", "KQ_PRODUCER_RMS_NORM",
+                                                    "KQ_PRODUCER_ADD_RMS_NORM", "KQ_PRODUCER_SILU_MUL"};
 constexpr std::array<std::string_view, 4> scale_layouts{"KQ_LAYOUT_ROW", "KQ_LAYOUT_COLUMN", "KQ_LAYOUT_COLUMN_ALIGNED",
                                                         "KQ_LAYOUT_PACKED"};
 
@@ -224,7 +226,10 @@ kq::Request request_from(const kq_request& r) {
   request.qmax = r.qmax;
   if (r.scale_ub != 0.0f) request.scale_ub = r.scale_ub;
   request.dialect = dialect(r.dialect);
+  request.producer = enumerator<kq::Producer>(r.producer, producers, "producer");
+  request.eps = r.eps;
   if (r.reserved2 != 0) reject("reserved2", "must be 0");
+  request.residual_stride = r.residual_stride;
   if (const auto invalid = kq::validate(request))
     reject(std::string(kq::request_field(invalid->field)), invalid->reason);
   return kq::resolved(request);
@@ -245,9 +250,12 @@ kq::Operands operands_from(const kq::Request& request, const kq_buffers& given, 
   all.codes = given.codes;
   all.scales = given.scales;
   all.zero_points = given.zero_points;
+  all.weight = given.weight;
+  all.residual = given.residual;
+  all.residual_out = given.residual_out;
   kq::Operands operands;
   for (const kq::TensorSpec& tensor : kq::tensors(request)) {
-    if (dequantizing && tensor.is_matrix && !tensor.is_written) continue;
+    if (dequantizing && tensor.is_source) continue;
     require(tensor.get(all), tensor.element_bytes, tensor.name.data());
     tensor.set(operands, tensor.get(all));
   }
@@ -291,6 +299,10 @@ kq_status kq_sizes(const kq_request* given, kq_buffer_sizes* sizes) {
     found.num_scales = kq::num_scales(request);
     found.scales_bytes = kq::scales_bytes(request);
     found.zero_points_bytes = kq::zero_points_bytes(request);
+    for (const kq::TensorSpec& tensor : kq::tensors(request)) {
+      if (tensor.name == "weight") found.weight_bytes = tensor.bytes();
+      if (tensor.name == "residual") found.residual_bytes = tensor.bytes();
+    }
     found.workspace_bytes = request.num_tokens == 0 ? 0 : kq::workspace_bytes(instance_for(nullptr).space, request);
     kq::c::to_caller(found, sizes);
   });
@@ -323,6 +335,9 @@ kq_status kq_dequantize(const kq_request* given_request, const kq_buffers* given
     kq_request given = known_request(given_request);
     given.element = KQ_FLOAT32;  // the output's; there is no input
     given.input_stride = 0;
+    given.producer = KQ_PRODUCER_NONE;
+    given.eps = 0.0f;
+    given.residual_stride = 0;
     const kq::Request request = request_from(given);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
     const kq::Operands operands = operands_from(request, known_buffers(given_buffers), true);

@@ -52,7 +52,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KQ_API_VERSION 3 /**< that of this header; grows with every addition to it */
+#define KQ_API_VERSION 4 /**< that of this header; grows with every addition to it */
 
 #if defined(__GNUC__)
 #define KQ_API __attribute__((visibility("default")))
@@ -113,6 +113,14 @@ enum {
   KQ_DIALECT_COMPRESSED_TENSORS_0_20_1 = 11
 };
 
+/** What makes the values that are quantized. T is the element's type, T(v) rounds to it.
+ *   KQ_PRODUCER_NONE          the input
+ *   KQ_PRODUCER_RMS_NORM      T((x * r) * weight), r = 1 / sqrt(mean of x^2 over the token + eps)
+ *   KQ_PRODUCER_ADD_RMS_NORM  z = T(x + residual) is stored as residual_out, and normed in x's place
+ *   KQ_PRODUCER_SILU_MUL      T(T(gate / (1 + e^-gate)) * up), of an input whose rows are hidden_size of gate and then
+ * as many of up A NaN that a producer makes has all bits set but the sign. */
+enum { KQ_PRODUCER_NONE = 0, KQ_PRODUCER_RMS_NORM = 1, KQ_PRODUCER_ADD_RMS_NORM = 2, KQ_PRODUCER_SILU_MUL = 3 };
+
 /** What to do. Begin with KQ_REQUEST_INIT. 0 is the default of every field; num_tokens and hidden_size must be set. */
 typedef struct kq_request {
   size_t struct_size;   /**< sizeof(kq_request) */
@@ -126,7 +134,8 @@ typedef struct kq_request {
   int32_t reserved;     /**< 0 */
   int64_t num_tokens;   /**< 0 or more */
   int64_t hidden_size;  /**< 1 or more */
-  int64_t input_stride; /**< elements from a row's begin to the next row's; 0: hidden_size */
+  int64_t input_stride; /**< elements from a row's begin to the next row's; 0: hidden_size, KQ_PRODUCER_SILU_MUL twice
+                         * that */
   int64_t codes_stride; /**< codes from a row's begin to the next row's; 0: hidden_size */
   int64_t group_size;   /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, otherwise 0 */
   float qmax;           /**< bound of a code's magnitude; 0: the format's largest */
@@ -137,11 +146,15 @@ typedef struct kq_request {
                          * 0: as many as there are rows of them */
   int32_t dialect;      /**< since version 3: one of KQ_DIALECT_* */
   int32_t reserved2;    /**< since version 3: 0 */
+  int32_t producer;     /**< since version 4: one of KQ_PRODUCER_* */
+  float eps;            /**< since version 4: above 0, producers that norm only; 0: 1e-6 */
+  int64_t residual_stride; /**< since version 4: elements from a row's begin to the next row's, of residual and
+                            * residual_out, KQ_PRODUCER_ADD_RMS_NORM only; 0: hidden_size */
 } kq_request;
 #define KQ_REQUEST_INIT                                                                                           \
   {                                                                                                               \
     sizeof(kq_request), KQ_HALF, KQ_INT8, KQ_TENSOR, 0, 0, KQ_SCALE_FLOAT, KQ_LAYOUT_ROW, 0, 0, 0, 0, 0, 0, 0.0f, \
-        0.0f, 0, 0, KQ_DIALECT_KQBENCH, 0                                                                         \
+        0.0f, 0, 0, KQ_DIALECT_KQBENCH, 0, KQ_PRODUCER_NONE, 0.0f, 0                                              \
   }
 
 /** The tensors of a call. Begin with KQ_BUFFERS_INIT. An address must be aligned to the type it points to; kernels are
@@ -157,9 +170,12 @@ typedef struct kq_buffers {
                          * next one, of any request. Calls may share a workspace if the work of one has ended before
                          * that of the next starts, as on one stream; otherwise each needs its own. */
   size_t workspace_bytes; /**< size of the workspace; as much as kq_sizes says, or more */
+  const void* weight;     /**< since version 4: hidden_size elements of the request's type, producers that norm */
+  const void* residual;   /**< since version 4: elements of the request's type, KQ_PRODUCER_ADD_RMS_NORM */
+  void* residual_out;     /**< since version 4: its sum with the input is written here; may be the residual itself */
 } kq_buffers;
 #define KQ_BUFFERS_INIT \
-  { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0 }
+  { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL }
 
 /** The sizes of a request's buffers. Begin with KQ_BUFFER_SIZES_INIT. */
 typedef struct kq_buffer_sizes {
@@ -169,10 +185,12 @@ typedef struct kq_buffer_sizes {
   int64_t num_scales;
   size_t scales_bytes;      /**< from the first scale to the last, gaps and padding included */
   size_t zero_points_bytes; /**< 0 unless asymmetric */
-  size_t workspace_bytes;   /**< above 0 only for KQ_TENSOR and KQ_CHANNEL with computed scales */
+  size_t workspace_bytes;   /**< above 0 only for KQ_TENSOR and KQ_CHANNEL with computed scales, and for producers */
+  size_t weight_bytes;      /**< since version 4 */
+  size_t residual_bytes;    /**< since version 4: of residual, and of residual_out */
 } kq_buffer_sizes;
 #define KQ_BUFFER_SIZES_INIT \
-  { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0 }
+  { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** KQ_API_VERSION of the header that the library was compiled with. */
 KQ_API int kq_api_version(void);
@@ -199,7 +217,8 @@ KQ_API kq_status kq_quantize(const kq_request* request, const kq_buffers* buffer
 
 /**
  * Dequantizes: output[token * hidden_size + channel] is the number that the code there stands for. The request is that
- * of kq_quantize; its element and input_stride are not looked at, nor are the buffers' input and workspace.
+ * of kq_quantize; its element, input_stride, producer, eps and residual_stride are not looked at, nor are the buffers'
+ * input, weight, residual, residual_out and workspace.
  */
 KQ_API kq_status kq_dequantize(const kq_request* request, const kq_buffers* buffers, float* output, void* stream);
 

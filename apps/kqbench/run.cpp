@@ -176,7 +176,10 @@ class Run {
     if (!work.problem) {
       work.problem =
           make_problem(work.request, plan_.input.make(work.request), plan_.given.of(work.request, plan_.input.name()));
-      const std::uint64_t bytes = kq::input_bytes(work.problem->request) + kq::codes_bytes(work.problem->request);
+      std::uint64_t bytes = 0;
+      for (const kq::TensorSpec& tensor : kq::tensors(work.problem->request)) {
+        bytes += tensor.bytes();
+      }
       work.keeps_problem = !last_round && bytes <= room_for_problems_;
       if (work.keeps_problem) room_for_problems_ -= bytes;
     }

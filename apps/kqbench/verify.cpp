@@ -118,7 +118,7 @@ class Verification {
     const Problem problem =
         make_problem(one.request, input_.make(one.request, one.fill), given_.of(one.request, input_.name()));
     Misalignment misalignment;
-    if (one.placement == Placement::misaligned) misalignment = {kq::element_size(one.request.element), 1};
+    if (one.placement == Placement::misaligned) misalignment = {1, 1};
     RotatingBuffers buffers(device_, arena_, problem, serving, 1, misalignment);
     for (std::size_t i = 0; i < serving.size(); ++i) {
       buffers.poison(i, unwritten);

@@ -35,6 +35,11 @@ void dynamic_block(const Launcher& launcher, const kq::Request& request, const O
 template <class Element, class Launcher>
 void dynamic_channel(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 
+/// Stores the values of a request's producer, which is not none, at `values`: [num_tokens, hidden_size] elements of
+/// kq::value_element. Stores residual_out, if the producer has one.
+template <class Element, class Launcher>
+void produce(const Launcher& launcher, const kq::Request& request, const Operands& operands, void* values);
+
 /// Scratch memory that they need, in bytes.
 inline std::size_t tensor_workspace_bytes(const kq::Request& /*request*/, int multiprocessors) {
   return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(multiprocessors));
@@ -75,18 +80,41 @@ const KernelEntry<Launcher>& find_kernel(const kq::Request& request) {
   });
 }
 
-/// Bytes of scratch memory that quantize() needs.
+/// Where the values of a producer lie in the workspace: behind what the quantizer has of it.
+template <class Launcher>
+std::size_t values_offset(const Launcher& launcher, const kq::Request& request) {
+  const auto& kernel = find_kernel<kq::half, Launcher>(request);  // of any element
+  const std::size_t bytes =
+      kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(request, launcher.multiprocessors);
+  return (bytes + 255) / 256 * 256;
+}
+
+/// Bytes of scratch memory that a producer and quantize() need.
 template <class Launcher>
 std::size_t workspace_bytes(const Launcher& launcher, const kq::Request& request) {
   if (request.num_tokens == 0) return 0;
-  const auto& kernel = find_kernel<kq::half, Launcher>(request);  // of any element
-  return kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(request, launcher.multiprocessors);
+  return values_offset(launcher, request) + (request.producer == kq::Producer::none ? 0 : kq::values_bytes(request));
 }
 
 /// Launches what the request asks for. The request is valid and resolved.
 template <class Element, class Launcher>
 void quantize(const Launcher& launcher, const kq::Request& request, const Operands& operands) {
   find_kernel<Element, Launcher>(request).enqueue(launcher, request, operands);
+}
+
+/// Launches the producer of a request, if it has one, and its quantizer. with_element(e, f) calls f with a value of
+/// element type e.
+template <class Launcher, class WithElement>
+void enqueue(const Launcher& launcher, const kq::Request& request, const Operands& operands,
+             const WithElement& with_element) {
+  const kq::Request quantizer = kq::quantizer_of(request);
+  Operands quantized = operands;
+  if (request.producer != kq::Producer::none) {
+    void* const values = static_cast<std::byte*>(operands.workspace) + values_offset(launcher, request);
+    quantized.input = values;
+    with_element(request.element, [&]<class T>(T) { produce<T>(launcher, request, operands, values); });
+  }
+  with_element(quantizer.element, [&]<class T>(T) { quantize<T>(launcher, quantizer, quantized); });
 }
 
 }  // namespace kqbench::gpu

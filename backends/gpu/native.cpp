@@ -2,6 +2,7 @@
 
 #include "backends/gpu/native.hpp"
 
+#include <cstddef>
 #include <string>
 
 #include "backends/gpu/kernels.hpp"
@@ -52,14 +53,16 @@ class NativeImplementation final : public Implementation {
 
   void enqueue(const kq::Request& request, const Operands& operands) override {
     if (request.num_tokens == 0) return;
-    switch (request.element) {
-      case kq::Element::half:
-        return quantize<kq::half>(launcher_, request, operands);
-      case kq::Element::bfloat16:
-        return quantize<kq::bfloat16>(launcher_, request, operands);
-      case kq::Element::float32:
-        return quantize<float>(launcher_, request, operands);
-    }
+    gpu::enqueue(launcher_, request, operands, [](kq::Element element, const auto& function) {
+      switch (element) {
+        case kq::Element::half:
+          return function(kq::half{});
+        case kq::Element::bfloat16:
+          return function(kq::bfloat16{});
+        case kq::Element::float32:
+          return function(float{});
+      }
+    });
   }
 
  private:

@@ -81,7 +81,7 @@ class KokkosImplementation final : public Implementation {
     return kq::workspace_bytes(space_, request);
   }
   void enqueue(const kq::Request& request, const Operands& o) override {
-    kq::enqueue(space_, request, {o.input, o.codes, o.scales, o.zero_points, o.workspace});
+    kq::enqueue(space_, request, o);
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include "backends/reference/definitions.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -64,7 +65,46 @@ const std::vector<float>& half_values() {
   return values;
 }
 
+/// The nearest number with so many mantissa bits and so small a least exponent, ties to even; infinity from `overflow`
+/// on.
+float rounded(float v, int mantissa_bits, int least_exponent, double overflow) {
+  if (v == 0.0f || std::isnan(v) || std::isinf(v)) return v;
+  const int exponent = std::max(std::ilogb(v), least_exponent);
+  const double unit = std::ldexp(1.0, exponent - mantissa_bits);
+  const double nearest = std::nearbyint(static_cast<double>(v) / unit) * unit;
+  if (std::fabs(nearest) >= overflow) return std::copysign(std::numeric_limits<float>::infinity(), v);
+  return std::copysign(static_cast<float>(nearest), v);
+}
+
 }  // namespace
+
+float to_type(kq::Element type, float v) {
+  if (type == kq::Element::half) return rounded(v, 10, -14, 0x1p16);
+  if (type == kq::Element::bfloat16) return rounded(v, 7, -126, 0x1p128);
+  return v;
+}
+
+void store_element(kq::Element type, float v, void* data, std::int64_t index) {
+  std::uint32_t bits = 0x7fffffffu;
+  if (!std::isnan(v)) std::memcpy(&bits, &v, sizeof bits);
+  if (type == kq::Element::float32) {
+    std::memcpy(static_cast<float*>(data) + index, &bits, sizeof bits);
+    return;
+  }
+  auto upper = static_cast<std::uint16_t>(bits >> 16);
+  if (std::isnan(v)) {
+    upper = 0x7fff;
+  } else if (type == kq::Element::half) {
+    // A half is its magnitude counted in units of its last bit, from its exponent's first number on.
+    const std::uint16_t sign = std::signbit(v) ? 0x8000 : 0;
+    const double magnitude = std::fabs(static_cast<double>(v));
+    const int exponent = magnitude == 0.0 ? -14 : std::max(std::ilogb(magnitude), -14);
+    const double units = std::isinf(v) ? 0.0 : std::ldexp(magnitude, 10 - exponent);
+    const int first = (exponent + 14) * 1024;
+    upper = static_cast<std::uint16_t>(sign | (std::isinf(v) ? 0x7c00 : first + static_cast<int>(units)));
+  }
+  std::memcpy(static_cast<std::uint16_t*>(data) + index, &upper, sizeof upper);
+}
 
 ElementReader::ElementReader(kq::Element element)
     : element_(element), half_values_(element == kq::Element::half ? half_values().data() : nullptr) {}

@@ -43,6 +43,12 @@ class ElementReader {
   const float* half_values_;  ///< by bit pattern, element half only
 };
 
+/// T(v): the nearest number of an element type, ties to even.
+float to_type(kq::Element type, float v);
+
+/// Writes a number of an element type as element `index` of the tensor at `data`. NaN has all bits set but the sign.
+void store_element(kq::Element type, float v, void* data, std::int64_t index);
+
 /// Float to an fp8 code: the nearest finite value, of two equally near ones that with the even code; NaN to NaN.
 class Fp8Encoder {
  public:

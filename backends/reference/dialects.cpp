@@ -38,24 +38,6 @@ float at_least(float v, float least) {
   return std::isnan(v) || v > least ? v : least;
 }
 
-/// The nearest number with so many mantissa bits and so small a least exponent, ties to even; infinity from `overflow`
-/// on.
-float rounded(float v, int mantissa_bits, int least_exponent, double overflow) {
-  if (v == 0.0f || std::isnan(v) || std::isinf(v)) return v;
-  const int exponent = std::max(std::ilogb(v), least_exponent);
-  const double unit = std::ldexp(1.0, exponent - mantissa_bits);
-  const double nearest = std::nearbyint(static_cast<double>(v) / unit) * unit;
-  if (std::fabs(nearest) >= overflow) return std::copysign(infinity, v);
-  return std::copysign(static_cast<float>(nearest), v);
-}
-
-/// T(v): the nearest number of an element type.
-float to_type(Element type, float v) {
-  if (type == Element::half) return rounded(v, 10, -14, 0x1p16);
-  if (type == Element::bfloat16) return rounded(v, 7, -126, 0x1p128);
-  return v;
-}
-
 /// A subnormal number as the processor takes it when it flushes them.
 float flushed(float v) {
   return std::fabs(v) < smallest_normal ? std::copysign(0.0f, v) : v;
@@ -126,7 +108,26 @@ std::uint8_t nearest_int8(float v) {
 
 // --- vLLM 0.33.0 -----------------------------------------------------------------------------------------------------
 
+/// Kernels of a producer and a quantizer in one. What SiLU makes has the bound on its scale, not on its amax.
+void set_vllm_fused_scale(const Request& r, Span& span) {
+  const float least = r.format == Format::int8 ? 0x1p-23f : S_MIN;
+  const float q = limit_of(r);
+  if (kq::has_norm(r.producer)) {
+    span.scale = std::max(std::min(span.amax, r.scale_ub) / q, least);
+  } else {
+    span.scale = std::max(std::min(span.amax / q, r.scale_ub), least);
+  }
+}
+
+std::uint8_t vllm_fused_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  const bool integer = r.format == Format::int8;
+  const bool divides = !kq::has_norm(r.producer) || (r.granularity == Granularity::token && !integer);
+  const float v = divides ? x / span.scale : x * (1.0f / span.scale);
+  return integer ? nearest_int8(v) : saturated_or(r, *fp8, Scaled(v, x), 448.0f);
+}
+
 void set_vllm_scale(const Request& r, Span& span) {
+  if (r.producer != kq::Producer::none) return set_vllm_fused_scale(r, span);
   const float q = limit_of(r);
   if (r.granularity == Granularity::group) {
     span.scale = std::max(span.amax, 1e-10f) / q;
@@ -147,6 +148,7 @@ void set_vllm_scale(const Request& r, Span& span) {
 
 std::uint8_t vllm_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
   if (r.static_scale) return saturated_or(r, *fp8, Scaled(x * (1.0f / span.scale), x), 448.0f);
+  if (r.producer != kq::Producer::none) return vllm_fused_code(r, fp8, x, span);
   if (r.granularity == Granularity::group) {
     const float v = x * span.operand;
     return r.format == Format::int8 ? truncated_or(v, -128) : saturated_or(r, *fp8, Scaled(v, x), -448.0f);

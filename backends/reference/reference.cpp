@@ -16,7 +16,9 @@
 
 #include "backends/reference/definitions.hpp"
 #include "backends/reference/dialects.hpp"
+#include "backends/reference/producers.hpp"
 #include "backends/reference/span.hpp"
+#include "backends/reference/threads.hpp"
 
 namespace kqbench {
 namespace {
@@ -26,25 +28,10 @@ using kq::Granularity;
 using kq::Request;
 using kq::ScaleFormat;
 using reference_detail::ElementReader;
+using reference_detail::for_each_row;
 using reference_detail::Fp8Encoder;
 using reference_detail::rne;
 using reference_detail::Span;
-
-/// work(row) for every row, shared out to at most `most_threads` threads.
-template <class Work>
-void for_each_row(int most_threads, std::int64_t rows, const Work& work) {
-  const auto threads = std::clamp<std::int64_t>(most_threads, 1, rows);
-  const auto run = [&](std::int64_t first) {
-    for (std::int64_t row = first; row < rows; row += threads) {
-      work(row);
-    }
-  };
-  std::vector<std::jthread> others;
-  for (std::int64_t thread = 1; thread < threads; ++thread) {
-    others.emplace_back(run, thread);
-  }
-  run(0);
-}
 
 std::int64_t sat_int8(std::int64_t v, float qmax) {
   const auto high = static_cast<std::int64_t>(qmax);
@@ -258,6 +245,15 @@ void quantize(int threads, const Request& request, const Operands& operands) {
   });
 }
 
+/// The producer's steps, if there are any, and then the quantizer's.
+void run(int threads, const Request& request, const Operands& operands) {
+  if (request.producer == kq::Producer::none || request.num_tokens == 0) return quantize(threads, request, operands);
+  const std::vector<std::byte> values = reference_detail::produce(threads, request, operands);
+  Operands quantized = operands;
+  quantized.input = values.data();
+  quantize(threads, kq::quantizer_of(request), quantized);
+}
+
 // --- dequantization --------------------------------------------------------------------------------------------------
 
 /// `decode(q)` or, for int8, `q - zp`, in float.
@@ -278,7 +274,7 @@ class ReferenceImplementation final : public Implementation {
   std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
   std::size_t workspace_bytes(const Request&) const override { return 0; }
   std::optional<int> host_threads() const override { return threads_; }
-  void enqueue(const Request& request, const Operands& operands) override { quantize(threads_, request, operands); }
+  void enqueue(const Request& request, const Operands& operands) override { run(threads_, request, operands); }
 
  private:
   int threads_;
@@ -295,14 +291,24 @@ HostTensors reference(const Request& request, const Operands& given, std::byte p
   HostTensors outputs;
   Operands operands = given;
   for (const kq::TensorSpec& tensor : kq::tensors(r)) {
-    if (tensor.is_matrix && !tensor.is_written) continue;
+    if (tensor.is_source) continue;
     std::vector<std::byte>& bytes = outputs.*tensor.on_host;
     bytes.assign(tensor.bytes(), padding);
     if (!tensor.is_written && !bytes.empty()) std::memcpy(bytes.data(), tensor.get(given), bytes.size());
     tensor.set(operands, bytes.data());
   }
-  quantize(static_cast<int>(std::thread::hardware_concurrency()), r, operands);
+  run(static_cast<int>(std::thread::hardware_concurrency()), r, operands);
   return outputs;
+}
+
+std::vector<std::byte> reference_values(const Request& request, const HostTensors& sources) {
+  const Request r = kq::resolved(request);
+  if (r.producer == kq::Producer::none) return sources.input;
+  if (r.num_tokens == 0) return {};
+  Operands operands = kq::addresses(sources);
+  std::vector<std::byte> residual_out(sources.residual.size());
+  operands.residual_out = residual_out.data();
+  return reference_detail::produce(static_cast<int>(std::thread::hardware_concurrency()), r, operands);
 }
 
 std::vector<float> reference_dequantized(const Request& request, const void* codes, const void* scales,

@@ -38,7 +38,10 @@ MemoryNeed memory_need(const kq::Request& request, std::span<Implementation* con
   MemoryNeed need;
   need.device = add(buffers.per_copy, buffers.fixed);
   // The reference's outputs, their image, an untouched block, and a fetched one.
-  need.host = kq::input_bytes(full);
+  for (const kq::TensorSpec& tensor : kq::tensors(full)) {
+    if (tensor.is_source) need.host = add(need.host, tensor.bytes());
+  }
+  if (full.producer != kq::Producer::none) need.host = add(need.host, kq::values_bytes(full));
   for (int block = 0; block < 4; ++block) {
     need.host = add(need.host, outputs);
   }

@@ -20,8 +20,8 @@ std::string hexadecimal(const std::byte* bytes, std::size_t size) {
 
 }  // namespace
 
-OutputLayout::OutputLayout(const kq::Request& request, std::size_t matrix_offset)
-    : TensorLayout(request, true, matrix_offset, guard_bytes) {}
+OutputLayout::OutputLayout(const kq::Request& request, std::size_t shift)
+    : TensorLayout(request, true, shift, guard_bytes) {}
 
 std::vector<std::byte> OutputLayout::image(const HostTensors& expected, std::byte poison) const {
   std::vector<std::byte> block(bytes(), poison);

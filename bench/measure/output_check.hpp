@@ -21,8 +21,8 @@ namespace kqbench {
 /// written is followed by at least 64 bytes that nothing may write.
 class OutputLayout : public TensorLayout {
  public:
-  /// The request is resolved. Matrices begin `matrix_offset` bytes after an aligned address.
-  explicit OutputLayout(const kq::Request& request, std::size_t matrix_offset = 0);
+  /// The request is resolved. Matrices begin `shift` bytes after an aligned address.
+  explicit OutputLayout(const kq::Request& request, std::size_t shift = 0);
 
   /// The block as it must be after a launch if every byte was `poison` before: the expected outputs, and poison in
   /// between (gaps between rows, guards).

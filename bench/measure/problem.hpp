@@ -19,9 +19,12 @@ struct Problem {
   HostTensors expected;  ///< by kqbench::reference
 };
 
-/// Adds scales to an input, and what the reference makes of them. Scales that are not given are those that just hold
-/// the input's finite numbers: amax / qmax of each span, or kq::affine_scale for an asymmetric scheme; a span of zeros
-/// gets scale 1. `request` is valid, `input` has kq::input_bytes(request) bytes.
+/// Adds scales to what values are made of, and what the reference makes of them. Scales that are not given are those
+/// that just hold the values' finite numbers: amax / qmax of each span, or kq::affine_scale for an asymmetric scheme; a
+/// span of zeros gets scale 1. `request` is valid, and `sources` has its tensors that are sources.
+Problem make_problem(const kq::Request& request, HostTensors sources, const GivenScale& given);
+
+/// Of a request without a producer: `input` has kq::input_bytes(request) bytes.
 Problem make_problem(const kq::Request& request, std::vector<std::byte> input, const GivenScale& given);
 
 }  // namespace kqbench

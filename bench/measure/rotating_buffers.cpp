@@ -15,14 +15,14 @@ constexpr std::size_t fetch_bytes = std::size_t{64} << 20;
 
 /// Of the tensors that are read: nothing writes around them.
 TensorLayout input_layout(const kq::Request& request, const Misalignment& misalignment) {
-  return {request, false, misalignment.input_bytes, 0};
+  return {request, false, misalignment.sources, 0};
 }
 
 }  // namespace
 
 BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* const> implementations,
                          const Misalignment& misalignment) {
-  const std::uint64_t outputs = OutputLayout(request, misalignment.codes_bytes).bytes();
+  const std::uint64_t outputs = OutputLayout(request, misalignment.outputs).bytes();
   BufferSizes sizes;
   sizes.per_copy = input_layout(request, misalignment).bytes();
   for (const Implementation* implementation : implementations) {
@@ -38,7 +38,7 @@ RotatingBuffers::RotatingBuffers(Device& device, DeviceArena& arena, const Probl
     : device_(device),
       problem_(problem),
       copies_(copies),
-      layout_(problem.request, misalignment.codes_bytes),
+      layout_(problem.request, misalignment.outputs),
       input_layout_(input_layout(problem.request, misalignment)) {
   const kq::Request& request = problem.request;
   const BufferSizes sizes = buffer_sizes(request, implementations, misalignment);

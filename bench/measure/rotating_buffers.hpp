@@ -17,11 +17,11 @@
 
 namespace kqbench {
 
-/// How far past an aligned address matrices that are read begin, and those that are written; only tests and `verify`
-/// ask for other than 0.
+/// How many elements past an aligned address sources begin, and matrices that are written; only tests and `verify` ask
+/// for other than 0.
 struct Misalignment {
-  std::size_t input_bytes = 0;
-  std::size_t codes_bytes = 0;
+  std::size_t sources = 0;
+  std::size_t outputs = 0;
 };
 
 /// Bytes that the buffers of a request take; more than any machine has where they do not fit in 64 bits.

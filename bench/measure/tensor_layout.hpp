@@ -20,9 +20,9 @@ class TensorLayout {
     std::size_t offset;
   };
 
-  /// The request is resolved. Matrices begin `matrix_offset` bytes after an aligned address, and at least `guard_bytes`
-  /// follow each tensor.
-  TensorLayout(const kq::Request& request, bool written, std::size_t matrix_offset, std::size_t guard_bytes);
+  /// The request is resolved. Matrices and sources begin `shift` of their elements after an aligned address, and at
+  /// least `guard_bytes` follow each tensor.
+  TensorLayout(const kq::Request& request, bool written, std::size_t shift, std::size_t guard_bytes);
 
   std::size_t bytes() const { return bytes_; }  ///< of the block, a multiple of 256
   const std::vector<Part>& parts() const { return parts_; }

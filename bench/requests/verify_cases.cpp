@@ -18,6 +18,7 @@ Sweep all_but_given(const Sweep& given) {
   sweep.set_default("hidden_size", {1, 7, 17, 1023, 1025, 5137});
   sweep.set_default("granularity",
                     {"tensor", "token", "channel", "group:16", "group:64", "group:128", "block:3x16", "block:128x128"});
+  sweep.set_default("producer", {std::string(kq::to_string(kq::Producer::none))});
   for (const kq::Parameter& parameter : kq::parameters()) {
     if (parameter.kind == kq::ParameterKind::flag) sweep.set_default(parameter.name, {true, false});
     if (parameter.kind == kq::ParameterKind::name) {
@@ -25,6 +26,20 @@ Sweep all_but_given(const Sweep& given) {
       sweep.set_default(parameter.name, {names.begin(), names.end()});
     }
   }
+  return sweep;
+}
+
+/// What is gone through of producers where the user gave nothing: all of them in front of some of all schemes, since
+/// quantizers do not know where their values come from.
+Sweep all_producers(const Sweep& given) {
+  Sweep sweep = given;
+  sweep.set_default("num_tokens", {1, 7});
+  sweep.set_default("hidden_size", {1, 17, 640, 1031, 5137});
+  sweep.set_default("granularity", {"tensor", "token", "channel", "group:64", "group:128", "block:3x16"});
+  sweep.set_default("quant_dtype", {"int8", "fp8_e4m3fn"});
+  sweep.set_default("scale_format", {"float", "ue8m0"});
+  sweep.set_default("scale_layout", {"row", "packed"});
+  sweep.set_default("producer", {"rms_norm", "add_rms_norm", "silu_mul"});
   return sweep;
 }
 
@@ -62,6 +77,11 @@ std::vector<kq::Request> verify_requests(const Sweep& given) {
   const auto add = [&](const kq::Request& request) {
     if (!kq::validate(request)) requests.push_back(request);
   };
+  if (!given.has("producer")) {
+    for (const kq::Request& request : plan_sweep(all_but_given(all_producers(given))).requests) {
+      add(request);
+    }
+  }
   for (const kq::Request& request : plan_sweep(sweep).requests) {
     add(request);
     if (!is_stored_plainly(request, sweep)) continue;
@@ -79,7 +99,10 @@ std::vector<VerifyCase> verify_cases(const kq::Request& request, std::size_t ind
   const auto place = [&request](Placement placement) {
     kq::Request placed = request;
     if (placement == Placement::strided) {
-      if (placed.input_stride == 0) placed.input_stride = request.hidden_size + 3;
+      if (placed.input_stride == 0) placed.input_stride = kq::input_columns(request) + 3;
+      if (kq::has_residual(placed.producer) && placed.residual_stride == 0) {
+        placed.residual_stride = request.hidden_size + 1;
+      }
       if (placed.codes_stride == 0) placed.codes_stride = request.hidden_size + 5;
       const bool strides = placed.scale_layout == kq::ScaleLayout::column && placed.scale_stride == 0;
       if (strides) placed.scale_stride = kq::scale_rows(request) + 3;

@@ -1,14 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/tensors/input_source.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
 
 namespace kqbench {
 
-std::vector<std::byte> InputSource::make(const kq::Request& request, Fill fill) const {
-  return tensor_ ? tensor_->bytes : make_input(request, seed_, fill);
+namespace {
+
+/// Values that a row of a file makes: half as many as its columns where they are gate and up.
+std::int64_t hidden_size_of(const InputTensor& tensor, const Sweep& sweep, const std::string& file) {
+  const std::string silu_mul(kq::to_string(kq::Producer::silu_mul));
+  const auto is_silu_mul = [&](const kq::ParameterValue& value) { return std::get<std::string>(value) == silu_mul; };
+  const Sweep::Values& producers = sweep.values("producer");
+  if (std::none_of(producers.begin(), producers.end(), is_silu_mul)) return tensor.hidden_size;
+  if (producers.size() > 1) {
+    throw UsageError("--producer: silu_mul takes two columns of the file of --input for a value; measure it alone");
+  }
+  if (tensor.hidden_size % 2 != 0) {
+    throw UsageError(fmt::format("{}: silu_mul takes rows of gate and up, of an even number of columns, not {}",
+                                 in_quotes(file), tensor.hidden_size));
+  }
+  return tensor.hidden_size / 2;
+}
+
+}  // namespace
+
+HostTensors InputSource::make(const kq::Request& request, Fill fill) const {
+  if (!tensor_) return make_sources(request, seed_, fill);
+  HostTensors sources;
+  sources.input = tensor_->bytes;
+  make_other_sources(request, seed_, fill, sources);
+  return sources;
 }
 
 void InputArguments::add_to(CLI::App& command) {
@@ -37,7 +65,7 @@ InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {
   InputTensor tensor = load_input(*input_, tensor_.value_or(""), single_element(sweep));
   sweep.set("dtype", {std::string(kq::to_string(tensor.element))});
   sweep.set("num_tokens", {tensor.num_tokens});
-  sweep.set("hidden_size", {tensor.hidden_size});
+  sweep.set("hidden_size", {hidden_size_of(tensor, sweep, *input_)});
   return {seed, std::move(tensor)};
 }
 

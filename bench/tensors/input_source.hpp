@@ -24,8 +24,8 @@ class InputSource {
  public:
   InputSource(std::uint64_t seed, std::optional<InputTensor> tensor) : seed_(seed), tensor_(std::move(tensor)) {}
 
-  /// kq::input_bytes(request) bytes: the file's, or random ones filled so.
-  std::vector<std::byte> make(const kq::Request& request, Fill fill = Fill::normal) const;
+  /// What values are made of: the file's input, or a random one filled so, and what a producer reads beside it.
+  HostTensors make(const kq::Request& request, Fill fill = Fill::normal) const;
   std::string name() const { return tensor_ ? tensor_->name : ""; }  ///< of the tensor; random ones have none
   bool is_file() const { return tensor_.has_value(); }
 

@@ -113,34 +113,66 @@ typename Element::Bits adversarial(const kq::Request& request, Fill fill, std::u
   return 0;
 }
 
+/// Rows of elements: where they begin, in elements, and how many they have.
+struct Rows {
+  std::int64_t count;
+  std::int64_t columns;
+  std::int64_t stride;
+  std::size_t bytes;
+};
+
 template <class Element>
-std::vector<std::byte> make(const kq::Request& request, std::uint64_t seed, Fill fill) {
+std::vector<std::byte> make(const kq::Request& request, const Rows& rows, std::uint64_t seed, Fill fill) {
   using Bits = typename Element::Bits;
-  std::vector<std::byte> bytes(kq::input_bytes(request));
-  const std::int64_t hidden_size = request.hidden_size;
-  const std::int64_t stride = request.input_stride == 0 ? hidden_size : request.input_stride;
+  std::vector<std::byte> bytes(rows.bytes);
   const auto count = static_cast<std::int64_t>(bytes.size() / sizeof(Bits));
   const auto store = [&bytes](std::int64_t position, Bits bits) {
     std::memcpy(bytes.data() + static_cast<std::size_t>(position) * sizeof(Bits), &bits, sizeof(Bits));
   };
-  for (std::int64_t token = 0; token < request.num_tokens; ++token) {
-    const std::int64_t row = token * stride;
-    const std::int64_t first = token * hidden_size;
+  for (std::int64_t token = 0; token < rows.count; ++token) {
+    const std::int64_t row = token * rows.stride;
+    const std::int64_t first = token * rows.columns;
     if (fill == Fill::normal) {  // the one that benchmarks use, by the gigabyte
-      for (std::int64_t channel = 0; channel < hidden_size; ++channel) {
+      for (std::int64_t channel = 0; channel < rows.columns; ++channel) {
         store(row + channel, Element::from(random_normal(seed, static_cast<std::uint64_t>(first + channel))));
       }
     } else {
-      for (std::int64_t channel = 0; channel < hidden_size; ++channel) {
+      for (std::int64_t channel = 0; channel < rows.columns; ++channel) {
         const auto index = static_cast<std::uint64_t>(first + channel);
         store(row + channel, adversarial<Element>(request, fill, seed, index, token, channel));
       }
     }
-    for (std::int64_t gap = row + hidden_size; gap < row + stride && gap < count; ++gap) {
+    for (std::int64_t gap = row + rows.columns; gap < row + rows.stride && gap < count; ++gap) {
       store(gap, Element::largest);
     }
   }
   return bytes;
+}
+
+/// Weights as trained norms have them: around 1.
+template <class Element>
+std::vector<std::byte> make_weight(std::int64_t count, std::uint64_t seed) {
+  using Bits = typename Element::Bits;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(count) * sizeof(Bits));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Bits bits = Element::from(1.0f + 0.25f * random_normal(seed, static_cast<std::uint64_t>(i)));
+    std::memcpy(bytes.data() + static_cast<std::size_t>(i) * sizeof(Bits), &bits, sizeof(Bits));
+  }
+  return bytes;
+}
+
+/// Calls function(Bits{}) with the bits of an element type.
+template <class Function>
+auto with_bits(kq::Element element, const Function& function) {
+  switch (element) {
+    case kq::Element::half:
+      return function(HalfBits{});
+    case kq::Element::bfloat16:
+      return function(Bfloat16Bits{});
+    case kq::Element::float32:
+      break;
+  }
+  return function(Float32Bits{});
 }
 
 }  // namespace
@@ -172,15 +204,32 @@ std::string_view to_string(Fill fill) {
 }
 
 std::vector<std::byte> make_input(const kq::Request& request, std::uint64_t seed, Fill fill) {
-  switch (request.element) {
-    case kq::Element::half:
-      return make<HalfBits>(request, seed, fill);
-    case kq::Element::bfloat16:
-      return make<Bfloat16Bits>(request, seed, fill);
-    case kq::Element::float32:
-      return make<Float32Bits>(request, seed, fill);
-  }
-  return {};
+  const std::int64_t columns = kq::input_columns(request);
+  const std::int64_t stride = request.input_stride == 0 ? columns : request.input_stride;
+  const Rows rows{request.num_tokens, columns, stride, kq::input_bytes(request)};
+  return with_bits(request.element, [&]<class Bits>(Bits) { return make<Bits>(request, rows, seed, fill); });
+}
+
+void make_other_sources(const kq::Request& request, std::uint64_t seed, Fill fill, HostTensors& sources) {
+  // Seeds of their own, so that no tensor repeats another.
+  const std::uint64_t seed_of_weight = random_bits(seed, 1);
+  const std::uint64_t seed_of_residual = random_bits(seed, 2);
+  with_bits(request.element, [&]<class Bits>(Bits) {
+    for (const kq::TensorSpec& tensor : kq::tensors(kq::resolved(request))) {
+      if (tensor.name == "weight") sources.weight = make_weight<Bits>(request.hidden_size, seed_of_weight);
+      if (tensor.name != "residual") continue;
+      const auto stride = static_cast<std::int64_t>(tensor.row_stride / tensor.element_bytes);
+      const Rows rows{tensor.rows, request.hidden_size, stride, tensor.bytes()};
+      sources.residual = make<Bits>(request, rows, seed_of_residual, fill);
+    }
+  });
+}
+
+HostTensors make_sources(const kq::Request& request, std::uint64_t seed, Fill fill) {
+  HostTensors sources;
+  sources.input = make_input(request, seed, fill);
+  make_other_sources(request, seed, fill, sources);
+  return sources;
 }
 
 }  // namespace kqbench

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/backend.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
@@ -55,8 +56,14 @@ inline constexpr Fill all_fills[] = {Fill::normal,   Fill::every_size,   Fill::s
                                      Fill::extremes, Fill::rounding_ties};
 
 /// The request's input, kq::input_bytes(request) bytes: rows at request.input_stride, the gap between them filled with
-/// large numbers that would spoil any amax they were counted in. Element (t, c) depends on seed, t * hidden_size + c
-/// and fill alone.
+/// large numbers that would spoil any amax they were counted in. Element (t, c) depends on seed, t * columns + c and
+/// fill alone.
 std::vector<std::byte> make_input(const kq::Request& request, std::uint64_t seed, Fill fill = Fill::normal);
+
+/// What a producer reads beside the input: a residual that is filled like one, and a weight around 1.
+void make_other_sources(const kq::Request& request, std::uint64_t seed, Fill fill, HostTensors& sources);
+
+/// The input and what a producer reads beside it.
+HostTensors make_sources(const kq::Request& request, std::uint64_t seed, Fill fill = Fill::normal);
 
 }  // namespace kqbench

@@ -256,6 +256,18 @@ constexpr std::array all_formats{Format::int8, Format::fp8_e4m3fn, Format::fp8_e
                                  Format::fp8_e5m2fnuz};
 constexpr std::array all_scale_formats{ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0};
 
+/// Whether an engine has kernels of the request's producer and scheme, which the dialect has both of.
+bool has_fused(const Request& r) {
+  const bool norms = has_norm(r.producer);
+  if (r.dialect == Dialect::vllm_0_33_0) {
+    if (r.static_scale) return r.granularity == Granularity::tensor;
+    if (r.scale_format != ScaleFormat::float32) return false;
+    return r.granularity == Granularity::group || (norms && r.granularity == Granularity::token);
+  }
+  return r.dialect == Dialect::sglang_0_5_23 && !norms && !r.static_scale && r.granularity == Granularity::group &&
+         r.element != Element::float32;
+}
+
 }  // namespace
 
 std::span<const DialectFacts> dialects() {
@@ -325,6 +337,10 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
     return InvalidField{"dialect", name + " has no " + std::string(to_string(r.scale_format)) + " scales for " +
                                        wanted + ' ' + codes + "; take scale_format " + alternatives(scale_formats) +
                                        ", or another dialect"};
+  }
+  if (r.producer != Producer::none && !has_fused(r)) {
+    return InvalidField{"producer", name + " has no kernel of " + std::string(to_string(r.producer)) + " and " +
+                                        wanted + " scales; take none, or dialect kqbench"};
   }
   if (r.dialect == Dialect::flashinfer_trtllm_kernels && r.element == Element::float32) {
     return InvalidField{"dialect", name + " has no kernels for float; take half or bfloat16, or another dialect"};

@@ -13,7 +13,18 @@ static_assert(bits_float(minus_128) == -128.0f && bits_float(plus_448) == 448.0f
 /// PyTorch's cast to E4M3 on a CPU saturates up to here, the middle between 448 and the number that would come next.
 constexpr float torch_limit = 464.0f;
 
+/// vLLM's kernels of a producer and a quantizer in one.
+void set_vllm_fused(const Request& r, DialectParameters& p) {
+  const bool integer = r.format == Format::int8;
+  const bool is_norm = has_norm(r.producer);
+  p.least_scale = integer ? 0x1p-23f : min_fp8_scale;
+  (is_norm ? p.most_amax : p.most_scale) = r.scale_ub;
+  p.divides = !is_norm || (r.granularity == Granularity::token && !integer);
+  if (!integer) p.otherwise = plus_448;
+}
+
 void set_vllm(const Request& r, DialectParameters& p) {
+  if (r.producer != Producer::none) return set_vllm_fused(r, p);
   const bool integer = r.format == Format::int8;
   if (r.granularity == Granularity::group) {
     p.least_amax = min_group_amax;

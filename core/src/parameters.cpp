@@ -81,6 +81,17 @@ bool set_number(Request& r, const Value& value) {
   return true;
 }
 
+/// 0 is no value: what kq::resolved() fills in.
+Value get_eps(const Request& r) {
+  return r.eps == 0.0f ? Value() : Value(static_cast<double>(r.eps));
+}
+
+bool set_eps(Request& r, const Value& value) {
+  const auto* const number = std::get_if<double>(&value);
+  r.eps = number == nullptr ? 0.0f : static_cast<float>(*number);
+  return true;
+}
+
 Value get_granularity(const Request& r) {
   return to_string(r.granularity, r.group_size, r.block_rows);
 }
@@ -143,6 +154,17 @@ constexpr std::array table{
         "te-kernels, flashinfer, torchao, torchao-0.18, aiter, compressed-tensors",
         "kqbench", "one of those that list --dialects shows", 0, get_name<&Request::dialect>,
         set_name<&Request::dialect, parse_dialect>, names_of<Dialect>},
+    Parameter{"producer", "", Kind::name, true, false, false,
+              "What makes the values that are quantized: none, rms_norm, add_rms_norm, silu_mul (an input of gate and "
+              "up)",
+              "none", "none, rms_norm, add_rms_norm or silu_mul", 0, get_name<&Request::producer>,
+              set_name<&Request::producer, parse_producer>, names_of<Producer>},
+    Parameter{"eps", "", Kind::number, false, false, false, "Added to the mean of squares, producers that norm", "1e-6",
+              "", 0, get_eps, set_eps, nullptr},
+    Parameter{"residual_stride", "", Kind::count, false, true, false,
+              "Elements from one row of residual and residual_out to the next, producer add_rms_norm",
+              "the hidden size", "", 1, get_count<&Request::residual_stride>, set_count<&Request::residual_stride>,
+              nullptr},
 };
 
 const Parameter* find(std::string_view name) {

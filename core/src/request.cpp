@@ -41,6 +41,13 @@ constexpr std::array<Name<ScaleLayout>, 4> scale_layout_names{{
     {ScaleLayout::packed, "packed"},
 }};
 
+constexpr std::array<Name<Producer>, 4> producer_names{{
+    {Producer::none, "none"},
+    {Producer::rms_norm, "rms_norm"},
+    {Producer::add_rms_norm, "add_rms_norm"},
+    {Producer::silu_mul, "silu_mul"},
+}};
+
 constexpr std::array<Name<Granularity>, 5> granularity_names{{
     {Granularity::tensor, "tensor"},
     {Granularity::token, "token"},
@@ -169,8 +176,8 @@ Bytes spanned_bytes(std::int64_t rows, std::int64_t stride, std::int64_t row_siz
   return (static_cast<Bytes>(rows - 1) * static_cast<Bytes>(stride) + static_cast<Bytes>(row_size)) * size;
 }
 
-std::size_t strided_bytes(const Request& r, std::int64_t stride, std::size_t size) {
-  const Bytes bytes = spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size);
+std::size_t strided_bytes(const Request& r, std::int64_t stride, std::int64_t columns, std::size_t size) {
+  const Bytes bytes = spanned_bytes(r.num_tokens, stride_or_size(stride, columns), columns, size);
   return bytes > most_bytes ? 0 : static_cast<std::size_t>(bytes);
 }
 
@@ -189,6 +196,7 @@ Verdict check_enumerators(const Request& r) {
   if (find(granularity_names, r.granularity) == nullptr) return InvalidField{"granularity", "no such granularity"};
   if (find(scale_format_names, r.scale_format) == nullptr) return InvalidField{"scale_format", "no such scale format"};
   if (find(scale_layout_names, r.scale_layout) == nullptr) return InvalidField{"scale_layout", "no such scale layout"};
+  if (find(producer_names, r.producer) == nullptr) return InvalidField{"producer", "no such producer"};
   return std::nullopt;
 }
 
@@ -278,9 +286,24 @@ Verdict check_bounds(const Request& r) {
     }
   }
   if (!(r.scale_ub > 0.0f)) return InvalidField{"scale_ub", "must be above 0, not " + number(r.scale_ub)};
-  const bool has_upper_bound = is_fp8(r.format) && !r.static_scale && r.granularity == Granularity::token;
+  const bool of_fused_groups =
+      r.dialect == Dialect::vllm_0_33_0 && r.producer != Producer::none && r.granularity == Granularity::group;
+  const bool has_upper_bound =
+      is_fp8(r.format) && !r.static_scale && (r.granularity == Granularity::token || of_fused_groups);
   if (!has_upper_bound && !std::isinf(r.scale_ub)) {
     return InvalidField{"scale_ub", "only dynamic token scales of fp8 have an upper bound; leave it out"};
+  }
+  return std::nullopt;
+}
+
+/// What only some producers have.
+Verdict check_producer(const Request& r) {
+  if (r.eps != 0.0f && !has_norm(r.producer)) {
+    return InvalidField{"eps", "only producers rms_norm and add_rms_norm have one; leave it out"};
+  }
+  if (!(r.eps >= 0.0f) || std::isinf(r.eps)) return InvalidField{"eps", "must be above 0, not " + number(r.eps)};
+  if (r.residual_stride != 0 && !has_residual(r.producer)) {
+    return InvalidField{"residual_stride", "only producer add_rms_norm has a residual; leave it out"};
   }
   return std::nullopt;
 }
@@ -292,12 +315,25 @@ Verdict check_shape(const Request& r) {
   if (r.hidden_size < 1) {
     return InvalidField{"hidden_size", "must be 1 or more, not " + std::to_string(r.hidden_size)};
   }
-  const auto too_short = [&](std::int64_t stride) { return stride != 0 && stride < r.hidden_size; };
+  if (r.producer == Producer::silu_mul && r.hidden_size > std::numeric_limits<std::int64_t>::max() / 2) {
+    return InvalidField{"hidden_size", "must be at most " +
+                                           std::to_string(std::numeric_limits<std::int64_t>::max() / 2) + ", not " +
+                                           std::to_string(r.hidden_size)};
+  }
+  const auto too_short = [&](std::int64_t stride, std::int64_t columns) { return stride != 0 && stride < columns; };
   const auto stride_reason = [&](std::int64_t stride) {
     return "must be 0 or at least hidden_size (" + std::to_string(r.hidden_size) + "), not " + std::to_string(stride);
   };
-  if (too_short(r.input_stride)) return InvalidField{"input_stride", stride_reason(r.input_stride)};
-  if (too_short(r.codes_stride)) return InvalidField{"codes_stride", stride_reason(r.codes_stride)};
+  const std::int64_t row_elements = input_columns(r);
+  if (too_short(r.input_stride, row_elements)) {
+    if (row_elements == r.hidden_size) return InvalidField{"input_stride", stride_reason(r.input_stride)};
+    return InvalidField{"input_stride", "must be 0 or at least 2 * hidden_size (" + std::to_string(row_elements) +
+                                            "), not " + std::to_string(r.input_stride)};
+  }
+  if (too_short(r.codes_stride, r.hidden_size)) return InvalidField{"codes_stride", stride_reason(r.codes_stride)};
+  if (too_short(r.residual_stride, r.hidden_size)) {
+    return InvalidField{"residual_stride", stride_reason(r.residual_stride)};
+  }
 
   const auto too_large = [&](const char* field, const char* what, std::int64_t stride, Bytes bytes) {
     return InvalidField{field, std::to_string(r.num_tokens) + " rows of " +
@@ -305,14 +341,23 @@ Verdict check_shape(const Request& r) {
                                    decimal(bytes) + " bytes, more than an address can count (" + decimal(most_bytes) +
                                    "); take fewer or shorter rows"};
   };
-  const auto bytes_of = [&](std::int64_t stride, std::size_t size) {
-    return spanned_bytes(r.num_tokens, stride_or_size(stride, r.hidden_size), r.hidden_size, size);
+  const auto bytes_of = [&](std::int64_t stride, std::int64_t row, std::size_t size) {
+    return spanned_bytes(r.num_tokens, stride_or_size(stride, row), row, size);
   };
-  if (const Bytes bytes = bytes_of(r.input_stride, element_size(r.element)); bytes > most_bytes) {
-    return too_large(r.input_stride == 0 ? "num_tokens" : "input_stride", "elements", r.input_stride, bytes);
+  const std::size_t element_bytes = element_size(r.element);
+  if (const Bytes bytes = bytes_of(r.input_stride, row_elements, element_bytes); bytes > most_bytes) {
+    const std::int64_t row = stride_or_size(r.input_stride, row_elements);
+    return too_large(r.input_stride == 0 ? "num_tokens" : "input_stride", "elements", row, bytes);
   }
-  if (const Bytes bytes = bytes_of(r.codes_stride, 1); bytes > most_bytes) {
+  if (const Bytes bytes = bytes_of(r.codes_stride, r.hidden_size, 1); bytes > most_bytes) {
     return too_large(r.codes_stride == 0 ? "num_tokens" : "codes_stride", "codes", r.codes_stride, bytes);
+  }
+  if (const Bytes bytes = bytes_of(r.residual_stride, r.hidden_size, element_bytes); bytes > most_bytes) {
+    return too_large("residual_stride", "elements", r.residual_stride, bytes);
+  }
+  if (const Bytes bytes = bytes_of(0, r.hidden_size, element_size(value_element(r)));
+      r.producer != Producer::none && bytes > most_bytes) {
+    return too_large("num_tokens", "values", 0, bytes);
   }
   if (r.scale_stride != 0) {
     if (r.scale_layout != ScaleLayout::column) {
@@ -375,18 +420,28 @@ Verdict check_launches(const Request& r) {
 }  // namespace
 
 std::optional<InvalidField> validate(const Request& request) {
-  for (const auto check :
-       {check_enumerators, check_scheme, check_groups, check_bounds, validate_dialect, check_shape, check_launches}) {
+  for (const auto check : {check_enumerators, check_scheme, check_groups, check_bounds, check_producer,
+                           validate_dialect, check_shape, check_launches}) {
     if (auto invalid = check(request)) return invalid;
   }
   return std::nullopt;
 }
 
 Request resolved(const Request& request) {
+  constexpr float usual_eps = 1e-6f;
   Request r = request;
-  r.input_stride = stride_or_size(r.input_stride, r.hidden_size);
+  r.input_stride = stride_or_size(r.input_stride, input_columns(r));
   r.codes_stride = stride_or_size(r.codes_stride, r.hidden_size);
+  if (has_residual(r.producer)) r.residual_stride = stride_or_size(r.residual_stride, r.hidden_size);
   if (r.qmax == 0.0f) r.qmax = format_max(r.format);
+  if (has_norm(r.producer) && r.eps == 0.0f) r.eps = usual_eps;
+  return r;
+}
+
+Request quantizer_of(const Request& request) {
+  Request r = request;
+  r.element = value_element(r);
+  if (r.producer != Producer::none) r.input_stride = r.hidden_size;
   return r;
 }
 
@@ -401,6 +456,29 @@ float format_max(Format format) {
 
 bool is_fp8(Format format) {
   return format != Format::int8;
+}
+
+bool has_norm(Producer producer) {
+  return producer == Producer::rms_norm || producer == Producer::add_rms_norm;
+}
+
+bool has_residual(Producer producer) {
+  return producer == Producer::add_rms_norm;
+}
+
+std::int64_t input_columns(const Request& r) {
+  return r.producer == Producer::silu_mul ? 2 * r.hidden_size : r.hidden_size;
+}
+
+Element value_element(const Request& r) {
+  // vLLM quantizes groups of what SiLU gives before it is rounded.
+  const bool in_float = r.producer == Producer::silu_mul && r.dialect == Dialect::vllm_0_33_0 &&
+                        has_groups(r.granularity) && !r.static_scale;
+  return in_float ? Element::float32 : r.element;
+}
+
+std::size_t values_bytes(const Request& r) {
+  return strided_bytes(r, 0, r.hidden_size, element_size(value_element(r)));
 }
 
 bool has_groups(Granularity granularity) {
@@ -512,11 +590,11 @@ ScaleRuns scale_runs(const Request& r) {
 }
 
 std::size_t input_bytes(const Request& r) {
-  return strided_bytes(r, r.input_stride, element_size(r.element));
+  return strided_bytes(r, r.input_stride, input_columns(r), element_size(r.element));
 }
 
 std::size_t codes_bytes(const Request& r) {
-  return strided_bytes(r, r.codes_stride, 1);
+  return strided_bytes(r, r.codes_stride, r.hidden_size, 1);
 }
 
 std::size_t scales_bytes(const Request& r) {
@@ -529,7 +607,14 @@ std::size_t zero_points_bytes(const Request& r) {
 
 Traffic minimal_traffic(const Request& r) {
   const std::uint64_t elements = static_cast<std::uint64_t>(r.num_tokens) * static_cast<std::uint64_t>(r.hidden_size);
-  Traffic traffic{elements * element_size(r.element), elements};
+  Traffic traffic{elements * (r.producer == Producer::silu_mul ? 2 : 1) * element_size(r.element), elements};
+  if (has_norm(r.producer) && r.num_tokens > 0) {
+    traffic.read += static_cast<std::uint64_t>(r.hidden_size) * element_size(r.element);
+  }
+  if (has_residual(r.producer)) {
+    traffic.read += elements * element_size(r.element);
+    traffic.written += elements * element_size(r.element);
+  }
   const ScaleRuns runs = scale_runs(r);
   const std::uint64_t scales = static_cast<std::uint64_t>(r.static_scale ? num_scales(r) : runs.count * runs.size);
   (r.static_scale ? traffic.read : traffic.written) += scales * scale_size(r) + zero_points_bytes(r);
@@ -551,6 +636,10 @@ std::string_view to_string(ScaleFormat format) {
 
 std::string_view to_string(ScaleLayout layout) {
   return name_of(scale_layout_names, layout);
+}
+
+std::string_view to_string(Producer producer) {
+  return name_of(producer_names, producer);
 }
 
 std::string to_string(Granularity granularity, std::int64_t group_size, std::int64_t block_rows) {
@@ -580,6 +669,10 @@ std::optional<ScaleLayout> parse_scale_layout(std::string_view name) {
   return parse(scale_layout_names, name);
 }
 
+std::optional<Producer> parse_producer(std::string_view name) {
+  return parse(producer_names, name);
+}
+
 std::optional<GranularityChoice> parse_granularity(std::string_view text) {
   for (const Granularity granularity : {Granularity::tensor, Granularity::token, Granularity::channel}) {
     if (text == name_of(granularity_names, granularity)) return GranularityChoice{granularity};
@@ -601,7 +694,8 @@ std::optional<GranularityChoice> parse_granularity(std::string_view text) {
 }
 
 std::string operation_name(const Request& r) {
-  std::string name = r.static_scale ? "static " : "dynamic ";
+  std::string name = r.producer == Producer::none ? "" : std::string(to_string(r.producer)) + " + ";
+  name += r.static_scale ? "static " : "dynamic ";
   name += to_string(r.granularity, r.group_size, r.block_rows);
   if (r.asymmetric) name += " asymmetric";
   if (r.scale_format != ScaleFormat::float32) name += ' ' + std::string(to_string(r.scale_format));

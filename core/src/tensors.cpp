@@ -7,9 +7,9 @@
 namespace kq {
 namespace {
 
-/// A [num_tokens, hidden_size] tensor whose rows begin `stride` numbers apart.
-TensorSpec matrix(const Request& r, std::string_view name, bool is_written, std::size_t element_bytes,
-                  std::int64_t stride) {
+/// A [num_tokens, columns] tensor whose rows begin `stride` numbers apart.
+TensorSpec matrix(const Request& r, std::string_view name, std::int64_t columns, bool is_written,
+                  std::size_t element_bytes, std::int64_t stride) {
   TensorSpec spec{};
   spec.name = name;
   spec.row_name = "token";
@@ -17,7 +17,7 @@ TensorSpec matrix(const Request& r, std::string_view name, bool is_written, std:
   spec.is_written = is_written;
   spec.element_bytes = element_bytes;
   spec.rows = r.num_tokens;
-  spec.row_bytes = static_cast<std::size_t>(r.hidden_size) * element_bytes;
+  spec.row_bytes = static_cast<std::size_t>(columns) * element_bytes;
   // A single row's stride is not bounded by validate(), and not needed.
   spec.row_stride = r.num_tokens > 1 ? static_cast<std::size_t>(stride) * element_bytes : spec.row_bytes;
   return spec;
@@ -44,6 +44,11 @@ TensorSpec scales_of(const Request& r) {
     spec.row_bytes = static_cast<std::size_t>(runs.size) * spec.element_bytes;
     spec.row_stride = static_cast<std::size_t>(runs.step) * spec.element_bytes;
   }
+  return spec;
+}
+
+TensorSpec source(TensorSpec spec) {
+  spec.is_source = true;
   return spec;
 }
 
@@ -75,10 +80,21 @@ std::string TensorSpec::describe(std::size_t offset) const {
 }
 
 TensorList tensors(const Request& r) {
+  const std::size_t size = element_size(r.element);
   TensorList all;
-  all.add(placed<&Operands::input>(matrix(r, "input", false, element_size(r.element), r.input_stride),
+  all.add(placed<&Operands::input>(source(matrix(r, "input", input_columns(r), false, size, r.input_stride)),
                                    &HostTensors::input));
-  all.add(placed<&Operands::codes>(matrix(r, "codes", true, 1, r.codes_stride), &HostTensors::codes));
+  if (has_norm(r.producer)) {
+    const std::int64_t count = r.num_tokens == 0 ? 0 : r.hidden_size;
+    all.add(placed<&Operands::weight>(source(list("weight", false, size, count)), &HostTensors::weight));
+  }
+  if (has_residual(r.producer)) {
+    all.add(placed<&Operands::residual>(source(matrix(r, "residual", r.hidden_size, false, size, r.residual_stride)),
+                                        &HostTensors::residual));
+    all.add(placed<&Operands::residual_out>(matrix(r, "residual_out", r.hidden_size, true, size, r.residual_stride),
+                                            &HostTensors::residual_out));
+  }
+  all.add(placed<&Operands::codes>(matrix(r, "codes", r.hidden_size, true, 1, r.codes_stride), &HostTensors::codes));
   all.add(placed<&Operands::scales>(scales_of(r), &HostTensors::scales));
   if (r.asymmetric) {
     all.add(placed<&Operands::zero_points>(list("zero_points", !r.static_scale, sizeof(std::int32_t), num_scales(r)),
@@ -93,6 +109,9 @@ Operands addresses(HostTensors& tensors) {
   operands.codes = tensors.codes.data();
   operands.scales = tensors.scales.data();
   operands.zero_points = reinterpret_cast<std::int32_t*>(tensors.zero_points.data());
+  operands.weight = tensors.weight.data();
+  operands.residual = tensors.residual.data();
+  operands.residual_out = tensors.residual_out.data();
   return operands;
 }
 

@@ -2,26 +2,71 @@
 
 #include "kq/quantize.hpp"
 
+#include <algorithm>
+#include <cstddef>
+
 #include "kernels.hpp"
+#include "produce.hpp"
 
 namespace kq {
+namespace {
+
+/// Calls function(Element{}) with the type of an element.
+template <class Function>
+void with_element(Element element, const Function& function) {
+  switch (element) {
+    case Element::half:
+      return function(half{});
+    case Element::bfloat16:
+      return function(bfloat16{});
+    case Element::float32:
+      return function(float{});
+  }
+}
+
+/// Workspace of the quantizer alone.
 template <class ExecutionSpace>
-std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request) {
+std::size_t quantizer_workspace_bytes(const ExecutionSpace& space, const Request& request) {
   const auto& kernel = detail::find_kernel<half, ExecutionSpace>(request);  // of any element
   return kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(space, request);
 }
 
 template <class ExecutionSpace>
+void enqueue_quantizer(const ExecutionSpace& space, const Request& request, const Operands& buffers) {
+  with_element(request.element,
+               [&]<class T>(T) { detail::find_kernel<T, ExecutionSpace>(request).enqueue(space, request, buffers); });
+}
+
+/// Where the values of a producer lie in the workspace: behind what the quantizer has of it, and behind the slots of
+/// dynamic tensor scales, which may be asked for in the same workspace and must find those as they left them.
+template <class ExecutionSpace>
+std::size_t values_offset(const ExecutionSpace& space, const Request& quantizer) {
+  constexpr std::size_t alignment = 256;
+  const auto slots = static_cast<std::size_t>(GridReduceWorkspace::bytes(detail::max_sharing(space)));
+  return (std::max(quantizer_workspace_bytes(space, quantizer), slots) + alignment - 1) / alignment * alignment;
+}
+
+}  // namespace
+
+template <class ExecutionSpace>
+std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request) {
+  if (request.producer == Producer::none) return quantizer_workspace_bytes(space, request);
+  return values_offset(space, quantizer_of(request)) + values_bytes(request);
+}
+
+template <class ExecutionSpace>
 void enqueue(const ExecutionSpace& space, const Request& request, const Operands& buffers) {
   if (request.num_tokens == 0) return;
-  switch (request.element) {
-    case Element::half:
-      return detail::find_kernel<half, ExecutionSpace>(request).enqueue(space, request, buffers);
-    case Element::bfloat16:
-      return detail::find_kernel<bfloat16, ExecutionSpace>(request).enqueue(space, request, buffers);
-    case Element::float32:
-      return detail::find_kernel<float, ExecutionSpace>(request).enqueue(space, request, buffers);
-  }
+  if (request.producer == Producer::none) return enqueue_quantizer(space, request, buffers);
+  bool done = false;
+  with_element(request.element, [&]<class T>(T) { done = detail::enqueue_fused<T>(space, request, buffers); });
+  if (done) return;
+  const Request quantizer = quantizer_of(request);
+  Operands quantized = buffers;
+  void* const values = static_cast<std::byte*>(buffers.workspace) + values_offset(space, quantizer);
+  quantized.input = values;
+  with_element(request.element, [&]<class T>(T) { detail::produce<T>(space, request, buffers, values); });
+  enqueue_quantizer(space, quantizer, quantized);
 }
 
 #define KQ_INSTANTIATE(Space, unused)                                        \

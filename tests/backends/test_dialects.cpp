@@ -29,9 +29,11 @@ TEST(Dialects, ComeOutAsRecorded) {
     ++met[c.problem.request.dialect];
     const Differences found = count_differences(c.problem.request, by_reference(c.problem), c.problem.expected);
     EXPECT_EQ(found.codes, c.differ);
-    EXPECT_EQ(found.scales, 0);
+    EXPECT_EQ(found.scales, c.scales_differ);
+    EXPECT_EQ(found.sums, 0);
     EXPECT_EQ(found.zero_points, 0);
     EXPECT_TRUE(c.differ == 0 || c.problem.request.dialect == kq::Dialect::sglang_0_5_23);
+    EXPECT_TRUE(c.scales_differ == 0 || c.problem.request.producer != kq::Producer::none);
   }
   EXPECT_EQ(met.size(), kq::dialects().size() - 1) << "a dialect without a recorded case";
 }

@@ -61,6 +61,7 @@ std::int64_t stride_of(std::int64_t stride, const kq_request& r) {
 bool is_valid(const kq_request& r) {
   const auto within = [](std::int32_t value, std::int32_t last) { return value >= 0 && value <= last; };
   if (r.struct_size != sizeof r || r.reserved != 0 || r.reserved2 != 0 || r.dialect != 0) return false;
+  if (r.producer != 0 || r.eps != 0.0f || r.residual_stride != 0) return false;
   if (!within(r.element, KQ_FLOAT32) || !within(r.format, KQ_FP8_E5M2FNUZ) || !within(r.granularity, KQ_BLOCK) ||
       !within(r.static_scale, 1) || !within(r.asymmetric, 1) || !within(r.scale_format, KQ_SCALE_UE8M0) ||
       !within(r.scale_layout, KQ_LAYOUT_PACKED)) {

@@ -33,6 +33,9 @@ Request unusual() {
   r.qmax = 0.1f;
   r.scale_ub = 2.5f;
   r.dialect = Dialect::vllm_0_33_0;
+  r.producer = Producer::add_rms_norm;
+  r.eps = 0.5f;
+  r.residual_stride = 10;
   return r;
 }
 
@@ -125,7 +128,10 @@ TEST(Parameters, AreWhatInvalidRequestsAreRefusedBy) {
   refuse([](Request& r) { r.scale_ub = 2.0f; });
   refuse([](Request& r) { r.format = Format(99); });
   refuse([](Request& r) { r.element = Element(99); });
-  EXPECT_EQ(fields.size(), 13u);
+  refuse([](Request& r) { r.producer = Producer(99); });
+  refuse([](Request& r) { r.eps = 1e-5f; });
+  refuse([](Request& r) { r.residual_stride = 64; });
+  EXPECT_EQ(fields.size(), 16u);
 }
 
 TEST(ParseGranularity, ReadsSizesAndNothingBehindThem) {

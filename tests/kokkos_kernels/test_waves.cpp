@@ -12,9 +12,11 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include "kq/numerics.hpp"
+#include "kq/producers.hpp"
 #include "kq/scale_rules.hpp"
 #include "kq/tile.hpp"
 #include "tests/support/emulated_block.hpp"
@@ -53,6 +55,15 @@ struct EmulatedExchange {
   static constexpr bool has_max = Block::has_wave_max;
   const Block* block;
   float exchange(float value, int mask) const { return kq::bits_float(block->exchange(kq::float_bits(value), mask)); }
+  float from_lane(float value, int lane, int width) const {
+    // By exchanges alone: the lane that differs from the wanted one in its highest bits takes it from there, and so on.
+    const int mine = block->thread() % width;
+    for (int mask = width / 2; mask > 0; mask /= 2) {
+      const float other = exchange(value, mask);
+      if (((mine ^ lane) & mask) != 0) value = other;
+    }
+    return value;
+  }
   std::uint32_t max(std::uint32_t key) const { return block->wave_max(key); }
 };
 
@@ -161,6 +172,85 @@ TYPED_TEST(RowProgram, FindsTheExtremesOfItsRow) {
         EXPECT_EQ(actual.amax, expected.amax) << "row " << id << " of " << size;
         EXPECT_EQ(actual.min, expected.min) << "row " << id << " of " << size;
         EXPECT_EQ(actual.max, expected.max) << "row " << id << " of " << size;
+      }
+    }
+  }
+}
+
+// --- programs that norm their row and quantize its groups -----------------------------------------------------------
+
+template <class TestCase>
+class FusedProgram : public testing::Test {};
+
+using FusedCases = testing::Types<Case<Nvidia, kq::TileConfig<32, 4, true>>, Case<Rdna, kq::TileConfig<32, 4, true>>,
+                                  Case<Cdna, kq::TileConfig<32, 4, true>>, Case<Nvidia, kq::TileConfig<64, 1, true>>,
+                                  Case<Cdna, kq::TileConfig<64, 2, true>>, Case<Nvidia, kq::TileConfig<128, 4, true>>,
+                                  Case<Rdna, kq::TileConfig<128, 8, true>>, Case<Cdna, kq::TileConfig<256, 4, true>>>;
+TYPED_TEST_SUITE(FusedProgram, FusedCases);
+
+/// The sum of a row's squares in the order of kq/producers.hpp, by the definition.
+double sum_by_definition(kq::Span<const kq::half> row) {
+  constexpr std::int64_t width = kq::vector_width<kq::half>;
+  std::vector<double> sums(static_cast<std::size_t>(kq::next_power_of_two(row.size / width)));
+  for (std::int64_t i = 0; i < row.size / width; ++i) {
+    float x[width];
+    for (std::int64_t k = 0; k < width; ++k) {
+      x[k] = kq::to_float(row.data[i * width + k]);
+    }
+    sums[static_cast<std::size_t>(i)] = kq::sum_of_squares(x);
+  }
+  for (std::size_t half = sums.size() / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) {
+      sums[i] += sums[i + half];
+    }
+  }
+  return sums[0];
+}
+
+/// Rows that fill their registers, and rows that leave lanes without a vector.
+TYPED_TEST(FusedProgram, NormsItsRowAndQuantizesGroups) {
+  using Config = typename TypeParam::Config;
+  constexpr std::int64_t rows = 3;
+  constexpr std::int64_t group = 64;
+  constexpr int group_lanes = group / kq::vector_width<kq::half>;
+  const std::int64_t full = Config::template capacity<kq::half>;
+  const kq::GroupRule<kq::half, kq::Fp8E4M3Fn> rule(448.0f, false);
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    for (const std::int64_t size : {full, full - group, std::int64_t{2} * group}) {
+      auto input = random_halves(static_cast<std::size_t>(rows * size), static_cast<std::uint32_t>(size));
+      const auto weight = random_halves(static_cast<std::size_t>(size), 3);
+      for (kq::half& x : input) {
+        if (std::isnan(kq::to_float(x))) x = kq::to_half(0.5f);
+      }
+      std::vector<kq::half> values(input.size());
+      std::vector<std::uint8_t> codes(input.size(), 0xa5);
+      std::vector<float> scales(input.size() / group, -1.0f);
+      const auto of_row = [&](auto& all, std::int64_t id) {
+        return kq::Span<std::remove_reference_t<decltype(all[0])>>{all.data() + id * size, size};
+      };
+      const auto row = [&](std::int64_t id) { return kq::Span<const kq::half>{input.data() + id * size, size}; };
+      run_programs<typename TypeParam::Block, Config>(
+          order, rows, Config::lanes * sizeof(double), [&](const auto& program) {
+            const auto x = program.load(row(program.id()));
+            const auto w = program.load(kq::Span<const kq::half>{weight.data(), size});
+            const float r = kq::reciprocal_rms(program.sum_of_squares(x), size, 1e-6f);
+            const auto y = program.map([r](float a, float b) { return a * r * b; }, x, w);
+            program.store(of_row(values, program.id()), y);
+            const auto scale_at = [&](std::int64_t first) {
+              return kq::FloatScales{scales.data(), nullptr}.at((program.id() * size + first) / group);
+            };
+            program.store_groups(of_row(codes, program.id()), y, group_lanes, rule, scale_at);
+          });
+      for (std::int64_t i = 0; i < rows * size; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const float r = kq::reciprocal_rms(sum_by_definition(row(i / size)), size, 1e-6f);
+        const float y = kq::to_float(input[at]) * r * kq::to_float(weight[at % static_cast<std::size_t>(size)]);
+        ASSERT_EQ(values[at].bits, kq::rounded_bits<kq::half>(y)) << "value " << i << " of rows of " << size;
+        const Extremes expected({values.data() + i / group * group, group});
+        const auto scale = rule.scale(expected.amax);
+        ASSERT_EQ(scales[at / group], scale.value()) << "scale " << i / group << " of rows of " << size;
+        ASSERT_EQ(codes[at], scale.quantizer().code(kq::to_float(values[at])))
+            << "code " << i << " of rows of " << size;
       }
     }
   }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <stdexcept>
 
@@ -83,6 +84,14 @@ RecordedCase case_of(const std::string& line) {
       scale >> input >> scales >> codes >> zero_points >> c.differ;
   if (!words) throw std::runtime_error("tests/golden/engines/index.txt: a line is short: " + line);
 
+  // What only some cases have: "name=value".
+  std::map<std::string, std::string> more;
+  for (std::string word; words >> word;) {
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos) throw std::runtime_error("tests/golden/engines/index.txt: " + word + ": no '='");
+    more[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+
   kq::Request& r = c.problem.request;
   r.dialect = or_throw(kq::parse_dialect(dialect), dialect);
   r.element = or_throw(kq::parse_element(element), element);
@@ -96,11 +105,19 @@ RecordedCase case_of(const std::string& line) {
   const NpyArray x = engine_array(input);
   r.num_tokens = x.shape.at(0);
   r.hidden_size = x.shape.at(1);
+  if (more.count("producer") != 0) r.producer = or_throw(kq::parse_producer(more["producer"]), more["producer"]);
+  if (r.producer == kq::Producer::silu_mul) r.hidden_size /= 2;
+  if (more.count("scales") != 0) c.scales_differ = std::stoi(more["scales"]);
   r = kq::resolved(r);
   c.name = codes + ' ' + layout;
   if (const auto invalid = kq::validate(r)) throw std::runtime_error(c.name + ": " + invalid->reason);
 
   c.problem.given.input = x.bytes;
+  if (more.count("weight") != 0) c.problem.given.weight = engine_array(more["weight"]).bytes;
+  if (more.count("residual") != 0) {
+    c.problem.given.residual = engine_array(more["residual"]).bytes;
+    c.problem.expected.residual_out = engine_array(more["residual_out"]).bytes;
+  }
   const auto resize = [&](std::vector<std::byte>& bytes, std::size_t size, const char* what) {
     if (bytes.size() < size) throw std::runtime_error(c.name + ": " + what + " are too few");
     bytes.resize(size);
@@ -161,6 +178,9 @@ Differences count_differences(const kq::Request& r, const HostTensors& a, const 
       if (std::isnan(values[0]) && std::isnan(values[1])) continue;
     }
     ++found.scales;
+  }
+  for (std::size_t i = 0; i < a.residual_out.size(); i += kq::element_size(r.element)) {
+    found.sums += std::memcmp(&a.residual_out[i], &b.residual_out[i], kq::element_size(r.element)) == 0 ? 0 : 1;
   }
   for (std::size_t i = 0; i < a.zero_points.size(); i += sizeof(std::int32_t)) {
     found.zero_points += std::memcmp(&a.zero_points[i], &b.zero_points[i], sizeof(std::int32_t)) == 0 ? 0 : 1;

@@ -12,9 +12,10 @@
 namespace kqbench::test {
 
 struct RecordedCase {
-  std::string name;  ///< "vllm-0.33.0/bfloat16_15x384/group128_fp8", and the scales' layout
-  Problem problem;   ///< `expected` is what was recorded, scales and zero points converted to this project's types
-  int differ = 0;    ///< codes that an approximate instruction of the engine's makes other than its dialect
+  std::string name;       ///< "vllm-0.33.0/bfloat16_15x384/group128_fp8", and the scales' layout
+  Problem problem;        ///< `expected` is what was recorded, scales and zero points converted to this project's types
+  int differ = 0;         ///< codes that an approximate instruction of the engine's makes other than its dialect
+  int scales_differ = 0;  ///< and scales
 };
 
 /// All of them. Throws where a file is missing or not as the index says.
@@ -25,6 +26,7 @@ struct Differences {
   int codes = 0;
   int scales = 0;
   int zero_points = 0;
+  int sums = 0;  ///< elements of residual_out
 };
 Differences count_differences(const kq::Request& request, const HostTensors& a, const HostTensors& b);
 

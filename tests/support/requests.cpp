@@ -184,7 +184,7 @@ std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_
 }
 
 Problem problem_of(const kq::Request& request, std::uint64_t seed, Fill fill) {
-  return kqbench::make_problem(request, make_input(request, seed, fill), {});
+  return kqbench::make_problem(request, make_sources(request, seed, fill), {});
 }
 
 Problem problem_of(const kq::Request& request, const std::vector<float>& values, float scale, std::int32_t zero_point) {
@@ -224,7 +224,12 @@ RandomCase random_case(std::uint64_t seed) {
     const std::vector<kq::Request> choices = dialect_requests(r.element, num_tokens, hidden_size);
     r = choices[draw.bits() % choices.size()];
   }
-  if (draw.one_in(3)) r.input_stride = hidden_size + draw.between(0, 40);
+  if (!in_dialect && draw.one_in(4)) {
+    r.producer = draw.one_of({kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul});
+    if (kq::has_norm(r.producer) && draw.one_in(2)) r.eps = 0x1p-7f;
+    if (kq::has_residual(r.producer) && draw.one_in(2)) r.residual_stride = hidden_size + draw.between(0, 40);
+  }
+  if (draw.one_in(3)) r.input_stride = kq::input_columns(r) + draw.between(0, 40);
   if (draw.one_in(3)) r.codes_stride = hidden_size + draw.between(0, 40);
   if (kq::has_groups(r.granularity)) {
     static constexpr std::int64_t sizes[] = {16, 32, 64, 128, 256};
@@ -259,9 +264,9 @@ Problem make_problem(const RandomCase& random) {
   const kq::Request& r = random.request;
   Problem problem;
   problem.request = r;
-  problem.given.input = make_input(r, random.seed, random.fill);
+  problem.given = make_sources(r, random.seed, random.fill);
   if (r.static_scale && random.scales == RandomCase::Scales::fitting) {
-    return kqbench::make_problem(r, std::move(problem.given.input), {});
+    return kqbench::make_problem(r, std::move(problem.given), {});
   }
   if (r.static_scale) {
     Draw draw(random.seed + 1);
@@ -290,8 +295,9 @@ namespace {
 void shorten_rows(kq::Request& request, std::int64_t count) {
   if (count >= request.hidden_size) return;
   request.hidden_size -= count;
-  request.input_stride -= count;
+  request.input_stride -= request.producer == kq::Producer::silu_mul ? 2 * count : count;
   request.codes_stride -= count;
+  if (kq::has_residual(request.producer)) request.residual_stride -= count;
 }
 
 /// The steps of shrinking: each makes a case simpler, or leaves it as it is.
@@ -301,7 +307,13 @@ constexpr void (*simplifications[])(RandomCase&) = {
     [](RandomCase& c) { c.request.num_tokens = std::max<std::int64_t>(1, c.request.num_tokens - 1); },
     [](RandomCase& c) { shorten_rows(c.request, c.request.hidden_size / 2); },
     [](RandomCase& c) { shorten_rows(c.request, 1); },
-    [](RandomCase& c) { c.request.input_stride = c.request.hidden_size; },
+    [](RandomCase& c) { c.request.input_stride = kq::input_columns(c.request); },
+    [](RandomCase& c) {
+      c.request.producer = kq::Producer::none;
+      c.request.eps = 0.0f;
+      c.request.residual_stride = 0;
+      c.request.input_stride = std::max(c.request.input_stride, c.request.hidden_size);
+    },
     [](RandomCase& c) { c.request.codes_stride = c.request.hidden_size; },
     [](RandomCase& c) { c.request.qmax = kq::format_max(c.request.format); },
     [](RandomCase& c) { c.request.scale_ub = std::numeric_limits<float>::infinity(); },

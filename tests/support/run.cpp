@@ -150,7 +150,7 @@ std::vector<std::unique_ptr<Guarded>> guarded_memory(Device& device, const kq::T
   std::vector<std::unique_ptr<Guarded>> memory;
   for (const kq::TensorSpec& tensor : tensors) {
     const auto shift = static_cast<std::size_t>(tensor.is_matrix ? placement.codes : placement.scales);
-    const bool is_input = tensor.is_matrix && !tensor.is_written;
+    const bool is_input = tensor.is_source;
     memory.push_back(is_input ? nullptr
                               : std::make_unique<Guarded>(device, tensor.bytes(), shift * tensor.element_bytes));
   }

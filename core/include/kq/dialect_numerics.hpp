@@ -79,6 +79,7 @@ struct DialectParameters {
   bool truncates = false;   ///< int8: toward 0, not to nearest
   float least_amax = 0.0f;
   float most_amax = __builtin_huge_valf();
+  float most_scale = __builtin_huge_valf();
   float least_scale = 0.0f;
   float scale_of_zero = 0.0f;  ///< in place of a scale that is 0
   float most_factor = __builtin_huge_valf();
@@ -224,6 +225,7 @@ KQ_HOST_DEVICE constexpr DialectSpan dialect_span(const DialectParameters& p, fl
     case ScaleFormula::quotient:
       if constexpr (has(ScaleFormula::quotient)) {
         scale = amax / qmax;
+        scale = scale > p.most_scale ? p.most_scale : scale;
         scale = scale < p.least_scale ? p.least_scale : scale;
         scale = scale == 0.0f ? p.scale_of_zero : scale;
         if (granularity == Granularity::group) scale = detail::to_power_of_two(scale, p.power);

@@ -15,6 +15,7 @@
 #include "kq/arch/avx2.hpp"
 #include "kq/arch/config.hpp"
 #include "kq/element.hpp"
+#include "kq/producers.hpp"
 #include "kq/reduce.hpp"
 
 namespace kq::host {
@@ -82,6 +83,22 @@ KQ_HOST_DEVICE void quantize(const Element* in, typename Quantizer::Code* out, s
 #endif
     map(in, out, size, [fastest](float x, std::int64_t) { return fastest.code(x); });
   });
+}
+
+/// The sum of p(0) to p(count - 1) in the order of kq/producers.hpp, 64 numbers at a time.
+template <class Function>
+KQ_HOST_DEVICE double sum_vectors(std::int64_t count, const Function& p) {
+  constexpr int lanes = 64;
+  double sums[lanes];
+  sum_by_halves(
+      next_power_of_two((count + lanes - 1) / lanes),
+      [&](std::int64_t n, double(&sum)[lanes]) {
+        for (int lane = 0; lane < lanes; ++lane) {
+          sum[lane] = n * lanes + lane < count ? p(n * lanes + lane) : 0.0;
+        }
+      },
+      sums);
+  return sum_over_halves(sums);
 }
 
 /// An element's bits, their type with and without sign, and where its infinity lies.

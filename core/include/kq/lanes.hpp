@@ -15,6 +15,7 @@ struct Wave {
   static constexpr int size = arch::wave_size;
   static constexpr bool has_max = arch::has_wave_max;
   KQ_HOST_DEVICE float exchange(float value, int mask) const { return arch::exchange(value, mask); }
+  KQ_HOST_DEVICE float from_lane(float value, int lane, int width) const { return arch::from_lane(value, lane, width); }
   KQ_HOST_DEVICE std::uint32_t max(std::uint32_t key) const { return arch::wave_max(key); }
 };
 

@@ -61,7 +61,18 @@ enum class Dialect : std::uint8_t {
   compressed_tensors_0_20_1,
 };
 
-/// A request to quantize a [num_tokens, hidden_size] tensor.
+/// What makes the values that are quantized. T is the element's type, T(v) rounds to it; float arithmetic in the order
+/// written, one rounding an operation (docs/numerics.md, "Producers").
+///
+///   none          x
+///   rms_norm      T((x * r) * weight), r = 1 / sqrt(mean of x^2 over the token + eps)
+///   add_rms_norm  z = T(x + residual) is stored as residual_out, and normed in x's place
+///   silu_mul      T(T(gate / (1 + e^-gate)) * up), of an input whose rows are gate and then up
+///
+/// A fused operation gives the bytes of its steps run one after the other.
+enum class Producer : std::uint8_t { none, rms_norm, add_rms_norm, silu_mul };
+
+/// A request to quantize [num_tokens, hidden_size] values, which are an input or what a producer makes of it.
 struct Request {
   Element element = Element::half;
   Format format = Format::int8;
@@ -71,7 +82,7 @@ struct Request {
 
   std::int64_t num_tokens = 0;    ///< may be 0: then there is nothing to do, and no address is looked at
   std::int64_t hidden_size = 0;   ///< 1 or more
-  std::int64_t input_stride = 0;  ///< elements from one row to the next; 0: hidden_size
+  std::int64_t input_stride = 0;  ///< elements from one row to the next; 0: input_columns()
   std::int64_t codes_stride = 0;  ///< codes from one row to the next; 0: hidden_size
 
   std::int64_t group_size = 0;    ///< columns that share a scale, granularities group and block only
@@ -81,10 +92,16 @@ struct Request {
   ScaleLayout scale_layout = ScaleLayout::row;
 
   float qmax = 0.0f;  ///< bound of a code's magnitude; 0: the format's largest
-  /// Upper bound of amax, dynamic token fp8 only; infinity: none.
+  /// Upper bound of amax, dynamic token fp8 only (and groups behind a producer of dialect vllm, where it bounds the
+  /// scale if that producer is silu_mul); infinity: none.
   float scale_ub = std::numeric_limits<float>::infinity();
 
   Dialect dialect = Dialect::kqbench;
+
+  Producer producer = Producer::none;
+  float eps = 0.0f;                  ///< added to the mean of squares, producers that norm only; 0: 1e-6
+  std::int64_t residual_stride = 0;  ///< elements from one row of residual and residual_out to the next, producer
+                                     ///< add_rms_norm only; 0: hidden_size
 
   /// By every member, in their order: requests can be keys of a map.
   auto operator<=>(const Request&) const = default;
@@ -100,14 +117,30 @@ struct InvalidField {
 /// Nothing if the request can be served, otherwise the first field that stands in the way.
 std::optional<InvalidField> validate(const Request& request);
 
-/// The defaults filled in (strides, qmax), so that kernels need not know of them. The request must be valid.
+/// The defaults filled in (strides, qmax, eps), so that kernels need not know of them. The request must be valid.
 Request resolved(const Request& request);
+
+/// The request that is left once a producer has stored its values: input_stride and element are those of the values.
+/// It keeps its producer, which says how the values were made, and no more. The request is valid and resolved.
+Request quantizer_of(const Request& request);
 
 // --- derived sizes; the request must be valid --------------------------------------------------------------------
 
 std::size_t element_size(Element element);  ///< bytes
 float format_max(Format format);            ///< largest finite magnitude: 127, 448, 57344, 240, 57344
 bool is_fp8(Format format);
+
+bool has_norm(Producer producer);      ///< it takes the root of a mean of squares, and so a weight and eps
+bool has_residual(Producer producer);  ///< it adds a residual, and stores the sum
+
+/// Elements of a row of the input: hidden_size, or twice as many for silu_mul.
+std::int64_t input_columns(const Request& request);
+
+/// The type of the values that are quantized: the element's, or float where an engine's kernel rounds to no other.
+Element value_element(const Request& request);
+
+/// Bytes of all values, row after row.
+std::size_t values_bytes(const Request& request);
 
 /// Whether spans are pieces of rows, or made of such: groups and blocks. Only these have a group_size, a scale format
 /// and a scale layout.
@@ -150,7 +183,8 @@ std::size_t codes_bytes(const Request& request);
 std::size_t scales_bytes(const Request& request);       ///< of stored_scales
 std::size_t zero_points_bytes(const Request& request);  ///< int32 each, 0 unless asymmetric
 
-/// The least bytes that must move through memory: input once, codes once, scales (and zero points) once.
+/// The least bytes that must move through memory: what is read and what is written, each once. Values that a producer
+/// makes need not move.
 struct Traffic {
   std::uint64_t read = 0;
   std::uint64_t written = 0;
@@ -167,6 +201,7 @@ std::string_view to_string(Format format);       ///< int8, fp8_e4m3fn, ...
 std::string_view to_string(ScaleFormat format);  ///< float, ue8m0_float, ue8m0
 std::string_view to_string(ScaleLayout layout);  ///< row, column, column_aligned, packed
 std::string_view to_string(Dialect dialect);     ///< kqbench, vllm-0.33.0, ...
+std::string_view to_string(Producer producer);   ///< none, rms_norm, add_rms_norm, silu_mul
 std::string to_string(Granularity granularity, std::int64_t group_size,
                       std::int64_t block_rows = 0);  ///< tensor, token, channel, group:G, block:MxN
 
@@ -174,6 +209,7 @@ std::optional<Element> parse_element(std::string_view name);
 std::optional<Format> parse_format(std::string_view name);  ///< also "fp8" for fp8_e4m3fn
 std::optional<ScaleFormat> parse_scale_format(std::string_view name);
 std::optional<ScaleLayout> parse_scale_layout(std::string_view name);
+std::optional<Producer> parse_producer(std::string_view name);
 /// Also short names, which mean the newest version: "vllm-0.33", "vllm".
 std::optional<Dialect> parse_dialect(std::string_view name);
 

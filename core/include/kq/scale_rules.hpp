@@ -130,9 +130,15 @@ struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
   float qmax;
   bool power_of_two;
   KQ_HOST_DEVICE GroupRule(float bound, bool raised) : qmax(bound), power_of_two(raised) {}
-  KQ_HOST_DEVICE auto scale(float amax) const {
+  KQ_HOST_DEVICE auto scale(float amax) const { return with_scale(amax, scale_of_amax(amax)); }
+
+  // In two steps, for lanes that share the first one's result.
+  KQ_HOST_DEVICE float scale_of_amax(float amax) const {
     const float exact = group_scale(amax, qmax);
-    return detail::DividingScale<Format, Element>{power_of_two ? ceil_to_power_of_two(exact) : exact, qmax, amax};
+    return power_of_two ? ceil_to_power_of_two(exact) : exact;
+  }
+  KQ_HOST_DEVICE auto with_scale(float amax, float scale) const {
+    return detail::DividingScale<Format, Element>{scale, qmax, amax};
   }
 };
 

@@ -27,6 +27,9 @@ struct Operands {
   /// As many bytes as the implementation needs for the request, aligned to 16: zero before the first launch, then left
   /// as launches leave them. Launches that may overlap in time need one each.
   void* workspace = nullptr;
+  const void* weight = nullptr;    ///< [hidden_size] elements, producers that norm
+  const void* residual = nullptr;  ///< [num_tokens, hidden_size] elements, producer add_rms_norm
+  void* residual_out = nullptr;    ///< its sum with the input; may be the residual's own memory
 };
 
 /// The bytes of a request's tensors on the host, laid out as the request says; empty for those that it does not have.
@@ -35,6 +38,9 @@ struct HostTensors {
   std::vector<std::byte> codes;
   std::vector<std::byte> scales;
   std::vector<std::byte> zero_points;
+  std::vector<std::byte> weight;
+  std::vector<std::byte> residual;
+  std::vector<std::byte> residual_out;
 
   bool operator==(const HostTensors&) const = default;
 };
@@ -47,7 +53,8 @@ using HostTensor = std::vector<std::byte> HostTensors::*;
 struct TensorSpec {
   std::string_view name;      ///< as in kq.h: "zero_points"
   std::string_view row_name;  ///< what a row is: "token", or "column" of scales
-  bool is_matrix;             ///< [num_tokens, hidden_size]; else a list of numbers, counted through
+  bool is_matrix;             ///< [num_tokens, columns]; else a list of numbers, counted through
+  bool is_source;             ///< values are made of it: input, weight, residual
   bool is_written;            ///< by quantizing; else it is given
   std::size_t element_bytes;  ///< of one number; 1 for codes
   std::int64_t rows;

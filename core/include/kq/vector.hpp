@@ -44,6 +44,19 @@ KQ_HOST_DEVICE void unpack4(const Vector16& v, int quarter, float (&x)[4]) {
   }
 }
 
+/// All elements of a vector, as floats.
+template <class Element>
+KQ_HOST_DEVICE void unpack_vector(const Vector16& v, float (&x)[vector_width<Element>]) {
+  KQ_UNROLL
+  for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
+    float four[4];
+    unpack4<Element>(v, quarter, four);
+    for (int i = 0; i < 4; ++i) {
+      x[4 * quarter + i] = four[i];
+    }
+  }
+}
+
 /// The first `count` elements at an address that need not be aligned, as a vector; zeros after them.
 template <class Element>
 KQ_HOST_DEVICE Vector16 load_elements(const Element* address, int count) {

@@ -110,6 +110,32 @@ class DeviceTile {
     }
   }
 
+  /// This tile with function(v, u) in the place of each vector v, u being another tile's vector there. Both are aligned
+  /// and in registers.
+  template <class Function>
+  KQ_HOST_DEVICE DeviceTile combined(const DeviceTile& other, const Function& function) const {
+    static_assert(Config::in_registers && Config::aligned);
+    DeviceTile result = *this;
+    KQ_UNROLL
+    for (int n = 0; n < held_vectors; ++n) {
+      if (has(n)) result.vectors_[n] = function(vectors_[n], other.vectors_[n]);
+    }
+    return result;
+  }
+
+  /// function(v, i, n, here) for the n-th of the vectors that a lane has room for; `here` is whether it has one. Lanes
+  /// that have none are called too, so that they can exchange values. Aligned and in registers.
+  template <class Function>
+  KQ_HOST_DEVICE void for_each_held(const Function& function) const {
+    static_assert(Config::in_registers && Config::aligned);
+    KQ_UNROLL
+    for (int n = 0; n < held_vectors; ++n) {
+      function(vectors_[n], Index{n * row_size}, n, has(n));
+    }
+  }
+
+  static constexpr int room = Config::in_registers ? Config::vectors : 1;  ///< vectors of a lane
+
   /// codes[i] = the code of element i, each by a quantizer of its own: quantizer_of(i).
   template <class Code, class QuantizerOf>
   KQ_HOST_DEVICE void store_each(Span<Code> codes, const QuantizerOf& of) const {

@@ -78,6 +78,15 @@ class HostProgram {
     return Reduction::value(maxima.value);
   }
 
+  template <class Function>
+  KQ_HOST_DEVICE void for_each_vector(std::int64_t count, const Function& function) const {
+    for_each_index(count, function);
+  }
+  template <class Function>
+  KQ_HOST_DEVICE double sum_vectors(std::int64_t count, const Function& p) const {
+    return host::sum_vectors(count, p);
+  }
+
   template <class Element, class Code, class Quantizer>
   KQ_HOST_DEVICE void store(Span<Code> codes, const Encoded<HostTile<Element>, Quantizer>& encoded) const {
     store_codes(codes, encoded.tile.span, encoded.quantizer);

@@ -119,6 +119,8 @@ inline TensorMemory memory_of(const TensorSpec& tensor, const Operands& operands
 inline void require_apart(const Request& r, const Operands& o, std::size_t workspace_bytes) {
   std::vector<TensorMemory> memory;
   for (const TensorSpec& tensor : tensors(r)) {
+    // The sum may take the residual's place.
+    if (tensor.name == "residual" && o.residual == o.residual_out) continue;
     memory.push_back(memory_of(tensor, o, tensor.is_written));
   }
   memory.push_back({"workspace", one_row(o.workspace, workspace_bytes), true});
@@ -131,7 +133,7 @@ inline void require_apart(const Request& r, const Operands& o, const float* outp
   const std::size_t elements = static_cast<std::size_t>(r.num_tokens) * static_cast<std::size_t>(r.hidden_size);
   std::vector<TensorMemory> memory;
   for (const TensorSpec& tensor : tensors(r)) {
-    if (tensor.is_matrix && !tensor.is_written) continue;
+    if (tensor.is_source) continue;
     memory.push_back(memory_of(tensor, o, false));
   }
   memory.push_back({"output", one_row(output, elements * sizeof(float)), true});
@@ -310,6 +312,9 @@ void dequantize(const ExecutionSpace& space, const Request& options, const Codes
   request.num_tokens = static_cast<std::int64_t>(codes.extent(0));
   request.hidden_size = static_cast<std::int64_t>(codes.extent(1));
   request.element = Element::float32;  // the output's; there is no input
+  request.producer = Producer::none;
+  request.eps = 0.0f;
+  request.residual_stride = 0;
   request.input_stride = 0;
   request.codes_stride = detail::row_stride("codes", codes);
   if (output.extent(0) != codes.extent(0) || output.extent(1) != codes.extent(1)) {

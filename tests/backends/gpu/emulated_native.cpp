@@ -9,6 +9,7 @@
 #include "backends/gpu/dynamic_group.cu"
 #include "backends/gpu/dynamic_tensor.cu"
 #include "backends/gpu/dynamic_token.cu"
+#include "backends/gpu/produce.cu"
 #include "backends/gpu/static_group.cu"
 #include "backends/gpu/static_scale.cu"
 #include "tests/backends/gpu/emulated_launcher.hpp"
@@ -32,17 +33,22 @@ class EmulatedNative final : public Implementation {
   std::string_view name() const override { return "emulated native"; }
   std::string description() const override { return "native kernels in emulated waves"; }
   std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
-    if (std::ranges::count(emulated_elements(waves), request.element) > 0) return std::nullopt;
+    const auto is_emulated = [](kq::Element element) {
+      return std::ranges::count(emulated_elements(waves), element) > 0;
+    };
+    if (is_emulated(request.element) && is_emulated(kq::value_element(request))) return std::nullopt;
     return "not emulated";
   }
   std::size_t workspace_bytes(const kq::Request& request) const override {
     return gpu::workspace_bytes(launcher_, request);
   }
   void enqueue(const kq::Request& request, const Operands& operands) override {
-    if constexpr (emulates_floats(waves)) {
-      if (request.element == kq::Element::float32) return gpu::quantize<float>(launcher_, request, operands);
-    }
-    gpu::quantize<kq::half>(launcher_, request, operands);
+    gpu::enqueue(launcher_, request, operands, [](kq::Element element, const auto& function) {
+      if constexpr (emulates_floats(waves)) {
+        if (element == kq::Element::float32) return function(float{});
+      }
+      function(kq::half{});
+    });
   }
 
  private:

@@ -15,8 +15,13 @@
 ///   half_to_float(bits)          a half as float, exact, the sign of a NaN kept
 ///   rounds_to_16_bits            whether a float is rounded to half and bfloat16 in one instruction, by
 ///   round_to_16_bits<E>(v)       the nearest element, ties to even, as float; a NaN stays NaN, its sign may be lost
+///   round_pair<E>(a, b)          the bits of two elements in a word, the first in the low half; NaN has all bits set
+///   but
+///                                the sign; only where rounds_to_16_bits
+///   square_root(x)               correctly rounded
 ///   clamp(v, low, high)          v limited to a range; NaN stays NaN
 ///   reciprocal(x)                1 / x, rounded to nearest, for 2^-126 <= x <= 2^126
+///   approximate_reciprocal(x)    1 / x within 1 ulp, for 2^-2 <= x <= 2^126
 ///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by
 ///   max_number2<E>, min_number2<E>
@@ -24,6 +29,7 @@
 ///   encode4<Format>(v, s, word)  four codes by the processor's own conversion; false where it has none for them
 ///   wave_size                    lanes that exchange registers
 ///   exchange(v, mask)            the value of the lane whose number differs in the bits of mask; all lanes call it
+///   from_lane(v, lane, width)    the value of a lane, counted within each `width` lanes (a power of two) of a wave
 ///   has_wave_max, wave_max(key)  the greatest key of a wave in one instruction
 ///   wait_for_prerequisite_grids  returns once the launches before this one are done (kq/programmatic_launch.hpp);
 ///                                with an address and a count, these are computed while it waits

@@ -102,13 +102,28 @@ KQ_HOST_DEVICE float round_to_16_bits(float v) {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
   }
 }
-#else
-inline constexpr bool rounds_to_16_bits = false;
 template <class Element>
-KQ_HOST_DEVICE constexpr float round_to_16_bits(float v) {
-  return v;
+KQ_HOST_DEVICE std::uint32_t round_pair(float low, float high) {
+  std::uint32_t word;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("cvt.rn.f16x2.f32 %0, %2, %1;" : "=r"(word) : "f"(low), "f"(high));
+  } else {
+    asm("cvt.rn.bf16x2.f32 %0, %2, %1;" : "=r"(word) : "f"(low), "f"(high));
+  }
+  return word;
 }
+#else
+using portable::round_pair;
+using portable::round_to_16_bits;
+using portable::rounds_to_16_bits;
 #endif
+
+KQ_HOST_DEVICE float square_root(float x) {
+  return __fsqrt_rn(x);
+}
+KQ_HOST_DEVICE double square_root(double x) {
+  return __dsqrt_rn(x);
+}
 
 KQ_HOST_DEVICE float clamp(float v, float low, float high) {
 #if __CUDA_ARCH__ >= 800
@@ -119,10 +134,15 @@ KQ_HOST_DEVICE float clamp(float v, float low, float high) {
 #endif
 }
 
-/// What nvcc makes of 1 / x, without its branch for numbers outside this range.
-KQ_HOST_DEVICE float reciprocal(float x) {
+KQ_HOST_DEVICE float approximate_reciprocal(float x) {
   float estimate;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(estimate) : "f"(x));
+  return estimate;
+}
+
+/// What nvcc makes of 1 / x, without its branch for numbers outside this range.
+KQ_HOST_DEVICE float reciprocal(float x) {
+  const float estimate = approximate_reciprocal(x);
   const float error = -__builtin_fmaf(x, estimate, -1.0f);
   return __builtin_fmaf(estimate, error, estimate);
 }
@@ -204,6 +224,10 @@ KQ_HOST_DEVICE float exchange(float value, int mask) {
 }
 KQ_HOST_DEVICE std::uint32_t exchange(std::uint32_t value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+
+KQ_HOST_DEVICE float from_lane(float value, int lane, int width) {
+  return __shfl_sync(0xffffffffu, value, lane, width);
 }
 
 #if __CUDA_ARCH__ >= 800

@@ -10,14 +10,17 @@
 
 namespace kq::arch {
 
+using portable::approximate_reciprocal;
 using portable::clamp;
 using portable::half_to_float;
 using portable::launch_dependent_grids;
 using portable::load16;
 using portable::reciprocal;
+using portable::round_pair;
 using portable::round_to_16_bits;
 using portable::rounds_to_16_bits;
 using portable::sign_bytes;
+using portable::square_root;
 using portable::store_words;
 using portable::wait_for_prerequisite_grids;
 
@@ -67,6 +70,10 @@ KQ_HOST_DEVICE float exchange(float value, int /*mask*/) {
   return value;
 }
 KQ_HOST_DEVICE std::uint32_t exchange(std::uint32_t value, int /*mask*/) {
+  return value;
+}
+
+KQ_HOST_DEVICE float from_lane(float value, int /*lane*/, int /*width*/) {
   return value;
 }
 

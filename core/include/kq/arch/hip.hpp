@@ -33,9 +33,11 @@ using portable::clamp;
 using portable::launch_dependent_grids;
 using portable::load16;
 using portable::reciprocal;
+using portable::round_pair;
 using portable::round_to_16_bits;
 using portable::rounds_to_16_bits;
 using portable::sign_bytes;
+using portable::square_root;
 using portable::store_words;
 using portable::wait_for_prerequisite_grids;
 
@@ -121,6 +123,13 @@ KQ_HOST_DEVICE float exchange(float value, int mask) {
 }
 KQ_HOST_DEVICE std::uint32_t exchange(std::uint32_t value, int mask) {
   return static_cast<std::uint32_t>(__shfl_xor(static_cast<int>(value), mask));
+}
+
+KQ_HOST_DEVICE float from_lane(float value, int lane, int width) {
+  return __shfl(value, lane, width);
+}
+KQ_HOST_DEVICE float approximate_reciprocal(float x) {
+  return __builtin_amdgcn_rcpf(x);
 }
 
 inline constexpr bool has_wave_max = false;

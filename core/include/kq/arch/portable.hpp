@@ -42,7 +42,23 @@ KQ_HOST_DEVICE constexpr float round_to_16_bits(float v) {
   return v;
 }
 
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t round_pair(float, float) {
+  return 0;
+}
+
+KQ_HOST_DEVICE float square_root(float x) {
+  return __builtin_sqrtf(x);
+}
+KQ_HOST_DEVICE double square_root(double x) {
+  return __builtin_sqrt(x);
+}
+
 KQ_HOST_DEVICE constexpr float reciprocal(float x) {
+  return 1.0f / x;
+}
+
+KQ_HOST_DEVICE float approximate_reciprocal(float x) {
   return 1.0f / x;
 }
 

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Producers: what makes the values that are quantized, as functions that every fast implementation shares
+/// (docs/numerics.md, "Producers"). The reference has its own.
+///
+/// A sum of squares has one order, whatever adds it up: a row is cut into vectors of 16 bytes, counted from its start
+/// and filled up with zeros to a power of two of them; a vector is summed by halves (x[i] + x[i + 4], ...), then the
+/// vectors are (p[i] + p[i + P / 2], ...). A program whose lanes are a power of two holds vectors lane + n * lanes: it
+/// sums over n by halves, and then over lanes from the highest bit of their number down. More zeros change nothing.
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kq/arch/arch.hpp"
+#include "kq/element.hpp"
+#include "kq/numerics.hpp"
+#include "kq/request.hpp"
+#include "kq/span.hpp"
+#include "kq/vector.hpp"
+
+namespace kq {
+
+/// How a producer rounds, which engines differ in.
+enum class ProducerForm : std::uint8_t {
+  plain,     ///< as kq::Producer has it
+  twice,     ///< norms: T(T(z * r) * weight), z = x + residual not rounded
+  product,   ///< silu_mul: T(T(gate * (1 / (1 + e^-gate))) * up)
+  in_float,  ///< silu_mul: (gate * (1 / (1 + e^-gate))) * up, not rounded
+};
+
+inline ProducerForm producer_form(const Request& r) {
+  if (r.dialect == Dialect::vllm_0_33_0 && !r.static_scale) {
+    return has_norm(r.producer) ? ProducerForm::twice : ProducerForm::in_float;
+  }
+  return r.dialect == Dialect::sglang_0_5_23 ? ProducerForm::product : ProducerForm::plain;
+}
+
+/// The bits of T(v). A NaN has all of them set but the sign, as NVIDIA's processors make it.
+template <class T>
+KQ_HOST_DEVICE std::uint32_t rounded_bits(float v) {
+  if constexpr (std::is_same_v<T, half>) {
+    return is_nan(v) ? 0x7fffu : to_half(v).bits;
+  } else if constexpr (std::is_same_v<T, bfloat16>) {
+    return is_nan(v) ? 0x7fffu : to_bfloat16(v).bits;
+  } else {
+    return is_nan(v) ? 0x7fffffffu : float_bits(v);
+  }
+}
+
+/// T(v) as float.
+template <class T>
+KQ_HOST_DEVICE float rounded_to(float v) {
+  if constexpr (arch::rounds_to_16_bits && sizeof(T) == 2) {
+    return arch::round_to_16_bits<T>(v);
+  } else if constexpr (std::is_same_v<T, float>) {
+    return v;
+  } else {
+    return to_float(T{static_cast<std::uint16_t>(rounded_bits<T>(v))});
+  }
+}
+
+template <class T>
+KQ_HOST_DEVICE T rounded_element(float v) {
+  if constexpr (std::is_same_v<T, float>) {
+    return bits_float(rounded_bits<float>(v));
+  } else {
+    return T{static_cast<std::uint16_t>(rounded_bits<T>(v))};
+  }
+}
+
+/// Four numbers, rounded, to elements 4 * quarter to 4 * quarter + 3 of a vector.
+template <class T>
+KQ_HOST_DEVICE void pack4(const float (&x)[4], int quarter, Vector16& v) {
+  if constexpr (std::is_same_v<T, float>) {
+    for (int i = 0; i < 4; ++i) {
+      v.word[i] = rounded_bits<float>(x[i]);
+    }
+  } else {
+    for (int i = 0; i < 2; ++i) {
+      if constexpr (arch::rounds_to_16_bits) {
+        v.word[2 * quarter + i] = arch::round_pair<T>(x[2 * i], x[2 * i + 1]);
+      } else {
+        v.word[2 * quarter + i] = rounded_bits<T>(x[2 * i]) | rounded_bits<T>(x[2 * i + 1]) << 16;
+      }
+    }
+  }
+}
+
+/// A row as vectors of 16 bytes, counted from its start whatever its address, the last one filled up with zeros.
+template <class Element>
+struct RowVectors {
+  static constexpr int width = vector_width<Element>;
+  const Element* data;
+  std::int64_t size;
+
+  KQ_HOST_DEVICE explicit RowVectors(Span<const Element> row) : data(row.data), size(row.size) {}
+  KQ_HOST_DEVICE std::int64_t count() const { return (size + width - 1) / width; }
+
+  /// Elements that vector i has.
+  KQ_HOST_DEVICE int elements(std::int64_t i) const {
+    const std::int64_t left = size - i * width;
+    return left < width ? static_cast<int>(left) : width;
+  }
+
+  KQ_HOST_DEVICE void load(std::int64_t i, float (&x)[width]) const {
+    const Element* const address = data + i * width;
+    const int n = elements(i);
+    const bool whole = n == width && reinterpret_cast<std::uintptr_t>(address) % sizeof(Vector16) == 0;
+    unpack_vector<Element>(whole ? arch::load16(address) : load_elements(address, n), x);
+  }
+};
+
+/// Rounds the first `count` of `Width` numbers and writes them where a row's vector i begins.
+template <class T, int Width>
+KQ_HOST_DEVICE void store_vector(T* row, std::int64_t i, int count, const float (&x)[Width]) {
+  T* const address = row + i * Width;
+  if (Width == vector_width<T> && count == Width && reinterpret_cast<std::uintptr_t>(address) % sizeof(Vector16) == 0) {
+    Vector16 v;
+    KQ_UNROLL
+    for (int quarter = 0; quarter < Width / 4; ++quarter) {
+      const float four[4] = {x[4 * quarter], x[4 * quarter + 1], x[4 * quarter + 2], x[4 * quarter + 3]};
+      pack4<T>(four, quarter, v);
+    }
+    *reinterpret_cast<Vector16*>(address) = v;
+    return;
+  }
+  KQ_UNROLL
+  for (int k = 0; k < Width; ++k) {
+    if (k < count) address[k] = rounded_element<T>(x[k]);
+  }
+}
+
+// --- RMSNorm
+// -----------------------------------------------------------------------------------------------------------
+
+/// The squares of a vector's elements, each rounded to float, summed by halves.
+template <int Width>
+KQ_HOST_DEVICE double sum_of_squares(const float (&x)[Width]) {
+  double sum[Width];
+  KQ_UNROLL
+  for (int i = 0; i < Width; ++i) {
+    sum[i] = static_cast<double>(x[i] * x[i]);
+  }
+  KQ_UNROLL
+  for (int half = Width / 2; half > 0; half /= 2) {
+    KQ_UNROLL
+    for (int i = 0; i < Width / 2; ++i) {
+      if (i < half) sum[i] += sum[i + half];
+    }
+  }
+  return sum[0];
+}
+
+/// The sums by halves of p(0) to p(count - 1), `count` a power of two up to 2^40: p(i) + p(i + count / 2), and so on,
+/// of `Lanes` sums at once: p(i, sums) sets them. Numbers are asked for in the order of their bit-reversed indices, so
+/// that few sums are held.
+template <int Lanes, class Function>
+KQ_HOST_DEVICE void sum_by_halves(std::int64_t count, const Function& p, double (&sums)[Lanes]) {
+  double held[40][Lanes];
+  for (std::int64_t k = 0; k < count; ++k) {
+    std::int64_t reversed = 0;
+    for (std::int64_t bit = 1, other = count / 2; bit < count; bit *= 2, other /= 2) {
+      if ((k & bit) != 0) reversed += other;
+    }
+    p(reversed, sums);
+    int level = 0;
+    for (; ((k >> level) & 1) != 0; ++level) {
+      for (int lane = 0; lane < Lanes; ++lane) {
+        sums[lane] += held[level][lane];
+      }
+    }
+    for (int lane = 0; lane < Lanes; ++lane) {
+      held[level][lane] = sums[lane];
+    }
+  }
+}
+
+/// The sum by halves of `Lanes` sums, a power of two.
+template <int Lanes>
+KQ_HOST_DEVICE double sum_over_halves(double (&sums)[Lanes]) {
+  for (int half = Lanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; ++lane) {
+      sums[lane] += sums[lane + half];
+    }
+  }
+  return sums[0];
+}
+
+/// The least power of two that is not less than `count`, 1 or more.
+KQ_HOST_DEVICE constexpr std::int64_t next_power_of_two(std::int64_t count) {
+  std::int64_t power = 1;
+  while (power < count) {
+    power *= 2;
+  }
+  return power;
+}
+
+/// What a token's elements are multiplied by: 1 / sqrt(mean of squares + eps). The form `twice` rounds it once, as
+/// comes closest to the reciprocal root that vLLM's kernels take in one.
+KQ_HOST_DEVICE float reciprocal_rms(double sum_of_squares, std::int64_t hidden_size, float eps,
+                                    ProducerForm form = ProducerForm::plain) {
+  const float mean = static_cast<float>(sum_of_squares) / static_cast<float>(hidden_size) + eps;
+  if (form == ProducerForm::twice) return static_cast<float>(1.0 / arch::square_root(static_cast<double>(mean)));
+  return 1.0f / arch::square_root(mean);
+}
+
+/// A normed value, before its last rounding.
+template <class T>
+KQ_HOST_DEVICE float normed(float z, float reciprocal_rms, float weight, ProducerForm form) {
+  const float scaled = z * reciprocal_rms;
+  return (form == ProducerForm::twice ? rounded_to<T>(scaled) : scaled) * weight;
+}
+
+// --- SiLU
+// --------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+/// Below it e^-x is no finite float.
+inline constexpr float least_finite_exp = -88.7228317f;
+
+/// e^-x, of x from least_finite_exp on.
+KQ_HOST_DEVICE float finite_exp_minus(float x) {
+  constexpr float round = 0x1.8p23f;
+  const float t = x > 87.0f ? -87.0f : -x;
+  const float shifted = __builtin_fmaf(t, 0x1.715476p0f, round);
+  const float n = shifted - round;
+  const float r = __builtin_fmaf(n, 0x1.bd0106p-13f, __builtin_fmaf(n, -0.693359375f, t));
+  float q = __builtin_fmaf(0x1.a0d2cep-13f, r, 0x1.6e879cp-10f);
+  q = __builtin_fmaf(q, r, 0x1.11121p-7f);
+  q = __builtin_fmaf(q, r, 0x1.555382p-5f);
+  q = __builtin_fmaf(q, r, 0x1.555554p-3f);
+  q = __builtin_fmaf(q, r, 0.5f);
+  const float e = __builtin_fmaf(q, r * r, r) + 1.0f;
+  // Times 2^n: n is in the low bits of `shifted`, and n = 128 only comes with e below 1.
+  return bits_float(float_bits(e) + (float_bits(shifted) << 23));
+}
+
+}  // namespace detail
+
+/// e^-x in float, within 1 ulp; infinity below x = -88.72, and where x is large a number so small that 1 + it is 1.
+/// -x = n ln 2 + r, |r| <= ln 2 / 2, in two steps (Cody and Waite); e^r by the polynomial of degree 7 that Cephes' expf
+/// has (S. L. Moshier). Every implementation makes it of these operations, one rounding each.
+KQ_HOST_DEVICE float exp_minus(float x) {
+  return x < detail::least_finite_exp ? __builtin_huge_valf() : detail::finite_exp_minus(x);
+}
+
+/// silu(x) of a half or a bfloat16, so close that it is rounded to the element that x / (1 + e^-x) is rounded to, by a
+/// reciprocal that may be 1 ulp off. tests/core/test_producers.cpp goes through all elements.
+template <class Reciprocal>
+KQ_HOST_DEVICE float short_silu(float x, const Reciprocal& reciprocal) {
+  // A quarter of 1 + e^-x has a normal reciprocal.
+  const float divisor = __builtin_fmaf(detail::finite_exp_minus(x), 0.25f, 0.25f);
+  const float inverse = reciprocal(divisor);
+  // The step makes +0 of -0.
+  const float quotient = __builtin_copysignf(detail::division_step(x, x * inverse, divisor, inverse) * 0.25f, x);
+  if (x > 88.0f) return x;                                    // 1 + e^-x is 1
+  return x < detail::least_finite_exp ? x * 0.0f : quotient;  // or infinity
+}
+
+/// silu(gate) * up, before its last rounding.
+template <class T>
+KQ_HOST_DEVICE float silu_times(float gate, float up, ProducerForm form) {
+  if constexpr (sizeof(T) == 2 && arch::is_device) {
+    if (form == ProducerForm::plain) {
+      return rounded_to<T>(short_silu(gate, [](float d) { return arch::approximate_reciprocal(d); })) * up;
+    }
+  }
+  const float denominator = 1.0f + exp_minus(gate);
+  if (form == ProducerForm::in_float) return gate * (1.0f / denominator) * up;
+  const float silu = form == ProducerForm::product ? gate * (1.0f / denominator) : gate / denominator;
+  return rounded_to<T>(silu) * up;
+}
+
+}  // namespace kq
