@@ -47,6 +47,9 @@ kq_request to_c(const kq::Request& request) {
   r.block_rows = request.block_rows;
   r.scale_stride = request.scale_stride;
   r.dialect = static_cast<std::int32_t>(request.dialect);
+  r.producer = static_cast<std::int32_t>(request.producer);
+  r.eps = request.eps;
+  r.residual_stride = request.residual_stride;
   return r;
 }
 
@@ -103,6 +106,60 @@ class CInterface : public testing::Test {
     if (std::string_view(kq_backend()) != "host") GTEST_SKIP() << "the library works on " << kq_backend();
   }
 };
+
+TEST_F(CInterface, QuantizesBehindProducers) {
+  for (const kq::Producer producer : {kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul}) {
+    for (const kq::Granularity granularity : {kq::Granularity::token, kq::Granularity::tensor}) {
+      SCOPED_TRACE(std::string(kq::to_string(producer)) + ", " + kq::to_string(granularity, 0));
+      kq::Request request;
+      request.element = kq::Element::bfloat16;
+      request.format = kq::Format::fp8_e4m3fn;
+      request.granularity = granularity;
+      request.producer = producer;
+      request.num_tokens = 5;
+      request.hidden_size = 77;
+      request = kq::resolved(request);
+      HostTensors tensors = make_sources(request, 3);
+      const HostTensors expected = reference(request, kq::addresses(tensors));
+
+      const kq_request r = to_c(request);
+      kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+      ASSERT_EQ(kq_sizes(&r, &sizes), KQ_SUCCESS) << kq_last_error();
+      EXPECT_EQ(sizes.input_bytes, tensors.input.size());
+      EXPECT_EQ(sizes.weight_bytes, tensors.weight.size());
+      EXPECT_EQ(sizes.residual_bytes, tensors.residual.size());
+      tensors.codes.resize(sizes.codes_bytes);
+      tensors.scales.resize(sizes.scales_bytes);
+      tensors.residual_out.resize(sizes.residual_bytes);
+      std::vector<std::max_align_t> workspace(sizes.workspace_bytes / sizeof(std::max_align_t) + 1);
+      kq_buffers b = KQ_BUFFERS_INIT;
+      b.input = tensors.input.data();
+      b.codes = tensors.codes.data();
+      b.scales = kq::addresses(tensors).scales;
+      b.workspace = workspace.data();
+      b.workspace_bytes = sizes.workspace_bytes;
+      if (kq::has_norm(producer)) {
+        EXPECT_EQ(kq_quantize(&r, &b, nullptr), KQ_INVALID_ARGUMENT);
+        EXPECT_EQ(std::string_view(kq_last_error()).substr(0, 7), "weight:");
+        b.weight = tensors.weight.data();
+      }
+      b.residual = tensors.residual.data();
+      b.residual_out = tensors.residual_out.data();
+      ASSERT_EQ(kq_quantize(&r, &b, nullptr), KQ_SUCCESS) << kq_last_error();
+      EXPECT_EQ(tensors.codes, expected.codes);
+      EXPECT_EQ(tensors.scales, expected.scales);
+      EXPECT_EQ(tensors.residual_out, expected.residual_out);
+      if (!kq::has_residual(producer)) continue;
+      // The sum in the residual's own place, but not a part of it.
+      b.residual_out = tensors.residual.data() + 2;
+      EXPECT_EQ(kq_quantize(&r, &b, nullptr), KQ_INVALID_ARGUMENT);
+      b.residual_out = tensors.residual.data();
+      ASSERT_EQ(kq_quantize(&r, &b, nullptr), KQ_SUCCESS) << kq_last_error();
+      EXPECT_EQ(tensors.residual, expected.residual_out);
+      EXPECT_EQ(tensors.codes, expected.codes);
+    }
+  }
+}
 
 TEST_F(CInterface, GivesTheBytesOfTheReference) {
   for (const kq::Request& request : all_requests()) {

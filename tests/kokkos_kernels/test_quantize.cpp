@@ -86,6 +86,52 @@ TEST(Quantize, TakesElementShapeAndStridesFromTheViews) {
   }
 }
 
+TEST(Quantize, TakesWhatAProducerReadsAndWrites) {
+  kq::Request request = token_fp8();
+  request.producer = kq::Producer::add_rms_norm;
+  const auto input = ramp(3, 40);
+  const auto residual = ramp(3, 40);
+  Matrix<kq::half> sum("sum", 3, 40);
+  Vector<kq::half> weight("weight", 40);
+  for (std::size_t i = 0; i < 40; ++i) {
+    weight(i) = kq::to_half(1.0f + static_cast<float>(i) / 64.0f);
+  }
+  Matrix<std::uint8_t> codes("codes", 3, 40);
+  Vector<float> scales("scales", 3);
+  const Space space;
+  kq::Request sized = request;
+  sized.num_tokens = 3;
+  sized.hidden_size = 40;
+  Vector<unsigned char> workspace("workspace", kq::workspace_bytes(space, kq::resolved(sized)));
+  const auto quantize = [&](const auto& producer) {
+    kq::quantize(space, request, input, codes, scales, kq::NoView{}, workspace, producer);
+  };
+  EXPECT_NE(refusal([&] { quantize(kq::ProducerViews<>{}); }).find("weight: "), std::string::npos);
+  EXPECT_NE(refusal([&] {
+              quantize(kq::ProducerViews{weight, kq::NoView{}, kq::NoView{}});
+            }).find("residual: "),
+            std::string::npos);
+  quantize(kq::ProducerViews{weight, residual, sum});
+  space.fence();
+
+  kqbench::Operands given = kqbench::test::given(input.data());
+  given.weight = weight.data();
+  given.residual = residual.data();
+  const auto expected = kqbench::reference(kq::resolved(sized), given);
+  EXPECT_EQ(std::memcmp(codes.data(), expected.codes.data(), expected.codes.size()), 0);
+  EXPECT_EQ(std::memcmp(scales.data(), expected.scales.data(), expected.scales.size()), 0);
+  EXPECT_EQ(std::memcmp(sum.data(), expected.residual_out.data(), expected.residual_out.size()), 0);
+
+  request.producer = kq::Producer::silu_mul;
+  EXPECT_NE(refusal([&] { quantize(kq::ProducerViews<>{}); }).find("half its columns"), std::string::npos);
+  const auto gate_and_up = ramp(3, 80);
+  kq::quantize(space, request, gate_and_up, codes, scales, kq::NoView{}, workspace);
+  space.fence();
+  sized.producer = kq::Producer::silu_mul;
+  const auto silu = kqbench::reference(kq::resolved(sized), kqbench::test::given(gate_and_up.data()));
+  EXPECT_EQ(std::memcmp(codes.data(), silu.codes.data(), silu.codes.size()), 0);
+}
+
 TEST(Quantize, DynamicTensorUsesTheCallersWorkspace) {
   kq::Request request;
   request.format = kq::Format::int8;

@@ -69,8 +69,8 @@ struct ElementOf<float> {
   static constexpr Element value = Element::float32;
 };
 
-/// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor and channel scales. Those of
-/// channels depend on the shape.
+/// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor and channel scales, and for
+/// producers. Those of channels and producers depend on the shape.
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request);
 
@@ -222,13 +222,76 @@ constexpr void require_reachable() {
 /// Nothing: the place of a View that a request has no use for.
 struct NoView {};
 
-/// Quantizes `input` into `codes` on `space`. `options` chooses format and scheme; its element, shape and strides are
-/// taken from the Views and need not be set. `workspace` is a rank-1 View of bytes, needed where workspace_bytes says
-/// so: aligned to 16, zero before its first use, then left as launches leave it.
+/// What a producer reads and writes beside the input, as Views of the input's element type: a weight of rank 1 with
+/// hidden_size elements, producers that norm; a residual and its sum with the input, [num_tokens, hidden_size] with the
+/// same stride, producer add_rms_norm. The sum may be the residual itself.
+template <class Weight = NoView, class Residual = NoView, class ResidualOut = NoView>
+struct ProducerViews {
+  Weight weight{};
+  Residual residual{};
+  ResidualOut residual_out{};
+};
+template <class... Views>
+ProducerViews(Views...) -> ProducerViews<Views...>;
+
+namespace detail {
+
+/// Sets the addresses and the stride of what a producer has beside the input. `Value` is the input's element.
+template <class ExecutionSpace, class Value, class Weight, class Residual, class ResidualOut>
+void set_producer(const ProducerViews<Weight, Residual, ResidualOut>& views, Request& request, Operands& operands) {
+  const auto is_matrix = [&](const auto& view) {
+    return static_cast<std::int64_t>(view.extent(0)) == request.num_tokens &&
+           static_cast<std::int64_t>(view.extent(1)) == request.hidden_size;
+  };
+  if constexpr (!std::is_same_v<Weight, NoView>) {
+    static_assert(Weight::rank == 1 && std::is_same_v<typename Weight::non_const_value_type, Value>,
+                  "a weight is a rank-1 View of the input's element type");
+    require_reachable<ExecutionSpace, Weight>();
+    if (has_norm(request.producer)) {
+      if (!views.weight.span_is_contiguous() ||
+          static_cast<std::int64_t>(views.weight.extent(0)) != request.hidden_size) {
+        reject("weight", "must be contiguous with " + std::to_string(request.hidden_size) + " entries");
+      }
+      operands.weight = views.weight.data();
+    }
+  }
+  if constexpr (!std::is_same_v<Residual, NoView> && !std::is_same_v<ResidualOut, NoView>) {
+    static_assert(Residual::rank == 2 && ResidualOut::rank == 2 &&
+                      std::is_same_v<typename Residual::non_const_value_type, Value> &&
+                      std::is_same_v<typename ResidualOut::value_type, Value>,
+                  "residuals are rank-2 Views of the input's element type, and the sum is written");
+    require_reachable<ExecutionSpace, Residual>();
+    require_reachable<ExecutionSpace, ResidualOut>();
+    if (has_residual(request.producer)) {
+      if (!is_matrix(views.residual)) reject("residual", "must be [num_tokens, hidden_size], as the codes are");
+      if (!is_matrix(views.residual_out)) reject("residual_out", "must be [num_tokens, hidden_size], as the codes are");
+      request.residual_stride = row_stride("residual", views.residual);
+      if (row_stride("residual_out", views.residual_out) != request.residual_stride) {
+        reject("residual_out", "must have the row stride of the residual");
+      }
+      operands.residual = views.residual.data();
+      operands.residual_out = views.residual_out.data();
+    }
+  }
+  if (has_norm(request.producer) && operands.weight == nullptr && request.num_tokens > 0) {
+    reject("weight", "producer " + std::string(to_string(request.producer)) + " needs a View of it");
+  }
+  if (has_residual(request.producer) && operands.residual == nullptr && request.num_tokens > 0) {
+    reject("residual", "producer add_rms_norm needs Views of it and of the sum");
+  }
+}
+
+}  // namespace detail
+
+/// Quantizes `input`, or what `options.producer` makes of it and `producer`, into `codes` on `space`. `options` chooses
+/// format and scheme; its element, shape and strides are taken from the Views and need not be set. `workspace` is a
+/// rank-1 View of bytes, needed where workspace_bytes says so: aligned to 16, zero before its first use, then left as
+/// launches leave it.
 template <class ExecutionSpace, class Input, class Codes, class Scales, class ZeroPoints = NoView,
-          class Workspace = NoView>
+          class Workspace = NoView, class Producer = ProducerViews<>>
 void quantize(const ExecutionSpace& space, const Request& options, const Input& input, const Codes& codes,
-              const Scales& scales, const ZeroPoints& zero_points = {}, const Workspace& workspace = {}) {
+              const Scales& scales, const ZeroPoints& zero_points = {}, const Workspace& workspace = {},
+              const Producer& producer = {}) {
   using Value = typename Input::non_const_value_type;
   using Code = typename Codes::non_const_value_type;
   using Scale = typename Scales::non_const_value_type;
@@ -244,18 +307,22 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   Request request = options;
   request.element = ElementOf<Value>::value;
   request.num_tokens = static_cast<std::int64_t>(input.extent(0));
-  request.hidden_size = static_cast<std::int64_t>(input.extent(1));
+  request.hidden_size = static_cast<std::int64_t>(codes.extent(1));
   request.input_stride = detail::row_stride("input", input);
   request.codes_stride = detail::row_stride("codes", codes);
-  if (codes.extent(0) != input.extent(0) || codes.extent(1) != input.extent(1)) {
-    detail::reject("codes", "must have the shape of the input");
+  request.residual_stride = 0;
+  if (codes.extent(0) != input.extent(0) || input_columns(request) != static_cast<std::int64_t>(input.extent(1))) {
+    detail::reject("codes", request.producer == kq::Producer::silu_mul
+                                ? "must have the rows of the input and half its columns"
+                                : "must have the shape of the input");
   }
   request = detail::with_scale_stride(request, scales);
   detail::require_valid(request);
   detail::require_types<Code, Scale>(request);
   detail::require_one_each_span("scales", scales, request, !request.static_scale);
 
-  Operands operands;
+  Operands operands;  // a residual's stride is no shorter than its rows
+  detail::set_producer<ExecutionSpace, Value>(producer, request, operands);
   operands.input = input.data();
   operands.codes = codes.data();
   operands.scales = const_cast<Scale*>(scales.data());  // only read if they are const
