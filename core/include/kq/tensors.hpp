@@ -27,6 +27,9 @@ struct Operands {
   /// As many bytes as the implementation needs for the request, aligned to 16: zero before the first launch, then left
   /// as launches leave them. Launches that may overlap in time need one each.
   void* workspace = nullptr;
+  /// One number that kernels read in place of the request's scale_ub, above 0 or infinity; null: the request's counts.
+  /// Looked at only where a request can have a scale_ub. It is no tensor of the request: `tensors` leaves it out.
+  const float* scale_ub = nullptr;
 };
 
 /// The bytes of a request's tensors on the host, laid out as the request says; empty for those that it does not have.
