@@ -373,7 +373,7 @@ def test_overlap_graph_is_cudas():
     assert caught.value.field == "graph"
     if kq.backend() != "cuda":
         assert f"this library works on {kq.backend()}" in caught.value.reason
-    with pytest.raises(TypeError, match="graph: must be a torch.cuda.CUDAGraph"):
+    with pytest.raises(TypeError, match=r"graph: must be a torch\.cuda\.CUDAGraph"):
         kq.overlap_graph("graph")
 
 

@@ -292,5 +292,6 @@ def test_cost_of_a_call():
     x, scheme = random(1, 16), kq.Scheme("fp8 token")
     out, scales, _ = kq.quantize(x, scheme)
     given = shortest(lambda: kq.quantize(x, scheme, out=out, scales=scales))
-    print(f"a call: {given * 1e6:.2f} us")
-    assert given < 40e-6
+    made = shortest(lambda: kq.quantize(x, scheme))
+    print(f"a call: {given * 1e6:.2f} us with outputs given, {made * 1e6:.2f} us with outputs made")
+    assert given < 40e-6 and made < 60e-6
