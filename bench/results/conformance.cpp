@@ -41,7 +41,7 @@ std::int64_t count_of(const Json& cell, const char* name) {
 
 /// A text that can stand in a table's cell as it is.
 std::string cell_text(const Json& text) {
-  const auto cell = text.get<std::string>();
+  auto cell = text.get<std::string>();
   const auto is_markup = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '|' || c == '<'; };
   if (std::any_of(cell.begin(), cell.end(), is_markup)) throw std::out_of_range("text");
   return cell;
