@@ -7,6 +7,7 @@
 #include <Kokkos_Core.hpp>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -243,6 +244,18 @@ void require(const void* address, std::size_t alignment, const char* field) {
   }
 }
 
+/// The address of a bound that kernels read, or NULL. Throws where the request has one already or cannot have one.
+const float* scale_ub_from(const kq::Request& request, const kq_buffers& given) {
+  if (given.scale_ub == nullptr) return nullptr;
+  require(given.scale_ub, alignof(float), "scale_ub");
+  if (!std::isinf(request.scale_ub)) reject("scale_ub", "must be a number of the request or a buffer, not both");
+  if (request.granularity != kq::Granularity::token) reject("scale_ub", "only scales of tokens can have it in memory");
+  kq::Request bounded = request;
+  bounded.scale_ub = 1.0f;
+  if (const auto invalid = kq::validate(bounded)) reject(std::string(invalid->field), invalid->reason);
+  return given.scale_ub;
+}
+
 /// The caller's tensors, those of the request required. Dequantizing has no use for what is only read by quantizing.
 kq::Operands operands_from(const kq::Request& request, const kq_buffers& given, bool dequantizing) {
   kq::Operands all;
@@ -314,6 +327,7 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
     const kq_buffers given = known_buffers(given_buffers);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
     kq::Operands operands = operands_from(request, given, false);
+    operands.scale_ub = scale_ub_from(request, given);
     Instance& instance = instance_for(stream);
     const std::size_t workspace_bytes = kq::workspace_bytes(instance.space, request);
     if (workspace_bytes > 0) {

@@ -140,7 +140,7 @@ typedef struct kq_request {
   int64_t group_size;   /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, otherwise 0 */
   float qmax;           /**< bound of a code's magnitude; 0: the format's largest */
   float scale_ub;       /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
-                         * and KQ_FP8_* only; 0 or infinity: none */
+                         * and KQ_FP8_* only; 0 or infinity: none. kq_buffers can have it in the device's memory */
   int64_t block_rows;   /**< since version 2: rows; 1 or more for KQ_BLOCK, otherwise 0 */
   int64_t scale_stride; /**< since version 2: scales from a column's begin to the next column's, KQ_LAYOUT_COLUMN only;
                          * 0: as many as there are rows of them */
@@ -173,9 +173,13 @@ typedef struct kq_buffers {
   const void* weight;     /**< since version 4: hidden_size elements of the request's type, producers that norm */
   const void* residual;   /**< since version 4: elements of the request's type, KQ_PRODUCER_ADD_RMS_NORM */
   void* residual_out;     /**< since version 4: its sum with the input is written here; may be the residual itself */
+  const float* scale_ub; /**< since version 4: the request's scale_ub as a number in the device's memory, which the work
+                          * on the stream reads: above 0, or infinity. NULL: the request's counts; otherwise that must
+                          * be 0 or infinity, and the request one that can have a scale_ub. Not looked at by
+                          * kq_dequantize. */
 } kq_buffers;
 #define KQ_BUFFERS_INIT \
-  { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL }
+  { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL }
 
 /** The sizes of a request's buffers. Begin with KQ_BUFFER_SIZES_INIT. */
 typedef struct kq_buffer_sizes {

@@ -44,7 +44,10 @@ std::string count_text(std::size_t count, std::size_t of, const char* what) {
 }
 
 std::string bound_text(const kq::Request& request) {
-  return std::isfinite(request.scale_ub) ? fmt::format(", scale_ub {:g}", request.scale_ub) : "";
+  std::string text;
+  if (std::isfinite(request.scale_ub)) text += fmt::format(", scale_ub {:g}", request.scale_ub);
+  if (request.qmax != kq::format_max(request.format)) text += fmt::format(", qmax {:g}", request.qmax);
+  return text;
 }
 
 void print_matches(const std::vector<SampleMatch>& matches) {

@@ -22,6 +22,7 @@ namespace {
 
 struct ReportArguments {
   std::vector<std::string> files;
+  std::vector<std::string> conformance;
   std::string output = "-";
   std::string format = "html";
   std::optional<std::string> margin;
@@ -38,12 +39,17 @@ int run(const ReportArguments& arguments) {
   options.ignore_canary = arguments.ignore_canary;
   options.allow_unequal_threads = arguments.allow_unequal_threads;
   if (arguments.margin) options.margin = parse_margin(*arguments.margin);
-  TextOutput output(arguments.output, arguments.files);
+  std::vector<std::string> inputs = arguments.files;
+  inputs.insert(inputs.end(), arguments.conformance.begin(), arguments.conformance.end());
+  TextOutput output(arguments.output, inputs);
   std::vector<NamedResult> files;
   for (const std::string& name : arguments.files) {
     files.push_back({name, read_result_file(name)});
   }
-  output.write(markdown ? report_markdown(files, options) : report_html(files, options));
+  std::vector<ConformanceTable> conformance;
+  for (const std::string& name : arguments.conformance)
+    conformance.push_back(read_conformance_file(name));
+  output.write(markdown ? report_markdown(files, options, conformance) : report_html(files, options, conformance));
   return exit_done;
 }
 
@@ -56,6 +62,12 @@ void add_report(CLI::App& program, Action& chosen) {
   command->add_option("-o,--output", arguments->output, "Where it goes; - is standard output [-]")->type_name("FILE");
   command->add_option("--format", arguments->format, "html (charts by gnuplot), md (no charts) [html]")
       ->type_name("FORMAT");
+  command
+      ->add_option("--conformance", arguments->conformance,
+                   "A table that verify --json wrote: what is bit-exact on a device; can be given several times")
+      ->type_name("FILE")
+      ->expected(1)
+      ->take_all();
   add_margin(*command, arguments->margin);
   add_use_anyway(*command, arguments->ignore_canary, arguments->allow_unequal_threads);
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });

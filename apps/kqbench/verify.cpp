@@ -35,7 +35,7 @@ struct VerifyArguments {
   RequestArguments sweep;
   InputArguments input;
   DeviceArguments device;
-  std::optional<std::string> markdown;
+  std::optional<std::string> markdown, json;
   bool quiet = false;
   bool no_progress = false;
 };
@@ -87,10 +87,10 @@ class Verification {
     }
   }
 
-  /// The table of --markdown.
-  std::string markdown() const {
-    return fmt::format("{} ({}), {}{}\n\n{}", device_.info().name, device_.info().architecture, device_.info().runtime,
-                       interrupted() ? "; interrupted, not all cases were run" : "", conformance_.markdown());
+  /// The table of --markdown and --json.
+  ConformanceTable table() const {
+    const DeviceInfo& info = device_.info();
+    return conformance_.table(fmt::format("{} ({}), {}", info.name, info.architecture, info.runtime), !interrupted());
   }
 
   void report() const {
@@ -173,8 +173,13 @@ class Verification {
 };
 
 int run(const VerifyArguments& arguments, const DeviceOpener& open) {
+  if (arguments.markdown && arguments.markdown == arguments.json) {
+    throw UsageError("--json: is the same place as --markdown; give another");
+  }
   std::optional<TextOutput> markdown;
   if (arguments.markdown) markdown.emplace(*arguments.markdown);
+  std::optional<TextOutput> json;
+  if (arguments.json) json.emplace(*arguments.json);
   Sweep sweep = arguments.sweep.sweep();
   const InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
   const GivenScales given = arguments.sweep.given_scales(sweep);
@@ -190,11 +195,12 @@ int run(const VerifyArguments& arguments, const DeviceOpener& open) {
     require_memory(*device, request, implementations);
   }
   catch_interrupts();
-  const bool takes_stdout = markdown && markdown->is_stdout();
+  const bool takes_stdout = (markdown && markdown->is_stdout()) || (json && json->is_stdout());
   Verification verification(arguments, *device, implementations, input, given, takes_stdout ? stderr : stdout);
   verification.verify_all(requests);
   if (!takes_stdout) verification.report();
-  if (markdown) markdown->write(verification.markdown());
+  if (markdown) markdown->write(verification.table().markdown());
+  if (json) json->write(verification.table().json());
   return verification.exit_status();
 }
 
@@ -208,6 +214,9 @@ void add_verify(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   arguments->device.add_to(*command, Use::verify, "kokkos,native");
   const char* const output = "Output";
   command->add_option("--markdown", arguments->markdown, "Write a table of dialects, schemes and formats as Markdown")
+      ->type_name("FILE")
+      ->group(output);
+  command->add_option("--json", arguments->json, "Write that table as JSON, for report --conformance")
       ->type_name("FILE")
       ->group(output);
   command->add_flag("--quiet", arguments->quiet, "Results and errors only")->group(output);

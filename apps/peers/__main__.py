@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times other projects' quantization (PyTorch eager and compiled; vLLM, SGLang and Transformer Engine where they can be
-imported) at what a result file of kqbench timed, in the same way, and writes a result file of the same schema:
+"""Times other projects' quantization (PyTorch eager and compiled; vLLM, SGLang, Transformer Engine and torchao where they can
+be imported) at what a result file of kqbench timed, in the same way, and writes a result file of the same schema:
 
     kqbench --sweep llm --quant-dtype fp8,int8 --dtype bfloat16 --json ours.json
     python3 apps/peers ours.json --libkq build/cuda/capi/libkq.so --json peers.json

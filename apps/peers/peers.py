@@ -149,4 +149,32 @@ class TransformerEngine:
         raise NotServed("no such quantizer")
 
 
-ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, TransformerEngine)}
+class Torchao:
+    """How its float8 training casts activations. What it returns is a tensor with the codes in `_data`."""
+
+    name = "torchao"
+
+    def __init__(self):
+        import torch
+        from torchao.float8.config import ScalingGranularity
+        from torchao.float8.float8_scaling_utils import hp_tensor_to_float8_dynamic
+        from torchao.float8.float8_training_tensor import LinearMMConfig
+        self.torch, self.cast, self.config, self.granularity = (torch, hp_tensor_to_float8_dynamic, LinearMMConfig(),
+                                                                ScalingGranularity)
+        self.description = f"torchao {version_of('torchao')}, hp_tensor_to_float8_dynamic, operator by operator"
+
+    def function(self, work):
+        if work.quant_dtype not in ("fp8_e4m3fn", "fp8_e5m2"):
+            raise NotServed("only fp8_e4m3fn and fp8_e5m2 are timed")
+        kind = {"fp8_e4m3fn": self.torch.float8_e4m3fn, "fp8_e5m2": self.torch.float8_e5m2}[work.quant_dtype]
+        match work.scheme:
+            case False, "tensor", False:
+                how = {"scaling_granularity": self.granularity.TENSORWISE}
+            case False, "token", False:
+                how = {"scaling_granularity": self.granularity.AXISWISE, "axiswise_dim": -1}
+            case _:
+                raise NotServed("no such cast")
+        return lambda x: (self.cast(x, kind, self.config, **how)._data,)
+
+
+ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, TransformerEngine, Torchao)}

@@ -92,7 +92,7 @@ struct DynamicToken {
 template <class Element, class Launcher>
 void dynamic_token(const Launcher& launcher, const kq::Request& r, const Operands& o) {
   const FloatScales scales{static_cast<float*>(o.scales), o.zero_points};
-  kq::with_token_rule<Element>(r, [&](const auto& rule) {
+  kq::with_token_rule<Element>(r, o.scale_ub, [&](const auto& rule) {
     using Rule = std::decay_t<decltype(rule)>;
     const auto rows = rows_of<Element, typename Rule::Code>(r, o);
     with_token_config(r.hidden_size / vector_width<Element>, r.num_tokens, is_aligned(rows), launcher.multiprocessors,

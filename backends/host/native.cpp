@@ -472,7 +472,7 @@ void run(int threads, const Request& r, const Operands& o) {
     case Granularity::tensor:
       return kq::with_tensor_rule<Element>(r, [&](const auto& rule) { tensor<Element>(threads, r, o, rule); });
     case Granularity::token:
-      return kq::with_token_rule<Element>(r, [&](const auto& rule) {
+      return kq::with_token_rule<Element>(r, o.scale_ub, [&](const auto& rule) {
         if (takes_whole_tokens(r, threads)) {
           whole_tokens<Element>(threads, r, o, rule);
         } else {

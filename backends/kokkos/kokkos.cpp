@@ -80,9 +80,7 @@ class KokkosImplementation final : public Implementation {
   std::size_t workspace_bytes(const kq::Request& request) const override {
     return kq::workspace_bytes(space_, request);
   }
-  void enqueue(const kq::Request& request, const Operands& o) override {
-    kq::enqueue(space_, request, o);
-  }
+  void enqueue(const kq::Request& request, const Operands& o) override { kq::enqueue(space_, request, o); }
 
  private:
   ExecutionSpace space_;

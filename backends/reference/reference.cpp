@@ -219,8 +219,10 @@ void store_scales(const Request& request, const std::vector<Span>& spans, void* 
   });
 }
 
-void quantize(int threads, const Request& request, const Operands& operands) {
-  if (request.num_tokens == 0) return;
+void quantize(int threads, const Request& given, const Operands& operands) {
+  if (given.num_tokens == 0) return;
+  Request request = given;
+  if (operands.scale_ub != nullptr) request.scale_ub = *operands.scale_ub;
   const ElementReader element(request.element);
   const auto spans = request.static_scale ? given_spans(request, operands.scales, operands.zero_points)
                                           : dynamic_spans(threads, request, element, operands.input);

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "bench/identify/formulas.hpp"
 #include "bench/support/errors.hpp"
 
 namespace kqbench {
@@ -110,6 +112,20 @@ std::optional<float> upper_bound(const kq::Request& r, const Sample& sample) {
   return std::nullopt;
 }
 
+/// A bound of codes' magnitude below the format's, as the largest code tells it: a dynamic scale lets each span have
+/// one.
+std::optional<float> smaller_qmax(const kq::Request& r, const Sample& sample) {
+  float largest = 0.0f;
+  for (const std::byte code : sample.codes) {
+    const float value = decoded(r.format, std::to_integer<std::uint8_t>(code));
+    // Integers below 0 reach further by one where there is a zero point.
+    const float magnitude = r.asymmetric && value < 0.0f ? -value - 1.0f : std::fabs(value);
+    if (std::isfinite(magnitude)) largest = std::max(largest, magnitude);
+  }
+  if (largest == 0.0f || largest >= kq::format_max(r.format)) return std::nullopt;
+  return largest;
+}
+
 /// Whether the sample's bytes are as many as the request's scales. A whole column may end with its gap.
 bool fits(const kq::Request& r, const Sample& sample) {
   const std::size_t bytes = kq::scales_bytes(r);
@@ -147,6 +163,7 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
   sweep.set_default("dialect", values_of(kq::parameter("dialect").names()));
 
   std::vector<kq::Request> found, with_bound;
+  std::map<std::pair<kq::Format, bool>, std::optional<float>> qmax_of;  // by format, asymmetric
   for (kq::Request r : plan_sweep(sweep).requests) {
     set_scale_stride(r, sample);
     if (kq::validate(r) || !fits(r, sample)) continue;
@@ -158,6 +175,14 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
       bounded.scale_ub = *bound;
       if (!kq::validate(bounded)) with_bound.push_back(bounded);
     }
+    if (restriction.has("qmax") || r.static_scale || r.dialect != kq::Dialect::kqbench) continue;
+    const auto [known, is_new] = qmax_of.try_emplace({r.format, r.asymmetric});
+    if (is_new) known->second = smaller_qmax(r, sample);
+    if (!known->second) continue;
+    kq::Request smaller = r;
+    smaller.qmax = *known->second;
+    const bool is_there = std::find(with_bound.begin(), with_bound.end(), smaller) != with_bound.end();
+    if (!is_there && !kq::validate(smaller)) with_bound.push_back(smaller);
   }
   found.insert(found.end(), with_bound.begin(), with_bound.end());
   if (found.empty()) {

@@ -13,7 +13,8 @@
 namespace kqbench {
 
 /// Valid, resolved requests of the whole sample whose scales take as many bytes as the sample's, of every dialect that
-/// `restriction` allows; dynamic schemes before static ones. Throws UsageError where there is none.
+/// `restriction` allows; dynamic schemes before static ones. Those with a scale_ub or a qmax that the sample's scales
+/// or codes tell, and `restriction` does not, come last of their kind. Throws UsageError where there is none.
 std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restriction);
 
 }  // namespace kqbench

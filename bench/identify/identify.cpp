@@ -274,9 +274,14 @@ class Explanation {
   std::vector<SpanFacts> spans_;
 };
 
-/// True if candidates() added the request's bound.
+/// True if candidates() added the request's qmax.
+bool has_found_qmax(const kq::Request& r, const Sweep& restriction) {
+  return r.qmax != kq::format_max(r.format) && !restriction.has("qmax");
+}
+
+/// True if candidates() added a bound to the request.
 bool has_bound_by_itself(const kq::Request& r, const Sweep& restriction) {
-  return std::isfinite(r.scale_ub) && !restriction.has("scale_ub");
+  return (std::isfinite(r.scale_ub) && !restriction.has("scale_ub")) || has_found_qmax(r, restriction);
 }
 
 /// True if the dialect's engine scales codes by an approximate reciprocal.
@@ -362,7 +367,9 @@ Identification identify(const Sample& sample, const Sweep& restriction) {
       break;  // a dynamic scheme says more
     }
     // A bound is looked for where nothing else gives the scales.
-    const auto has_no_bound = [](const SampleMatch& match) { return std::isinf(match.request.scale_ub); };
+    const auto has_no_bound = [&](const SampleMatch& match) {
+      return !has_bound_by_itself(match.request, restriction);
+    };
     const bool is_explained = std::any_of(result.matches.begin(), result.matches.end(), has_no_bound);
     if (is_explained && has_bound_by_itself(whole, restriction)) continue;
     const kq::Request slice = slice_of(whole, slice_elements);
@@ -374,7 +381,7 @@ Identification identify(const Sample& sample, const Sweep& restriction) {
     }
     match.is_approximate = !match.difference.none() && is_within_approximation(sample, whole, references);
     if (match.difference.none() || match.is_approximate) result.matches.push_back(match);
-    looked_at.push_back(match);
+    if (!has_found_qmax(whole, restriction)) looked_at.push_back(match);
   }
   drop_approximate_beside_exact(result.matches, looked_at);
   fold_equal(result.matches);

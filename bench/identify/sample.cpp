@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <span>
 #include <string_view>
 
@@ -20,14 +21,23 @@ const StoredTensor* find_beside(const TensorFile& file, const std::string& name,
   return file.has_names() ? find_by_ending(file, name, endings) : &file.tensors().front();
 }
 
-/// The name of the tensor whose codes are meant: the one asked for, or that of the only codes in the file.
+bool is_named_for_another(const StoredTensor& tensor) {
+  const auto ends_so = [&](std::string_view ending) { return tensor.name.ends_with(ending); };
+  return std::any_of(scale_endings.begin(), scale_endings.end(), ends_so) ||
+         std::any_of(zero_point_endings.begin(), zero_point_endings.end(), ends_so);
+}
+
+/// The name of the tensor whose codes are meant: the one asked for, or that of the only codes in the file. Bytes of no
+/// named format are codes where there are no others, unless they are called scales.
 std::string name_of_codes(const TensorFile& file, const std::string& asked) {
   if (!asked.empty() || !file.has_names()) return asked;
-  std::vector<std::string> names;
+  std::vector<std::string> names, bytes;
   for (const StoredTensor& tensor : file.tensors()) {
-    const bool is_code = is_fp8(tensor.dtype) || tensor.dtype == DType::int8;
-    if (is_code) names.push_back(tensor.name);
+    if (is_named_for_another(tensor)) continue;
+    if (is_fp8(tensor.dtype) || tensor.dtype == DType::int8) names.push_back(tensor.name);
+    if (tensor.dtype == DType::uint8) bytes.push_back(tensor.name);
   }
+  if (names.empty()) names = bytes;
   if (names.size() == 1) return names.front();
   throw UsageError(fmt::format("{}: has {} tensors of codes; choose one with --tensor", file.name(), names.size()));
 }
@@ -57,13 +67,13 @@ void read_scales(const TensorFile& file, const StoredTensor& tensor, Sample& sam
   const bool is_bfloat16 = tensor.dtype == DType::uint16;  // as NumPy holds it
   if (const auto floats = read_floats(file, tensor, is_bfloat16 ? DType::bfloat16 : tensor.dtype)) {
     sample.scales = to_bytes(*floats);
-  } else if (tensor.dtype == DType::uint8 || tensor.dtype == DType::int32) {
+  } else if (tensor.dtype == DType::uint8 || tensor.dtype == DType::ue8m0 || tensor.dtype == DType::int32) {
     sample.scales = read_all(file, tensor);
     sample.scales_are_bytes = true;
   } else {
     throw UsageError(
-        fmt::format("{}: has {}; scales are float32, float16, bfloat16, uint8 (exponents) or int32 (four "
-                    "exponents each)",
+        fmt::format("{}: has {}; scales are float32, float16, bfloat16, uint8 or F8_E8M0 (exponents) or int32 "
+                    "(four exponents each)",
                     label_of(file, tensor), name_of(tensor.dtype)));
   }
 }

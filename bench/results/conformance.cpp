@@ -4,15 +4,159 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <span>
+
+#include "bench/results/grid.hpp"
+#include "bench/support/errors.hpp"
+#include "bench/tensors/input_file.hpp"
 
 namespace kqbench {
+namespace {
 
-Conformance::Cell& Conformance::cell(const kq::Request& r, const std::string& implementation) {
+using Json = nlohmann::ordered_json;
+
+constexpr const char* schema = "kqbench-conformance/1";
+constexpr std::uint64_t most_file_bytes = std::uint64_t{16} << 20;
+
+std::string text_of(const ConformanceCell& cell) {
+  if (cell.cases == 0) return cell.refused == 0 ? "" : "not served";
+  const std::string refused = cell.refused == 0 ? "" : fmt::format(", {} not served", cell.refused);
+  if (cell.wrong != 0) return fmt::format("{} of {} cases wrong{}", cell.wrong, cell.cases, refused);
+  return fmt::format("exact: {} cases, {} codes{}", cell.cases, cell.codes, refused);
+}
+
+/// "…; interrupted, …" where it was.
+std::string heading(const ConformanceTable& table) {
+  return table.device + (table.complete ? "" : "; interrupted, not all cases were run");
+}
+
+std::int64_t count_of(const Json& cell, const char* name) {
+  const auto count = cell.at(name).get<std::int64_t>();
+  if (!cell.at(name).is_number_integer() || count < 0) throw std::out_of_range(name);
+  return count;
+}
+
+/// A text that can stand in a table's cell as it is.
+std::string cell_text(const Json& text) {
+  auto cell = text.get<std::string>();
+  const auto is_markup = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '|' || c == '<'; };
+  if (std::any_of(cell.begin(), cell.end(), is_markup)) throw std::out_of_range("text");
+  return cell;
+}
+
+ConformanceTable table_of(const Json& json) {
+  ConformanceTable table;
+  table.device = cell_text(json.at("device"));
+  table.complete = json.at("complete").get<bool>();
+  for (const Json& name : json.at("implementations"))
+    table.implementations.push_back(cell_text(name));
+  for (const Json& of_row : json.at("rows")) {
+    ConformanceTable::Row row{cell_text(of_row.at("dialect")),
+                              cell_text(of_row.at("scheme")),
+                              cell_text(of_row.at("quant_dtype")),
+                              cell_text(of_row.at("scale_format")),
+                              {}};
+    for (const std::string& name : table.implementations) {
+      const Json& cell = of_row.at("implementations").at(name);
+      row.cells.push_back(
+          {count_of(cell, "cases"), count_of(cell, "codes"), count_of(cell, "wrong"), count_of(cell, "not_served")});
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+}  // namespace
+
+std::string ConformanceTable::markdown() const {
+  std::string text = heading(*this) + "\n\n| dialect | scheme | codes | scales |";
+  std::string rule = "| --- | --- | --- | --- |";
+  for (const std::string& name : implementations) {
+    text += fmt::format(" {} |", name);
+    rule += " --- |";
+  }
+  text += '\n' + rule + '\n';
+  for (const Row& row : rows) {
+    text += fmt::format("| {} | {} | {} | {} |", row.dialect, row.scheme, row.codes, row.scales);
+    for (const ConformanceCell& cell : row.cells) {
+      text += cell.wrong == 0 ? fmt::format(" {} |", text_of(cell)) : fmt::format(" **{}** |", text_of(cell));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string ConformanceTable::json() const {
+  Json json = {{"schema", schema},
+               {"complete", complete},
+               {"device", device},
+               {"implementations", implementations},
+               {"rows", Json::array()}};
+  for (const Row& row : rows) {
+    Json of_row = {
+        {"dialect", row.dialect}, {"scheme", row.scheme}, {"quant_dtype", row.codes}, {"scale_format", row.scales}};
+    for (std::size_t i = 0; i < implementations.size(); ++i) {
+      const ConformanceCell& cell = row.cells[i];
+      of_row["implementations"][implementations[i]] = {
+          {"cases", cell.cases}, {"codes", cell.codes}, {"wrong", cell.wrong}, {"not_served", cell.refused}};
+    }
+    json["rows"].push_back(std::move(of_row));
+  }
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+void ConformanceTable::write_html(std::ostream& out) const {
+  std::vector<Column> columns = {{"dialect"}, {"scheme"}, {"codes"}, {"scales"}};
+  for (const std::string& name : implementations)
+    columns.push_back({name});
+  Grid grid(std::move(columns));
+  for (const Row& row : rows) {
+    std::vector<Cell> line = {row.dialect, row.scheme, row.codes, row.scales};
+    for (const ConformanceCell& cell : row.cells) {
+      const Paint paint = cell.wrong != 0 ? Paint::bad : (cell.cases != 0 ? Paint::good : Paint::plain);
+      line.emplace_back(text_of(cell), paint);
+    }
+    grid.add(std::move(line));
+  }
+  out << "<p class=\"soft\">" << html_text(heading(*this)) << "</p>\n<div class=\"wide\">\n";
+  grid.write_html(out);
+  out << "</div>\n";
+}
+
+ConformanceTable parse_conformance(std::string_view text, const std::string& name) {
+  const auto refuse = [&](const char* what) -> UsageError {
+    return UsageError(fmt::format("{}: {}; give a file that verify --json wrote", name, what));
+  };
+  const Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded()) throw refuse("is no JSON, or cut short");
+  if (!json.is_object() || json.value("schema", Json()) != schema) throw refuse("is no table of conformance");
+  try {
+    return table_of(json);
+  } catch (const std::exception&) {
+    throw refuse("lacks a member, or has one that cannot be");
+  }
+}
+
+ConformanceTable read_conformance_file(const std::filesystem::path& path) {
+  const InputFile file(path);
+  if (file.size() > most_file_bytes) {
+    throw UsageError(
+        fmt::format("{}: is too large for a table of conformance; give a file that verify --json wrote", file.name()));
+  }
+  std::string text(static_cast<std::size_t>(file.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return parse_conformance(text, file.name());
+}
+
+ConformanceCell& Conformance::cell(const kq::Request& r, const std::string& implementation) {
   return rows_[{r.dialect, !r.static_scale, r.granularity, r.asymmetric, r.format, r.scale_format}][implementation];
 }
 
 void Conformance::add(const kq::Request& request, const std::string& implementation, std::int64_t codes, bool right) {
-  Cell& found = cell(request, implementation);
+  ConformanceCell& found = cell(request, implementation);
   ++found.cases;
   found.codes += codes;
   found.wrong += right ? 0 : 1;
@@ -22,33 +166,24 @@ void Conformance::add_refused(const kq::Request& request, const std::string& imp
   ++cell(request, implementation).refused;
 }
 
-std::string Conformance::markdown() const {
-  std::string text = "| dialect | scheme | codes | scales |";
-  std::string rule = "| --- | --- | --- | --- |";
-  for (const std::string& name : implementations_) {
-    text += fmt::format(" {} |", name);
-    rule += " --- |";
-  }
-  text += '\n' + rule + '\n';
-  const auto describe = [](const Cell& cell) {
-    if (cell.cases == 0) return std::string(cell.refused == 0 ? "" : "not served");
-    const std::string refused = cell.refused == 0 ? "" : fmt::format(", {} not served", cell.refused);
-    if (cell.wrong != 0) return fmt::format("**{} of {} cases wrong**{}", cell.wrong, cell.cases, refused);
-    return fmt::format("exact: {} cases, {} codes{}", cell.cases, cell.codes, refused);
-  };
-  for (const auto& [row, cells] : rows_) {
-    std::string granularity = kq::to_string(row.granularity, 0);
+ConformanceTable Conformance::table(std::string device, bool complete) const {
+  ConformanceTable table{std::move(device), complete, implementations_, {}};
+  for (const auto& [key, cells] : rows_) {
+    std::string granularity = kq::to_string(key.granularity, 0);
     granularity.resize(std::min(granularity.find(':'), granularity.size()));
-    text += fmt::format("| {} | {} {}{} | {} | {} |", kq::to_string(row.dialect), row.dynamic ? "dynamic" : "static",
-                        granularity, row.asymmetric ? " asymmetric" : "", kq::to_string(row.format),
-                        kq::to_string(row.scale_format));
+    ConformanceTable::Row row{
+        std::string(kq::to_string(key.dialect)),
+        fmt::format("{} {}{}", key.dynamic ? "dynamic" : "static", granularity, key.asymmetric ? " asymmetric" : ""),
+        std::string(kq::to_string(key.format)),
+        std::string(kq::to_string(key.scale_format)),
+        {}};
     for (const std::string& name : implementations_) {
       const auto found = cells.find(name);
-      text += fmt::format(" {} |", found == cells.end() ? "" : describe(found->second));
+      row.cells.push_back(found == cells.end() ? ConformanceCell() : found->second);
     }
-    text += '\n';
+    table.rows.push_back(std::move(row));
   }
-  return text;
+  return table;
 }
 
 }  // namespace kqbench

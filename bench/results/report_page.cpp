@@ -180,9 +180,23 @@ void write_lead(std::ostream& out, const std::vector<NamedResult>& files, const 
   out << "</dl>\n";
 }
 
-void write_contents(std::ostream& out) {
+void write_contents(std::ostream& out, bool has_conformance) {
   out << "<nav><a href=\"#summary\">Summary</a><a href=\"#roofline\">Roofline</a><a href=\"#schemes\">By scheme</a>"
-         "<a href=\"#context\">Context</a><a href=\"#rows\">All rows</a></nav>\n";
+      << (has_conformance ? "<a href=\"#conformance\">Conformance</a>" : "")
+      << "<a href=\"#context\">Context</a><a href=\"#rows\">All rows</a></nav>\n";
+}
+
+constexpr std::string_view conformance_remark =
+    "Which implementation gives the reference's bytes, whose own are anchored in recorded outputs of each engine: "
+    "exact "
+    "means that every code, scale and zero point of every case was equal.";
+
+void write_conformance(std::ostream& out, const std::vector<ConformanceTable>& tables) {
+  if (tables.empty()) return;
+  out << "<h2 id=\"conformance\">Conformance</h2>\n<p class=\"soft\">" << html_text(std::string(conformance_remark))
+      << "</p>\n";
+  for (const ConformanceTable& table : tables)
+    table.write_html(out);
 }
 
 void write_context(std::ostream& out, const std::vector<NamedResult>& files) {
@@ -266,7 +280,8 @@ void write_rows(std::ostream& out, const std::vector<NamedResult>& files) {
 
 }  // namespace
 
-std::string report_html(const std::vector<NamedResult>& files, const ComparisonOptions& options) {
+std::string report_html(const std::vector<NamedResult>& files, const ComparisonOptions& options,
+                        const std::vector<ConformanceTable>& conformance) {
   const Compared with = compared(files, options);
   const std::string title = html_text(title_of(files));
   std::ostringstream out;
@@ -276,15 +291,17 @@ std::string report_html(const std::vector<NamedResult>& files, const ComparisonO
       << "<link rel=\"icon\" href=\"data:,\">\n<title>" << title << "</title>\n<style>" << style_sheet
       << "</style>\n</head>\n<body>\n<h1>" << title << "</h1>\n";
   write_lead(out, files, with.remarks);
-  write_contents(out);
+  write_contents(out, !conformance.empty());
   write_charts(out, files, with);
+  write_conformance(out, conformance);
   write_context(out, files);
   write_rows(out, files);
   out << "</body>\n</html>\n";
   return out.str();
 }
 
-std::string report_markdown(const std::vector<NamedResult>& files, const ComparisonOptions& options) {
+std::string report_markdown(const std::vector<NamedResult>& files, const ComparisonOptions& options,
+                            const std::vector<ConformanceTable>& conformance) {
   const Compared with = compared(files, options);
   std::ostringstream out;
   out << "# " << markdown_text(title_of(files)) << "\n\n" << lead << ' ' << markdown_text(checks_text(files)) << "\n\n";
@@ -298,6 +315,9 @@ std::string report_markdown(const std::vector<NamedResult>& files, const Compari
   } else {
     out << "None: " << markdown_text(with.reason) << "\n\n";
   }
+  if (!conformance.empty()) out << "## Conformance\n\n" << conformance_remark << "\n\n";
+  for (const ConformanceTable& table : conformance)
+    out << table.markdown() << '\n';
   for (std::size_t file = 0; file < files.size(); ++file) {
     out << "## " << file_letter(file) << ": " << markdown_text(files[file].name) << "\n\n";
     write_markdown(out, files[file].result);

@@ -66,9 +66,10 @@ void require_scale_shape(const kq::Request& request, const TensorFile& file, con
                                shape_text(wanted_shape(request))));
 }
 
-/// The dtype that quantize writes for scales of a request.
-DType exponent_type(const kq::Request& request) {
-  return request.scale_layout == kq::ScaleLayout::packed ? DType::int32 : DType::uint8;
+/// Whether a tensor holds exponents as a request's layout has them.
+bool has_exponents(const kq::Request& request, const StoredTensor& tensor) {
+  if (request.scale_layout == kq::ScaleLayout::packed) return tensor.dtype == DType::int32;
+  return tensor.dtype == DType::uint8 || tensor.dtype == DType::ue8m0;
 }
 
 /// Why scale `i` is refused; nothing if it can be used.
@@ -83,7 +84,7 @@ std::vector<float> read_scales(const kq::Request& request, const TensorFile& fil
   require_scale_shape(request, file, tensor);
   const bool exponents = request.scale_format == kq::ScaleFormat::ue8m0;
   std::vector<float> scales;
-  if (exponents && tensor.dtype == exponent_type(request)) {
+  if (exponents && has_exponents(request, tensor)) {
     scales = converted<std::uint8_t, float>(read_all(file, tensor), [](std::uint8_t x) { return kq::ue8m0_value(x); });
   } else if (request.scale_layout == kq::ScaleLayout::packed) {
     throw UsageError(fmt::format("--scales: {} is of {}; write packed exponents as int32", label_of(file, tensor),

@@ -25,13 +25,14 @@ struct SafetensorsType {
   DType dtype;
   std::string_view name;
 };
-constexpr std::array<SafetensorsType, 11> safetensors_types{{{DType::float16, "F16"},
+constexpr std::array<SafetensorsType, 12> safetensors_types{{{DType::float16, "F16"},
                                                              {DType::bfloat16, "BF16"},
                                                              {DType::float32, "F32"},
                                                              {DType::fp8_e4m3fn, "F8_E4M3"},
                                                              {DType::fp8_e5m2, "F8_E5M2"},
                                                              {DType::fp8_e4m3fnuz, "F8_E4M3FNUZ"},
                                                              {DType::fp8_e5m2fnuz, "F8_E5M2FNUZ"},
+                                                             {DType::ue8m0, "F8_E8M0"},
                                                              {DType::int8, "I8"},
                                                              {DType::uint8, "U8"},
                                                              {DType::uint16, "U16"},

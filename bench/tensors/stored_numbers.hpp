@@ -18,8 +18,9 @@
 
 namespace kqbench {
 
-/// What follows the name of a tensor in those of its scales and its zero points.
-inline constexpr std::array<std::string_view, 2> scale_endings = {".scale", "_scale"};
+/// What follows the name of a tensor in those of its scales and its zero points. DeepSeek's checkpoints and Transformer
+/// Engine say scale_inv for what codes are multiplied by, which is a scale here.
+inline constexpr std::array<std::string_view, 4> scale_endings = {".scale", "_scale", "_scale_inv", ".scale_inv"};
 inline constexpr std::array<std::string_view, 2> zero_point_endings = {".zero_point", "_zero_point"};
 
 /// The first tensor whose name is `name` with one of the endings; null if there is none.

@@ -21,6 +21,7 @@ std::size_t size_of(DType dtype) {
     case DType::fp8_e5m2:
     case DType::fp8_e4m3fnuz:
     case DType::fp8_e5m2fnuz:
+    case DType::ue8m0:
     case DType::int8:
     case DType::uint8:
       return 1;
@@ -46,6 +47,8 @@ std::string_view name_of(DType dtype) {
       return "fp8_e4m3fnuz";
     case DType::fp8_e5m2fnuz:
       return "fp8_e5m2fnuz";
+    case DType::ue8m0:
+      return "ue8m0";
     case DType::int8:
       return "int8";
     case DType::uint8:

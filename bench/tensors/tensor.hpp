@@ -25,6 +25,7 @@ enum class DType : std::uint8_t {
   fp8_e5m2,
   fp8_e4m3fnuz,
   fp8_e5m2fnuz,
+  ue8m0,  ///< exponents of scales
   int8,
   uint8,
   uint16,

@@ -38,7 +38,7 @@ struct DynamicToken {
 template <class Element, class ExecutionSpace>
 void dynamic_token(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
-  with_token_rule<Element>(r, [&]<class Rule>(const Rule& rule) {
+  with_token_rule<Element>(r, b.scale_ub, [&]<class Rule>(const Rule& rule) {
     with_row_config<
         Element, Rule::has_zero_point>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto config) {
       const DynamicToken<Rule> kernel{input_rows<Element>(r, b), code_rows<typename Rule::Code>(r, b), scales, rule};

@@ -221,7 +221,7 @@ bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands&
                    : with_rule(GroupRule<Element, Fp8E4M3Fn>(r.qmax, power_of_two));
   }
   return integer ? with_rule(SymmetricInt8Rule<Element>(r.qmax))
-                 : with_rule(TokenFp8Rule<Element, Fp8E4M3Fn>(r.qmax, r.scale_ub));
+                 : with_rule(TokenFp8Rule<Element, Fp8E4M3Fn>(r.qmax, UpperBound{r.scale_ub, b.scale_ub}));
 }
 
 }  // namespace

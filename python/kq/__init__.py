@@ -17,13 +17,15 @@ import functools
 import pathlib
 
 from kq import _kq
+from kq._arrays import on_host
 from kq._errors import DeviceError, InvalidArgument
-from kq._kq import Scheme, dequantize, prepare_stream, quantize
+from kq._identify import identify
+from kq._kq import Scheme, dequantize, overlap_graph, prepare_stream, quantize
 from kq._types import DialectInfo, ErrorReport, Quantized, SchemeInfo
 
 __all__ = ["DeviceError", "DialectInfo", "ErrorReport", "InvalidArgument", "Quantized", "Scheme", "SchemeInfo",
-           "backend", "dequantize", "dialects", "error_report", "include_dir", "library", "prepare_stream", "quantize",
-           "schemes"]
+           "backend", "dequantize", "dialects", "error_report", "identify", "include_dir", "library", "overlap_graph",
+           "prepare_stream", "quantize", "schemes"]
 
 
 def schemes(dialect: str = "kqbench") -> list[SchemeInfo]:
@@ -65,13 +67,4 @@ def error_report(x, codes, scales, zero_points=None, *, scheme: Scheme | str) ->
     The tensors are as `quantize` takes and returns them; those on a device are copied to the host (torch, CuPy).
     Raises InvalidArgument naming the argument whose type, shape or strides are not those of the scheme.
     """
-    return ErrorReport(*_kq.error_report(*map(_on_host, (x, codes, scales, zero_points)), scheme=scheme))
-
-
-def _on_host(x):
-    """x, or where it is on a device a copy of it on the host, with its strides where it is torch's."""
-    if not hasattr(x, "__dlpack_device__") or x.__dlpack_device__()[0] in (1, 3, 11):
-        return x
-    if hasattr(x, "new_empty_strided"):
-        return x.new_empty_strided(x.shape, x.stride(), device="cpu").copy_(x)
-    return x.get() if hasattr(x, "get") else x
+    return ErrorReport(*_kq.error_report(*map(on_host, (x, codes, scales, zero_points)), scheme=scheme))

@@ -64,6 +64,15 @@ def stream_handle(stream) -> int:
     raise TypeError(f"stream: must be a handle (an int) or a stream object, not {type(stream).__name__}")
 
 
+def graph_handle(graph) -> int:
+    """The cudaGraph_t of a graph that a caller gave: an int, or torch's CUDAGraph(keep_graph=True)."""
+    if isinstance(graph, int):
+        return graph
+    if hasattr(graph, "raw_cuda_graph"):
+        return int(graph.raw_cuda_graph())
+    raise TypeError(f"graph: must be a torch.cuda.CUDAGraph or a handle (an int), not {type(graph).__name__}")
+
+
 def empty(x, dtype, shape, strides, stored):
     """A new tensor of x's framework and device. `strides` count elements; None: rows one behind the other."""
     if _is_torch(x):
@@ -109,6 +118,15 @@ def room(x) -> int:
         end = numpy.lib.array_utils.byte_bounds if hasattr(numpy.lib, "array_utils") else numpy.byte_bounds
         return end(whole)[1] - x.ctypes.data
     return 0
+
+
+def on_host(x):
+    """x, or where it is on a device a copy of it on the host, with its strides where it is torch's."""
+    if not hasattr(x, "__dlpack_device__") or x.__dlpack_device__()[0] in (1, 3, 11):
+        return x
+    if hasattr(x, "new_empty_strided"):
+        return x.new_empty_strided(x.shape, x.stride(), device="cpu").copy_(x)
+    return x.get() if hasattr(x, "get") else x
 
 
 def clear(made) -> None:

@@ -8,16 +8,17 @@ used or kq.prepare_stream was given.
 
 They are registered as torch.ops.kq.*; `quantize` and `dequantize` here choose among them:
 
-    quantize(Tensor x, str scheme) -> (Tensor codes, Tensor scales)
+    quantize(Tensor x, str scheme, Tensor? scale_ub=None) -> (Tensor codes, Tensor scales)
     quantize_asymmetric(Tensor x, str scheme) -> (Tensor codes, Tensor scales, Tensor zero_points)
     quantize_static(Tensor x, Tensor scales, Tensor? zero_points, str scheme) -> Tensor codes
-    quantize_out(Tensor x, str scheme, Tensor(a!) codes, Tensor(b!) scales, Tensor(c!)? zero_points) -> ()
+    quantize_out(Tensor x, str scheme, Tensor(a!) codes, Tensor(b!) scales, Tensor(c!)? zero_points,
+                 Tensor? scale_ub=None) -> ()
     quantize_static_out(Tensor x, Tensor scales, Tensor? zero_points, str scheme, Tensor(a!) codes) -> ()
     dequantize(Tensor codes, Tensor scales, Tensor? zero_points, str scheme) -> Tensor
 
 Shapes and errors are those of kq.quantize and kq.dequantize. Static scales and zero points are tensors on the input's
-device and are never read on the host. An upper bound of scales (scale_ub) is a number of the scheme, not a tensor. Nothing
-here has a gradient.
+device and are never read on the host; so is an upper bound (scale_ub), where it is not a number of the scheme. Nothing here
+has a gradient.
 """
 
 from __future__ import annotations
@@ -102,14 +103,14 @@ def _plain(x):
     return x.detach() if x.requires_grad else x
 
 
-@_define("quantize(Tensor x, str scheme) -> (Tensor, Tensor)")
-def _quantize(x, scheme):
-    codes, scales, _ = kq.quantize(_plain(x), scheme)
+@_define("quantize(Tensor x, str scheme, Tensor? scale_ub=None) -> (Tensor, Tensor)")
+def _quantize(x, scheme, scale_ub=None):
+    codes, scales, _ = kq.quantize(_plain(x), scheme, scale_ub=scale_ub)
     return codes, scales
 
 
 @_fake("quantize")
-def _(x, scheme):
+def _(x, scheme, scale_ub=None):
     scheme = Scheme(scheme)
     return _fake_codes(x, scheme), _fake_scales(x, scheme)
 
@@ -135,13 +136,14 @@ def _(x, scales, zero_points, scheme):
     return _fake_codes(x, Scheme(scheme))
 
 
-@_define("quantize_out(Tensor x, str scheme, Tensor(a!) codes, Tensor(b!) scales, Tensor(c!)? zero_points) -> ()")
-def _quantize_out(x, scheme, codes, scales, zero_points):
-    kq.quantize(_plain(x), scheme, out=codes, scales=scales, zero_points=zero_points)
+@_define("quantize_out(Tensor x, str scheme, Tensor(a!) codes, Tensor(b!) scales, Tensor(c!)? zero_points, "
+         "Tensor? scale_ub=None) -> ()")
+def _quantize_out(x, scheme, codes, scales, zero_points, scale_ub=None):
+    kq.quantize(_plain(x), scheme, out=codes, scales=scales, zero_points=zero_points, scale_ub=scale_ub)
 
 
 @_fake("quantize_out")
-def _(x, scheme, codes, scales, zero_points):
+def _(x, scheme, codes, scales, zero_points, scale_ub=None):
     return None
 
 
@@ -175,14 +177,18 @@ def _kind(scheme: str) -> tuple[bool, bool]:
 
 
 def quantize(x: torch.Tensor, scheme: Scheme | str, *, out: torch.Tensor | None = None,
-             scales: torch.Tensor | None = None, zero_points: torch.Tensor | None = None) -> Quantized:
+             scales: torch.Tensor | None = None, zero_points: torch.Tensor | None = None,
+             scale_ub: torch.Tensor | None = None) -> Quantized:
     """kq.quantize as an operator. Give `out` and `scales` (and `zero_points` of an asymmetric scheme) both, or neither; a
-    static scheme needs `scales` and can have `out`. Within torch.compile the scheme is a text.
+    static scheme needs `scales` and can have `out`. `scale_ub` is one float32 on x's device, which the kernels read. Within
+    torch.compile the scheme is a text.
 
     Raises kq.InvalidArgument as kq.quantize does; under torch.compile when the compiled code runs.
     """
     text = scheme if isinstance(scheme, str) else str(scheme)
     static_scale, asymmetric = _kind(text)
+    if scale_ub is not None and (static_scale or asymmetric):
+        raise kq.InvalidArgument("scale_ub", "only dynamic token scales of fp8 have an upper bound; leave it out")
     if static_scale:
         if scales is None:
             raise kq.InvalidArgument("scales", "must be given to a static scheme")
@@ -193,12 +199,12 @@ def quantize(x: torch.Tensor, scheme: Scheme | str, *, out: torch.Tensor | None 
     elif out is None and scales is None:
         if asymmetric:
             return Quantized(*torch.ops.kq.quantize_asymmetric(x, text))
-        return Quantized(*torch.ops.kq.quantize(x, text), None)
+        return Quantized(*torch.ops.kq.quantize(x, text, scale_ub), None)
     else:
         if out is None or scales is None or (asymmetric and zero_points is None):
             missing = "out" if out is None else "scales" if scales is None else "zero_points"
             raise kq.InvalidArgument(missing, "must be given where other outputs are")
-        torch.ops.kq.quantize_out(x, text, out, scales, zero_points)
+        torch.ops.kq.quantize_out(x, text, out, scales, zero_points, scale_ub)
     return Quantized(out, scales, zero_points)
 
 

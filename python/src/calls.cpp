@@ -214,8 +214,17 @@ nb::object quantized_tuple(const nb::object& codes, const nb::object& scales, co
   return nb::steal(made);
 }
 
+/// A bound of scales in the device's memory: one float.
+const float* bound_data(const Tensor& bound, const Tensor& input) {
+  require_type(bound, "scale_ub", Type::float32);
+  require_same_device(bound, "scale_ub", input);
+  if (bound.elements() != 1)
+    throw Invalid("scale_ub", "must have one element, not " + std::to_string(bound.elements()));
+  return static_cast<const float*>(bound.data());
+}
+
 nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle scales, nb::handle zero_points,
-                    nb::handle stream) {
+                    nb::handle scale_ub, nb::handle stream) {
   const Tensor input(x, "x", false);
   require_device(input, "x");
   Request r = scheme_from(scheme).request;
@@ -271,6 +280,8 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
     buffers.zero_points = static_cast<std::int32_t*>(
         take(zero_points, "zero_points", Type::int32, static_zero_points, dynamic_zero_points).data());
   }
+  std::optional<Tensor> bound;
+  if (!scale_ub.is_none()) buffers.scale_ub = bound_data(bound.emplace(scale_ub, "scale_ub", false), input);
 
   void* const on_stream = stream_for(input, x, stream);
   const kq_request request = c_request(r);
@@ -301,6 +312,19 @@ void prepare_stream(nb::handle stream) {
     status = kq_prepare_stream(reinterpret_cast<void*>(handle));
   }
   if (status != KQ_SUCCESS) throw_failure(status, "x", "out");
+}
+
+std::size_t overlap_graph(nb::handle graph) {
+  static const nb::handle graph_handle = imported("kq._arrays", "graph_handle");
+  const auto handle = nb::cast<std::uintptr_t>(graph_handle(graph));
+  std::size_t overlapped = 0;
+  kq_status status = KQ_SUCCESS;
+  {
+    const nb::gil_scoped_release release;
+    status = kq_overlap_graph(reinterpret_cast<void*>(handle), &overlapped);
+  }
+  if (status != KQ_SUCCESS) throw_failure(status, "x", "out");
+  return overlapped;
 }
 
 /// Codes, scales and zero points that are read, and the request that they are of.
@@ -399,6 +423,8 @@ scheme: a kq.Scheme or its text, "fp8 group:128".
 out: codes are written here, instead of into a new tensor: of x's shape, rows may lie apart.
 scales, zero_points: read by a static scheme, which needs them; otherwise written, instead of into new tensors. kq.Quantized
     has their shapes. Padding of the layout column_aligned is written where the tensor's memory has room for it.
+scale_ub: a float32 tensor of one number on x's device, above 0 or infinity, which the kernels read: the scheme's scale_ub
+    without a wait for the device. For schemes that can have one, "fp8 token", and have none in their text.
 stream: a handle or a stream object of the device; None: the one that x's framework works on now.
 
 Returns a kq.Quantized. Raises kq.InvalidArgument, whose `field` names the argument or the part of the scheme that is wrong;
@@ -417,16 +443,27 @@ constexpr const char* prepare_stream_help = R"(Makes what the library keeps for 
 Needed for a stream that is captured into a graph before any call of kq has used it, since memory is allocated. stream: a
 handle or a stream object; None: the default stream. Raises kq.InvalidArgument for a stream where there are none, on a host.)";
 
+constexpr const char* overlap_graph_help =
+    R"(Lets launches of kq in a CUDA graph overlap (programmatic dependent launch).
+
+graph: a torch.cuda.CUDAGraph(keep_graph=True) that was captured and not instantiated yet, or a cudaGraph_t as an int. Where one
+    kernel of kq.quantize comes right after another, and after nothing else, it starts while that one ends, and waits for it
+    before it reads or writes a tensor: results stay as they were. kq.h (kq_overlap_graph) says which edges are left alone.
+
+Returns how many edges have been changed, 0 on devices below compute capability 9.0. Raises kq.InvalidArgument, `field` "graph",
+for a build that is not for CUDA and for no graph; kq.DeviceError where CUDA fails, and then the graph must be destroyed.)";
+
 }  // namespace
 
 void bind_calls(nb::module_& m) {
   m.def("quantize", &quantize, "x"_a, "scheme"_a, nb::kw_only(), "out"_a = nb::none(), "scales"_a = nb::none(),
-        "zero_points"_a = nb::none(), "stream"_a = nb::none(), quantize_help);
+        "zero_points"_a = nb::none(), "scale_ub"_a = nb::none(), "stream"_a = nb::none(), quantize_help);
   m.def("dequantize", &dequantize, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), nb::kw_only(), "scheme"_a,
         "out"_a = nb::none(), "stream"_a = nb::none(), dequantize_help);
   m.def("error_report", &error_report, "x"_a, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), nb::kw_only(),
         "scheme"_a);
   m.def("prepare_stream", &prepare_stream, "stream"_a = nb::none(), prepare_stream_help);
+  m.def("overlap_graph", &overlap_graph, "graph"_a, overlap_graph_help);
   m.def("backend", [] { return std::string(kq_backend()); });
   m.def("api_version", &kq_api_version);
 }

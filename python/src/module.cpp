@@ -32,4 +32,5 @@ NB_MODULE(_kq, m) {
   });
   kq::python::bind_schemes(m);
   kq::python::bind_calls(m);
+  kq::python::bind_stored(m);
 }

@@ -2,8 +2,10 @@
 
 #include "tensor.hpp"
 
+#include <cstddef>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -292,7 +294,49 @@ void set_python_error(void*, const char* kind, const char* message) {
   PyErr_SetString(std::string_view(kind) == "MemoryError" ? PyExc_MemoryError : PyExc_RuntimeError, message);
 }
 
+/// A tensor in front of its own memory, for a host, where a framework need not be asked for any.
+struct HostTensor {
+  dlpack::VersionedTensor outer;
+  Layout layout;
+};
+
+constexpr std::size_t host_alignment = 64;  // as PyTorch's own tensors have it
+constexpr std::size_t host_header = (sizeof(HostTensor) + host_alignment - 1) / host_alignment * host_alignment;
+
+void free_host_tensor(dlpack::VersionedTensor* outer) {
+  ::operator delete (outer->context, std::align_val_t{host_alignment});
+}
+
+dlpack::VersionedTensor* new_host_tensor(dlpack::Version version, dlpack::Device device, Type type,
+                                         const Layout& layout) {
+  const std::size_t bytes = static_cast<std::size_t>(layout.stored * size_of(type));
+  void* const memory = ::operator new (host_header + bytes, std::align_val_t{host_alignment});
+  auto* const made = new (memory) HostTensor{{}, layout};
+  dlpack::VersionedTensor& outer = made->outer;
+  outer.version = version;
+  outer.context = memory;
+  outer.deleter = free_host_tensor;
+  outer.tensor.data = static_cast<std::byte*>(memory) + host_header;
+  outer.tensor.device = device;
+  outer.tensor.ndim = layout.ndim;
+  outer.tensor.dtype = facts_of(type)->dlpack;
+  outer.tensor.shape = made->layout.shape.data();
+  outer.tensor.strides = made->layout.strides.data();
+  return &outer;
+}
+
+/// The framework's object for a tensor, which it takes over.
+nb::object object_of(const dlpack::ExchangeApi& api, dlpack::VersionedTensor* made) {
+  void* object = nullptr;
+  if (api.to_object(made, &object) != 0) {
+    made->deleter(made);
+    throw_python_error();
+  }
+  return nb::steal(static_cast<PyObject*>(object));
+}
+
 nb::object make_exchanged(const dlpack::ExchangeApi& api, dlpack::Device device, Type type, const Layout& layout) {
+  if (device.type == dlpack::cpu) return object_of(api, new_host_tensor(api.version, device, type, layout));
   Layout shape = layout;
   dlpack::Tensor prototype{};
   prototype.device = device;
@@ -314,12 +358,7 @@ nb::object make_exchanged(const dlpack::ExchangeApi& api, dlpack::Device device,
     outer.tensor.strides = reshaped->layout.strides.data();
     made = &reshaped.release()->outer;
   }
-  void* object = nullptr;
-  if (api.to_object(made, &object) != 0) {
-    made->deleter(made);
-    throw_python_error();
-  }
-  return nb::steal(static_cast<PyObject*>(object));
+  return object_of(api, made);
 }
 
 nb::object tuple_of(const std::array<std::int64_t, Tensor::most_dimensions>& numbers, int count) {

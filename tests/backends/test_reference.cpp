@@ -418,6 +418,22 @@ TEST(DynamicTokenFp8, DividesByABoundedScale) {
                                  0x00, 0x80, 0x41}));  // 1e-5 * 229376 = 2.294
 }
 
+TEST(DynamicTokenFp8, TakesABoundFromMemory) {
+  Request r = request(Format::fp8_e4m3fn, Granularity::token);
+  r.element = Element::float32;
+  r.num_tokens = 2;
+  r.hidden_size = 2;
+  const std::vector<float> input = {448.0f, 1.0f, 44.8f, -44.8f};
+  kq::Operands given = test::given(input.data());
+  const float bound = 100.0f;
+  given.scale_ub = &bound;
+  r = kq::resolved(r);
+  const HostTensors outputs = reference(r, given);
+  EXPECT_EQ(test::numbers_of<float>(outputs.scales), (std::vector<float>{100.0f / 448.0f, 44.8f / 448.0f}));
+  r.scale_ub = 100.0f;
+  EXPECT_EQ(outputs, reference(r, test::given(input.data())));
+}
+
 TEST(DynamicTokenFp8, OfAnInfinityIsNaNThereAndZeroElsewhere) {
   const auto result = quantize(request(Format::fp8_e4m3fn, Granularity::token), {{inf, -inf, 1.0f, -1.0f, nan}});
   EXPECT_EQ(result.scales, std::vector<float>{inf});

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -368,6 +369,85 @@ TEST_F(CInterface, DequantizesWithoutAnInput) {
   std::array<float, 2> output{};
   ASSERT_EQ(kq_dequantize(&r, &b, output.data(), nullptr), KQ_SUCCESS) << kq_last_error();
   EXPECT_EQ(output, (std::array{1.0f, -1.5f}));
+}
+
+/// A bound in memory gives the bytes of the reference with that number, whatever the request's place for it says of
+/// none.
+TEST_F(CInterface, ReadsABoundFromMemory) {
+  kq::Request request;
+  request.format = kq::Format::fp8_e4m3fn;
+  request.granularity = kq::Granularity::token;
+  request.num_tokens = 5;
+  request.hidden_size = 77;
+  request = kq::resolved(request);
+  for (const kq::Dialect dialect : {kq::Dialect::kqbench, kq::Dialect::vllm_0_33_0}) {
+    for (const float bound : {0.5f, 1e-45f, std::numeric_limits<float>::infinity()}) {
+      request.dialect = dialect;
+      request.scale_ub = bound;
+      const std::vector<std::byte> input = make_input(request, 3);
+      const HostTensors expected = reference(request, test::given(input.data()), padding);
+      kq_request r = to_c(request);
+      HostTensors outputs = expected;
+      outputs.codes.assign(outputs.codes.size(), padding);
+      outputs.scales.assign(outputs.scales.size(), padding);
+      kq_buffers b = KQ_BUFFERS_INIT;
+      b.input = input.data();
+      b.codes = outputs.codes.data();
+      b.scales = outputs.scales.data();
+      b.scale_ub = &bound;
+      for (const float number : {0.0f, std::numeric_limits<float>::infinity()}) {
+        r.scale_ub = number;
+        ASSERT_EQ(kq_quantize(&r, &b, nullptr), KQ_SUCCESS) << kq_last_error();
+        EXPECT_EQ(outputs, expected);
+      }
+      b.struct_size = offsetof(kq_buffers, scale_ub);  // as callers of version 3 have it
+      ASSERT_EQ(kq_quantize(&r, &b, nullptr), KQ_SUCCESS) << kq_last_error();
+      EXPECT_EQ(outputs == expected, std::isinf(bound));
+    }
+  }
+}
+
+TEST_F(CInterface, RefusesABoundThatIsOfNoUse) {
+  std::array<std::byte, 256> input{};
+  std::array<std::byte, 128> codes{};
+  alignas(4) std::array<std::byte, 64> memory{};
+  kq_request r = KQ_REQUEST_INIT;
+  r.format = KQ_FP8_E4M3FN;
+  r.granularity = KQ_TOKEN;
+  r.num_tokens = 2;
+  r.hidden_size = 64;
+  kq_buffers b = KQ_BUFFERS_INIT;
+  b.input = input.data();
+  b.codes = codes.data();
+  b.scales = memory.data();
+  const auto at = [&](std::size_t offset) { return reinterpret_cast<const float*>(memory.data() + offset); };
+  const auto answer = [&](const kq_request& request) {
+    return kq_quantize(&request, &b, nullptr) == KQ_SUCCESS ? std::string() : std::string(kq_last_error());
+  };
+  b.scale_ub = at(8);
+  EXPECT_EQ(answer(r), "");
+  kq_request other = r;
+  other.scale_ub = 2.0f;
+  EXPECT_EQ(answer(other), "scale_ub: must be a number of the request or a buffer, not both");
+  other = r;
+  other.granularity = KQ_CHANNEL;
+  const std::string only_tokens = "scale_ub: only dynamic token scales of fp8 have an upper bound; leave it out";
+  alignas(16) std::array<std::byte, 1 << 16> workspace{};
+  std::array<float, 64> scales{};
+  b.scales = scales.data();
+  b.workspace = workspace.data();
+  b.workspace_bytes = workspace.size();
+  EXPECT_EQ(answer(other), only_tokens);
+  other = r;
+  other.format = KQ_INT8;
+  EXPECT_EQ(answer(other), only_tokens);
+  other = r;
+  other.dialect = KQ_DIALECT_SGLANG_0_5_23;
+  EXPECT_EQ(answer(other).substr(0, 38), "scale_ub: sglang-0.5.23 has no upper b");
+  b.scale_ub = at(9);
+  EXPECT_EQ(answer(r), "scale_ub: must be aligned to 4 bytes");
+  b.scale_ub = scales.data() + 1;
+  EXPECT_EQ(answer(r), "scales: shares memory with scale_ub; nothing is done in place, give it memory of its own");
 }
 
 /// An infinite bound is none, in every scheme, as kq::Request has it.

@@ -252,8 +252,8 @@ const std::vector<std::string_view> request_names{
     "request",      "element",  "format",     "granularity",  "static_scale", "asymmetric",   "scale_format",
     "scale_layout", "reserved", "num_tokens", "hidden_size",  "input_stride", "codes_stride", "group_size",
     "qmax",         "scale_ub", "block_rows", "scale_stride", "dialect",      "reserved2"};
-const std::vector<std::string_view> buffer_names{"buffers",     "input",     "codes",           "scales",
-                                                 "zero_points", "workspace", "workspace_bytes", "output"};
+const std::vector<std::string_view> buffer_names{"buffers",   "input",           "codes",  "scales",  "zero_points",
+                                                 "workspace", "workspace_bytes", "output", "scale_ub"};
 
 class RandomCalls : public testing::Test {
  protected:
@@ -261,6 +261,14 @@ class RandomCalls : public testing::Test {
     if (std::string_view(kq_backend()) != "host") GTEST_SKIP() << "the library works on " << kq_backend();
   }
 };
+
+/// Whether a bound may be given in memory.
+bool takes_bound(const kq_request& r) {
+  const bool has_one = r.scale_ub > 0.0f && !std::isinf(r.scale_ub);
+  const bool may_have_one = r.granularity == KQ_TOKEN && r.static_scale == 0 && r.format != KQ_INT8;
+  const bool knows_one = r.dialect == KQ_DIALECT_KQBENCH || r.dialect == KQ_DIALECT_VLLM_0_33_0;
+  return may_have_one && knows_one && !has_one;
+}
 
 struct Counts {
   int invalid = 0;
@@ -285,6 +293,7 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
   b.workspace = placer.place(sizes.workspace_bytes);
   b.workspace_bytes = sizes.workspace_bytes - (sizes.workspace_bytes > 0 && draw.one_in(40) ? 1 : 0);
   auto* const output = static_cast<float*>(placer.place(output_bytes));
+  if (draw.one_in(takes_bound(r) ? 2 : 20)) b.scale_ub = static_cast<const float*>(placer.place(sizeof(float)));
 
   // What the caller owes: a workspace of zeros, and scales above 0.
   if (b.workspace != nullptr) std::memset(b.workspace, 0, sizes.workspace_bytes);
@@ -304,6 +313,10 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
   if (quantizes) {
     refused = refused || misplaced(b.input, static_cast<std::size_t>(element_bytes));
     read.push_back(bytes_of(b.input, r.num_tokens, r.hidden_size * element_bytes, input_stride));
+    if (b.scale_ub != nullptr) {
+      refused = refused || misplaced(b.scale_ub, alignof(float)) || !takes_bound(r);
+      read.push_back(bytes(b.scale_ub, sizeof(float)));
+    }
     if (sizes.workspace_bytes > 0) {
       refused = refused || misplaced(b.workspace, 16) || b.workspace_bytes < sizes.workspace_bytes;
       written.push_back(bytes(b.workspace, sizes.workspace_bytes));
@@ -327,6 +340,7 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
     asked.input_stride = draw.between(least64, most64);
     b.input = reinterpret_cast<const void*>(1);
     b.workspace = reinterpret_cast<void*>(1);
+    b.scale_ub = reinterpret_cast<const float*>(1);
   }
   const auto before = arena;
   const kq_status status = quantizes ? kq_quantize(&asked, &b, nullptr) : kq_dequantize(&asked, &b, output, nullptr);

@@ -91,8 +91,7 @@ def operator(schema, function):
     torch.library.register_fake("_C::" + name, lambda *arguments: None, lib=library)
 
 def fp8_token(out, x, scale, bound=None):
-    text = "" if bound is None else f" scale_ub={float(bound)!r}"
-    kq.quantize(x, f"fp8 token{text} vllm", out=out, scales=scale)
+    kq.quantize(x, "fp8 token vllm", out=out, scales=scale, scale_ub=bound)
 
 def fp8_tensor(out, x, scale):
     kq.quantize(x, "fp8 tensor vllm", out=out, scales=scale.flatten()[:1])

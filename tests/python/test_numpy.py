@@ -333,6 +333,50 @@ def test_dialects():
     assert kq.Scheme("fp8 token vllm") == kq.Scheme("fp8 token", dialect="vllm-0.33.0")
 
 
+# --- bounds in memory, graphs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["kqbench", "vllm"])
+@pytest.mark.parametrize("bound", [0.5, 1e-30, float("inf")])
+def test_a_bound_that_the_kernels_read(dialect, bound):
+    x = random(33, 200)
+    text = "" if np.isinf(bound) else f" scale_ub={bound!r}"
+    wanted = kq.quantize(x, f"fp8 token{text} {dialect}")
+    given = np.array([bound], np.float32)
+    for shape in ((), (1,), (1, 1)):
+        got = kq.quantize(x, f"fp8 token {dialect}", scale_ub=given.reshape(shape))
+        for a, b in zip(got[:2], wanted[:2], strict=True):
+            np.testing.assert_array_equal(a, b)
+    given.setflags(write=False)
+    kq.quantize(x, f"fp8 token {dialect}", scale_ub=given)
+
+
+def test_a_bound_is_refused():
+    x, one = random(4, 64), np.ones(1, np.float32)
+    scales = np.ones((4, 1), np.float32)
+    for scheme, bound, said in [("int8 token", one, "only dynamic token scales of fp8"),
+                                ("fp8 tensor", one, "only dynamic token scales of fp8"),
+                                ("fp8 group:64", one, "only dynamic token scales of fp8"),
+                                ("fp8 token sglang", one, "sglang-0.5.23 has no upper bound"),
+                                ("fp8 token scale_ub=2", one, "must be a number of the request or a buffer, not both"),
+                                ("fp8 token", np.ones(2, np.float32), "must have one element, not 2"),
+                                ("fp8 token", np.ones(1), "must be float32, not float64"),
+                                ("fp8 token", scales.reshape(-1)[:1], "scales")]:
+        with pytest.raises(kq.InvalidArgument, match=said) as caught:
+            kq.quantize(x, scheme, scale_ub=bound, scales=scales if scheme == "fp8 token" else None)
+        assert caught.value.field in ("scale_ub", "scales")
+
+
+def test_overlap_graph_is_cudas():
+    with pytest.raises(kq.InvalidArgument) as caught:
+        kq.overlap_graph(0)
+    assert caught.value.field == "graph"
+    if kq.backend() != "cuda":
+        assert f"this library works on {kq.backend()}" in caught.value.reason
+    with pytest.raises(TypeError, match=r"graph: must be a torch\.cuda\.CUDAGraph"):
+        kq.overlap_graph("graph")
+
+
 # --- threads, processes, the program ----------------------------------------------------------------------------------
 
 

@@ -157,8 +157,10 @@ std::vector<std::unique_ptr<Guarded>> guarded_memory(Device& device, const kq::T
   return memory;
 }
 
-std::optional<std::string> complaint(const Candidate& candidate, const Problem& p, const Placement& placement) {
-  const kq::Request& r = p.request;
+/// With `given_bound` the candidate reads the request's scale_ub from the device's memory.
+std::optional<std::string> complaint(const Candidate& candidate, const Problem& p, const Placement& placement,
+                                     bool given_bound) {
+  kq::Request r = p.request;
   Implementation& implementation = *candidate.implementation;
   Device& device = *candidate.device;
   if (const auto refusal = implementation.unsupported_reason(r)) return "refuses: " + *refusal;
@@ -185,6 +187,12 @@ std::optional<std::string> complaint(const Candidate& candidate, const Problem& 
   const std::vector<std::byte> zeros(implementation.workspace_bytes(r));
   workspace.write(zeros.data());
   operands.workspace = workspace.data();
+  const DeviceMemory bound(device, sizeof r.scale_ub);
+  if (given_bound) {
+    device.copy_to_device(bound.data(), &r.scale_ub, sizeof r.scale_ub);
+    operands.scale_ub = reinterpret_cast<const float*>(bound.data());
+    r.scale_ub = std::numeric_limits<float>::infinity();
+  }
   implementation.enqueue(r, operands);
   device.synchronize();
 
@@ -222,9 +230,14 @@ std::string describe(const kq::Request& r) {
 }
 
 std::optional<std::string> run(const Candidate& candidate, const Problem& problem, const Placement& placement) {
-  auto text = complaint(candidate, problem, placement);
+  auto text = complaint(candidate, problem, placement, false);
+  const bool is_bounded = problem.request.granularity == kq::Granularity::token &&
+                          problem.request.scale_ub < std::numeric_limits<float>::infinity();
+  const bool given_bound = !text && is_bounded;
+  if (given_bound) text = complaint(candidate, problem, placement, true);
   if (!text) return std::nullopt;
   std::string where = describe(problem.request);
+  if (given_bound) where += " in the device's memory";
   if (placement != Placement{}) {
     where += fmt::format(", shifted by {}, {} and {} elements", placement.input, placement.codes, placement.scales);
   }

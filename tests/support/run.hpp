@@ -25,8 +25,8 @@ struct Placement {
 std::string describe(const kq::Request& request);
 
 /// Nothing if the candidate leaves exactly the expected codes, scales and zero points, and has written nothing around
-/// them nor around its workspace. Otherwise who was wrong, at which request, and the first wrong byte with the input
-/// and the scale behind it.
+/// them nor around its workspace; a bounded scale (scale_ub) is tried as a number and in the device's memory. Otherwise
+/// who was wrong, at which request, and the first wrong byte with the input and the scale behind it.
 std::optional<std::string> run(const Candidate& candidate, const Problem& problem, const Placement& placement = {});
 
 /// The first complaint of any candidate.

@@ -80,6 +80,7 @@ struct DialectParameters {
   float least_amax = 0.0f;
   float most_amax = __builtin_huge_valf();
   float most_scale = __builtin_huge_valf();
+  const float* given_most_amax = nullptr;  ///< of tokens: read by the kernel in place of most_amax, unless null
   float least_scale = 0.0f;
   float scale_of_zero = 0.0f;  ///< in place of a scale that is 0
   float most_factor = __builtin_huge_valf();
@@ -218,7 +219,9 @@ KQ_HOST_DEVICE constexpr DialectSpan dialect_span(const DialectParameters& p, fl
   constexpr float inverse_qmax = 1.0f / qmax;
   float amax = has_nan && p.nan_counts ? detail::nan_float() : numbers_amax;
   amax = amax < p.least_amax ? p.least_amax : amax;
-  amax = amax > p.most_amax ? p.most_amax : amax;
+  const bool is_given = granularity == Granularity::token && p.given_most_amax != nullptr;
+  const float most_amax = is_given ? *p.given_most_amax : p.most_amax;
+  amax = amax > most_amax ? most_amax : amax;
   float scale = 0.0f;
   float operand = 0.0f;
   switch (p.formula) {

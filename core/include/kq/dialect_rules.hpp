@@ -87,11 +87,12 @@ void with_dialect_static_rule(const Function& function) {
   function(LimitedStaticRule<Element, Fp8E4M3Fn>());
 }
 
-/// Of a token or a tensor.
+/// Of a token or a tensor. `scale_ub` is the operand of that name: null for a tensor.
 template <class Element, Granularity granularity, class Function>
-void with_dialect_rule(const Request& r, const Function& function) {
+void with_dialect_rule(const Request& r, const float* scale_ub, const Function& function) {
   if (r.asymmetric) return function(AffineInTypeRule<Element>());
-  const DialectParameters parameters = dialect_parameters(r);
+  DialectParameters parameters = dialect_parameters(r);
+  parameters.given_most_amax = scale_ub;
   if (r.format == Format::int8) return function(DialectRule<Element, Int8, granularity>(parameters));
   function(DialectRule<Element, Fp8E4M3Fn, granularity>(parameters));
 }

@@ -34,6 +34,13 @@ KQ_HOST_DEVICE constexpr float scale_of(float amax, float qmax) {
   return scale > min_scale ? scale : min_scale;
 }
 
+/// An upper bound of amax: a number, or one that a kernel reads when it has an amax.
+struct UpperBound {
+  float number;
+  const float* given = nullptr;  ///< in place of the number, unless null
+  KQ_HOST_DEVICE constexpr float value() const { return given == nullptr ? number : *given; }
+};
+
 /// Dynamic token, fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)). Without a bound, `scale_ub` is infinity.
 KQ_HOST_DEVICE constexpr float fp8_token_scale(float amax, float qmax, float scale_ub) {
   const float scale = (amax < scale_ub ? amax : scale_ub) / qmax;

@@ -89,10 +89,10 @@ struct AffineInt8Scale {
 template <class Element, class Format>
 struct TokenFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
   float qmax;
-  float scale_ub;
-  KQ_HOST_DEVICE TokenFp8Rule(float bound, float upper_bound) : qmax(bound), scale_ub(upper_bound) {}
+  UpperBound scale_ub;
+  KQ_HOST_DEVICE TokenFp8Rule(float bound, UpperBound upper_bound) : qmax(bound), scale_ub(upper_bound) {}
   KQ_HOST_DEVICE auto scale(float amax) const {
-    return detail::DividingScale<Format, Element>{fp8_token_scale(amax, qmax, scale_ub), qmax, amax};
+    return detail::DividingScale<Format, Element>{fp8_token_scale(amax, qmax, scale_ub.value()), qmax, amax};
   }
 };
 
@@ -212,29 +212,40 @@ void with_static_rule(const Request& r, const Function& function) {
   with_static_group_rule<Element>(r, function);
 }
 
-/// Of a channel. No other dialect than kqbench has them.
+namespace detail {
+
+/// Of a token or a channel of kqbench's own dialect.
 template <class Element, class Function>
-void with_channel_rule(const Request& r, const Function& function) {
+void with_token_or_channel_rule(const Request& r, UpperBound scale_ub, const Function& function) {
   if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
   with_format(r.format, [&](auto format) {
     using Codes = decltype(format);
     if constexpr (Codes::is_integer) {
       function(SymmetricInt8Rule<Element>(r.qmax));
     } else {
-      function(TokenFp8Rule<Element, Codes>(r.qmax, r.scale_ub));
+      function(TokenFp8Rule<Element, Codes>(r.qmax, scale_ub));
     }
   });
 }
 
+}  // namespace detail
+
+/// Of a channel. No other dialect than kqbench has them.
 template <class Element, class Function>
-void with_token_rule(const Request& r, const Function& function) {
-  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element, Granularity::token>(r, function);
-  with_channel_rule<Element>(r, function);
+void with_channel_rule(const Request& r, const Function& function) {
+  detail::with_token_or_channel_rule<Element>(r, UpperBound{r.scale_ub}, function);
+}
+
+/// `scale_ub` is the operand of that name.
+template <class Element, class Function>
+void with_token_rule(const Request& r, const float* scale_ub, const Function& function) {
+  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element, Granularity::token>(r, scale_ub, function);
+  detail::with_token_or_channel_rule<Element>(r, UpperBound{r.scale_ub, scale_ub}, function);
 }
 
 template <class Element, class Function>
 void with_tensor_rule(const Request& r, const Function& function) {
-  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element, Granularity::tensor>(r, function);
+  if (r.dialect != Dialect::kqbench) return with_dialect_rule<Element, Granularity::tensor>(r, nullptr, function);
   if (r.asymmetric) return function(AffineInt8Rule<Element>(r.qmax));
   with_format(r.format, [&](auto format) {
     using Codes = decltype(format);

@@ -30,6 +30,9 @@ struct Operands {
   const void* weight = nullptr;    ///< [hidden_size] elements, producers that norm
   const void* residual = nullptr;  ///< [num_tokens, hidden_size] elements, producer add_rms_norm
   void* residual_out = nullptr;    ///< its sum with the input; may be the residual's own memory
+  /// One number that kernels read in place of the request's scale_ub, above 0 or infinity; null: the request's counts.
+  /// Looked at only where a request can have a scale_ub. It is no tensor of the request: `tensors` leaves it out.
+  const float* scale_ub = nullptr;
 };
 
 /// The bytes of a request's tensors on the host, laid out as the request says; empty for those that it does not have.

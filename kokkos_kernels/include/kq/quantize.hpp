@@ -124,6 +124,7 @@ inline void require_apart(const Request& r, const Operands& o, std::size_t works
     memory.push_back(memory_of(tensor, o, tensor.is_written));
   }
   memory.push_back({"workspace", one_row(o.workspace, workspace_bytes), true});
+  if (o.scale_ub != nullptr) memory.push_back({"scale_ub", one_row(o.scale_ub, sizeof(float)), false});
   if (const auto invalid = find_overlap(memory)) reject(invalid->field, invalid->reason);
 }
 

@@ -4,8 +4,7 @@ replaces its import of vllm._custom_ops or of vLLM's fp8_utils and int8_utils.
 
     from kq.compat.vllm import scaled_fp8_quant, scaled_int8_quant, per_token_group_quant_fp8
 
-FP8 is E4M3FN. `scale_ub`, a tensor of one number, is read on the host: on a GPU that waits for the stream, and cannot be
-captured into a graph.
+FP8 is E4M3FN. Nothing is read on the host: `scale_ub`, a tensor of one number on the input's device, is read by the kernels.
 """
 
 from __future__ import annotations
@@ -96,8 +95,7 @@ def scaled_fp8_quant(
         kq.torch.quantize(input, scheme, out=out, scales=scale)
     elif use_per_token_if_dynamic:
         scale = torch.empty((rows, 1), dtype=torch.float32, device=input.device)
-        bound = "" if scale_ub is None else f" scale_ub={float(scale_ub)!r}"
-        kq.torch.quantize(input, f"fp8 token{bound} {_DIALECT}", out=out, scales=scale[:tokens])
+        kq.torch.quantize(input, f"fp8 token {_DIALECT}", out=out, scales=scale[:tokens], scale_ub=scale_ub)
     else:
         scale = torch.empty(1, dtype=torch.float32, device=input.device)
         kq.torch.quantize(input, f"fp8 tensor {_DIALECT}", out=out, scales=scale)

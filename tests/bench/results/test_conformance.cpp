@@ -4,7 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+#include <string>
+
 #include "bench/results/conformance.hpp"
+#include "bench/support/errors.hpp"
 
 namespace kqbench {
 namespace {
@@ -26,12 +30,46 @@ TEST(Conformance, IsATableOfSchemesAndImplementations) {
   conformance.add(r, "kokkos", 7, true);
   conformance.add_refused(r, "kokkos");
   conformance.add_refused(r, "native");
+  const ConformanceTable table = conformance.table("Some GPU", true);
   EXPECT_EQ(
-      conformance.markdown(),
+      table.markdown(),
+      "Some GPU\n\n"
       "| dialect | scheme | codes | scales | kokkos | native |\n"
       "| --- | --- | --- | --- | --- | --- |\n"
       "| kqbench | dynamic group | fp8_e4m3fn | ue8m0 | exact: 1 cases, 7 codes, 1 not served | not served |\n"
       "| vllm-0.33.0 | dynamic group | fp8_e4m3fn | float | exact: 2 cases, 128 codes | **1 of 2 cases wrong** |\n");
+  const ConformanceTable read = parse_conformance(table.json(), "'a.json'");
+  EXPECT_EQ(read.markdown(), table.markdown());
+  EXPECT_EQ(read.json(), table.json());
+  std::ostringstream page;
+  read.write_html(page);
+  EXPECT_NE(page.str().find("<td class=\"bad\">1 of 2 cases wrong</td>"), std::string::npos) << page.str();
+  EXPECT_NE(page.str().find("<td class=\"good\">exact: 2 cases, 128 codes</td>"), std::string::npos);
+}
+
+TEST(Conformance, SaysSoWhereNotAllCasesWereRun) {
+  const ConformanceTable table = Conformance({"kokkos"}).table("Some GPU", false);
+  EXPECT_EQ(table.markdown().substr(0, 47), "Some GPU; interrupted, not all cases were run\n\n");
+  EXPECT_FALSE(parse_conformance(table.json(), "'a.json'").complete);
+}
+
+TEST(Conformance, OfAnotherFileIsRefused) {
+  kq::Request r;
+  Conformance conformance({"kokkos"});
+  conformance.add(r, "kokkos", 100, true);
+  const std::string good = conformance.table("Some GPU", true).json();
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    return text;
+  };
+  for (const std::string& text :
+       {good.substr(0, 100), std::string("[]"), std::string("{}"), std::string("1"), with("/1", "/2"),
+        with("\"cases\": 1", "\"cases\": -1"), with("\"cases\": 1", "\"cases\": 1.5"),
+        with("\"cases\": 1", "\"cases\": \"1\""), with("Some GPU", "<b>GPU"), with("\"codes\"", "\"odes\""),
+        with("\"rows\": [", "\"rows\": [3, ")}) {
+    EXPECT_THROW(parse_conformance(text, "'a.json'"), UsageError) << text;
+  }
 }
 
 }  // namespace

@@ -191,6 +191,26 @@ TEST(ReportPage, TakesNoMarkupFromFiles) {
   EXPECT_GT(count(page, "`date`"), 0u);
 }
 
+ConformanceTable conformance_sample() {
+  Conformance conformance({"kokkos"});
+  conformance.add(kq::Request(), "kokkos", 100, true);
+  return conformance.table("Some GPU", true);
+}
+
+TEST(ReportPage, ShowsWhatIsExact) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const std::string page = report_html({{"a.json", report_sample()}}, {}, {conformance_sample(), conformance_sample()});
+  EXPECT_EQ(count(page, "href=\"#conformance\""), 1u);
+  EXPECT_EQ(count(page, "id=\"conformance\""), 1u);
+  EXPECT_EQ(count(page, "<td class=\"good\">exact: 1 cases, 100 codes</td>"), 2u);
+}
+
+TEST(ReportPage, AsMarkdownShowsWhatIsExact) {
+  const std::string page = report_markdown({{"a.json", report_sample()}}, {}, {conformance_sample()});
+  EXPECT_EQ(count(page, "## Conformance"), 1u);
+  EXPECT_EQ(count(page, "| kqbench | dynamic tensor | int8 | float | exact: 1 cases, 100 codes |"), 1u);
+}
+
 TEST(ReportPage, AsMarkdownHasSummaryAndRows) {
   const std::string page = report_markdown({{"a.json", report_sample()}});
   EXPECT_GT(count(page, "## Summary"), 0u);
