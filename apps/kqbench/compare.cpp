@@ -16,6 +16,7 @@
 
 #include "apps/kqbench/comparison_options.hpp"
 #include "apps/kqbench/subcommands.hpp"
+#include "bench/fleet/gathered.hpp"
 #include "bench/requests/numbers.hpp"
 #include "bench/results/comparison.hpp"
 #include "bench/results/comparison_text.hpp"
@@ -131,7 +132,9 @@ int run(const CompareArguments& arguments) {
   ResultOutputs outputs(arguments.outputs, arguments.files);
   std::vector<NamedResult> files;
   for (const std::string& name : arguments.files) {
-    files.push_back({name, read_result_file(name)});
+    for (NamedResult& part : by_rank({name, read_result_file(name)})) {
+      files.push_back(std::move(part));
+    }
   }
   if (limit) require_baseline(files, options);
   Comparison comparison;

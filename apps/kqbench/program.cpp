@@ -142,6 +142,7 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   add_quantize(program, open, chosen);
   add_identify(program, chosen);
   add_compare(program, chosen);
+  add_fleet(program, chosen);
   add_report(program, chosen);
   add_completion(program, chosen);
 

@@ -11,6 +11,7 @@
 
 #include "apps/kqbench/comparison_options.hpp"
 #include "apps/kqbench/subcommands.hpp"
+#include "bench/fleet/gathered.hpp"
 #include "bench/results/json_reader.hpp"
 #include "bench/results/report_page.hpp"
 #include "bench/results/text_output.hpp"
@@ -44,7 +45,9 @@ int run(const ReportArguments& arguments) {
   TextOutput output(arguments.output, inputs);
   std::vector<NamedResult> files;
   for (const std::string& name : arguments.files) {
-    files.push_back({name, read_result_file(name)});
+    for (NamedResult& part : by_rank({name, read_result_file(name)})) {
+      files.push_back(std::move(part));
+    }
   }
   std::vector<ConformanceTable> conformance;
   for (const std::string& name : arguments.conformance)

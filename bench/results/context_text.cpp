@@ -44,7 +44,7 @@ std::vector<std::pair<std::string, std::string>> context_facts(const Context& co
     if (!value.empty()) facts.emplace_back(name, std::move(value));
   };
   add("Device",
-      join({context.device.empty() ? "" : context.device + in_brackets(context.architecture),
+      join({context.device.empty() ? "" : context.device + in_brackets(context.architecture), context.device_id,
             context.memory_bytes == 0 ? ""
                                       : fmt::format("{:.1f} GiB", static_cast<double>(context.memory_bytes) / 0x1p30),
             context.cache_bytes == 0
@@ -72,10 +72,15 @@ std::vector<std::pair<std::string, std::string>> context_facts(const Context& co
   for (const auto& [name, description] : context.implementations) {
     add(name.c_str(), description);
   }
-  add("Host", join({context.host_cpu, context.host_threads == 0 ? "" : fmt::format("{} threads", context.host_threads),
+  add("Host", join({context.host, context.host_cpu,
+                    context.host_threads == 0 ? "" : fmt::format("{} threads", context.host_threads),
                     context.host_threads_used == 0 ? "" : fmt::format("{} used", context.host_threads_used),
                     context.operating_system},
                    ", "));
+  add("Job", join({prefixed("node ", context.node == context.host ? "" : context.node),
+                   context.size > 1 ? fmt::format("rank {} of {}", context.rank, context.size) : "",
+                   prefixed("started by ", context.launcher), prefixed("measured ", context.measured)},
+                  ", "));
   std::vector<std::string> program = {join({context.program, context.version}, " ") + in_brackets(context.commit),
                                       context.build_type,
                                       context.compiler + prefixed(" for ", context.host_architecture),

@@ -174,10 +174,10 @@ std::string ratio_contradiction(const Row& row, const Row& native) {
 }
 
 /// Rows that were measured together.
-using Group = std::tuple<kq::Request, std::string, std::string, std::string, std::string>;
+using Group = std::tuple<kq::Request, std::optional<int>, std::string, std::string, std::string, std::string>;
 
 Group group_of(const Row& row) {
-  return {row.request, row.backend, row.timing, row.launch, row.cache};
+  return {row.request, row.rank, row.backend, row.timing, row.launch, row.cache};
 }
 
 }  // namespace

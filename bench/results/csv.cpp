@@ -79,6 +79,7 @@ constexpr std::array fields_after_request = {
     Field{"drifted", [](const Row& r) { return fmt::to_string(r.drifted); }},
     Field{"clock_dropped", [](const Row& r) { return fmt::to_string(r.clocks.dropped); }},
     Field{"failure", [](const Row& r) { return r.failure; }},
+    Field{"rank", [](const Row& r) { return r.rank ? fmt::to_string(*r.rank) : ""; }},
 };
 
 }  // namespace

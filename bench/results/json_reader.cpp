@@ -44,6 +44,9 @@ enum class Place : std::uint8_t {
   ceilings,
   canaries,
   canary,
+  ranks,
+  rank,
+  rank_clocks,
   rows,
   row,
   codes_checked,
@@ -59,7 +62,7 @@ enum class Place : std::uint8_t {
 
 /// Lists of objects.
 bool holds_objects(Place place) {
-  return place == Place::rows || place == Place::canaries;
+  return place == Place::rows || place == Place::canaries || place == Place::ranks;
 }
 
 bool is_list(Place place) {
@@ -203,6 +206,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     return *number;
   }
 
+  int rank_number(const Scalar& value) const { return static_cast<int>(count(value, 1 << 30)); }
+
   std::int64_t signed_count(const Scalar& value) const { return static_cast<std::int64_t>(count(value)); }
 
   double number(const Scalar& value, double least, double most) const {
@@ -265,6 +270,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
 
   ResultFile result;
   Canary canary;
+  RankContext rank;
   Row row;
   DerivedMembers derived;  ///< of the row
   TimeStatistics time;
@@ -304,6 +310,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
         return true;
       case Place::rows:
       case Place::canaries:
+      case Place::ranks:
         bad("must be an object");
       case Place::samples:
         time.samples.push_back(microseconds(value));
@@ -357,7 +364,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     Place place = Place::unknown;
     if (holds_objects(level.place)) {
       if (list) bad("must be an object");
-      place = level.place == Place::rows ? Place::row : Place::canary;
+      place = level.place == Place::rows ? Place::row : level.place == Place::ranks ? Place::rank : Place::canary;
+      if (place == Place::rank) rank = RankContext();
       if (place == Place::row) begin_row();
       if (place == Place::canary) canary = Canary();
     } else if (level.member != nullptr) {
@@ -369,7 +377,7 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     }
     pair.clear();
     if (place == Place::time) time = TimeStatistics();
-    if (place == Place::clocks || place == Place::run_clocks) clocks = RowClocks();
+    if (place == Place::clocks || place == Place::run_clocks || place == Place::rank_clocks) clocks = RowClocks();
     if (place == Place::codes_checked) row.codes_checked.emplace();
     levels_.push_back({place, nullptr, {}, 0, 0});
     return true;
@@ -390,6 +398,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     if (place == Place::time) end_time();
     if (place == Place::clocks) row.clocks = clocks;
     if (place == Place::run_clocks) result.context.clocks = clocks;
+    if (place == Place::rank_clocks) rank.clocks = clocks;
+    if (place == Place::rank) result.context.ranks.push_back(std::move(rank));
     if (place == Place::row) end_row();
     if (place == Place::codes_checked && row.codes_checked->differ > row.codes_checked->compared) {
       bad("more codes differ than were compared");
@@ -442,11 +452,27 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   void end_file() {
+    check_ranks();
     if (const auto wrong = contradiction(result)) {
       fail(name_, fmt::format("rows[{}]: {}; write the file again", wrong->row,
                               contradiction_text(result.rows[wrong->row], wrong->what)));
     }
     finished_ = true;
+  }
+
+  /// Rows of a gathered file have the rank of a process that the file tells of, once.
+  void check_ranks() const {
+    std::set<int> ranks;
+    for (const RankContext& one : result.context.ranks) {
+      if (!ranks.insert(one.rank).second)
+        fail(name_, fmt::format("setting.ranks: rank {} is there twice; write the file again", one.rank));
+    }
+    for (std::size_t i = 0; i < result.rows.size(); ++i) {
+      const std::optional<int>& of = result.rows[i].rank;
+      if (ranks.empty() ? of.has_value() : !of || !ranks.contains(*of)) {
+        fail(name_, fmt::format("rows[{}].rank: is not one of setting.ranks; write the file again", i));
+      }
+    }
   }
 
   static std::string contradiction_text(const Row& row, const std::string& what) {
@@ -486,6 +512,7 @@ constexpr Member context_members[] = {
     {"implementations", false, nullptr, Place::implementations},
     {"backend", true, set_text<&Context::backend>},
     {"device", true, set_text<&Context::device>},
+    {"device_id", false, set_text<&Context::device_id>},
     {"architecture", false, set_text<&Context::architecture>},
     {"driver", false, set_text<&Context::driver>},
     {"runtime", false, set_text<&Context::runtime>},
@@ -509,7 +536,32 @@ constexpr Member context_members[] = {
      [](Reader& r, const Scalar& v) {
        if (!std::holds_alternative<std::nullptr_t>(v)) r.result.context.seed = r.count(v, UINT64_MAX);
      }},
+    {"host", false, set_text<&Context::host>},
+    {"node", false, set_text<&Context::node>},
+    {"launcher", false, set_text<&Context::launcher>},
+    {"rank", false, [](Reader& r, const Scalar& v) { r.result.context.rank = r.rank_number(v); }},
+    {"size", false, [](Reader& r, const Scalar& v) { r.result.context.size = r.rank_number(v); }},
+    {"measured", false, set_text<&Context::measured>},
+    {"ranks", false, nullptr, Place::ranks},
     {"canary", false, nullptr, Place::canaries},
+};
+
+template <std::string RankContext::*member>
+void set_rank_text(Reader& r, const Scalar& v) {
+  r.rank.*member = r.text(v);
+}
+
+constexpr Member rank_members[] = {
+    {"rank", true, [](Reader& r, const Scalar& v) { r.rank.rank = r.rank_number(v); }},
+    {"host", true, set_rank_text<&RankContext::host>},
+    {"node", false, set_rank_text<&RankContext::node>},
+    {"device", true, set_rank_text<&RankContext::device>},
+    {"device_id", true, set_rank_text<&RankContext::device_id>},
+    {"power_cap_watts", false,
+     [](Reader& r, const Scalar& v) { r.rank.power_cap_watts = r.number_or_null(v, 0.0, 1e6); }},
+    {"clocks", false, nullptr, Place::rank_clocks},
+    {"complete", true, [](Reader& r, const Scalar& v) { r.rank.complete = r.truth(v); }},
+    {"failure", false, set_rank_text<&RankContext::failure>},
 };
 
 constexpr Member own_canary_members[] = {
@@ -535,6 +587,7 @@ void set_ratio(Reader& r, const Scalar& v) {
 constexpr Member own_row_members[] = {
     {"impl", true, [](Reader& r, const Scalar& v) { r.row.impl = r.word(v); }},
     {"backend", true, [](Reader& r, const Scalar& v) { r.row.backend = r.word(v); }},
+    {"rank", false, [](Reader& r, const Scalar& v) { r.row.rank = r.rank_number(v); }},
     {"operation", false, [](Reader& r, const Scalar& v) { r.derived.operation = r.text(v); }},
     {"threads", false,
      [](Reader& r, const Scalar& v) {
@@ -649,7 +702,10 @@ std::span<const Member> members_of(Place place) {
       return time_members;
     case Place::clocks:
     case Place::run_clocks:
+    case Place::rank_clocks:
       return clocks_members;
+    case Place::rank:
+      return rank_members;
     default:
       return {};
   }

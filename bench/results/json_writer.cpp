@@ -68,6 +68,7 @@ Json scalars_json(const Context& context) {
           {"implementations", context.implementations},
           {"backend", context.backend},
           {"device", context.device},
+          {"device_id", context.device_id},
           {"architecture", context.architecture},
           {"driver", context.driver},
           {"runtime", context.runtime},
@@ -83,11 +84,32 @@ Json scalars_json(const Context& context) {
           {"operating_system", context.operating_system},
           {"time", context.time},
           {"command_line", context.command_line},
+          {"host", context.host},
+          {"node", context.node},
+          {"launcher", context.launcher},
+          {"rank", context.rank},
+          {"size", context.size},
+          {"measured", context.measured},
           {"seed", or_null(context.seed)}};
+}
+
+Json rank_json(const RankContext& rank) {
+  return {{"rank", rank.rank},
+          {"host", rank.host},
+          {"node", rank.node},
+          {"device", rank.device},
+          {"device_id", rank.device_id},
+          {"power_cap_watts", or_null(rank.power_cap_watts)},
+          {"clocks", clocks_json(rank.clocks)},
+          {"complete", rank.complete},
+          {"failure", rank.failure}};
 }
 
 Json context_json(const Context& context) {
   Json json = scalars_json(context);
+  for (const RankContext& rank : context.ranks) {
+    json["ranks"].push_back(rank_json(rank));
+  }
   for (const Canary& canary : context.canary) {
     json["canary"].push_back(canary_json(canary));
   }
@@ -107,6 +129,7 @@ Json time_json(const TimeStatistics& time) {
 
 Json row_json(const Row& row) {
   Json json = {{"impl", row.impl}, {"backend", row.backend}};
+  if (row.rank) json["rank"] = *row.rank;
   add_operation(json, row.request);
   json["threads"] = or_null(row.threads);
   json["timing"] = row.timing;

@@ -73,6 +73,25 @@ Ratio ratio_between_runs(const Row& row, const Row& baseline) {
   return ratio;
 }
 
+Ratio ratio_to(const Row& row, double microseconds) {
+  const TimeStatistics& time = *row.time_us;
+  const double value = time.median / microseconds;
+  Ratio ratio{value, std::nullopt, std::log1p(repeatability(row))};
+  if (time.samples.size() < least_samples) return ratio;
+  ratio.interval = {value * std::exp(-std::hypot(std::log(time.median / time.ci95_low), ratio.between_runs)),
+                    value * std::exp(std::hypot(std::log(time.ci95_high / time.median), ratio.between_runs))};
+  return ratio;
+}
+
+Ratio quotient(const Ratio& a, const Ratio& b) {
+  Ratio ratio{a.value / b.value, std::nullopt, std::hypot(a.between_runs, b.between_runs)};
+  if (!a.interval || !b.interval) return ratio;
+  const double below = std::hypot(std::log(a.value / a.interval->low), std::log(b.interval->high / b.value));
+  const double above = std::hypot(std::log(a.interval->high / a.value), std::log(b.value / b.interval->low));
+  ratio.interval = {ratio.value * std::exp(-below), ratio.value * std::exp(above)};
+  return ratio;
+}
+
 Ratio geometric_mean(std::span<const Ratio> ratios) {
   double sum = 0.0;  // of logarithms
   double below = 0.0;

@@ -63,6 +63,14 @@ double repeatability(const Row& row);
 /// interval of ratio_of_medians, put together with both rows' repeatability r, as ln(1 + r), in the same way.
 Ratio ratio_between_runs(const Row& row, const Row& baseline);
 
+/// A row's time to a figure that is taken as given, microseconds: the interval is the row's alone, what another run may
+/// change included.
+Ratio ratio_to(const Row& row, double microseconds);
+
+/// a / b, of two that have nothing to do with each other: intervals and what another run may change put together in the
+/// way of ratio_of_medians.
+Ratio quotient(const Ratio& a, const Ratio& b);
+
 /// Geometric mean, its interval put together in the same way; absent if one of the ratios has none. What another run
 /// may change is put together as if it changed all ratios alike, which it can: the mean of many ratios is no surer of
 /// it than one. Not empty.

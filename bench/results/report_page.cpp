@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "bench/fleet/fleet.hpp"
+#include "bench/fleet/fleet_text.hpp"
 #include "bench/results/comparison_text.hpp"
 #include "bench/results/context_text.hpp"
 #include "bench/results/grid.hpp"
@@ -180,8 +182,27 @@ void write_lead(std::ostream& out, const std::vector<NamedResult>& files, const 
   out << "</dl>\n";
 }
 
-void write_contents(std::ostream& out, bool has_conformance) {
-  out << "<nav><a href=\"#summary\">Summary</a><a href=\"#roofline\">Roofline</a><a href=\"#schemes\">By scheme</a>"
+/// The devices of a job held against each other; nothing if the files are of no job's ranks, or no two of the same
+/// work.
+std::optional<FleetSummary> fleet_of(const std::vector<NamedResult>& files) {
+  const auto is_rank = [](const NamedResult& file) { return file.result.context.size > 1; };
+  if (!std::all_of(files.begin(), files.end(), is_rank)) return std::nullopt;
+  Fleet fleet;
+  try {
+    for (const NamedResult& file : files) {
+      fleet.add(file);
+    }
+  } catch (const UsageError&) {
+    return std::nullopt;  // a device before and after something: that is a comparison
+  }
+  FleetSummary summary = fleet.summary(standard_fleet_limit);
+  if (summary.operations.empty()) return std::nullopt;
+  return summary;
+}
+
+void write_contents(std::ostream& out, bool has_fleet, bool has_conformance) {
+  out << "<nav><a href=\"#summary\">Summary</a>" << (has_fleet ? "<a href=\"#fleet\">Fleet</a>" : "")
+      << "<a href=\"#roofline\">Roofline</a><a href=\"#schemes\">By scheme</a>"
       << (has_conformance ? "<a href=\"#conformance\">Conformance</a>" : "")
       << "<a href=\"#context\">Context</a><a href=\"#rows\">All rows</a></nav>\n";
 }
@@ -291,7 +312,12 @@ std::string report_html(const std::vector<NamedResult>& files, const ComparisonO
       << "<link rel=\"icon\" href=\"data:,\">\n<title>" << title << "</title>\n<style>" << style_sheet
       << "</style>\n</head>\n<body>\n<h1>" << title << "</h1>\n";
   write_lead(out, files, with.remarks);
-  write_contents(out, !conformance.empty());
+  const std::optional<FleetSummary> fleet = fleet_of(files);
+  write_contents(out, fleet.has_value(), !conformance.empty());
+  if (fleet) {
+    out << "<h2 id=\"fleet\">Fleet</h2>\n";
+    write_fleet_html(out, *fleet);
+  }
   write_charts(out, files, with);
   write_conformance(out, conformance);
   write_context(out, files);
@@ -318,6 +344,11 @@ std::string report_markdown(const std::vector<NamedResult>& files, const Compari
   if (!conformance.empty()) out << "## Conformance\n\n" << conformance_remark << "\n\n";
   for (const ConformanceTable& table : conformance)
     out << table.markdown() << '\n';
+  if (const std::optional<FleetSummary> fleet = fleet_of(files)) {
+    out << "## Fleet\n\n";
+    write_fleet_markdown(out, *fleet);
+    out << '\n';
+  }
   for (std::size_t file = 0; file < files.size(); ++file) {
     out << "## " << file_letter(file) << ": " << markdown_text(files[file].name) << "\n\n";
     write_markdown(out, files[file].result);

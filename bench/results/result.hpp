@@ -40,6 +40,19 @@ struct Canary {
   std::int64_t launches_per_sample = 0;
 };
 
+/// A process of a job and its device, in a file that was gathered from several. Its rows have its rank.
+struct RankContext {
+  int rank = 0;
+  std::string host;       ///< as the system names itself
+  std::string node;       ///< as the job names it
+  std::string device;     ///< "NVIDIA H200"
+  std::string device_id;  ///< as Context::device_id
+  std::optional<double> power_cap_watts;
+  RowClocks clocks;      ///< of the rank's run
+  bool complete = true;  ///< false if rows, or rounds of them, are missing
+  std::string failure;   ///< what went wrong there, in one line
+};
+
 /// Under what circumstances a run was made.
 struct Context {
   std::string program = "kqbench";                     ///< that measured; the peers' program writes the same files
@@ -54,6 +67,7 @@ struct Context {
   std::map<std::string, std::string> implementations;  ///< name to description
   std::string backend;                                 ///< cuda, hip, host
   std::string device;                                  ///< "NVIDIA H200", or the processor's name
+  std::string device_id;                               ///< of this one: its UUID or PCI address; the host has none
   std::string architecture;                            ///< "sm_90", "gfx942", "x86-64-v3"
   std::string driver;
   std::string runtime;  ///< "CUDA 13.0"
@@ -69,6 +83,13 @@ struct Context {
   std::string operating_system;
   std::string time;  ///< of the start, UTC, ISO 8601
   std::string command_line;
+  std::string host;                   ///< as the system names itself
+  std::string node;                   ///< as the job names it; without a job as `host`
+  std::string launcher;               ///< that started the job: "SLURM"; empty: none
+  int rank = 0;                       ///< of this process in its job
+  int size = 1;                       ///< processes of the job
+  std::string measured;               ///< together, alone; empty: ranks, if any, knew nothing of each other
+  std::vector<RankContext> ranks;     ///< that this file was gathered from; empty: it is of one process
   std::optional<std::uint64_t> seed;  ///< of the random input; absent where a file was quantized
   std::vector<Canary> canary;         ///< of the peers' program; empty in kqbench's own files
 };
@@ -101,6 +122,7 @@ struct Row {
   kq::Request request;         ///< valid and resolved; in the file its fields stand beside the others
   std::string impl;            ///< kokkos, native, reference, or a peer's name: "torch.compile"
   std::string backend;         ///< cuda, hip, host
+  std::optional<int> rank;     ///< of Context::ranks, in a file that was gathered from several processes
   std::optional<int> threads;  ///< of the host that this implementation works with; absent where a device works
 
   std::string timing;                    ///< graph, stream, wall, or not_timed
