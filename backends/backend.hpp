@@ -80,6 +80,7 @@ enum class StreamMix : std::uint8_t { read_only, write_only, copy, read2_write1,
 struct DeviceInfo {
   std::string backend;       ///< "cuda"
   std::string name;          ///< "NVIDIA H200", or the processor's name
+  std::string id;            ///< of this one: its UUID, "GPU-8c8c1a3c-…", or PCI address; empty where it has none
   std::string architecture;  ///< "sm_90", "gfx942", "x86-64-v3"
   std::string driver;        ///< version, empty where there is none
   std::string runtime;       ///< "CUDA 13.0", "HIP 7.0", "g++ 12.2.0"

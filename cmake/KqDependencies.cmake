@@ -36,6 +36,14 @@ kq_require(nlohmann_json nlohmann-json3-dev nlohmann_json::nlohmann_json
 kq_require(fmt libfmt-dev fmt::fmt
            https://github.com/fmtlib/fmt/archive/refs/tags/10.2.1.tar.gz
            1250e4cc58bf06ee631567523f48848dc4596133e163f02615c97f78bab6c811)
+if(KQBENCH_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI COMPONENTS CXX)
+  if(NOT MPI_CXX_FOUND)
+    message(FATAL_ERROR "KQBENCH_MPI is ON, and there is no MPI: 'apt-get install libopenmpi-dev', say where it is with "
+                        "-DMPI_HOME=…, or leave KQBENCH_MPI out")
+  endif()
+endif()
 if(KQBENCH_TESTS)
   kq_require(GTest libgtest-dev GTest::gtest
              https://github.com/google/googletest/archive/refs/tags/v1.14.0.tar.gz

@@ -57,6 +57,25 @@ std::unique_ptr<Device> open_device(const std::optional<std::string>& name, cons
   return backend.open(options);
 }
 
+int device_of_rank(const JobPlace& place, std::string_view backend, int count) {
+  const int local_rank = place.local_rank.value_or(0);
+  if (local_rank < count) return local_rank;
+  if (count <= 1) return 0;
+  throw UsageError(
+      fmt::format("--device: local rank {} ({}) has no device of its own, {} has {}; start no more ranks on a node, or "
+                  "give --device",
+                  local_rank, place.local_rank_name, backend, count));
+}
+
+std::unique_ptr<Device> open_by(const DeviceOpener& open, const DeviceArguments& arguments, const JobPlace& place) {
+  int index = arguments.device().value_or(0);
+  if (!arguments.device() && place.local_rank.value_or(0) > 0) {
+    const Backend& backend = choose_backend(arguments.backend());
+    index = device_of_rank(place, backend.name, backend.built ? backend.device_count() : 0);
+  }
+  return open(arguments.backend(), {index, arguments.host_threads()});
+}
+
 std::vector<Implementation*> choose_implementations(const Device& device, const std::vector<std::string>& wanted,
                                                     const std::vector<std::string>& usual) {
   std::vector<Implementation*> chosen;

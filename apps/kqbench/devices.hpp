@@ -8,9 +8,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/backend.hpp"
+#include "bench/requests/arguments.hpp"
+#include "bench/support/place.hpp"
 
 namespace kqbench {
 
@@ -21,6 +24,13 @@ std::unique_ptr<Device> open_device(const std::optional<std::string>& backend, c
 /// What does that: open_device, or a test's own.
 using DeviceOpener =
     std::function<std::unique_ptr<Device>(const std::optional<std::string>& backend, const DeviceOptions& options)>;
+
+/// The device of a rank, of `count` that it sees: that of its local rank, or the only one, as a launcher that shows
+/// each rank one device has chosen already. Throws UsageError if there are several and none for this rank.
+int device_of_rank(const JobPlace& place, std::string_view backend, int count);
+
+/// Opens what the options name; without --device the device_of_rank. Throws as that and open_device do.
+std::unique_ptr<Device> open_by(const DeviceOpener& open, const DeviceArguments& arguments, const JobPlace& place);
 
 /// Implementations by name, in the order given. With `wanted` empty those of `usual` that are there. Throws UsageError
 /// for a name that is missing on this device, and DeviceError if nothing is left.

@@ -100,8 +100,7 @@ void print(const QuantizeResult& result) {
 
 int run(const QuantizeArguments& arguments, const DeviceOpener& open) {
   const QuantizeJob job = understand(arguments);
-  const std::unique_ptr<Device> device =
-      open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
+  const std::unique_ptr<Device> device = open_by(open, arguments.device, read_place());
   const std::vector<Implementation*> implementations =
       choose_implementations(*device, arguments.device.implementations(), {"kokkos", "native"});
   catch_interrupts();

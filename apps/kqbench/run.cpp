@@ -8,15 +8,20 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <set>
 #include <sstream>
 
 #include "apps/kqbench/devices.hpp"
+#include "apps/kqbench/rank_report.hpp"
 #include "apps/kqbench/run_arguments.hpp"
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/host/memory.hpp"
+#include "bench/fleet/figures_of_merit.hpp"
+#include "bench/fleet/fleet_text.hpp"
+#include "bench/fleet/job.hpp"
 #include "bench/measure/ceiling.hpp"
 #include "bench/measure/context.hpp"
 #include "bench/measure/memory_need.hpp"
@@ -26,8 +31,10 @@
 #include "bench/results/rows.hpp"
 #include "bench/results/table.hpp"
 #include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
 #include "bench/support/interrupt.hpp"
 #include "bench/support/notice.hpp"
+#include "bench/support/place.hpp"
 #include "bench/support/progress.hpp"
 #include "bench/support/terminal.hpp"
 
@@ -46,13 +53,23 @@ constexpr const char* how_to_read_the_output =
     "not\n"
     "run, of native, else of reference.\n\n";
 
-/// One run, from an open device to the exit status.
+/// What came out of a run.
+struct Measured {
+  ResultFile result;
+  std::exception_ptr failure;  ///< what ended it early; null if nothing did
+  bool is_one_row = false;     ///< of each implementation
+};
+
+/// One run on an open device.
 class Run {
  public:
-  Run(const RunArguments& arguments, RunPlan plan, const DeviceOpener& open)
+  /// `job`: whose ranks measure in step; may be null.
+  Run(const RunArguments& arguments, RunPlan plan, const DeviceOpener& open, const JobPlace& place, Job* job)
       : arguments_(arguments),
         plan_(std::move(plan)),
-        device_(open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()})),
+        place_(place),
+        job_(job),
+        device_(open_by(open, arguments.device, place_)),
         implementations_(choose_implementations(*device_, arguments.device.implementations(), {"kokkos", "native"})),
         arena_(*device_) {
     plan_.options.timing = plan_.timing.value_or(has_queue(*device_) ? Timing::graph : Timing::wall);
@@ -69,34 +86,33 @@ class Run {
     if (!arguments.profile && !arguments.allow_unequal_threads) require_equal_threads();
   }
 
-  int execute() {
-    std::vector<std::string> inputs = arguments_.input.files();
-    for (const std::string& file : arguments_.sweep.files()) {
-      inputs.push_back(file);
+  /// All rows. What fails on the way, of the device, of memory or of the system, comes with them, so that what was
+  /// measured so far is not lost. Throws UsageError.
+  Measured measure() {
+    result_.context = read_context(*device_, arguments_.command_line, place_);
+    if (job_ != nullptr) {
+      result_.context.measured = arguments_.alone ? "alone" : "together";
+      result_.context.libraries["MPI"] = mpi_version();
     }
-    ResultOutputs outputs(arguments_.outputs, inputs);
-    result_.context = read_context(*device_, arguments_.command_line);
     if (!plan_.input.is_file()) result_.context.seed = arguments_.sweep.seed();
     std::exception_ptr failure;
     try {
       if (!plan_.sweep.requests.empty()) {
         if (!arguments_.profile) {
           reserve();
-          if (!arguments_.no_ceiling) measure_ceiling();
+          if (!arguments_.no_ceiling) in_step([this] { measure_ceiling(); });
         }
         serve_sweep();
       }
     } catch (const UsageError&) {
       throw;
-    } catch (const std::exception&) {  // of the device, of memory, of the system: what was measured so far is not lost
+    } catch (const std::exception&) {
       failure = std::current_exception();
       result_.complete = false;
     }
     add_rows();
     finish_context(*device_, result_);
-    write(outputs);
-    if (failure) std::rethrow_exception(failure);
-    return exit_status();
+    return {std::move(result_), failure, false};
   }
 
  private:
@@ -109,6 +125,19 @@ class Run {
       most = std::max(most, planned_bytes(*device_, arena_, full, implementations_, plan_.options.hot));
     }
     arena_.take(most);
+  }
+
+  /// Does it once all ranks have come here, or, where they measure alone, have done it one after the other. Not at all
+  /// if the job has come to its end.
+  void in_step(const std::function<void()>& work) {
+    const int turns = job_ != nullptr && arguments_.alone ? place_.size : 1;
+    for (int turn = 0; turn < turns && !cut_short_; ++turn) {
+      if (job_ != nullptr && !job_->meet(step_++)) {
+        cut_short_ = true;
+      } else if (turns == 1 || turn == place_.rank) {
+        work();
+      }
+    }
   }
 
   /// The mixes that the requests are held against first, then the others.
@@ -159,7 +188,14 @@ class Run {
         cut_short_ = cut_short_ || interrupted();
         if (cut_short_) break;
         progress.step(describe(work.request));
-        serve(work, round + 1 == rounds);
+        const bool last = round + 1 == rounds;
+        if (job_ != nullptr && !arguments_.alone) {
+          // Those that are done with the uploads and trials wait for the others, and then all are timed at once.
+          plan_.options.before_timing = [this, step = step_++] { cut_short_ = cut_short_ || !job_->meet(step); };
+          serve(work, last);
+        } else {
+          in_step([&] { serve(work, last); });
+        }
       }
     }
     progress.clear();
@@ -188,8 +224,10 @@ class Run {
         result_.rows.push_back(std::move(row));
       }
     } else {
-      cut_short_ = !measure_round(*device_, arena_, *work.problem, work.serving, plan_.options, steady_clock(),
-                                  interrupted, work.group);
+      const auto ends = [this] { return cut_short_ || interrupted(); };
+      const bool whole =
+          measure_round(*device_, arena_, *work.problem, work.serving, plan_.options, steady_clock(), ends, work.group);
+      cut_short_ = cut_short_ || !whole;
     }
     if (last_round || !work.keeps_problem) work.problem.reset();
   }
@@ -242,44 +280,11 @@ class Run {
     return chosen;
   }
 
-  void write(ResultOutputs& outputs) const {
-    outputs.write([this] { return to_json(result_); }, [this] { return to_csv(result_); },
-                  [this] {
-                    std::ostringstream text;
-                    write_markdown(text, result_);
-                    return text.str();
-                  });
-    if (outputs.use_stdout()) return;
-    write_table(std::cout, result_, use_color(arguments_.no_color));
-    if (plan_.sweep.requests.size() == 1) {
-      if (const auto microseconds = headline_time()) {
-        std::cout << fmt::format("Kernel running time: {:.3f} us\n", *microseconds);
-      }
-    }
-    std::cout.flush();
-  }
-
-  /// What vLLM's script prints last.
-  std::optional<double> headline_time() const {
-    for (const char* name : {"kokkos", "native", "reference"}) {
-      for (const Row& row : result_.rows) {
-        if (row.impl != name) continue;
-        if (!row.time_us) return std::nullopt;
-        return row.time_us->median;
-      }
-    }
-    return std::nullopt;
-  }
-
-  int exit_status() const {
-    const bool wrong =
-        std::any_of(result_.rows.begin(), result_.rows.end(), [](const Row& row) { return !row.verified; });
-    if (wrong) return exit_wrong;
-    return result_.complete ? exit_done : exit_interrupted;
-  }
-
   const RunArguments& arguments_;
   RunPlan plan_;
+  JobPlace place_;
+  Job* job_;
+  std::int64_t step_ = 0;  ///< of the job
   std::unique_ptr<Device> device_;
   std::vector<Implementation*> implementations_;
   DeviceArena arena_;
@@ -290,15 +295,149 @@ class Run {
   ResultFile result_;
 };
 
-int run(const RunArguments& arguments, const DeviceOpener& open) {
-  catch_interrupts();
+/// What vLLM's script prints last.
+std::optional<double> headline_time(const ResultFile& result) {
+  for (const char* name : {"kokkos", "native", "reference"}) {
+    for (const Row& row : result.rows) {
+      if (row.impl != name) continue;
+      if (!row.time_us) return std::nullopt;
+      return row.time_us->median;
+    }
+  }
+  return std::nullopt;
+}
+
+/// From the arguments to what was measured. With a job, only rank 0 says more than results and errors.
+Measured measure(const RunArguments& arguments, const DeviceOpener& open, const JobPlace& place, Job* job,
+                 std::optional<ResultOutputs>& outputs, bool writes) {
   RunPlan plan = understand(arguments);
   if (!arguments.quiet) {
     for (const std::string& line : plan.sweep.left_out) {
       notice(line);
     }
   }
-  return Run(arguments, std::move(plan), open).execute();
+  std::vector<std::string> inputs = arguments.input.files();
+  for (const std::string& file : arguments.sweep.files()) {
+    inputs.push_back(file);
+  }
+  const bool is_one_row = plan.sweep.requests.size() == 1;
+  Run run(arguments, std::move(plan), open, place, job);
+  if (writes) outputs.emplace(arguments.outputs, inputs);
+  Measured measured = run.measure();
+  measured.is_one_row = is_one_row;
+  return measured;
+}
+
+void write_files(ResultOutputs& outputs, const ResultFile& result, const std::function<void(std::ostream&)>& markdown) {
+  outputs.write([&] { return to_json(result); }, [&] { return to_csv(result); },
+                [&] {
+                  std::ostringstream text;
+                  markdown(text);
+                  return text.str();
+                });
+}
+
+void print(const RunArguments& arguments, const Measured& measured) {
+  write_table(std::cout, measured.result, use_color(arguments.no_color));
+  if (!measured.is_one_row) return;
+  if (const auto microseconds = headline_time(measured.result)) {
+    std::cout << fmt::format("Kernel running time: {:.3f} us\n", *microseconds);
+  }
+}
+
+int exit_status(const ResultFile& result) {
+  const bool wrong = std::any_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return !row.verified; });
+  if (wrong) return exit_wrong;
+  return result.complete ? exit_done : exit_interrupted;
+}
+
+/// A process on its own.
+int run_single(const RunArguments& arguments, const DeviceOpener& open, const JobPlace& place) {
+  std::optional<ResultOutputs> outputs;
+  const Measured measured = measure(arguments, open, place, nullptr, outputs, true);
+  write_files(*outputs, measured.result, [&](std::ostream& out) { write_markdown(out, measured.result); });
+  if (!outputs->use_stdout()) {
+    print(arguments, measured);
+    if (arguments.fom) std::cout << figures_of_merit(measured.result) << '\n';
+    std::cout.flush();
+  }
+  if (measured.failure) std::rethrow_exception(measured.failure);
+  return exit_status(measured.result);
+}
+
+/// A rank of a job. Where the names of files have a %r, each rank writes its own; otherwise rank 0 writes those of all.
+int run_rank(RunArguments arguments, const DeviceOpener& open, const JobPlace& place, Job& job, bool own_files) {
+  if (place.rank != 0) arguments.quiet = true;
+  std::optional<ResultOutputs> outputs;
+  Measured measured;
+  Ended ended = ended_by([&] {
+    measured = measure(arguments, open, place, &job, outputs, own_files || place.rank == 0);
+    if (own_files) {
+      write_files(*outputs, measured.result, [&](std::ostream& out) { write_markdown(out, measured.result); });
+    }
+    if (measured.failure) std::rethrow_exception(measured.failure);
+    return exit_status(measured.result);
+  });
+  measured.result.context.rank = place.rank;
+  const std::vector<Job::Report> reports = job.gather(report_text(ended, measured.result));
+  if (place.rank != 0) {
+    if (job.end()) return exit_done;  // rank 0 says it all
+    if (!own_files) keep_own(arguments.outputs, place, measured.result);
+    return exit_interrupted;
+  }
+  const JobResult all = job_result(reports);
+  try {
+    const bool to_stdout = outputs && outputs->use_stdout();
+    if (outputs && !own_files) {
+      write_files(*outputs, all.result, [&](std::ostream& out) {
+        write_markdown(out, measured.result);
+        if (all.fleet) write_fleet_markdown(out, *all.fleet);
+      });
+    }
+    if (!to_stdout && !all.result.rows.empty()) {
+      print(arguments, measured);
+      std::cout << '\n';
+      if (all.fleet) write_fleet_text(std::cout, *all.fleet, use_color(arguments.no_color));
+      if (arguments.fom) std::cout << figures_of_merit(all.result) << '\n';
+    }
+    std::cout.flush();
+  } catch (...) {
+    job.end();
+    throw;
+  }
+  for (const std::string& line : all.notices) {
+    notice(line);
+  }
+  job.end();
+  return all.status;
+}
+
+int run(const RunArguments& given, const DeviceOpener& open) {
+  JobPlace place = read_place();
+  const std::unique_ptr<Job> job = given.profile ? nullptr : join_job(place);
+  catch_interrupts();
+  if (job) {
+    place.rank = job->rank();
+    place.size = job->size();
+  }
+  if (given.fom && ResultOutputs::use_stdout(given.outputs)) {
+    throw UsageError("--fom: standard output is that of another format; give that a file name");
+  }
+  if (!job && (given.together || given.alone)) {
+    throw UsageError(fmt::format("{}: {}", given.alone ? "--alone" : "--together",
+                                 mpi_version().empty() ? "this kqbench was built without MPI; build it with "
+                                                         "-DKQBENCH_MPI=ON"
+                                                       : "MPI started no ranks; start kqbench by mpirun"));
+  }
+  const std::optional<std::string> shared = given.outputs.shared_name();
+  if (!job && place.size > 1 && shared) {
+    throw UsageError(fmt::format("{}: each of {} ranks would write it; put %r, the rank, in its name",
+                                 in_quotes(*shared), place.size));
+  }
+  RunArguments arguments = given;
+  arguments.outputs = given.outputs.at(place);
+  if (!job) return run_single(arguments, open, place);
+  return run_rank(std::move(arguments), open, place, *job, given.outputs.names_ranks());
 }
 
 }  // namespace

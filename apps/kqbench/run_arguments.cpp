@@ -40,6 +40,8 @@ std::string sweep_names() {
 }
 
 void understand_measurement(const RunArguments& arguments, RunPlan& plan) {
+  if (arguments.together && arguments.alone) throw UsageError("--together: contradicts --alone; leave one of them out");
+  if (arguments.fom && arguments.profile) throw UsageError("--fom: --profile times nothing; leave one of them out");
   StoppingLimits& limits = plan.options.limits;
   constexpr std::int64_t most = std::int64_t{1} << 32;
   if (arguments.num_warmup_iters) {
@@ -116,8 +118,13 @@ void RunArguments::add_to(CLI::App& command) {
                 "--cache says")
       ->group(measurement);
 
+  const char* const job = "Ranks of a job (docs/clusters.md)";
+  command.add_flag("--together", together, "Started by mpirun: all ranks time each row at once [so]")->group(job);
+  command.add_flag("--alone", alone, "Started by mpirun: one rank after the other")->group(job);
+
   const char* const output = "Output";
   outputs.add_to(command);
+  command.add_flag("--fom", fom, "A last line with figures of merit for other programs to read")->group(output);
   command.add_flag("--quiet", quiet, "Results and errors only")->group(output);
   command.add_flag("--no-progress", no_progress, "No progress bar")->group(output);
   command.add_flag("--no-color", no_color, "No colours")->group(output);

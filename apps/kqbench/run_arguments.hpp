@@ -29,6 +29,9 @@ struct RunArguments {
   bool quiet = false;
   bool no_progress = false;
   bool no_color = false;
+  bool together = false;  ///< of ranks that MPI started
+  bool alone = false;
+  bool fom = false;
   std::string command_line;  ///< of the whole program, for the result file
 };
 

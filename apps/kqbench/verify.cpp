@@ -183,8 +183,7 @@ int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   Sweep sweep = arguments.sweep.sweep();
   const InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
   const GivenScales given = arguments.sweep.given_scales(sweep);
-  const std::unique_ptr<Device> device =
-      open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
+  const std::unique_ptr<Device> device = open_by(open, arguments.device, read_place());
   const std::vector<kq::Request> requests = verify_requests(sweep);
   for (const kq::Request& request : requests) {
     given.of(request, input.name());  // what does not fit is refused before anything is compared

@@ -101,7 +101,7 @@ void require_no_persisting_window(Stream stream) {
 class GpuDevice final : public Device {
  public:
   GpuDevice(const DeviceOptions& options, const Properties& properties)
-      : info_(device_info(properties)),
+      : info_(device_info(properties, options.index)),
         architecture_(10 * properties.major + properties.minor),
         pci_bus_id_(pci_bus_id(options.index)),
         missing_kokkos_(kokkos_missing(backend_name)) {

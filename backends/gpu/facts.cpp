@@ -78,10 +78,32 @@ std::string pci_bus_id(int index) {
   return text;
 }
 
-DeviceInfo device_info(const Properties& properties) {
+namespace {
+
+/// As the vendor's tools name it: nvidia-smi by UUID, rocm-smi by PCI address.
+std::string device_id([[maybe_unused]] const Properties& properties, [[maybe_unused]] int index) {
+#if KQ_GPU_HIP
+  return pci_bus_id(index);
+#else
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text = "GPU-";
+  for (int i = 0; i < 16; ++i) {
+    const auto byte = static_cast<unsigned char>(properties.uuid.bytes[i]);
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+#endif
+}
+
+}  // namespace
+
+DeviceInfo device_info(const Properties& properties, int index) {
   DeviceInfo info;
   info.backend = backend_name;
   info.name = properties.name;
+  info.id = device_id(properties, index);
   info.architecture = architecture(properties);
   info.driver = driver();
   info.runtime = runtime();

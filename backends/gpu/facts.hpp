@@ -13,7 +13,7 @@
 
 namespace kqbench::gpu {
 
-DeviceInfo device_info(const Properties& properties);
+DeviceInfo device_info(const Properties& properties, int index);
 
 /// "0000:65:00.0"; empty if the runtime does not tell.
 std::string pci_bus_id(int index);

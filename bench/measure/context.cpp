@@ -59,11 +59,12 @@ Context build_context() {
   return context;
 }
 
-Context read_context(const Device& device, const std::string& command_line) {
+Context read_context(const Device& device, const std::string& command_line, const JobPlace& place) {
   Context context = build_context();
   const DeviceInfo& info = device.info();
   context.backend = info.backend;
   context.device = info.name;
+  context.device_id = info.id;
   context.architecture = info.architecture;
   context.driver = info.driver;
   context.runtime = info.runtime;
@@ -83,6 +84,11 @@ Context read_context(const Device& device, const std::string& command_line) {
   context.operating_system = operating_system();
   context.time = now_utc();
   context.command_line = command_line;
+  context.host = place.host;
+  context.node = place.node;
+  context.launcher = place.launcher;
+  context.rank = place.rank;
+  context.size = place.size;
   return context;
 }
 

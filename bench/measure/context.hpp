@@ -9,6 +9,7 @@
 
 #include "backends/backend.hpp"
 #include "bench/results/result.hpp"
+#include "bench/support/place.hpp"
 
 namespace kqbench {
 
@@ -18,7 +19,7 @@ Context build_context();
 
 /// The whole of it as it is before the run. `command_line` as the program was called. Of `ceilings_gbps` nothing is
 /// set.
-Context read_context(const Device& device, const std::string& command_line);
+Context read_context(const Device& device, const std::string& command_line, const JobPlace& place);
 
 /// Adds to the context what is known after the run: the clocks.
 void finish_context(const Device& device, ResultFile& result);

@@ -327,6 +327,7 @@ bool measure_round(Device& device, DeviceArena& arena, const Problem& problem,
   for (Candidate* candidate : timed) {
     candidate->make_sampler(options, device, after.launches_per_sample, clock);
   }
+  if (options.before_timing) options.before_timing();
   warm_up(timed, round);
   std::vector<std::vector<double>> samples;
   for (const Candidate* candidate : timed) {

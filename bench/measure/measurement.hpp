@@ -31,6 +31,7 @@ struct MeasureOptions {
   double sample_seconds = 2e-3;      ///< a sample of the fastest implementation lasts about as long, if time allows
   int rounds = 3;                    ///< that the samples are spread over
   StoppingLimits limits;
+  std::function<void()> before_timing;  ///< of each round, before the warm-up: others may be waited for; may be empty
 };
 
 /// What is known of one implementation afterwards.

@@ -165,13 +165,16 @@ void DeviceArguments::add_to(CLI::App& command, Use use, const std::string& defa
       ->group(where);
   add_value(command, "--backend", backend_, "Kind of device: cuda, hip, host [the best that is there]", "NAME")
       ->group(where);
-  add_value(command, "--device", device_, "Which of the backend's devices [0]", "INDEX")->group(where);
+  add_value(command, "--device", device_,
+            "Which of the backend's devices [that of this process's local rank in a job, else 0]", "INDEX")
+      ->group(where);
   add_value(command, "--host-threads", host_threads_, "Threads of the host backend [as many as Kokkos uses]", "N")
       ->group(where);
 }
 
-int DeviceArguments::device() const {
-  return device_ ? static_cast<int>(parse_integer("--device", *device_, 0, INT32_MAX)) : 0;
+std::optional<int> DeviceArguments::device() const {
+  if (!device_) return std::nullopt;
+  return static_cast<int>(parse_integer("--device", *device_, 0, INT32_MAX));
 }
 
 int DeviceArguments::host_threads() const {

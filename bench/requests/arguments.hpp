@@ -56,7 +56,7 @@ class DeviceArguments {
   void add_to(CLI::App& command, Use use, const std::string& default_implementations);
 
   const std::optional<std::string>& backend() const { return backend_; }
-  int device() const;
+  std::optional<int> device() const;                 ///< nothing: not given
   int host_threads() const;                          ///< 0: not given
   std::vector<std::string> implementations() const;  ///< empty: not given
 

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "bench/support/errors.hpp"
@@ -32,6 +34,31 @@ void OutputArguments::add_to(CLI::App& command) {
   add("--markdown", markdown, "Write them as Markdown");
 }
 
+OutputArguments OutputArguments::at(const JobPlace& place) const {
+  const auto placed = [&](const Name& name) { return name ? Name(with_place(*name, place)) : name; };
+  return {placed(json), placed(csv), placed(markdown)};
+}
+
+bool OutputArguments::names_ranks() const {
+  bool any = false;
+  for (const Name& name : {json, csv, markdown}) {
+    if (!name) continue;
+    if (!names_each_rank(*name)) return false;
+    any = true;
+  }
+  return any;
+}
+
+std::optional<std::string> OutputArguments::shared_name() const {
+  for (const Name& name : {json, csv, markdown}) {
+    std::error_code not_there;
+    if (name && *name != "-" && !names_each_rank(*name) && !std::filesystem::is_character_file(*name, not_there)) {
+      return name;
+    }
+  }
+  return std::nullopt;
+}
+
 ResultOutputs::ResultOutputs(const OutputArguments& arguments, std::span<const std::string> inputs) {
   require_different("--json", arguments.json, "--csv", arguments.csv);
   require_different("--json", arguments.json, "--markdown", arguments.markdown);
@@ -44,6 +71,10 @@ ResultOutputs::ResultOutputs(const OutputArguments& arguments, std::span<const s
 bool ResultOutputs::use_stdout() const {
   const auto is_stdout = [](const std::optional<TextOutput>& output) { return output && output->is_stdout(); };
   return is_stdout(json_) || is_stdout(csv_) || is_stdout(markdown_);
+}
+
+bool ResultOutputs::use_stdout(const OutputArguments& arguments) {
+  return arguments.json == "-" || arguments.csv == "-" || arguments.markdown == "-";
 }
 
 void ResultOutputs::write(const Text& json, const Text& csv, const Text& markdown) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "bench/results/text_output.hpp"
+#include "bench/support/place.hpp"
 
 namespace CLI {
 class App;
@@ -22,6 +23,16 @@ struct OutputArguments {
   std::optional<std::string> json, csv, markdown;
 
   void add_to(CLI::App& command);  ///< in the group "Output"
+
+  /// With %r and %h replaced (with_place).
+  OutputArguments at(const JobPlace& place) const;
+
+  /// True if each rank of a job writes its own: every name has a %r, and there is one.
+  bool names_ranks() const;
+
+  /// The first of them that each rank of a job would write, and the next one replace: its name has no %r, and is not
+  /// that of standard output or of a device file. Nothing if there is none.
+  std::optional<std::string> shared_name() const;
 };
 
 /// The places asked for, opened at once, so that what cannot be written is refused before anything is measured.
@@ -32,6 +43,7 @@ class ResultOutputs {
 
   /// True if one of them goes to standard output: then nothing else should.
   bool use_stdout() const;
+  static bool use_stdout(const OutputArguments& arguments);
 
   /// Writes those that were asked for, calling only their functions. Throws SystemError.
   using Text = std::function<std::string()>;

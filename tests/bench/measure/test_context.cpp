@@ -28,7 +28,7 @@ TEST(Context, HasWhatTheBuildAndTheDeviceTell) {
     reading.power_cap_watts = 700.0;
     return reading;
   };
-  const Context context = read_context(device, "kqbench run");
+  const Context context = read_context(device, "kqbench run", {});
   EXPECT_FALSE(context.version.empty());
   EXPECT_FALSE(context.commit.empty());
   EXPECT_FALSE(context.compiler.empty());
@@ -53,7 +53,7 @@ TEST(Context, SaysHowManyThreadsOfAHostWorked) {
     DeviceOptions options;
     options.host_threads = threads;
     try {
-      EXPECT_EQ(read_context(*host->open(options), "kqbench").host_threads_used, threads);
+      EXPECT_EQ(read_context(*host->open(options), "kqbench", {}).host_threads_used, threads);
     } catch (const DeviceError& error) {
       ASSERT_EQ(threads, 2) << error.what();  // without OpenMP there is one
     }
@@ -63,7 +63,7 @@ TEST(Context, SaysHowManyThreadsOfAHostWorked) {
 TEST(Context, HasTheClocksAfterTheRunAndWhetherOneDropped) {
   fake::FakeDevice device;
   ResultFile result;
-  result.context = read_context(device, "kqbench run");
+  result.context = read_context(device, "kqbench run", {});
   result.rows.resize(2);
   device.clocks = [] { return ClockReading{1980.0, 3201.0, 512.0, 700.0, 61.0}; };
   finish_context(device, result);
