@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/amd/native_implementation.hpp"
+
+#include <cstdint>
+#include <type_traits>
+
+#include "backends/gpu/kernels.hpp"
+#include "backends/gpu/launcher.hpp"
+#include "backends/gpu/native.hpp"
+#include "backends/gpu/runtime.hpp"
+
+namespace kqbench {
+namespace {
+
+using Element = KQ_ELEMENT;
+
+class NativeImplementation final : public Implementation {
+ public:
+  NativeImplementation(gpu::Stream stream, int reducing_blocks, std::size_t shared_bytes) {
+    launcher_.stream = stream;
+    launcher_.multiprocessors = 2;
+    if (reducing_blocks == 0) return;
+    launcher_.shared_bytes = shared_bytes;
+    const std::size_t bytes = sizeof(std::uint64_t) * gpu::max_keys * static_cast<std::size_t>(reducing_blocks);
+    void* slots = nullptr;
+    gpu::check(hipMalloc(&slots, bytes), "allocating the native kernels' slots");
+    gpu::check(hipMemset(slots, 0, bytes), "clearing the native kernels' slots");
+    launcher_.grid_reduce = {static_cast<std::uint64_t*>(slots), reducing_blocks};
+  }
+  ~NativeImplementation() override { static_cast<void>(hipFree(launcher_.grid_reduce.slots)); }
+  NativeImplementation(const NativeImplementation&) = delete;
+  NativeImplementation& operator=(const NativeImplementation&) = delete;
+
+  std::string_view name() const override { return "native"; }
+  std::string description() const override { return "hand-written HIP kernels, interpreted"; }
+  std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
+    if (request.element == test::native_element() && request.producer == kq::Producer::none) return std::nullopt;
+    return "not in this program";
+  }
+  std::size_t workspace_bytes(const kq::Request& request) const override {
+    const auto& kernel = gpu::find_kernel<Element, gpu::DeviceLauncher>(request);
+    if (kernel.workspace_bytes == nullptr || request.num_tokens == 0) return 0;
+    return kernel.workspace_bytes(request, launcher_.multiprocessors);
+  }
+  void enqueue(const kq::Request& request, const Operands& operands) override {
+    if (request.num_tokens > 0) gpu::quantize<Element>(launcher_, request, operands);
+  }
+
+ private:
+  gpu::DeviceLauncher launcher_;
+};
+
+}  // namespace
+
+namespace gpu {
+
+std::unique_ptr<Implementation> make_native_implementation(Stream stream, const Properties&) {
+  return std::make_unique<NativeImplementation>(stream, 0, 0);
+}
+
+}  // namespace gpu
+
+namespace test {
+
+kq::Element native_element() {
+  if constexpr (std::is_same_v<Element, kq::half>) return kq::Element::half;
+  if constexpr (std::is_same_v<Element, kq::bfloat16>) return kq::Element::bfloat16;
+  return kq::Element::float32;
+}
+
+std::string family_of(const kq::Request& request) {
+  const auto enqueue = gpu::find_kernel<Element, gpu::DeviceLauncher>(request).enqueue;
+  if (enqueue == gpu::static_scale<Element, gpu::DeviceLauncher>) return "static_scale";
+  if (enqueue == gpu::static_group<Element, gpu::DeviceLauncher>) return "static_group";
+  if (enqueue == gpu::dynamic_tensor<Element, gpu::DeviceLauncher>) return "dynamic_tensor";
+  if (enqueue == gpu::dynamic_token<Element, gpu::DeviceLauncher>) return "dynamic_token";
+  if (enqueue == gpu::dynamic_group<Element, gpu::DeviceLauncher>) return "dynamic_group";
+  if (enqueue == gpu::dynamic_block<Element, gpu::DeviceLauncher>) return "dynamic_block";
+  return "dynamic_channel";
+}
+
+std::unique_ptr<Implementation> make_native(int reducing_blocks, std::size_t shared_bytes) {
+  return std::make_unique<NativeImplementation>(nullptr, reducing_blocks, shared_bytes);
+}
+
+}  // namespace test
+}  // namespace kqbench

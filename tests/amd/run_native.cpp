@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Runs the native kernels' code for an AMD GPU, instruction by instruction, on the data of the emulated waves' tests,
+// and holds what comes out against the reference. Exit status: 0 all came out right, 1 something did not, 2 bad usage,
+// 3 it cannot run.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/gpu/device.hpp"
+#include "kq/dialect.hpp"
+#include "tests/amd/native_implementation.hpp"
+#include "tests/amd/runtime/runtime.hpp"
+#include "tests/support/implementations.hpp"
+#include "tests/support/requests.hpp"
+#include "tests/support/run.hpp"
+
+namespace kqbench::test {
+
+/// run.cpp asks for everything there is; here is one.
+const std::vector<Candidate>& candidates() {
+  static const std::vector<Candidate> none;
+  return none;
+}
+
+namespace {
+
+constexpr std::string_view usage =
+    "usage: kqbench_amd_<element> [--families <name>,...] [--counts <file>] [--perturb -1|0|1] [--backward] [--brief] "
+    "[--trace]\n";
+
+struct Arguments {
+  std::vector<std::string> families;  ///< empty: all
+  std::string counts;                 ///< file for the instructions of each request, and nothing else; empty: none
+  amd::Options options;
+  bool brief = false;  ///< fewer shapes, and one complaint ends it
+};
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream stream(text);
+  for (std::string word; std::getline(stream, word, ',');) {
+    words.push_back(word);
+  }
+  return words;
+}
+
+std::optional<Arguments> parse(int argc, char** argv) {
+  Arguments arguments;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--backward") {
+      arguments.options.backward = true;
+      arguments.options.poison = 0x40404040U;
+    } else if (word == "--trace") {
+      arguments.options.trace = true;
+    } else if (word == "--brief") {
+      arguments.brief = true;
+    } else if (i + 1 < argc && word == "--families") {
+      arguments.families = split(argv[++i]);
+    } else if (i + 1 < argc && word == "--counts") {
+      arguments.counts = argv[++i];
+    } else if (i + 1 < argc && word == "--perturb") {
+      const std::string by = argv[++i];
+      if (by != "-1" && by != "0" && by != "1") return std::nullopt;
+      arguments.options.perturbation = std::atoi(by.c_str());
+    } else {
+      return std::nullopt;
+    }
+  }
+  return arguments;
+}
+
+struct Totals {
+  int cases = 0;
+  int wrong = 0;
+  double seconds = 0;
+  amd::Counts counts;
+};
+
+class Cases {
+ public:
+  explicit Cases(const Arguments& arguments) : arguments_(arguments), device_(gpu::open_device({})) {}
+
+  void run_all() {
+    every_scheme();
+    every_dialect();
+    rows_apart();
+    long_rows();
+    tensors_of_blocks_that_meet();
+  }
+
+  /// A line for each request on a tensor of 4 x 4096: target, element, kernel, what it does, instructions that its
+  /// lanes execute for each element.
+  void count(std::ostream& file) {
+    file << "target,element,kernel,request,format,instructions per element\n";
+    for (const kq::Scheme& scheme : kq::schemes()) {
+      for (const kq::Request& request : requests_of(scheme, native_element(), 4, 4096)) {
+        if (!wanted(request)) continue;
+        const std::int64_t before = totals_[family_of(request)].counts.instructions;
+        run(*alone_, request, 1, Fill::normal, {});
+        const std::int64_t instructions = totals_[family_of(request)].counts.instructions - before;
+        const int lanes = amd::target_of(amd::emulated_target()).wave64 ? 64 : 32;
+        char per_element[32];
+        std::snprintf(per_element, sizeof per_element, "%.2f", static_cast<double>(instructions) * lanes / (4 * 4096));
+        file << amd::emulated_target() << ',' << kq::to_string(native_element()) << ',' << family_of(request) << ','
+             << kq::operation_name(request) << ',' << kq::to_string(request.format) << ',' << per_element << '\n';
+      }
+    }
+  }
+
+  const std::map<std::string, Totals>& totals() const { return totals_; }
+
+ private:
+  static constexpr int most_complaints = 20;  ///< then the other cases are left out
+  static constexpr int blocks_at_once = 3;
+  static constexpr std::size_t shared_bytes = 20000;  // as the emulated waves have
+
+  bool wanted(const kq::Request& request) const {
+    if (request.producer != kq::Producer::none) return false;  // their quantizers may take another element
+    const auto& families = arguments_.families;
+    return families.empty() || std::ranges::count(families, family_of(request)) > 0;
+  }
+
+  void run(Implementation& implementation, const kq::Request& request, std::uint64_t seed, Fill fill,
+           const Placement& placement) {
+    if (complaints_ >= (arguments_.brief ? 1 : most_complaints)) return;
+    const Problem problem = problem_of(request, seed, fill);
+    const Candidate candidate{amd::emulated_target(), device_.get(), &implementation};
+    Totals& totals = totals_[family_of(request)];
+    const auto begin = std::chrono::steady_clock::now();
+    std::optional<std::string> complaint;
+    try {
+      complaint = test::run(candidate, problem, placement);
+    } catch (const DeviceError& error) {
+      complaint = describe(request) + ": " + error.what();
+    }
+    totals.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    for (const auto& [name, counts] : amd::take_counts()) {
+      totals.counts.launches += counts.launches;
+      totals.counts.waves += counts.waves;
+      totals.counts.instructions += counts.instructions;
+    }
+    ++totals.cases;
+    if (!complaint) return;
+    ++totals.wrong;
+    ++complaints_;
+    std::cout << "wrong: " << *complaint << '\n';
+  }
+
+  void both(const kq::Request& request, std::uint64_t seed, const Placement& placement) {
+    if (!wanted(request)) return;
+    const Fill fill = seed % 2 == 0 ? Fill::normal : Fill::specials;
+    run(*alone_, request, seed, fill, placement);
+    if (request.granularity == kq::Granularity::tensor && !request.static_scale)
+      run(*together_, request, seed, fill, placement);
+  }
+  static Placement shifted(std::uint64_t seed) { return {static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0}; }
+
+  void every_scheme() {
+    std::uint64_t seed = 1;
+    const std::vector<std::int64_t> sizes = arguments_.brief ? std::vector<std::int64_t>{17, 1025}
+                                                             : std::vector<std::int64_t>{1, 7, 17, 64, 130, 1025, 5137};
+    for (const kq::Scheme& scheme : kq::schemes()) {
+      for (const std::int64_t hidden_size : sizes) {
+        for (const kq::Request& request :
+             requests_of(scheme, native_element(), hidden_size > 1000 ? 2 : 5, hidden_size)) {
+          ++seed;
+          both(request, seed, shifted(seed));
+        }
+      }
+    }
+  }
+
+  void every_dialect() {
+    std::uint64_t seed = 3000;
+    const std::vector<std::int64_t> sizes =
+        arguments_.brief ? std::vector<std::int64_t>{130} : std::vector<std::int64_t>{7, 64, 130, 1025};
+    for (const std::int64_t hidden_size : sizes) {
+      for (const kq::Request& request : dialect_requests(native_element(), 3, hidden_size)) {
+        ++seed;
+        both(request, seed, shifted(seed));
+      }
+    }
+  }
+
+  void rows_apart() {
+    std::uint64_t seed = 1000;
+    for (const kq::Scheme& scheme : kq::schemes()) {
+      for (kq::Request request : requests_of(scheme, native_element(), 3, 256)) {
+        both(request, ++seed, {});
+        request.input_stride = 264;
+        request.codes_stride = 272;
+        both(request, ++seed, {});
+      }
+    }
+  }
+
+  kq::Request dynamic(kq::Granularity granularity, kq::Format format, std::int64_t num_tokens,
+                      std::int64_t hidden_size) {
+    kq::Request request;
+    request.element = native_element();
+    request.format = format;
+    request.granularity = granularity;
+    request.asymmetric = format == kq::Format::int8;
+    request.num_tokens = num_tokens;
+    request.hidden_size = hidden_size;
+    request.qmax = kq::format_max(request.format);
+    return request;
+  }
+
+  void long_rows() {
+    std::uint64_t seed = 2000;
+    for (const kq::Format format : {kq::Format::fp8_e4m3fn, kq::Format::fp8_e4m3fnuz, kq::Format::int8}) {
+      for (const std::int64_t hidden_size : {2048, 4100, 8192, 8200, 16390, 28001, 33000, 70001}) {
+        if (arguments_.brief && hidden_size % 2048 == 0) continue;
+        both(dynamic(kq::Granularity::token, format, 1, hidden_size), ++seed, {});
+      }
+    }
+  }
+
+  void tensors_of_blocks_that_meet() {
+    std::uint64_t seed = 3000;
+    for (const kq::Format format : {kq::Format::fp8_e5m2, kq::Format::int8}) {
+      for (const std::int64_t size : {500, 4096, 16000, 40001, 90000, 180000, 200003, 260000}) {
+        if (arguments_.brief && size % 4096 == 0) continue;
+        const kq::Request request = dynamic(kq::Granularity::tensor, format, 1, size);
+        ++seed;
+        if (wanted(request)) run(*together_, request, seed, Fill::normal, {static_cast<int>(seed % 4), 0, 0});
+      }
+    }
+  }
+
+  const Arguments& arguments_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Implementation> alone_ = make_native(0, 0);
+  std::unique_ptr<Implementation> together_ = make_native(blocks_at_once, shared_bytes);
+  std::map<std::string, Totals> totals_;
+  int complaints_ = 0;
+};
+
+int run_native(const Arguments& arguments) {
+  amd::set_options(arguments.options);
+  Cases cases(arguments);
+  if (arguments.counts.empty()) {
+    cases.run_all();
+  } else {
+    std::ofstream file(arguments.counts);
+    cases.count(file);
+    if (!file.flush()) throw std::runtime_error("cannot write " + arguments.counts);
+  }
+  int wrong = 0;
+  for (const auto& [family, totals] : cases.totals()) {
+    std::printf("%s %s %s: %d cases, %d wrong, %lld instructions, %.1f s\n", amd::emulated_target().c_str(),
+                std::string(kq::to_string(native_element())).c_str(), family.c_str(), totals.cases, totals.wrong,
+                static_cast<long long>(totals.counts.instructions), totals.seconds);
+    wrong += totals.wrong;
+  }
+  if (amd::planted_faults() > 0) std::printf("faults planted: %d\n", amd::planted_faults());
+  return wrong == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace kqbench::test
+
+int main(int argc, char** argv) try {
+  const auto arguments = kqbench::test::parse(argc, argv);
+  if (!arguments) {
+    std::cerr << kqbench::test::usage;
+    return 2;
+  }
+  return kqbench::test::run_native(*arguments);
+} catch (const std::exception& error) {
+  std::cerr << argv[0] << ": error: " << error.what() << '\n';
+  return 3;
+}
