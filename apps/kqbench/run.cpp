@@ -21,6 +21,8 @@
 #include "bench/measure/context.hpp"
 #include "bench/measure/memory_need.hpp"
 #include "bench/measure/profile.hpp"
+#include "bench/plugins/plugins.hpp"
+#include "bench/plugins/trial.hpp"
 #include "bench/results/csv.hpp"
 #include "bench/results/json_writer.hpp"
 #include "bench/results/rows.hpp"
@@ -44,16 +46,17 @@ constexpr const char* how_to_read_the_output =
     "  FAILED  wrong, so there is no time\n"
     "A run of one row ends as vLLM's script does, `Kernel running time: N us`: the median of kokkos or, if that was "
     "not\n"
-    "run, of native, else of reference.\n\n";
+    "run, of native, else of reference or a plug-in's kernel.\n\n";
 
 /// One run, from an open device to the exit status.
 class Run {
  public:
-  Run(const RunArguments& arguments, RunPlan plan, const DeviceOpener& open)
+  Run(const RunArguments& arguments, RunPlan plan, const Trials& trials, std::unique_ptr<Device> device)
       : arguments_(arguments),
         plan_(std::move(plan)),
-        device_(open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()})),
-        implementations_(choose_implementations(*device_, arguments.device.implementations(), {"kokkos", "native"})),
+        device_(std::move(device)),
+        implementations_(choose_implementations(*device_, arguments.device.implementations(),
+                                                with_plugins({"kokkos", "native"}, plan_.plugins))),
         arena_(*device_) {
     plan_.options.timing = plan_.timing.value_or(has_queue(*device_) ? Timing::graph : Timing::wall);
     // On a host a sample must often fit between two of the scheduler's interruptions, which are milliseconds apart; on
@@ -63,8 +66,9 @@ class Run {
     if (const auto reason = why_not(plan_.options.launch, plan_.options.timing, *device_)) {
       throw UsageError("--launch: " + *reason);
     }
-    for (const kq::Request& request : plan_.sweep.requests) {
-      require_memory(*device_, request, implementations_);
+    plan_work(trials);
+    for (const Work& work : work_) {
+      require_memory(*device_, work.request, work.serving);
     }
     if (!arguments.profile && !arguments.allow_unequal_threads) require_equal_threads();
   }
@@ -104,9 +108,9 @@ class Run {
   /// many a row.
   void reserve() {
     std::uint64_t most = arguments_.no_ceiling ? 0 : ceiling_bytes(*device_, arena_);
-    for (const kq::Request& request : plan_.sweep.requests) {
-      const kq::Request full = kq::resolved(request);
-      most = std::max(most, planned_bytes(*device_, arena_, full, implementations_, plan_.options.hot));
+    for (const Work& work : work_) {
+      const kq::Request full = kq::resolved(work.request);
+      most = std::max(most, planned_bytes(*device_, arena_, full, work.serving, plan_.options.hot));
     }
     arena_.take(most);
   }
@@ -129,10 +133,17 @@ class Run {
     }
   }
 
+  /// An implementation that may not be launched here, and why.
+  struct Failed {
+    std::string name;
+    std::string failure;
+  };
+
   /// A request on its way through the rounds.
   struct Work {
     kq::Request request;
     std::vector<Implementation*> serving;
+    std::vector<Failed> failed;  ///< in their trials
     std::optional<Problem> problem;
     bool keeps_problem = false;  ///< from one round to the next, as there is room
     GroupMeasurement group;
@@ -140,12 +151,7 @@ class Run {
 
   /// All requests once in each round, so that a row's rounds are as far apart in time as the sweep is long.
   void serve_sweep() {
-    std::set<std::string> refusals;
-    for (const kq::Request& request : plan_.sweep.requests) {
-      std::vector<Implementation*> serving = supported(request, refusals);
-      if (!serving.empty()) work_.push_back({request, std::move(serving), std::nullopt, false, {}});
-    }
-    if (work_.empty()) throw UsageError(*refusals.begin());
+    if (work_.empty()) throw UsageError(*refusals_.begin());
     const int rounds = arguments_.profile ? 1 : plan_.options.rounds;
     room_for_problems_ = memory_available_bytes() / 4;
     const std::size_t steps = work_.size() == 1 ? 1 : work_.size() * static_cast<std::size_t>(rounds);
@@ -165,14 +171,42 @@ class Run {
     progress.clear();
     result_.complete = !cut_short_;  // a signal that came after the last row cost nothing
     if (!arguments_.quiet) {
-      for (const std::string& refusal : refusals) {
+      for (const std::string& refusal : refusals_) {
         notice(refusal);
       }
     }
   }
 
+  /// Of each request who serves it, who failed it already, and who refuses it.
+  void plan_work(const Trials& trials) {
+    for (std::size_t index = 0; index < plan_.sweep.requests.size(); ++index) {
+      const kq::Request& request = plan_.sweep.requests[index];
+      Work work{request, {}, {}, std::nullopt, false, {}};
+      for (Implementation* implementation : implementations_) {
+        if (const auto failure = trials.failure(implementation->name(), index)) {
+          work.failed.push_back({std::string(implementation->name()), *failure});
+        } else if (const auto refusal = why_not_serving(*implementation, request)) {
+          refusals_.insert(
+              fmt::format("{} does not serve {}: {}", implementation->name(), describe(request), *refusal));
+        } else {
+          work.serving.push_back(implementation);
+        }
+      }
+      if (!work.serving.empty() || !work.failed.empty()) work_.push_back(std::move(work));
+    }
+  }
+
+  std::optional<std::string> why_not_serving(const Implementation& implementation, const kq::Request& request) const {
+    if (auto refusal = implementation.unsupported_reason(kq::resolved(request))) return refusal;
+    return plan_.options.launch == Launch::overlapped ? implementation.why_no_overlap() : std::nullopt;
+  }
+
   /// Times it for a round, or profiles it.
   void serve(Work& work, bool last_round) {
+    if (work.serving.empty()) {
+      if (arguments_.profile) add_failed_rows(work);
+      return;
+    }
     if (!work.problem) {
       work.problem =
           make_problem(work.request, plan_.input.make(work.request), plan_.given.of(work.request, plan_.input.name()));
@@ -187,6 +221,7 @@ class Run {
       for (Row& row : profile(*device_, arena_, *work.problem, work.serving, plan_.options)) {
         result_.rows.push_back(std::move(row));
       }
+      add_failed_rows(work);
     } else {
       cut_short_ = !measure_round(*device_, arena_, *work.problem, work.serving, plan_.options, steady_clock(),
                                   interrupted, work.group);
@@ -196,25 +231,40 @@ class Run {
 
   /// The rows of all that was measured, however many rounds there were of it.
   void add_rows() {
+    if (arguments_.profile) return;
     for (Work& work : work_) {
-      if (work.group.rounds == 0) continue;
-      if (work.group.rounds < plan_.options.rounds) work.group.stop = StopReason::interrupted;
-      summarize(work.group);
-      const std::string& backend = device_->info().backend;
-      for (Row& row :
-           rows_of(work.group, work.request, backend, plan_.options.timing, plan_.options.launch, ceilings_)) {
-        result_.rows.push_back(std::move(row));
-      }
+      add_measured_rows(work);
+      add_failed_rows(work);
+    }
+  }
+
+  void add_measured_rows(Work& work) {
+    if (work.group.rounds == 0) return;
+    if (work.group.rounds < plan_.options.rounds) work.group.stop = StopReason::interrupted;
+    summarize(work.group);
+    const std::string& backend = device_->info().backend;
+    for (Row& row : rows_of(work.group, work.request, backend, plan_.options.timing, plan_.options.launch, ceilings_)) {
+      result_.rows.push_back(std::move(row));
+    }
+  }
+
+  void add_failed_rows(const Work& work) {
+    for (const Failed& failed : work.failed) {
+      Row row = failed_row(work.request, failed.name, failed.failure);
+      row.backend = device_->info().backend;
+      row.timing = arguments_.profile ? not_timed : to_string(plan_.options.timing);
+      row.launch = to_string(plan_.options.launch);
+      row.cache = to_string(plan_.options.hot ? Cache::hot : Cache::cold);
+      result_.rows.push_back(std::move(row));
     }
   }
 
   /// Refuses requests whose implementations would work with unlike numbers of threads: their ratio would say nothing of
   /// the kernels.
   void require_equal_threads() const {
-    for (const kq::Request& request : plan_.sweep.requests) {
-      std::set<std::string> refusals;
+    for (const Work& work : work_) {
       const Implementation* first = nullptr;
-      for (const Implementation* implementation : supported(request, refusals)) {
+      for (const Implementation* implementation : work.serving) {
         if (!implementation->host_threads()) continue;
         if (first == nullptr) first = implementation;
         if (implementation->host_threads() == first->host_threads()) continue;
@@ -228,19 +278,6 @@ class Run {
   }
 
   static std::string threads_text(int threads) { return fmt::format("{} thread{}", threads, threads == 1 ? "" : "s"); }
-
-  /// Those implementations that serve the request. Why others do not is added to `refusals`.
-  std::vector<Implementation*> supported(const kq::Request& request, std::set<std::string>& refusals) const {
-    std::vector<Implementation*> chosen;
-    for (Implementation* implementation : implementations_) {
-      if (const auto refusal = implementation->unsupported_reason(kq::resolved(request))) {
-        refusals.insert(fmt::format("{} does not serve {}: {}", implementation->name(), describe(request), *refusal));
-      } else {
-        chosen.push_back(implementation);
-      }
-    }
-    return chosen;
-  }
 
   void write(ResultOutputs& outputs) const {
     outputs.write([this] { return to_json(result_); }, [this] { return to_csv(result_); },
@@ -261,7 +298,7 @@ class Run {
 
   /// What vLLM's script prints last.
   std::optional<double> headline_time() const {
-    for (const char* name : {"kokkos", "native", "reference"}) {
+    for (const std::string& name : with_plugins({"kokkos", "native", "reference"}, plan_.plugins)) {
       for (const Row& row : result_.rows) {
         if (row.impl != name) continue;
         if (!row.time_us) return std::nullopt;
@@ -285,10 +322,24 @@ class Run {
   DeviceArena arena_;
   Ceilings ceilings_;
   std::vector<Work> work_;
+  std::set<std::string> refusals_;       ///< who does not serve what, and why
   std::uint64_t room_for_problems_ = 0;  ///< bytes of memory that may still be kept from one round to the next
   bool cut_short_ = false;               ///< by a signal: rows, rounds or samples are missing
   ResultFile result_;
 };
+
+/// The plug-ins' first launches of every request of the run.
+Trials try_plugins(const RunPlan& plan, const std::function<std::unique_ptr<Device>()>& open) {
+  TrialCases cases;
+  for (const kq::Request& request : plan.sweep.requests) {
+    cases.cases.push_back({request});
+  }
+  cases.given = [&plan](std::size_t index) {
+    const kq::Request& request = plan.sweep.requests[index];
+    return make_given(kq::resolved(request), plan.input.make(request), plan.given.of(request, plan.input.name()));
+  };
+  return try_out(plan.plugins, open, cases, plan.asks_dialect);
+}
 
 int run(const RunArguments& arguments, const DeviceOpener& open) {
   catch_interrupts();
@@ -298,7 +349,13 @@ int run(const RunArguments& arguments, const DeviceOpener& open) {
       notice(line);
     }
   }
-  return Run(arguments, std::move(plan), open).execute();
+  const auto open_device = [&] {
+    return open(arguments.device.backend(), {arguments.device.device(), arguments.device.host_threads()});
+  };
+  const Trials trials = try_plugins(plan, open_device);  // before this process has threads, or the device
+  std::unique_ptr<Device> device = open_device();
+  add_plugins(*device, plan.plugins, plan.asks_dialect);
+  return Run(arguments, std::move(plan), trials, std::move(device)).execute();
 }
 
 }  // namespace
