@@ -32,6 +32,7 @@ __global__ void quantize(const __nv_bfloat16* x, long long x_stride, long long s
 static const char* why_not(const kq_request* r) {
   if (r->element != KQ_BFLOAT16 || r->format != KQ_INT8) return "only int8 from bfloat16";
   if (r->granularity != KQ_TOKEN || r->static_scale || r->asymmetric) return "only dynamic token";
+  if (r->producer != KQ_PRODUCER_NONE) return "no producers";
   return r->qmax == 127.0f ? nullptr : "only qmax 127";
 }
 

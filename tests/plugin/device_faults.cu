@@ -81,7 +81,7 @@ const char* enqueue(const kq_request* r, const kq_buffers* b, void* stream) {
 const char* why_not(const kq_request* r) {
   const bool is_served = r->element == KQ_BFLOAT16 && r->format == KQ_FP8_E4M3FN && r->granularity == KQ_GROUP &&
                          r->group_size == group && r->static_scale == 0 && r->scale_format == KQ_SCALE_FLOAT &&
-                         r->scale_layout == KQ_LAYOUT_ROW && r->qmax == top;
+                         r->scale_layout == KQ_LAYOUT_ROW && r->producer == KQ_PRODUCER_NONE && r->qmax == top;
   return is_served ? nullptr : "only dynamic group:64, fp8_e4m3fn from bfloat16, float scales in rows";
 }
 

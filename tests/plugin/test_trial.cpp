@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "bench/measure/problem.hpp"
 #include "bench/plugins/trial.hpp"
@@ -82,7 +83,9 @@ Trials tried(const char* (*enqueue)(const kq_request*, const kq_buffers*, void*)
   }
   all.given = [&](std::size_t i) {
     const kq::Request request = kq::resolved(all.cases[i].request);
-    return make_given(request, make_input(request, 7), {});
+    HostTensors sources;
+    sources.input = make_input(request, 7);
+    return make_given(request, std::move(sources), {});
   };
   calls = 0;
   const auto open = [] {
