@@ -6,8 +6,8 @@
 ///
 /// A Backend is a kind of machine part (host, cuda, hip) that this program was built for. Opening it gives a Device:
 /// its memory, one stream of work, and a clock. A Device knows the Implementations that can serve a request on it:
-/// "kokkos", "native", and on the host "reference". Adding a backend is adding a folder here and a line to
-/// registry.cpp; nothing above this folder names one.
+/// "kokkos", "native", on the host "reference", and what a plug-in adds. Adding a backend is adding a folder here and a
+/// line to registry.cpp; nothing above this folder names one.
 
 #include <cstddef>
 #include <cstdint>
@@ -40,7 +40,7 @@ class Implementation {
  public:
   virtual ~Implementation() = default;
 
-  virtual std::string_view name() const = 0;    ///< "kokkos", "native", "reference"
+  virtual std::string_view name() const = 0;    ///< "kokkos", "native", "reference", a plug-in's
   virtual std::string description() const = 0;  ///< "Kokkos 3.4.1, Serial", for `list` and the result's context
 
   /// Why this request cannot be served here, in one line; nothing if it can. The request is valid.
@@ -51,6 +51,12 @@ class Implementation {
 
   /// Threads of the host that share the work of a launch; nothing where a device does the work.
   virtual std::optional<int> host_threads() const { return std::nullopt; }
+
+  /// Bytes that input and codes must be aligned to, where that is more than their elements.
+  virtual std::size_t alignment() const { return 1; }
+
+  /// Why its launches may not overlap (Device::record_overlapped), in one line; nothing if they may.
+  virtual std::optional<std::string> why_no_overlap() const { return std::nullopt; }
 
   /// Puts one quantization on the device's stream and returns without waiting. Allocates nothing, may be captured.
   /// The request is valid, resolved (kq::resolved) and not refused.
@@ -107,6 +113,13 @@ class Device {
   virtual const std::vector<std::unique_ptr<Implementation>>& implementations() const = 0;
   /// Why an implementation named so is missing here ("built without Kokkos CUDA"); nothing if it is not missing.
   virtual std::optional<std::string> why_missing(std::string_view implementation) const = 0;
+
+  /// Adds one that was made elsewhere, a plug-in's (backends/plugin).
+  virtual void add_implementation(std::unique_ptr<Implementation> /*implementation*/) {
+    throw DeviceError("backend " + info().backend + " takes no plug-ins");
+  }
+  /// The stream that work is put on, as the device's runtime knows it: cudaStream_t, hipStream_t; null on a host.
+  virtual void* stream_handle() const { return nullptr; }
 
   /// Plain device memory, aligned to 256 bytes at least. Throws DeviceError naming the bytes wanted and there.
   virtual void* allocate(std::size_t bytes) = 0;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What `cmake --install` puts in place: the program, libkq.so with kq.h, and kq::kernels with its headers and its CMake
-# package; and the Debian package that `cpack` makes of it.
+# What `cmake --install` puts in place: the program, kq_plugin.h for plug-ins of it, libkq.so with kq.h, and kq::kernels with
+# its headers and its CMake package; and the Debian package that `cpack` makes of it.
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -18,6 +18,12 @@ install(TARGETS ${kq_libraries} EXPORT kq
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+# Apart from the others: a plug-in needs no Kokkos.
+set_target_properties(kq_plugin PROPERTIES EXPORT_NAME plugin)
+install(TARGETS kq_plugin EXPORT kq_plugin)
+install(FILES ${PROJECT_SOURCE_DIR}/capi/kq.h ${PROJECT_SOURCE_DIR}/capi/kq_plugin.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT kq_plugin NAMESPACE kq:: FILE kqPluginTargets.cmake DESTINATION ${kq_package_dir})
 include(KqPublicHeaders)
 # What those include: details that may change.
 set(kq_needed_headers execution_space.hpp overlap.hpp tensors.hpp arch/arch.hpp arch/config.hpp arch/cuda.hpp
@@ -47,6 +53,7 @@ install(TARGETS kqbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 include(KqManual)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 install(FILES ${PROJECT_SOURCE_DIR}/docs/numerics.md ${PROJECT_SOURCE_DIR}/docs/measurement.md
+              ${PROJECT_SOURCE_DIR}/docs/your_own_kernel.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(CPACK_GENERATOR DEB)

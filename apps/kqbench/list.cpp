@@ -16,6 +16,8 @@
 #include "apps/kqbench/subcommands.hpp"
 #include "backends/backend.hpp"
 #include "bench/measure/context.hpp"
+#include "bench/plugins/plugins.hpp"
+#include "bench/requests/arguments.hpp"
 #include "bench/support/errors.hpp"
 #include "kq/dialect.hpp"
 #include "kq/parameters.hpp"
@@ -26,10 +28,27 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json describe_device(const Backend& backend, int index) {
+/// The kernels that run on a device.
+std::vector<PluginKernel> kernels_on(const Device& device, std::vector<PluginKernel> plugins) {
+  std::erase_if(plugins, [&](const PluginKernel& kernel) { return kernel.backend != device.info().backend; });
+  return plugins;
+}
+
+/// What a plug-in's kernel says of itself beside its description.
+Json describe_plugin(const PluginKernel& kernel) {
+  return {{"name", kernel.name},
+          {"description", kernel.description},
+          {"file", kernel.library},
+          {"backend", kernel.backend},
+          {"dialect", kernel.dialect ? std::string(kq::to_string(*kernel.dialect)) : "any"},
+          {"overlapped", kernel.c.waits_for_prerequisites == 1}};
+}
+
+Json describe_device(const Backend& backend, int index, const std::vector<PluginKernel>& plugins) {
   Json entry = {{"index", index}, {"name", backend.device_name(index)}};
   try {
     const std::unique_ptr<Device> device = backend.open({index, 0});
+    add_plugins(*device, kernels_on(*device, plugins), true);
     const DeviceInfo& info = device->info();
     entry["architecture"] = info.architecture;
     entry["driver"] = info.driver;
@@ -51,12 +70,12 @@ Json describe_device(const Backend& backend, int index) {
   return entry;
 }
 
-Json describe_backend(const Backend& backend) {
+Json describe_backend(const Backend& backend, const std::vector<PluginKernel>& plugins) {
   Json entry = {{"name", backend.name}, {"built", backend.built}, {"version", backend.version}};
   entry["devices"] = Json::array();
   if (!backend.built) return entry;
   for (int index = 0; index < backend.device_count(); ++index) {
-    entry["devices"].push_back(describe_device(backend, index));
+    entry["devices"].push_back(describe_device(backend, index, plugins));
   }
   return entry;
 }
@@ -100,13 +119,16 @@ Json describe_dialects() {
   return all;
 }
 
-Json collect() {
+Json collect(const std::vector<PluginKernel>& plugins) {
   const Context build = build_context();
   Json all = {{"version", build.version},   {"commit", build.commit},       {"build_type", build.build_type},
               {"compiler", build.compiler}, {"libraries", build.libraries}, {"backends", Json::array()},
               {"schemes", Json::array()}};
   for (const Backend& backend : backends()) {
-    all["backends"].push_back(describe_backend(backend));
+    all["backends"].push_back(describe_backend(backend, plugins));
+  }
+  for (const PluginKernel& kernel : plugins) {
+    all["plugins"].push_back(describe_plugin(kernel));
   }
   for (const kq::Scheme& scheme : kq::schemes()) {
     all["schemes"].push_back(describe_scheme(scheme));
@@ -156,6 +178,12 @@ void print_text(const Json& all) {
       print_device(device);
     }
   }
+  if (all.contains("plugins")) fmt::print("\nPlug-ins\n");
+  for (const Json& plugin : all.value("plugins", Json::array())) {
+    fmt::print("  {:<10} {}, dialect {}, {}launches that overlap, from {}\n", text(plugin["name"]),
+               text(plugin["backend"]), text(plugin["dialect"]), plugin["overlapped"].get<bool>() ? "" : "no ",
+               text(plugin["file"]));
+  }
   std::vector<std::string> dialects;
   for (const Json& dialect : all["dialects"]) {
     dialects.push_back(text(dialect["name"]));
@@ -199,12 +227,14 @@ void add_list(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand("list", "Show devices, backends, implementations, schemes and versions");
   auto json = std::make_shared<bool>(false);
   auto dialects = std::make_shared<bool>(false);
+  auto plugins = std::make_shared<std::vector<std::string>>();
   command->add_flag("--json", *json, "As JSON");
   command->add_flag("--dialects", *dialects,
                     "The dialects instead: versions, schemes, formulas, and where each differs from kqbench's own");
-  command->callback([json, dialects, &chosen] {
-    chosen = [json, dialects] {
-      const Json all = *dialects ? describe_dialects() : collect();
+  add_plugin_option(*command, *plugins, "Options");
+  command->callback([json, dialects, plugins, &chosen] {
+    chosen = [json, dialects, plugins] {
+      const Json all = *dialects ? describe_dialects() : collect(load_plugins(*plugins));
       if (*json) {
         fmt::print("{}\n", all.dump(2, ' ', false, Json::error_handler_t::replace));
       } else if (*dialects) {

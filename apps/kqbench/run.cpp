@@ -26,6 +26,8 @@
 #include "bench/measure/context.hpp"
 #include "bench/measure/memory_need.hpp"
 #include "bench/measure/profile.hpp"
+#include "bench/plugins/plugins.hpp"
+#include "bench/plugins/trial.hpp"
 #include "bench/results/csv.hpp"
 #include "bench/results/json_writer.hpp"
 #include "bench/results/rows.hpp"
@@ -51,7 +53,7 @@ constexpr const char* how_to_read_the_output =
     "  FAILED  wrong, so there is no time\n"
     "A run of one row ends as vLLM's script does, `Kernel running time: N us`: the median of kokkos or, if that was "
     "not\n"
-    "run, of native, else of reference.\n\n";
+    "run, of native, else of reference or a plug-in's kernel.\n\n";
 
 /// What came out of a run.
 struct Measured {
@@ -63,14 +65,16 @@ struct Measured {
 /// One run on an open device.
 class Run {
  public:
-  /// `job`: whose ranks measure in step; may be null.
-  Run(const RunArguments& arguments, RunPlan plan, const DeviceOpener& open, const JobPlace& place, Job* job)
+  /// `trials`: what plug-ins' first launches came to. `job`: whose ranks measure in step; may be null.
+  Run(const RunArguments& arguments, RunPlan plan, const Trials& trials, std::unique_ptr<Device> device,
+      const JobPlace& place, Job* job)
       : arguments_(arguments),
         plan_(std::move(plan)),
         place_(place),
         job_(job),
-        device_(open_by(open, arguments.device, place_)),
-        implementations_(choose_implementations(*device_, arguments.device.implementations(), {"kokkos", "native"})),
+        device_(std::move(device)),
+        implementations_(choose_implementations(*device_, arguments.device.implementations(),
+                                                with_plugins({"kokkos", "native"}, plan_.plugins))),
         arena_(*device_) {
     plan_.options.timing = plan_.timing.value_or(has_queue(*device_) ? Timing::graph : Timing::wall);
     // On a host a sample must often fit between two of the scheduler's interruptions, which are milliseconds apart; on
@@ -80,8 +84,9 @@ class Run {
     if (const auto reason = why_not(plan_.options.launch, plan_.options.timing, *device_)) {
       throw UsageError("--launch: " + *reason);
     }
-    for (const kq::Request& request : plan_.sweep.requests) {
-      require_memory(*device_, request, implementations_);
+    plan_work(trials);
+    for (const Work& work : work_) {
+      require_memory(*device_, work.request, work.serving);
     }
     if (!arguments.profile && !arguments.allow_unequal_threads) require_equal_threads();
   }
@@ -120,9 +125,9 @@ class Run {
   /// many a row.
   void reserve() {
     std::uint64_t most = arguments_.no_ceiling ? 0 : ceiling_bytes(*device_, arena_);
-    for (const kq::Request& request : plan_.sweep.requests) {
-      const kq::Request full = kq::resolved(request);
-      most = std::max(most, planned_bytes(*device_, arena_, full, implementations_, plan_.options.hot));
+    for (const Work& work : work_) {
+      const kq::Request full = kq::resolved(work.request);
+      most = std::max(most, planned_bytes(*device_, arena_, full, work.serving, plan_.options.hot));
     }
     arena_.take(most);
   }
@@ -158,10 +163,17 @@ class Run {
     }
   }
 
+  /// An implementation that may not be launched here, and why.
+  struct Failed {
+    std::string name;
+    std::string failure;
+  };
+
   /// A request on its way through the rounds.
   struct Work {
     kq::Request request;
     std::vector<Implementation*> serving;
+    std::vector<Failed> failed;  ///< in their trials
     std::optional<Problem> problem;
     bool keeps_problem = false;  ///< from one round to the next, as there is room
     GroupMeasurement group;
@@ -169,12 +181,7 @@ class Run {
 
   /// All requests once in each round, so that a row's rounds are as far apart in time as the sweep is long.
   void serve_sweep() {
-    std::set<std::string> refusals;
-    for (const kq::Request& request : plan_.sweep.requests) {
-      std::vector<Implementation*> serving = supported(request, refusals);
-      if (!serving.empty()) work_.push_back({request, std::move(serving), std::nullopt, false, {}});
-    }
-    if (work_.empty()) throw UsageError(*refusals.begin());
+    if (work_.empty()) throw UsageError(*refusals_.begin());
     const int rounds = arguments_.profile ? 1 : plan_.options.rounds;
     room_for_problems_ = memory_available_bytes() / 4;
     const std::size_t steps = work_.size() == 1 ? 1 : work_.size() * static_cast<std::size_t>(rounds);
@@ -201,14 +208,42 @@ class Run {
     progress.clear();
     result_.complete = !cut_short_;  // a signal that came after the last row cost nothing
     if (!arguments_.quiet) {
-      for (const std::string& refusal : refusals) {
+      for (const std::string& refusal : refusals_) {
         notice(refusal);
       }
     }
   }
 
+  /// Of each request who serves it, who failed it already, and who refuses it.
+  void plan_work(const Trials& trials) {
+    for (std::size_t index = 0; index < plan_.sweep.requests.size(); ++index) {
+      const kq::Request& request = plan_.sweep.requests[index];
+      Work work{request, {}, {}, std::nullopt, false, {}};
+      for (Implementation* implementation : implementations_) {
+        if (const auto failure = trials.failure(implementation->name(), index)) {
+          work.failed.push_back({std::string(implementation->name()), *failure});
+        } else if (const auto refusal = why_not_serving(*implementation, request)) {
+          refusals_.insert(
+              fmt::format("{} does not serve {}: {}", implementation->name(), describe(request), *refusal));
+        } else {
+          work.serving.push_back(implementation);
+        }
+      }
+      if (!work.serving.empty() || !work.failed.empty()) work_.push_back(std::move(work));
+    }
+  }
+
+  std::optional<std::string> why_not_serving(const Implementation& implementation, const kq::Request& request) const {
+    if (auto refusal = implementation.unsupported_reason(kq::resolved(request))) return refusal;
+    return plan_.options.launch == Launch::overlapped ? implementation.why_no_overlap() : std::nullopt;
+  }
+
   /// Times it for a round, or profiles it.
   void serve(Work& work, bool last_round) {
+    if (work.serving.empty()) {
+      if (arguments_.profile) add_failed_rows(work);
+      return;
+    }
     if (!work.problem) {
       work.problem =
           make_problem(work.request, plan_.input.make(work.request), plan_.given.of(work.request, plan_.input.name()));
@@ -223,6 +258,7 @@ class Run {
       for (Row& row : profile(*device_, arena_, *work.problem, work.serving, plan_.options)) {
         result_.rows.push_back(std::move(row));
       }
+      add_failed_rows(work);
     } else {
       const auto ends = [this] { return cut_short_ || interrupted(); };
       const bool whole =
@@ -234,25 +270,40 @@ class Run {
 
   /// The rows of all that was measured, however many rounds there were of it.
   void add_rows() {
+    if (arguments_.profile) return;
     for (Work& work : work_) {
-      if (work.group.rounds == 0) continue;
-      if (work.group.rounds < plan_.options.rounds) work.group.stop = StopReason::interrupted;
-      summarize(work.group);
-      const std::string& backend = device_->info().backend;
-      for (Row& row :
-           rows_of(work.group, work.request, backend, plan_.options.timing, plan_.options.launch, ceilings_)) {
-        result_.rows.push_back(std::move(row));
-      }
+      add_measured_rows(work);
+      add_failed_rows(work);
+    }
+  }
+
+  void add_measured_rows(Work& work) {
+    if (work.group.rounds == 0) return;
+    if (work.group.rounds < plan_.options.rounds) work.group.stop = StopReason::interrupted;
+    summarize(work.group);
+    const std::string& backend = device_->info().backend;
+    for (Row& row : rows_of(work.group, work.request, backend, plan_.options.timing, plan_.options.launch, ceilings_)) {
+      result_.rows.push_back(std::move(row));
+    }
+  }
+
+  void add_failed_rows(const Work& work) {
+    for (const Failed& failed : work.failed) {
+      Row row = failed_row(work.request, failed.name, failed.failure);
+      row.backend = device_->info().backend;
+      row.timing = arguments_.profile ? not_timed : to_string(plan_.options.timing);
+      row.launch = to_string(plan_.options.launch);
+      row.cache = to_string(plan_.options.hot ? Cache::hot : Cache::cold);
+      result_.rows.push_back(std::move(row));
     }
   }
 
   /// Refuses requests whose implementations would work with unlike numbers of threads: their ratio would say nothing of
   /// the kernels.
   void require_equal_threads() const {
-    for (const kq::Request& request : plan_.sweep.requests) {
-      std::set<std::string> refusals;
+    for (const Work& work : work_) {
       const Implementation* first = nullptr;
-      for (const Implementation* implementation : supported(request, refusals)) {
+      for (const Implementation* implementation : work.serving) {
         if (!implementation->host_threads()) continue;
         if (first == nullptr) first = implementation;
         if (implementation->host_threads() == first->host_threads()) continue;
@@ -267,19 +318,6 @@ class Run {
 
   static std::string threads_text(int threads) { return fmt::format("{} thread{}", threads, threads == 1 ? "" : "s"); }
 
-  /// Those implementations that serve the request. Why others do not is added to `refusals`.
-  std::vector<Implementation*> supported(const kq::Request& request, std::set<std::string>& refusals) const {
-    std::vector<Implementation*> chosen;
-    for (Implementation* implementation : implementations_) {
-      if (const auto refusal = implementation->unsupported_reason(kq::resolved(request))) {
-        refusals.insert(fmt::format("{} does not serve {}: {}", implementation->name(), describe(request), *refusal));
-      } else {
-        chosen.push_back(implementation);
-      }
-    }
-    return chosen;
-  }
-
   const RunArguments& arguments_;
   RunPlan plan_;
   JobPlace place_;
@@ -290,154 +328,18 @@ class Run {
   DeviceArena arena_;
   Ceilings ceilings_;
   std::vector<Work> work_;
+  std::set<std::string> refusals_;       ///< who does not serve what, and why
   std::uint64_t room_for_problems_ = 0;  ///< bytes of memory that may still be kept from one round to the next
   bool cut_short_ = false;               ///< by a signal: rows, rounds or samples are missing
   ResultFile result_;
 };
 
-/// What vLLM's script prints last.
-std::optional<double> headline_time(const ResultFile& result) {
-  for (const char* name : {"kokkos", "native", "reference"}) {
-    for (const Row& row : result.rows) {
-      if (row.impl != name) continue;
-      if (!row.time_us) return std::nullopt;
-      return row.time_us->median;
-    }
-  }
-  return std::nullopt;
-}
-
-/// From the arguments to what was measured. With a job, only rank 0 says more than results and errors.
-Measured measure(const RunArguments& arguments, const DeviceOpener& open, const JobPlace& place, Job* job,
-                 std::optional<ResultOutputs>& outputs, bool writes) {
-  RunPlan plan = understand(arguments);
-  if (!arguments.quiet) {
-    for (const std::string& line : plan.sweep.left_out) {
-      notice(line);
-    }
-  }
-  std::vector<std::string> inputs = arguments.input.files();
-  for (const std::string& file : arguments.sweep.files()) {
-    inputs.push_back(file);
-  }
-  const bool is_one_row = plan.sweep.requests.size() == 1;
-  Run run(arguments, std::move(plan), open, place, job);
-  if (writes) outputs.emplace(arguments.outputs, inputs);
-  Measured measured = run.measure();
-  measured.is_one_row = is_one_row;
-  return measured;
-}
-
-void write_files(ResultOutputs& outputs, const ResultFile& result, const std::function<void(std::ostream&)>& markdown) {
-  outputs.write([&] { return to_json(result); }, [&] { return to_csv(result); },
-                [&] {
-                  std::ostringstream text;
-                  markdown(text);
-                  return text.str();
-                });
-}
-
-void print(const RunArguments& arguments, const Measured& measured) {
-  write_table(std::cout, measured.result, use_color(arguments.no_color));
-  if (!measured.is_one_row) return;
-  if (const auto microseconds = headline_time(measured.result)) {
-    std::cout << fmt::format("Kernel running time: {:.3f} us\n", *microseconds);
-  }
-}
-
-int exit_status(const ResultFile& result) {
-  const bool wrong = std::any_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return !row.verified; });
-  if (wrong) return exit_wrong;
-  return result.complete ? exit_done : exit_interrupted;
-}
-
-/// A process on its own.
-int run_single(const RunArguments& arguments, const DeviceOpener& open, const JobPlace& place) {
-  std::optional<ResultOutputs> outputs;
-  const Measured measured = measure(arguments, open, place, nullptr, outputs, true);
-  write_files(*outputs, measured.result, [&](std::ostream& out) { write_markdown(out, measured.result); });
-  if (!outputs->use_stdout()) {
-    print(arguments, measured);
-    if (arguments.fom) std::cout << figures_of_merit(measured.result) << '\n';
-    std::cout.flush();
-  }
-  if (measured.failure) std::rethrow_exception(measured.failure);
-  return exit_status(measured.result);
-}
-
-/// A rank of a job. Where the names of files have a %r, each rank writes its own; otherwise rank 0 writes those of all.
-int run_rank(RunArguments arguments, const DeviceOpener& open, const JobPlace& place, Job& job, bool own_files) {
-  if (place.rank != 0) arguments.quiet = true;
-  std::optional<ResultOutputs> outputs;
-  Measured measured;
-  Ended ended = ended_by([&] {
-    measured = measure(arguments, open, place, &job, outputs, own_files || place.rank == 0);
-    if (own_files) {
-      write_files(*outputs, measured.result, [&](std::ostream& out) { write_markdown(out, measured.result); });
-    }
-    if (measured.failure) std::rethrow_exception(measured.failure);
-    return exit_status(measured.result);
-  });
-  measured.result.context.rank = place.rank;
-  const std::vector<Job::Report> reports = job.gather(report_text(ended, measured.result));
-  if (place.rank != 0) {
-    if (job.end()) return exit_done;  // rank 0 says it all
-    if (!own_files) keep_own(arguments.outputs, place, measured.result);
-    return exit_interrupted;
-  }
-  const JobResult all = job_result(reports);
-  try {
-    const bool to_stdout = outputs && outputs->use_stdout();
-    if (outputs && !own_files) {
-      write_files(*outputs, all.result, [&](std::ostream& out) {
-        write_markdown(out, measured.result);
-        if (all.fleet) write_fleet_markdown(out, *all.fleet);
-      });
-    }
-    if (!to_stdout && !all.result.rows.empty()) {
-      print(arguments, measured);
-      std::cout << '\n';
-      if (all.fleet) write_fleet_text(std::cout, *all.fleet, use_color(arguments.no_color));
-      if (arguments.fom) std::cout << figures_of_merit(all.result) << '\n';
-    }
-    std::cout.flush();
-  } catch (...) {
-    job.end();
-    throw;
-  }
-  for (const std::string& line : all.notices) {
+RunPlan plan = understand(arguments);
+if (!arguments.quiet) {
+  for (const std::string& line : plan.sweep.left_out) {
     notice(line);
   }
-  job.end();
-  return all.status;
 }
-
-int run(const RunArguments& given, const DeviceOpener& open) {
-  JobPlace place = read_place();
-  const std::unique_ptr<Job> job = given.profile ? nullptr : join_job(place);
-  catch_interrupts();
-  if (job) {
-    place.rank = job->rank();
-    place.size = job->size();
-  }
-  if (given.fom && ResultOutputs::use_stdout(given.outputs)) {
-    throw UsageError("--fom: standard output is that of another format; give that a file name");
-  }
-  if (!job && (given.together || given.alone)) {
-    throw UsageError(fmt::format("{}: {}", given.alone ? "--alone" : "--together",
-                                 mpi_version().empty() ? "this kqbench was built without MPI; build it with "
-                                                         "-DKQBENCH_MPI=ON"
-                                                       : "MPI started no ranks; start kqbench by mpirun"));
-  }
-  const std::optional<std::string> shared = given.outputs.shared_name();
-  if (!job && place.size > 1 && shared) {
-    throw UsageError(fmt::format("{}: each of {} ranks would write it; put %r, the rank, in its name",
-                                 in_quotes(*shared), place.size));
-  }
-  RunArguments arguments = given;
-  arguments.outputs = given.outputs.at(place);
-  if (!job) return run_single(arguments, open, place);
-  return run_rank(std::move(arguments), open, place, *job, given.outputs.names_ranks());
 }
 
 }  // namespace

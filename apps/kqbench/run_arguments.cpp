@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "bench/plugins/plugins.hpp"
 #include "bench/requests/numbers.hpp"
 #include "bench/requests/sweeps.hpp"
 #include "bench/support/errors.hpp"
@@ -139,7 +140,10 @@ RunPlan understand(const RunArguments& arguments) {
     apply_named_sweep(*arguments.named_sweep, sweep, options);
   }
   apply_defaults(sweep);
-  RunPlan plan{plan_sweep(sweep), std::move(input), arguments.sweep.given_scales(sweep), std::nullopt, options};
+  std::vector<PluginKernel> plugins = load_plugins(arguments.device.plugins());
+  const bool asks_dialect = choose_dialects(sweep, plugins);
+  RunPlan plan{plan_sweep(sweep),  std::move(input), arguments.sweep.given_scales(sweep), std::nullopt, options,
+               std::move(plugins), asks_dialect};
   for (const kq::Request& request : plan.sweep.requests) {
     plan.given.of(request, plan.input.name());  // what does not fit is refused before anything is measured
   }

@@ -6,7 +6,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "backends/plugin/plugin.hpp"
 #include "bench/measure/measurement.hpp"
 #include "bench/requests/arguments.hpp"
 #include "bench/requests/sweep.hpp"
@@ -41,9 +43,11 @@ struct RunPlan {
   GivenScales given;
   std::optional<Timing> timing;  ///< nothing: the device's usual one
   MeasureOptions options;
+  std::vector<PluginKernel> plugins;
+  bool asks_dialect = false;  ///< --dialect was given: plug-ins are compared with that, whatever they follow
 };
 
-/// Throws UsageError.
+/// Loads plug-ins too. Throws UsageError.
 RunPlan understand(const RunArguments& arguments);
 
 }  // namespace kqbench

@@ -18,6 +18,8 @@
 #include "apps/kqbench/subcommands.hpp"
 #include "bench/measure/memory_need.hpp"
 #include "bench/measure/rotating_buffers.hpp"
+#include "bench/plugins/plugins.hpp"
+#include "bench/plugins/trial.hpp"
 #include "bench/requests/arguments.hpp"
 #include "bench/requests/verify_cases.hpp"
 #include "bench/results/conformance.hpp"
@@ -60,16 +62,27 @@ std::vector<std::string> names_of(const std::vector<Implementation*>& implementa
   return names;
 }
 
+/// The cases of one request, the `index`-th of all; of a file's tensors there is one.
+std::vector<VerifyCase> cases_of(const kq::Request& request, std::size_t index, const InputSource& input) {
+  if (input.is_file()) return {{request, Fill::normal, Placement::packed}};
+  return verify_cases(request, index);
+}
+
+bool is_misaligned(const VerifyCase& one) {
+  return one.placement == Placement::misaligned;
+}
+
 class Verification {
  public:
   Verification(const VerifyArguments& arguments, Device& device, std::vector<Implementation*> implementations,
-               const InputSource& input, const GivenScales& given, std::FILE* mismatches)
+               const InputSource& input, const GivenScales& given, const Trials& trials, std::FILE* mismatches)
       : arguments_(arguments),
         device_(device),
         arena_(device),
         implementations_(std::move(implementations)),
         input_(input),
         given_(given),
+        trials_(trials),
         mismatches_(mismatches),
         conformance_(names_of(implementations_)) {}
 
@@ -77,12 +90,9 @@ class Verification {
     Progress progress(requests.size(), !arguments_.quiet && !arguments_.no_progress);
     for (std::size_t index = 0; index < requests.size() && !interrupted(); ++index) {
       progress.step(describe(requests[index]));
-      if (input_.is_file()) {
-        verify({requests[index], Fill::normal, Placement::packed}, progress);
-        continue;
-      }
-      for (const VerifyCase& one : verify_cases(requests[index], index)) {
+      for (const VerifyCase& one : cases_of(requests[index], index, input_)) {
         verify(one, progress);
+        ++case_;
       }
     }
   }
@@ -113,34 +123,51 @@ class Verification {
 
  private:
   void verify(const VerifyCase& one, Progress& progress) {
-    const std::vector<Implementation*> serving = supported(kq::resolved(one.request));
+    const std::vector<Implementation*> serving = supported(one, progress);
     if (serving.empty()) return;
     const Problem problem =
         make_problem(one.request, input_.make(one.request, one.fill), given_.of(one.request, input_.name()));
     Misalignment misalignment;
-    if (one.placement == Placement::misaligned) misalignment = {1, 1};
+    if (is_misaligned(one)) misalignment = {1, 1};
     RotatingBuffers buffers(device_, arena_, problem, serving, 1, misalignment);
+    std::vector<std::optional<Mismatch>> mismatches(serving.size());
+    std::vector<std::optional<Mismatch>*> all;
     for (std::size_t i = 0; i < serving.size(); ++i) {
       buffers.poison(i, unwritten);
       serving[i]->enqueue(problem.request, buffers.operands(i, 0));
       buffers.launched(i, 0);
-      Tally& tally = tallies_[std::string(serving[i]->name())];
-      ++tally.cases;
-      const std::int64_t codes = problem.request.num_tokens * problem.request.hidden_size;
-      tally.codes += codes;
-      const std::optional<Mismatch> mismatch = buffers.check(i);
-      conformance_.add(problem.request, std::string(serving[i]->name()), codes, !mismatch);
-      if (mismatch) {
-        ++tally.wrong;
-        show(one, *serving[i], *mismatch, progress);
-      }
+      mismatches[i] = buffers.check(i);
+      all.push_back(&mismatches[i]);
+    }
+    buffers.note_agreement(all);
+    for (std::size_t i = 0; i < serving.size(); ++i) {
+      const std::optional<Mismatch>& mismatch = mismatches[i];
+      count(one, *serving[i], mismatch ? std::optional(mismatch->message()) : std::nullopt, progress);
     }
   }
 
-  std::vector<Implementation*> supported(const kq::Request& request) {
+  /// Counts a case, and shows what was wrong with it, if anything was.
+  void count(const VerifyCase& one, const Implementation& implementation, const std::optional<std::string>& failure,
+             Progress& progress) {
+    const std::string name(implementation.name());
+    const std::int64_t codes = one.request.num_tokens * one.request.hidden_size;
+    Tally& tally = tallies_[name];
+    ++tally.cases;
+    tally.codes += codes;
+    conformance_.add(one.request, name, codes, !failure);
+    if (!failure) return;
+    ++tally.wrong;
+    show(one, implementation, *failure, progress);
+  }
+
+  /// Those that are to be launched: neither refuse the case nor have failed it in their trial, which is counted.
+  std::vector<Implementation*> supported(const VerifyCase& one, Progress& progress) {
+    const kq::Request request = kq::resolved(one.request);
     std::vector<Implementation*> serving;
     for (Implementation* implementation : implementations_) {
-      if (const auto refusal = implementation->unsupported_reason(request)) {
+      if (const auto failure = trials_.failure(implementation->name(), case_)) {
+        count(one, *implementation, failure, progress);
+      } else if (const auto refusal = why_not_serving(*implementation, one, request)) {
         Tally& tally = tallies_[std::string(implementation->name())];
         ++tally.refused;
         conformance_.add_refused(request, std::string(implementation->name()));
@@ -152,11 +179,20 @@ class Verification {
     return serving;
   }
 
-  void show(const VerifyCase& one, const Implementation& implementation, const Mismatch& mismatch, Progress& progress) {
+  static std::optional<std::string> why_not_serving(const Implementation& implementation, const VerifyCase& one,
+                                                    const kq::Request& request) {
+    if (is_misaligned(one) && implementation.alignment() > kq::element_size(request.element)) {
+      return fmt::format("input and codes must be aligned to {} bytes", implementation.alignment());
+    }
+    return implementation.unsupported_reason(request);
+  }
+
+  void show(const VerifyCase& one, const Implementation& implementation, const std::string& failure,
+            Progress& progress) {
     if (shown_ == shown_mismatches) return;
     progress.clear();
     fmt::print(mismatches_, "FAILED {}: {}, filled with {}, {}: {}\n", implementation.name(), describe(one.request),
-               to_string(one.fill), to_string(one.placement), mismatch.message());
+               to_string(one.fill), to_string(one.placement), failure);
     if (++shown_ == shown_mismatches) fmt::print(mismatches_, "Further mismatches are counted, not shown.\n");
   }
 
@@ -166,11 +202,35 @@ class Verification {
   std::vector<Implementation*> implementations_;
   const InputSource& input_;
   const GivenScales& given_;
+  const Trials& trials_;
+  std::size_t case_ = 0;   ///< its index in the trials
   std::FILE* mismatches_;  ///< where they are shown
   std::map<std::string, Tally> tallies_;
   Conformance conformance_;
   int shown_ = 0;
 };
+
+/// The plug-ins' first launches of every case.
+Trials try_plugins(const std::vector<PluginKernel>& plugins, const Sweep& sweep, const InputSource& input,
+                   const GivenScales& given, const std::function<std::unique_ptr<Device>()>& open, bool asks_dialect) {
+  if (plugins.empty()) return {};
+  std::vector<VerifyCase> all;
+  TrialCases cases;
+  const std::vector<kq::Request> requests = verify_requests(sweep);
+  for (std::size_t index = 0; index < requests.size(); ++index) {
+    given.of(requests[index], input.name());
+    for (const VerifyCase& one : cases_of(requests[index], index, input)) {
+      all.push_back(one);
+      cases.cases.push_back({one.request, is_misaligned(one)});
+    }
+  }
+  cases.given = [&](std::size_t index) {
+    const VerifyCase& one = all[index];
+    return make_given(kq::resolved(one.request), input.make(one.request, one.fill),
+                      given.of(one.request, input.name()));
+  };
+  return try_out(plugins, open, cases, asks_dialect);
+}
 
 int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   if (arguments.markdown && arguments.markdown == arguments.json) {
@@ -183,19 +243,25 @@ int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   Sweep sweep = arguments.sweep.sweep();
   const InputSource input = arguments.input.load(sweep, arguments.sweep.seed());
   const GivenScales given = arguments.sweep.given_scales(sweep);
-  const std::unique_ptr<Device> device = open_by(open, arguments.device, read_place());
+  const std::vector<PluginKernel> plugins = load_plugins(arguments.device.plugins());
+  const bool asks_dialect = choose_dialects(sweep, plugins);
+  const auto open_device = [&] { return open_by(open, arguments.device, read_place()); };
+  // Before this process has threads, or the device.
+  const Trials trials = try_plugins(plugins, sweep, input, given, open_device, asks_dialect);
+  const std::unique_ptr<Device> device = open_device();
+  add_plugins(*device, plugins, asks_dialect);
   const std::vector<kq::Request> requests = verify_requests(sweep);
   for (const kq::Request& request : requests) {
     given.of(request, input.name());  // what does not fit is refused before anything is compared
   }
   const std::vector<Implementation*> implementations =
-      choose_implementations(*device, arguments.device.implementations(), {"kokkos", "native"});
+      choose_implementations(*device, arguments.device.implementations(), with_plugins({"kokkos", "native"}, plugins));
   for (const kq::Request& request : requests) {
     require_memory(*device, request, implementations);
   }
   catch_interrupts();
   const bool takes_stdout = (markdown && markdown->is_stdout()) || (json && json->is_stdout());
-  Verification verification(arguments, *device, implementations, input, given, takes_stdout ? stderr : stdout);
+  Verification verification(arguments, *device, implementations, input, given, trials, takes_stdout ? stderr : stdout);
   verification.verify_all(requests);
   if (!takes_stdout) verification.report();
   if (markdown) markdown->write(verification.table().markdown());

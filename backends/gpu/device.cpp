@@ -122,6 +122,10 @@ class GpuDevice final : public Device {
     if (implementation == "reference") return "the reference runs on the host: --backend host";
     return "backend " + info_.backend + " has no implementation named so";
   }
+  void add_implementation(std::unique_ptr<Implementation> implementation) override {
+    implementations_.push_back(std::move(implementation));
+  }
+  void* stream_handle() const override { return static_cast<Stream>(stream_); }
 
   void* allocate(std::size_t bytes) override {
     void* address = nullptr;

@@ -83,6 +83,9 @@ class HostDevice final : public Device {
     if (implementation == "kokkos") return kokkos_missing_;
     return "backend host has no implementation named so";
   }
+  void add_implementation(std::unique_ptr<Implementation> implementation) override {
+    implementations_.push_back(std::move(implementation));
+  }
 
   void* allocate(std::size_t bytes) override {
     void* const address = allocate_host_memory(bytes);

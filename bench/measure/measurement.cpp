@@ -316,6 +316,11 @@ bool measure_round(Device& device, DeviceArena& arena, const Problem& problem,
     if (!mismatch) timed.push_back(all.back().get());
   }
   if (timed.empty()) {
+    std::vector<std::optional<Mismatch>*> mismatches;
+    for (Measurement& measurement : after.implementations) {
+      mismatches.push_back(&measurement.mismatch);
+    }
+    if (first) buffers.note_agreement(mismatches);  // whose outputs are still there
     after.cache = audit.label(device.info().cache_bytes);
     after.bytes_between_uses = audit.least_bytes_between_uses();
     ++after.rounds;

@@ -55,8 +55,12 @@ OutputLayout::Number OutputLayout::number_at(std::size_t offset) const {
 }
 
 std::string Mismatch::message() const {
-  return fmt::format("{} is {}{} and must be {}; {} of {} bytes of copy {} are wrong", where, found,
-                     untouched ? " (never written)" : "", expected, wrong_bytes, bytes, copy);
+  const std::string agreement =
+      agreeing < 2
+          ? ""
+          : fmt::format("; but all {} implementations agree with each other: is the reference wrong?", agreeing);
+  return fmt::format("{} is {}{} and must be {}; {} of {} bytes of copy {} are wrong{}", where, found,
+                     untouched ? " (never written)" : "", expected, wrong_bytes, bytes, copy, agreement);
 }
 
 std::optional<Mismatch> compare(const OutputLayout& layout, std::span<const std::byte> image,

@@ -51,8 +51,10 @@ struct Mismatch {
   bool untouched = false;       ///< still poison: never written
   std::size_t wrong_bytes = 0;  ///< in that copy
   std::size_t bytes = 0;        ///< compared in that copy
+  std::size_t agreeing = 0;     ///< implementations that left the same bytes, if those are all that were compared
 
-  /// "codes[token 3, channel 17] is 0x7f and must be 0x7e; 12 of 8192 bytes of copy 0 are wrong".
+  /// "codes[token 3, channel 17] is 0x7f and must be 0x7e; 12 of 8192 bytes of copy 0 are wrong", and where all
+  /// implementations agree, that the reference may be what is wrong.
   std::string message() const;
 };
 

@@ -7,6 +7,17 @@
 
 namespace kqbench {
 
+HostTensors make_given(const kq::Request& request, HostTensors sources, const GivenScale& given) {
+  if (!request.static_scale) return sources;
+  const kq::Request quantizer = kq::quantizer_of(request);
+  ScaleFinder finder(quantizer, given);
+  if (finder.needs_data()) finder.add(quantizer, 0, reference_values(request, sources).data());
+  const StaticScales found = finder.scales();
+  sources.scales = scale_bytes(request, found.scales);
+  sources.zero_points = to_bytes(found.zero_points);
+  return sources;
+}
+
 Problem make_problem(const kq::Request& request, std::vector<std::byte> input, const GivenScale& given) {
   HostTensors sources;
   sources.input = std::move(input);
@@ -16,15 +27,7 @@ Problem make_problem(const kq::Request& request, std::vector<std::byte> input, c
 Problem make_problem(const kq::Request& request, HostTensors sources, const GivenScale& given) {
   Problem problem;
   problem.request = kq::resolved(request);
-  problem.given = std::move(sources);
-  if (problem.request.static_scale) {
-    const kq::Request quantizer = kq::quantizer_of(problem.request);
-    ScaleFinder finder(quantizer, given);
-    if (finder.needs_data()) finder.add(quantizer, 0, reference_values(problem.request, problem.given).data());
-    const StaticScales found = finder.scales();
-    problem.given.scales = scale_bytes(problem.request, found.scales);
-    problem.given.zero_points = to_bytes(found.zero_points);
-  }
+  problem.given = make_given(problem.request, std::move(sources), given);
   problem.expected = reference(problem.request, kq::addresses(problem.given));
   return problem;
 }

@@ -19,9 +19,13 @@ struct Problem {
   HostTensors expected;  ///< by kqbench::reference
 };
 
-/// Adds scales to what values are made of, and what the reference makes of them. Scales that are not given are those
-/// that just hold the values' finite numbers: amax / qmax of each span, or kq::affine_scale for an asymmetric scheme; a
-/// span of zeros gets scale 1. `request` is valid, and `sources` has its tensors that are sources.
+/// Adds scales to what values are made of: what the request's tensors have that are read. Scales that are not given are
+/// those that just hold the values' finite numbers: amax / qmax of each span, or kq::affine_scale for an asymmetric
+/// scheme; a span of zeros gets scale 1. `request` is valid and resolved, and `sources` has its tensors that are
+/// sources.
+HostTensors make_given(const kq::Request& request, HostTensors sources, const GivenScale& given);
+
+/// That, and what the reference makes of it. `request` is valid.
 Problem make_problem(const kq::Request& request, HostTensors sources, const GivenScale& given);
 
 /// Of a request without a producer: `input` has kq::input_bytes(request) bytes.

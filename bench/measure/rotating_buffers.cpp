@@ -109,4 +109,24 @@ std::optional<Mismatch> RotatingBuffers::check(std::size_t implementation) const
   return std::nullopt;
 }
 
+std::vector<std::byte> RotatingBuffers::fetch(std::size_t implementation, std::int64_t copy) const {
+  device_.synchronize();
+  std::vector<std::byte> bytes(layout_.bytes());
+  device_.copy_to_host(bytes.data(), outputs(implementation, copy), bytes.size());
+  return bytes;
+}
+
+void RotatingBuffers::note_agreement(std::span<std::optional<Mismatch>* const> mismatches) const {
+  if (mismatches.size() < 2) return;
+  const auto right = [](const std::optional<Mismatch>* mismatch) { return !mismatch->has_value(); };
+  if (std::any_of(mismatches.begin(), mismatches.end(), right)) return;
+  const std::vector<std::byte> first = fetch(0, (*mismatches[0])->copy);
+  for (std::size_t i = 1; i < mismatches.size(); ++i) {
+    if (fetch(i, (*mismatches[i])->copy) != first) return;
+  }
+  for (std::optional<Mismatch>* const mismatch : mismatches) {
+    (*mismatch)->agreeing = mismatches.size();
+  }
+}
+
 }  // namespace kqbench

@@ -158,11 +158,22 @@ std::uint64_t RequestArguments::seed() const {
   return seed_ ? parse_unsigned("--seed", *seed_) : 0;
 }
 
+void add_plugin_option(CLI::App& command, std::vector<std::string>& values, const std::string& group) {
+  command
+      .add_option("--plugin", values,
+                  "A kernel of yours beside them: a library with kq_plugin.h's interface, or one of its kernels as "
+                  "FILE:NAME; may be repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false)
+      ->group(group);
+}
+
 void DeviceArguments::add_to(CLI::App& command, Use use, const std::string& default_implementations) {
   const char* const where = "Where, and by whom";
   add_list_option(command, use, "--impl", impl_,
                   fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations))
       ->group(where);
+  if (!takes_files(use)) add_plugin_option(command, plugins_, where);
   add_value(command, "--backend", backend_, "Kind of device: cuda, hip, host [the best that is there]", "NAME")
       ->group(where);
   add_value(command, "--device", device_,

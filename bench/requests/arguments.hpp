@@ -50,6 +50,9 @@ class RequestArguments {
   std::optional<std::string> scale_, scales_, zero_point_, seed_;
 };
 
+/// The option --plugin, which may be repeated.
+void add_plugin_option(CLI::App& command, std::vector<std::string>& values, const std::string& group);
+
 /// Where to do it, and by whom.
 class DeviceArguments {
  public:
@@ -59,9 +62,10 @@ class DeviceArguments {
   std::optional<int> device() const;                 ///< nothing: not given
   int host_threads() const;                          ///< 0: not given
   std::vector<std::string> implementations() const;  ///< empty: not given
+  const std::vector<std::string>& plugins() const { return plugins_; }
 
  private:
-  std::vector<std::string> impl_;
+  std::vector<std::string> impl_, plugins_;
   std::optional<std::string> backend_, device_, host_threads_;
 };
 

@@ -20,9 +20,15 @@ namespace {
 constexpr std::array<std::string_view, 3> own_implementations = {"kokkos", "native", "reference"};
 constexpr const char* own_program = "kqbench";
 
+/// True for a row that was not timed in kqbench's process. A plug-in's kernels were: its file names them.
+bool is_of_peer(const ResultFile& result, const Row& row) {
+  return is_peer(row.impl) &&
+         (result.context.program != own_program || !result.context.implementations.contains(row.impl));
+}
+
 bool needs_canary(const ResultFile& result) {
   return result.context.program != own_program ||
-         std::any_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return is_peer(row.impl); });
+         std::any_of(result.rows.begin(), result.rows.end(), [&](const Row& row) { return is_of_peer(result, row); });
 }
 
 bool is_same_work(const Row& row, const Canary& canary) {
@@ -72,7 +78,7 @@ std::string peer_without_canary(const ResultFile& result) {
     const bool covered = std::any_of(canaries.begin(), canaries.end(), [&](const Canary& canary) {
       return canary.peer.empty() || canary.peer == row.impl;
     });
-    if (is_peer(row.impl) && !covered) return row.impl;
+    if (is_of_peer(result, row) && !covered) return row.impl;
   }
   return "";
 }

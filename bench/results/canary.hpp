@@ -19,7 +19,7 @@ struct NamedResult {
   ResultFile result;
 };
 
-/// True for implementations that are not kqbench's own.
+/// True for implementations that are not kqbench's own: other projects' and plug-ins'.
 bool is_peer(const std::string& impl);
 
 /// "A" for the first file.
@@ -29,9 +29,9 @@ std::string file_letter(std::size_t file);
 inline constexpr double canary_tolerance = 0.02;
 
 /// Why the times of files[file] are not to be used, in words that follow the file's name; empty if they may be. A file
-/// of kqbench alone needs no canary. One of another program, or with rows of peers, needs one, or one for each peer,
-/// whose times before and after agree with kqbench_median_us and, where another file on the line is kqbench's, of the
-/// same device, and has a row of that work, with the median of that row.
+/// of kqbench alone, plug-ins included, needs no canary. One of another program, or with rows of peers, needs one, or
+/// one for each peer, whose times before and after agree with kqbench_median_us and, where another file on the line is
+/// kqbench's, of the same device, and has a row of that work, with the median of that row.
 std::string canary_objection(const std::vector<NamedResult>& files, std::size_t file);
 
 /// Throws UsageError, in one line with the way out, for the first file whose times are used though there is a

@@ -84,4 +84,14 @@ std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& reque
   return rows;
 }
 
+Row failed_row(const kq::Request& request, const std::string& implementation, const std::string& failure) {
+  const kq::Traffic traffic = kq::minimal_traffic(request);
+  Row row;
+  row.request = kq::resolved(request);
+  row.impl = implementation;
+  row.bytes = traffic.read + traffic.written;
+  row.failure = failure;
+  return row;
+}
+
 }  // namespace kqbench

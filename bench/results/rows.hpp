@@ -21,4 +21,7 @@ inline constexpr double suspect_fraction = 1.05;
 std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& request, const std::string& backend,
                          Timing timing, Launch launch, const Ceilings& ceilings);
 
+/// The row of an implementation that was never launched here, and why. What it would have been timed by is not set.
+Row failed_row(const kq::Request& request, const std::string& implementation, const std::string& failure);
+
 }  // namespace kqbench

@@ -107,8 +107,11 @@ typename Element::Bits adversarial(const kq::Request& request, Fill fill, std::u
     case Fill::extremes:
       return static_cast<Bits>(sign | (Element::largest - magnitude % 16));
     case Fill::rounding_ties:
-      // The format's largest number at the start of every 16, the least group, makes the scale 1.
-      return Element::from(channel % 16 == 0 ? kq::format_max(request.format) : half_way(request.format, random));
+      // The format's largest number at the start of every 16, the least group, makes the scale 1. Every other row is
+      // 7/8 of that, and so is its scale, by which a quotient is exact; a product with the reciprocal, 8/7 rounded, is
+      // off the tie.
+      return Element::from((token % 2 == 0 ? 1.0f : 0.875f) *
+                           (channel % 16 == 0 ? kq::format_max(request.format) : half_way(request.format, random)));
   }
   return 0;
 }

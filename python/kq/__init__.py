@@ -25,7 +25,7 @@ from kq._types import DialectInfo, ErrorReport, Quantized, SchemeInfo
 
 __all__ = ["DeviceError", "DialectInfo", "ErrorReport", "InvalidArgument", "Quantized", "Scheme", "SchemeInfo",
            "backend", "dequantize", "dialects", "error_report", "identify", "include_dir", "library", "overlap_graph",
-           "prepare_stream", "quantize", "schemes"]
+           "prepare_stream", "quantize", "schemes", "verify"]
 
 
 def schemes(dialect: str = "kqbench") -> list[SchemeInfo]:
@@ -57,7 +57,7 @@ def library() -> pathlib.Path:
 
 
 def include_dir() -> pathlib.Path:
-    """The folder with kq.h."""
+    """The folder with kq.h and kq_plugin.h."""
     return pathlib.Path(_kq.__file__).parent / "include"
 
 
@@ -68,3 +68,10 @@ def error_report(x, codes, scales, zero_points=None, *, scheme: Scheme | str) ->
     Raises InvalidArgument naming the argument whose type, shape or strides are not those of the scheme.
     """
     return ErrorReport(*_kq.error_report(*map(on_host, (x, codes, scales, zero_points)), scheme=scheme))
+
+
+def verify(function, scheme, **options):
+    """As kq._verify.verify, which is imported when it is called: it asks for NumPy."""
+    from kq import _verify
+
+    return _verify.verify(function, scheme, **options)

@@ -4,7 +4,6 @@
 
 #include <nanobind/stl/string.h>
 
-#include <cmath>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "capi/c_request.hpp"
 #include "errors.hpp"
 #include "kq.h"
 #include "kq/error_report.hpp"
@@ -23,6 +23,7 @@ namespace kq::python {
 namespace {
 
 using namespace nb::literals;
+using c::c_request;
 
 nb::handle imported(const char* module, const char* name) {
   return nb::object(nb::module_::import_(module).attr(name)).release();
@@ -41,28 +42,6 @@ nb::handle imported(const char* module, const char* name) {
   if (field == "codes") field = codes;
   if (field == "output") field = "out";
   throw Invalid(std::string(field), std::string(message.substr(colon + 2)));
-}
-
-kq_request c_request(const Request& r) {
-  kq_request c = KQ_REQUEST_INIT;
-  c.element = static_cast<std::int32_t>(r.element);
-  c.format = static_cast<std::int32_t>(r.format);
-  c.granularity = static_cast<std::int32_t>(r.granularity);
-  c.static_scale = r.static_scale ? 1 : 0;
-  c.asymmetric = r.asymmetric ? 1 : 0;
-  c.scale_format = static_cast<std::int32_t>(r.scale_format);
-  c.scale_layout = static_cast<std::int32_t>(r.scale_layout);
-  c.num_tokens = r.num_tokens;
-  c.hidden_size = r.hidden_size;
-  c.input_stride = r.input_stride;
-  c.codes_stride = r.codes_stride;
-  c.group_size = r.group_size;
-  c.qmax = r.qmax;
-  c.scale_ub = std::isinf(r.scale_ub) ? 0.0f : r.scale_ub;
-  c.block_rows = r.block_rows;
-  c.scale_stride = r.scale_stride;
-  c.dialect = static_cast<std::int32_t>(r.dialect);
-  return c;
 }
 
 void require_valid(const Request& request) {

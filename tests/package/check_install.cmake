@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs BUILD_DIR into a folder of its own, moves that, and from there runs the program, builds and runs a C program with
-# libkq.so (where C_COMPILER is given), and builds and runs the example, as users would:
+# libkq.so (where C_COMPILER is given), builds and runs the example, and follows PLUGIN_PAGE, as users would:
 #   cmake -DBUILD_DIR=... -DEXAMPLE=... -DWORK=... -DGENERATOR=... -DKOKKOS_ROOT=... \
-#     -DPUBLIC_HEADERS=... -DREADME=... \
+#     -DPUBLIC_HEADERS=... -DREADME=... -DPLUGIN_PAGE=... -DPLUGIN_PAGE_RUNNER=... \
 #     -DCOMPILER=... -DFLAGS=... [-DC_COMPILER=... -DC_PROGRAM=...] -P check_install.cmake
 
 function(run)
@@ -46,3 +46,5 @@ run(${CMAKE_COMMAND} -S ${EXAMPLE} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_BUIL
     "-DCMAKE_CXX_FLAGS=${FLAGS}")
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/example)
+# The page for a kernel of one's own, from an empty folder to a row.
+run(${PLUGIN_PAGE_RUNNER} ${PLUGIN_PAGE} ${WORK}/moved ${WORK}/page)

@@ -38,6 +38,16 @@ TEST(Canary, IsNotAskedOfKqbenchItself) {
   EXPECT_EQ(objection({kqbench_file("ours", 1.54)}, 0), "");
 }
 
+TEST(Canary, IsNotAskedOfAPluginsKernel) {
+  NamedResult with_plugin = kqbench_file("ours", 1.54);
+  with_plugin.result.rows.push_back(sample_row("mine", token_request(16, 4096), 3.0));
+  EXPECT_NE(objection({with_plugin}, 0), "") << "not known to have been in kqbench's process";
+  with_plugin.result.context.implementations["mine"] = "from ./libmine.so";
+  EXPECT_EQ(objection({with_plugin}, 0), "");
+  with_plugin.result.context.program = "kqbench peers";
+  EXPECT_NE(objection({with_plugin}, 0), "");
+}
+
 TEST(Canary, IsAskedOfOtherProgramsAndOfPeers) {
   EXPECT_EQ(objection({peers_file("peers", {})}, 0),
             "it has other programs' times and no canary, a call of libkq that both programs time");

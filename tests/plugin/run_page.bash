@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# usage: run_page.bash PAGE PREFIX FOLDER
+#
+# Follows a page from an empty folder, with kqbench installed in PREFIX: writes the files that its code blocks name
+# (```cpp mine.cpp), and runs its ```sh blocks in order. Those marked nvcc need nvcc, and are left out without it; those
+# marked gpu need a GPU as well. What is marked install has been done.
+set -Eeuo pipefail
+trap 'echo "$0, line $LINENO: status $? from: $BASH_COMMAND" >&2' ERR
+page=$1
+export KQ=$2
+folder=$3
+rm -rf "$folder"
+mkdir -p "$folder"
+cd "$folder"
+export PATH=$PATH:/usr/local/cuda/bin
+
+has() {
+  case $1 in
+  install) false ;;
+  nvcc) command -v nvcc >/dev/null ;;
+  gpu) command -v nvcc >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && "$KQ/bin/kqbench" list | grep -q '^  cuda .*CUDA' ;;
+  esac
+}
+
+steps=0
+files=0
+at=page
+: >commands
+while IFS= read -r line || [ -n "$line" ]; do
+  if [ "$at" = page ]; then
+    [[ $line == '```'?* ]] || continue
+    read -r language name <<<"${line#'```'}"
+    at=block
+    text=''
+  elif [ "$line" = '```' ]; then
+    at=page
+    if [ "$language" != sh ] && [ -n "$name" ]; then # where the commands are by then
+      files=$((files + 1))
+      printf '%s' "$text" >"$files.file"
+      echo "install -D -m 644 '$folder/$files.file' '$name'" >>commands
+    elif [ "$language" = sh ] && [ -n "$name" ] && ! has "$name"; then
+      echo "left out ($name): $text"
+    elif [ "$language" = sh ]; then
+      printf '%s' "$text" >>commands
+      steps=$((steps + 1))
+    fi
+  else
+    text+=$line$'\n'
+  fi
+done <"$page"
+[ "$steps" -ge 4 ] || { echo "$page has $steps blocks of commands" && exit 1; }
+bash -Eeuo pipefail -x commands

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The planted faults on a GPU: what `verify` says of each, and which it cannot see.
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "backends/backend.hpp"
+#include "tests/plugin/program.hpp"
+
+namespace kqbench::test {
+namespace {
+
+Ended verify_on_device(const std::string& kernel) {
+  return kqbench_program(
+      "verify --backend cuda --no-progress --num-tokens 3 --hidden-size 1000 --dtype bfloat16 "
+      "--quant-dtype fp8 --granularity group:64 --scale-format float --scale-layout row --impl native," +
+      kernel + " --plugin " DEVICE_FAULTS ":" + kernel);
+}
+
+struct OnDevice {
+  std::string kernel;
+  std::string said;
+};
+
+class DeviceFaults : public testing::TestWithParam<OnDevice> {
+ protected:
+  void SetUp() override {
+    if (find_backend("cuda")->device_count() == 0) GTEST_SKIP() << "no GPU here";
+  }
+};
+
+TEST_P(DeviceFaults, AreFound) {
+  const auto& [kernel, said] = GetParam();
+  const Ended ended = verify_on_device(kernel);
+  EXPECT_EQ(ended.status, 1) << ended.err;
+  EXPECT_TRUE(contains(ended.out, "FAILED " + kernel)) << ended.out;
+  EXPECT_TRUE(contains(ended.out, said)) << ended.out;
+  EXPECT_FALSE(contains(ended.out, "FAILED native")) << ended.out;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DeviceFaults,
+                         testing::Values(OnDevice{"unwritten_tail", "(never written)"},
+                                         OnDevice{"wrong_rounding", "rounding_ties"},
+                                         OnDevice{"swapped_scale_layout", "scales[1] is"},
+                                         OnDevice{"out_of_bounds", "the guard after the codes"},
+                                         OnDevice{"wrong_stream", "it put nothing on the stream that it was given"},
+                                         OnDevice{"hidden_synchronization", "its launch cannot be recorded"},
+                                         OnDevice{"reciprocal", "rounding_ties"},
+                                         OnDevice{"nan_dropped", "0x7e and must be 0x7f"},
+                                         OnDevice{"wild_pointer", "illegal memory access"}),
+                         [](const auto& instance) { return instance.param.kernel; });
+
+class DeviceLimits : public DeviceFaults {};
+
+/// What a process cannot see on a GPU: docs/your_own_kernel.md says so. A race shows when it shows.
+TEST_P(DeviceLimits, AreThere) {
+  const Ended ended = verify_on_device(GetParam().kernel);
+  EXPECT_EQ(ended.status, 0) << ended.out << ended.err;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DeviceLimits, testing::Values(OnDevice{"right", ""}, OnDevice{"reads_behind", ""}),
+                         [](const auto& instance) { return instance.param.kernel; });
+
+}  // namespace
+}  // namespace kqbench::test

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kq.testing.assert_matches and kq.verify, on NumPy functions that are right and on ones that are not."""
+
+import numpy as np
+import pytest
+
+import kq
+import kq.testing
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+LEAST = np.float32(2.0**-126)
+
+
+def int8_token(x, *, divide=True, least=LEAST, step=np.rint):
+    """int8 with a scale for each token, in NumPy's arithmetic; kqbench multiplies by qmax / amax."""
+    amax = np.nanmax(np.where(np.isnan(x), 0, np.abs(x)), axis=-1, keepdims=True)
+    with np.errstate(all="ignore"):
+        scales = np.where(amax == 0, 0, np.maximum(amax / np.float32(127), least)).astype(np.float32)
+        inverse = np.where(amax == 0, 0, np.minimum(np.float32(127) / amax, 1 / least)).astype(np.float32)
+        exact = x / scales if divide else x * inverse
+        codes = np.clip(np.nan_to_num(step(exact), nan=0.0), -128, 127).astype(np.int8)
+    return codes, scales
+
+
+def right(x):
+    return int8_token(x, divide=False)
+
+
+def test_what_kq_gives_matches():
+    x = random(5, 256)
+    for scheme in ("fp8 token", "int8 group:64", "int8 token asymmetric", "fp8 group:128 ue8m0 packed"):
+        codes, scales, zero_points = kq.quantize(x, scheme)
+        kq.testing.assert_matches(codes, scales, x, scheme, zero_points=zero_points)
+
+
+def test_scales_of_another_shape_match():
+    x = random(5, 256)
+    codes, scales, _ = kq.quantize(x, "fp8 token")
+    kq.testing.assert_matches(codes, scales.ravel(), x, "fp8 token")
+
+
+def test_a_wrong_code_is_named():
+    x = random(5, 256)
+    codes, scales, _ = kq.quantize(x, "fp8 token")
+    codes[3, 17] ^= 1
+    with pytest.raises(AssertionError) as error:
+        kq.testing.assert_matches(codes, scales, x, "fp8 token")
+    found, wanted = int(codes[3, 17]), int(codes[3, 17]) ^ 1
+    assert str(error.value).splitlines() == [
+        f"codes[3, 17] is 0x{found:02x} and must be 0x{wanted:02x}; 1 of 1280 differ",
+        "not the bytes of kqbench; they are no dialect's"]
+
+
+def test_the_dialect_that_matches_is_named():
+    x = random(64, 512)
+    codes, scales, _ = kq.quantize(x, kq.Scheme("int8 group:64", dialect="vllm-0.33.0"))
+    kq.testing.assert_matches(codes, scales, x, "int8 group:64", "vllm")
+    with pytest.raises(AssertionError, match=r"not the bytes of kqbench; they are those of .*vllm-0\.33\.0"):
+        kq.testing.assert_matches(codes, scales, x, "int8 group:64")
+
+
+def test_static_scales_are_taken_as_given():
+    x = random(5, 256)
+    scales = np.full(1, 0.02, np.float32)
+    codes, _, _ = kq.quantize(x, "fp8 static tensor", scales=scales)
+    kq.testing.assert_matches(codes, scales, x, "fp8 static tensor")
+    codes[0, 0] ^= 1
+    with pytest.raises(AssertionError, match=r"codes\[0, 0\]"):
+        kq.testing.assert_matches(codes, scales, x, "fp8 static tensor")
+
+
+def test_a_tensor_of_another_size_is_refused():
+    x = random(5, 256)
+    codes, scales, _ = kq.quantize(x, "fp8 token")
+    with pytest.raises(kq.InvalidArgument, match="scales: must have 5 numbers of 4 bytes"):
+        kq.testing.assert_matches(codes, scales[:3], x, "fp8 token")
+    with pytest.raises(kq.InvalidArgument, match="codes: "):
+        kq.testing.assert_matches(codes.astype(np.int32), scales, x, "fp8 token")
+    with pytest.raises(kq.InvalidArgument, match="zero_points: is missing"):
+        kq.testing.assert_matches(*kq.quantize(x, "int8 token asymmetric")[:2], x, "int8 token asymmetric")
+
+
+def test_verify_of_a_right_function():
+    found = kq.verify(right, "int8 token")
+    assert found, str(found)
+    assert found.cases >= 50 and "kqbench" in found.matches
+    assert str(found) == f"{found.cases} cases, no mismatch with kqbench"
+
+
+@pytest.mark.parametrize("wrong, fill", [
+    (lambda x: int8_token(x, divide=True), "ties"),  # another dialect's quotient
+    (lambda x: int8_token(x, divide=False, step=np.trunc), "normal"),
+    (lambda x: int8_token(x, divide=False, least=np.float32(0)), "subnormals"),
+    (lambda x: (int8_token(x, divide=False)[0], int8_token(x, divide=False)[1] * 2), "normal"),
+])
+def test_verify_finds_what_is_wrong(wrong, fill):
+    found = kq.verify(wrong, "int8 token")
+    assert not found
+    assert fill in {failure.fill for failure in found.failures}, str(found)
+    assert "FAILED " in str(found) and "must be 0x" in str(found)
+
+
+def test_verify_names_the_dialect_that_matches():
+    def as_vllm(x):
+        return kq.quantize(x, kq.Scheme("int8 group:64", dialect="vllm"))
+
+    found = kq.verify(as_vllm, "int8 group:64")
+    assert not found and "vllm-0.33.0" in found.matches
+    assert "its bytes are those of" in str(found)
+    assert kq.verify(as_vllm, "int8 group:64", dialect="vllm")
+
+
+def test_verify_of_a_function_that_raises():
+    def failing(x):
+        if x.shape == (3, 17):
+            raise RuntimeError("no kernel for 17 columns")
+        return right(x)
+
+    found = kq.verify(failing, "int8 token")
+    assert {failure.shape for failure in found.failures} == {(3, 17)}
+    assert "3x17, filled with normal: RuntimeError: no kernel for 17 columns" in str(found)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_verify_of_other_types(dtype):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    kind = np.float16 if dtype == "float16" else ml_dtypes.bfloat16
+    found = kq.verify(lambda x: right(x.astype(np.float32)), "int8 token", dtype=kind)
+    assert found, str(found)
