@@ -334,12 +334,165 @@ class Run {
   ResultFile result_;
 };
 
-RunPlan plan = understand(arguments);
-if (!arguments.quiet) {
-  for (const std::string& line : plan.sweep.left_out) {
-    notice(line);
+/// What vLLM's script prints last: of a plug-in's kernel where nothing else was run.
+std::optional<double> headline_time(const ResultFile& result) {
+  const auto time_of = [](const Row& row) { return row.time_us ? std::optional(row.time_us->median) : std::nullopt; };
+  for (const char* name : {"kokkos", "native", "reference"}) {
+    for (const Row& row : result.rows) {
+      if (row.impl == name) return time_of(row);
+    }
+  }
+  return result.rows.empty() ? std::nullopt : time_of(result.rows.front());
+}
+
+/// The plug-ins' first launches of every request of the run.
+Trials try_plugins(const RunPlan& plan, const std::function<std::unique_ptr<Device>()>& open) {
+  TrialCases cases;
+  for (const kq::Request& request : plan.sweep.requests) {
+    cases.cases.push_back({request});
+  }
+  cases.given = [&plan](std::size_t index) {
+    const kq::Request& request = plan.sweep.requests[index];
+    return make_given(kq::resolved(request), plan.input.make(request), plan.given.of(request, plan.input.name()));
+  };
+  return try_out(plan.plugins, open, cases, plan.asks_dialect);
+}
+
+/// From the arguments to what was measured. With a job, only rank 0 says more than results and errors.
+Measured measure(const RunArguments& arguments, const DeviceOpener& open, const JobPlace& place, Job* job,
+                 std::optional<ResultOutputs>& outputs, bool writes) {
+  RunPlan plan = understand(arguments);
+  if (!arguments.quiet) {
+    for (const std::string& line : plan.sweep.left_out) {
+      notice(line);
+    }
+  }
+  std::vector<std::string> inputs = arguments.input.files();
+  for (const std::string& file : arguments.sweep.files()) {
+    inputs.push_back(file);
+  }
+  const bool is_one_row = plan.sweep.requests.size() == 1;
+  const auto open_device = [&] { return open_by(open, arguments.device, place); };
+  const Trials trials = try_plugins(plan, open_device);  // before this process has threads, or the device
+  std::unique_ptr<Device> device = open_device();
+  add_plugins(*device, plan.plugins, plan.asks_dialect);
+  Run run(arguments, std::move(plan), trials, std::move(device), place, job);
+  if (writes) outputs.emplace(arguments.outputs, inputs);
+  Measured measured = run.measure();
+  measured.is_one_row = is_one_row;
+  return measured;
+}
+
+void write_files(ResultOutputs& outputs, const ResultFile& result, const std::function<void(std::ostream&)>& markdown) {
+  outputs.write([&] { return to_json(result); }, [&] { return to_csv(result); },
+                [&] {
+                  std::ostringstream text;
+                  markdown(text);
+                  return text.str();
+                });
+}
+
+void print(const RunArguments& arguments, const Measured& measured) {
+  write_table(std::cout, measured.result, use_color(arguments.no_color));
+  if (!measured.is_one_row) return;
+  if (const auto microseconds = headline_time(measured.result)) {
+    std::cout << fmt::format("Kernel running time: {:.3f} us\n", *microseconds);
   }
 }
+
+int exit_status(const ResultFile& result) {
+  const bool wrong = std::any_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return !row.verified; });
+  if (wrong) return exit_wrong;
+  return result.complete ? exit_done : exit_interrupted;
+}
+
+/// A process on its own.
+int run_single(const RunArguments& arguments, const DeviceOpener& open, const JobPlace& place) {
+  std::optional<ResultOutputs> outputs;
+  const Measured measured = measure(arguments, open, place, nullptr, outputs, true);
+  write_files(*outputs, measured.result, [&](std::ostream& out) { write_markdown(out, measured.result); });
+  if (!outputs->use_stdout()) {
+    print(arguments, measured);
+    if (arguments.fom) std::cout << figures_of_merit(measured.result) << '\n';
+    std::cout.flush();
+  }
+  if (measured.failure) std::rethrow_exception(measured.failure);
+  return exit_status(measured.result);
+}
+
+/// A rank of a job. Where the names of files have a %r, each rank writes its own; otherwise rank 0 writes those of all.
+int run_rank(RunArguments arguments, const DeviceOpener& open, const JobPlace& place, Job& job, bool own_files) {
+  if (place.rank != 0) arguments.quiet = true;
+  std::optional<ResultOutputs> outputs;
+  Measured measured;
+  Ended ended = ended_by([&] {
+    measured = measure(arguments, open, place, &job, outputs, own_files || place.rank == 0);
+    if (own_files) {
+      write_files(*outputs, measured.result, [&](std::ostream& out) { write_markdown(out, measured.result); });
+    }
+    if (measured.failure) std::rethrow_exception(measured.failure);
+    return exit_status(measured.result);
+  });
+  measured.result.context.rank = place.rank;
+  const std::vector<Job::Report> reports = job.gather(report_text(ended, measured.result));
+  if (place.rank != 0) {
+    if (job.end()) return exit_done;  // rank 0 says it all
+    if (!own_files) keep_own(arguments.outputs, place, measured.result);
+    return exit_interrupted;
+  }
+  const JobResult all = job_result(reports);
+  try {
+    const bool to_stdout = outputs && outputs->use_stdout();
+    if (outputs && !own_files) {
+      write_files(*outputs, all.result, [&](std::ostream& out) {
+        write_markdown(out, measured.result);
+        if (all.fleet) write_fleet_markdown(out, *all.fleet);
+      });
+    }
+    if (!to_stdout && !all.result.rows.empty()) {
+      print(arguments, measured);
+      std::cout << '\n';
+      if (all.fleet) write_fleet_text(std::cout, *all.fleet, use_color(arguments.no_color));
+      if (arguments.fom) std::cout << figures_of_merit(all.result) << '\n';
+    }
+    std::cout.flush();
+  } catch (...) {
+    job.end();
+    throw;
+  }
+  for (const std::string& line : all.notices) {
+    notice(line);
+  }
+  job.end();
+  return all.status;
+}
+
+int run(const RunArguments& given, const DeviceOpener& open) {
+  JobPlace place = read_place();
+  const std::unique_ptr<Job> job = given.profile ? nullptr : join_job(place);
+  catch_interrupts();
+  if (job) {
+    place.rank = job->rank();
+    place.size = job->size();
+  }
+  if (given.fom && ResultOutputs::use_stdout(given.outputs)) {
+    throw UsageError("--fom: standard output is that of another format; give that a file name");
+  }
+  if (!job && (given.together || given.alone)) {
+    throw UsageError(fmt::format("{}: {}", given.alone ? "--alone" : "--together",
+                                 mpi_version().empty() ? "this kqbench was built without MPI; build it with "
+                                                         "-DKQBENCH_MPI=ON"
+                                                       : "MPI started no ranks; start kqbench by mpirun"));
+  }
+  const std::optional<std::string> shared = given.outputs.shared_name();
+  if (!job && place.size > 1 && shared) {
+    throw UsageError(fmt::format("{}: each of {} ranks would write it; put %r, the rank, in its name",
+                                 in_quotes(*shared), place.size));
+  }
+  RunArguments arguments = given;
+  arguments.outputs = given.outputs.at(place);
+  if (!job) return run_single(arguments, open, place);
+  return run_rank(std::move(arguments), open, place, *job, given.outputs.names_ranks());
 }
 
 }  // namespace
