@@ -249,10 +249,10 @@ const float* scale_ub_from(const kq::Request& request, const kq_buffers& given) 
   if (given.scale_ub == nullptr) return nullptr;
   require(given.scale_ub, alignof(float), "scale_ub");
   if (!std::isinf(request.scale_ub)) reject("scale_ub", "must be a number of the request or a buffer, not both");
-  if (request.granularity != kq::Granularity::token) reject("scale_ub", "only scales of tokens can have it in memory");
   kq::Request bounded = request;
   bounded.scale_ub = 1.0f;
   if (const auto invalid = kq::validate(bounded)) reject(std::string(invalid->field), invalid->reason);
+  if (request.granularity != kq::Granularity::token) reject("scale_ub", "only scales of tokens can have it in memory");
   return given.scale_ub;
 }
 

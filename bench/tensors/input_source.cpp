@@ -66,6 +66,8 @@ InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {
   sweep.set("dtype", {std::string(kq::to_string(tensor.element))});
   sweep.set("num_tokens", {tensor.num_tokens});
   sweep.set("hidden_size", {hidden_size_of(tensor, sweep, *input_)});
+  // What its columns are depends on the producer: none, unless one is asked for.
+  sweep.set_default("producer", {std::string(kq::to_string(kq::Producer::none))});
   return {seed, std::move(tensor)};
 }
 

@@ -58,10 +58,12 @@ TEST(Property, RandomRequestsAreOfEveryKind) {
     scheme.scale_layout = {};
     return std::tuple(kq::operation_name(scheme), r.format, r.element);
   };
+  std::set<std::tuple<kq::Producer, kq::Granularity, bool>> produced;
   for (std::uint64_t seed = 1; seed <= 10000; ++seed) {
     const RandomCase random = random_case(seed);
     const kq::Request& r = random.request;
-    kinds.insert(kind_of(r));
+    if (r.producer == kq::Producer::none) kinds.insert(kind_of(r));
+    produced.insert({r.producer, r.granularity, r.static_scale});
     if (kq::has_groups(r.granularity)) scales.insert({r.scale_format, r.scale_layout});
     fills.insert(random.fill);
     bounded += r.qmax != kq::format_max(r.format) ? 1 : 0;
@@ -79,6 +81,7 @@ TEST(Property, RandomRequestsAreOfEveryKind) {
     }
   }
   EXPECT_EQ(kinds.size(), served + of_dialects.size());
+  EXPECT_EQ(produced.size(), 4u * 5 * 2) << "each producer and none, five granularities, static and dynamic";
   EXPECT_EQ(scales.size(), 10u) << "three formats in three layouts, and packed";
   EXPECT_EQ(fills.size(), std::size(all_fills));
   EXPECT_GT(bounded, 100);

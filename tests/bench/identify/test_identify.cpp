@@ -65,6 +65,7 @@ TEST(Identify, NamesTheDialectOfEveryRecordedCase) {
   for (const RecordedCase& c : recorded_cases()) {
     SCOPED_TRACE(c.name);
     const kq::Request& r = c.problem.request;
+    if (r.producer != kq::Producer::none) continue;  // their input is not what was quantized
     const Identification found = identify(sample_of(r, c.problem.given.input, c.problem.expected), {});
     // A dynamic scheme that gives the scales says more than that they were given.
     const bool is_explained = r.static_scale && !found.matches.empty() && !found.matches.front().request.static_scale;

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <limits>
 #include <set>
+#include <tuple>
 #include <string>
 #include <utility>
 
@@ -78,7 +79,7 @@ TEST(VerifyRequests, AreOfGroupsAloneWhereOnlyThoseCanBeAsGiven) {
 }
 
 TEST(VerifyRequests, AreValidAndEachThereOnce) {
-  const std::vector<kq::Request> requests = requests_of("--dtype half --quant-dtype int8,fp8 --dialect kqbench");
+  const std::vector<kq::Request> requests = requests_of("--dtype half --quant-dtype int8,fp8 --dialect kqbench --producer none");
   for (std::size_t i = 0; i < requests.size(); ++i) {
     EXPECT_FALSE(kq::validate(requests[i])) << describe(requests[i]);
     for (std::size_t j = 0; j < i; ++j)
@@ -103,7 +104,18 @@ TEST(VerifyRequests, AreOfEveryDialect) {
   // UE8M0 in seven; five granularities of given scales, those of groups and blocks in three layouts; and an upper
   // bound.
   const std::size_t groups = 3 * 2 * (3 + 7), given = 3 + 3 * 3 + 2 * 3, others = 3, bounded = 1;
-  EXPECT_EQ(requests_of("--dtype half --dialect vllm").size(), groups + given + others + bounded);
+  EXPECT_EQ(requests_of("--dtype half --dialect vllm --producer none").size(), groups + given + others + bounded);
+}
+
+TEST(VerifyRequests, HaveEveryProducerInFrontOfEveryGranularity) {
+  std::set<std::tuple<kq::Producer, kq::Granularity, bool>> found;
+  const std::vector<kq::Request> requests = requests_of("--dtype half --dialect kqbench");
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    found.insert({requests[i].producer, requests[i].granularity, requests[i].static_scale});
+    for (std::size_t j = 0; j < i; ++j)
+      EXPECT_FALSE(requests[i] == requests[j]) << describe(requests[i]);
+  }
+  EXPECT_EQ(found.size(), 4u * 5 * 2);
 }
 
 TEST(VerifyRequests, KeepABoundThatIsGiven) {
