@@ -360,8 +360,9 @@ void enqueue_in_two_launches(const Launcher& launcher, const kq::Request& r, con
   const TensorSlices<Element, Code, Config> slices{rows, per_row};
   const std::int64_t blocks = std::min(slices.count(), max_slice_blocks(launcher.multiprocessors));
   auto* const partials = static_cast<std::uint32_t*>(o.workspace);
-  // What the first launch does depends on the extremes only, so that all fp8 formats and int8 share its code.
-  using Finder = std::conditional_t<Rule::has_zero_point, Rule, kq::SymmetricInt8Rule<Element>>;
+  // What the first launch does depends on the extremes only, so that all rules which ask for max |x| share its code.
+  constexpr bool asks_for_amax = std::is_same_v<typename Rule::Reduction, kq::AbsMax>;
+  using Finder = std::conditional_t<asks_for_amax, kq::SymmetricInt8Rule<Element>, Rule>;
   const TensorSlices<Element, typename Finder::Code, Config> inputs{
       {rows.input, nullptr, rows.count, rows.size, rows.input_stride, 0}, per_row};
   launcher.launch(TensorExtremes<Finder, Config>{inputs, partials}, blocks);

@@ -48,7 +48,8 @@ TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
         const std::int64_t num_tokens = hidden_size > 1000 ? 2 : 5;
         for (const kq::Request& request : requests_of(scheme, element, num_tokens, hidden_size)) {
           ++seed;
-          const Problem problem = problem_of(request, seed, seed % 2 == 0 ? Fill::normal : Fill::specials);
+          constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+          const Problem problem = problem_of(request, seed, fills[seed % 3]);
           const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
           expect_right(*native, problem, placement);
           if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
@@ -70,6 +71,42 @@ TEST_P(EmulatedWaves, EveryDialectOnRaggedShapes) {
         const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
         expect_right(*native, problem, placement);
         if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
+      }
+    }
+  }
+}
+
+/// A NaN counts in some dialects' amax: whether there is one goes from a launch to the next, and between blocks.
+TEST_P(EmulatedWaves, DialectsOfTensorsWithNan) {
+  const auto native = make_native();
+  const auto grid_reduce = make_native(blocks_at_once);
+  std::uint64_t seed = 4000;
+  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
+    for (kq::Request request : dialect_requests(element, 3, 1025)) {
+      if (request.granularity != kq::Granularity::tensor || request.static_scale) continue;
+      request.input_stride = 1028;
+      expect_right(*native, problem_of(request, ++seed, Fill::nans));
+      request.input_stride = request.codes_stride = request.hidden_size = 1024;
+      expect_right(*grid_reduce, problem_of(request, ++seed, Fill::nans));
+    }
+  }
+}
+
+TEST_P(EmulatedWaves, ProducersOnRaggedShapes) {
+  const auto native = make_native();
+  std::uint64_t seed = 5000;
+  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
+    for (const kq::Producer producer : {kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul}) {
+      for (const std::int64_t hidden_size : {7, 640, 2500}) {
+        kq::Request request;
+        request.element = element;
+        request.format = kq::Format::fp8_e4m3fn;
+        request.granularity = kq::Granularity::token;
+        request.producer = producer;
+        request.num_tokens = 2;
+        request.hidden_size = hidden_size;
+        request = kq::resolved(request);
+        expect_right(*native, problem_of(request, ++seed), {static_cast<int>(seed % 3), 0, 0});
       }
     }
   }

@@ -7,8 +7,8 @@
 #include <CLI/CLI.hpp>
 #include <limits>
 #include <set>
-#include <tuple>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "bench/requests/arguments.hpp"
@@ -79,7 +79,8 @@ TEST(VerifyRequests, AreOfGroupsAloneWhereOnlyThoseCanBeAsGiven) {
 }
 
 TEST(VerifyRequests, AreValidAndEachThereOnce) {
-  const std::vector<kq::Request> requests = requests_of("--dtype half --quant-dtype int8,fp8 --dialect kqbench --producer none");
+  const std::vector<kq::Request> requests =
+      requests_of("--dtype half --quant-dtype int8,fp8 --dialect kqbench --producer none");
   for (std::size_t i = 0; i < requests.size(); ++i) {
     EXPECT_FALSE(kq::validate(requests[i])) << describe(requests[i]);
     for (std::size_t j = 0; j < i; ++j)
