@@ -170,7 +170,8 @@ bool is_fused_aligned(const Request& r, const Operands& b) {
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
 /// lanes with several vectors each, since the sum over the lanes has its price (rows of 8192 bfloat16 behind rms_norm
 /// took 34 µs with 256 lanes, 53 with 512, at 4096 rows on an H200). Registers are those of 1024 threads on a
-/// multiprocessor; `IsLarge` kernels, which hold three tiles and the scales of groups, need more.
+/// multiprocessor; `IsLarge` kernels, which hold three tiles, take
+/// more: add_rms_norm + static took 67 µs with them, 63 with 512 threads, but with a scale per token 61 and 65.
 template <bool IsLarge, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
   constexpr int resident = IsLarge ? 512 : 1024;
@@ -199,7 +200,8 @@ bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands&
     if constexpr (requires { rule.scale(GivenScales{}, 0); }) {
       const GivenScales scales{static_cast<const float*>(b.scales), b.zero_points};
       const std::int64_t step = r.granularity == Granularity::tensor ? 0 : 1;
-      return run("kq::fused_static", FusedStatic<Producer, Rule>{producer, codes, scales, step, rule});
+      return run("kq::fused_static", FusedStatic<Producer, Rule>{producer, codes, scales, step, rule},
+                 std::bool_constant<(Producer::tiles > 2)>());
     } else if constexpr (requires { rule.power_of_two; }) {
       const auto lanes = static_cast<int>(r.group_size / vector_width<Element>);
       const int shift = std::countr_zero(static_cast<std::uint64_t>(r.group_size));
