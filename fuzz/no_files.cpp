@@ -3,7 +3,9 @@
 // In place of input_file.cpp, output_file.cpp, text_output.cpp, the host backend and the reference: no file is there,
 // none can be made, and the host cannot be opened. So a command line may say what it likes.
 
+#include <cstddef>
 #include <cstdlib>
+#include <vector>
 
 #include "backends/host/host.hpp"
 #include "bench/results/text_output.hpp"
@@ -54,6 +56,10 @@ void TextOutput::write(std::string_view /*text*/) {
 }
 
 HostTensors reference(const kq::Request& /*request*/, const Operands& /*given*/, std::byte /*padding*/) {
+  std::abort();
+}
+
+std::vector<std::byte> reference_values(const kq::Request& /*request*/, const HostTensors& /*sources*/) {
   std::abort();
 }
 
