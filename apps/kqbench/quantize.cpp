@@ -43,9 +43,6 @@ QuantizeJob understand(const QuantizeArguments& arguments) {
   job.tensor = arguments.tensor.value_or("");
   job.element = single_element(sweep);
   job.scheme = single_scheme(sweep);
-  if (job.scheme.producer != kq::Producer::none) {
-    throw UsageError("--producer: quantize takes tensors as they are; leave it out, or take run or verify");
-  }
   job.given = arguments.scheme.given_scales(sweep);
   job.read_back = arguments.dequantize;
   require_one_at_most("--impl", arguments.device.implementations().size());

@@ -85,7 +85,7 @@ const char* const how_to_write_a_list =
 
 void RequestArguments::add_to(CLI::App& command, Use use) {
   for (const kq::Parameter& parameter : kq::parameters()) {
-    if (takes_files(use) && parameter.is_of_shape) continue;
+    if (takes_files(use) && (parameter.is_of_shape || parameter.is_of_producer)) continue;
     const std::string option = kq::option_name(parameter);
     const std::string help = std::string(parameter.help) + usual_text(parameter, use);
     Written& written = written_[parameter.name];

@@ -105,7 +105,7 @@ bool set_granularity(Request& r, const Value& value) {
   return true;
 }
 
-// name, field, kind, is_list, is_of_shape, is_required, help, usual, choice, least, get, set, names
+// name, field, kind, is_list, is_of_shape, is_required, help, usual, choice, least, get, set, names, is_of_producer
 constexpr std::array table{
     Parameter{"num_tokens", "", Kind::count, true, true, true, "Rows", "4096", "", 0, get_count<&Request::num_tokens>,
               set_count<&Request::num_tokens>, nullptr},
@@ -158,13 +158,13 @@ constexpr std::array table{
               "What makes the values that are quantized: none, rms_norm, add_rms_norm, silu_mul (an input of gate and "
               "up)",
               "none", "none, rms_norm, add_rms_norm or silu_mul", 0, get_name<&Request::producer>,
-              set_name<&Request::producer, parse_producer>, names_of<Producer>},
+              set_name<&Request::producer, parse_producer>, names_of<Producer>, true},
     Parameter{"eps", "", Kind::number, false, false, false, "Added to the mean of squares, producers that norm", "1e-6",
-              "", 0, get_eps, set_eps, nullptr},
+              "", 0, get_eps, set_eps, nullptr, true},
     Parameter{"residual_stride", "", Kind::count, false, true, false,
               "Elements from one row of residual and residual_out to the next, producer add_rms_norm",
               "the hidden size", "", 1, get_count<&Request::residual_stride>, set_count<&Request::residual_stride>,
-              nullptr},
+              nullptr, true},
 };
 
 const Parameter* find(std::string_view name) {

@@ -43,6 +43,7 @@ struct Parameter {
   bool (*set)(Request& request, const ParameterValue& value);
   /// name: all that it can be, but for granularities that have sizes; null otherwise.
   std::vector<std::string> (*names)();
+  bool is_of_producer = false;  ///< it says how values are made, which a file of them does not ask for
 };
 
 /// In the order in which result files have them.
