@@ -14,6 +14,7 @@
 #include "backends/gpu/choose.hpp"
 #include "backends/gpu/grid_reduce.hpp"
 #include "kq/element.hpp"
+#include "kq/producers.hpp"
 #include "kq/reduce.hpp"
 #include "kq/request.hpp"
 
@@ -86,7 +87,7 @@ std::size_t values_offset(const Launcher& launcher, const kq::Request& request) 
   const auto& kernel = find_kernel<kq::half, Launcher>(request);  // of any element
   const std::size_t bytes =
       kernel.workspace_bytes == nullptr ? 0 : kernel.workspace_bytes(request, launcher.multiprocessors);
-  return (bytes + 255) / 256 * 256;
+  return kq::values_offset(bytes);
 }
 
 /// Bytes of scratch memory that a producer and quantize() need.

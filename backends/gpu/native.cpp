@@ -8,7 +8,7 @@
 #include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launcher.hpp"
 #include "backends/gpu/runtime.hpp"
-#include "kq/element.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kqbench::gpu {
 namespace {
@@ -53,16 +53,8 @@ class NativeImplementation final : public Implementation {
 
   void enqueue(const kq::Request& request, const Operands& operands) override {
     if (request.num_tokens == 0) return;
-    gpu::enqueue(launcher_, request, operands, [](kq::Element element, const auto& function) {
-      switch (element) {
-        case kq::Element::half:
-          return function(kq::half{});
-        case kq::Element::bfloat16:
-          return function(kq::bfloat16{});
-        case kq::Element::float32:
-          return function(float{});
-      }
-    });
+    gpu::enqueue(launcher_, request, operands,
+                 [](kq::Element element, const auto& function) { kq::with_element(element, function); });
   }
 
  private:

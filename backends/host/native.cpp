@@ -368,93 +368,29 @@ void channels(int threads, const Request& r, const Operands& o, const Rule& rule
 
 // --- producers -------------------------------------------------------------------------------------------------------
 
-/// Rows of elements in memory.
-template <class T>
-struct Matrix {
-  T* data;
-  std::int64_t columns;
-  std::int64_t stride;
-  kq::Span<T> row(std::int64_t index) const { return {data + index * stride, columns}; }
-};
-
-/// The values of a norm. Each row by one thread: the second reading of its elements comes from that thread's own
+/// The values of a producer. Each row by one thread: the second reading of its elements comes from that thread's own
 /// caches.
 template <class Element>
-void produce_norm(int threads, const Request& r, const Operands& o, void* memory) {
-  constexpr int width = kq::vector_width<Element>;
-  const kq::ProducerForm form = kq::producer_form(r);
-  const bool has_residual = kq::has_residual(r.producer);
-  const Matrix<const Element> input{static_cast<const Element*>(o.input), r.hidden_size, r.input_stride};
-  const Matrix<const Element> residual{static_cast<const Element*>(o.residual), r.hidden_size, r.residual_stride};
-  const Matrix<Element> residual_out{static_cast<Element*>(o.residual_out), r.hidden_size, r.residual_stride};
-  const Matrix<Element> values{static_cast<Element*>(memory), r.hidden_size, r.hidden_size};
-  const kq::RowVectors<Element> weight({static_cast<const Element*>(o.weight), r.hidden_size});
-  in_parallel(threads, [&](int part) {
-    const Slice rows = slice_of(r.num_tokens, part, threads);
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      const kq::RowVectors<Element> x(input.row(row));
-      const auto load = [&](std::int64_t i, float(&z)[width]) {
-        x.load(i, z);
-        if (!has_residual) return;
-        float other[width];
-        kq::RowVectors<Element>(residual.row(row)).load(i, other);
-        for (int k = 0; k < width; ++k) {
-          const float sum = z[k] + other[k];
-          z[k] = form == kq::ProducerForm::twice ? sum : kq::rounded_to<Element>(sum);
-        }
-      };
-      const double sum = kq::host::sum_vectors(x.count(), [&](std::int64_t i) {
-        float z[width];
-        load(i, z);
-        return kq::sum_of_squares(z);
-      });
-      const float reciprocal = kq::reciprocal_rms(sum, r.hidden_size, r.eps, form);
-      for (std::int64_t i = 0; i < x.count(); ++i) {
-        float z[width];
-        load(i, z);
-        if (has_residual) kq::store_vector(residual_out.row(row).data, i, x.elements(i), z);
-        float y[width];
-        weight.load(i, y);
-        for (int k = 0; k < width; ++k) {
-          y[k] = kq::normed<Element>(z[k], reciprocal, y[k], form);
-        }
-        kq::store_vector(values.row(row).data, i, x.elements(i), y);
-      }
-    }
-  });
-}
-
-/// The values of silu_mul.
-template <class Element, class Value>
-void produce_silu_mul(int threads, const Request& r, const Operands& o, void* memory) {
-  constexpr int width = kq::vector_width<Element>;
-  const kq::ProducerForm form = kq::producer_form(r);
-  const Matrix<const Element> input{static_cast<const Element*>(o.input), r.hidden_size, r.input_stride};
-  const Matrix<Value> values{static_cast<Value*>(memory), r.hidden_size, r.hidden_size};
-  in_parallel(threads, [&](int part) {
-    const Slice rows = slice_of(r.num_tokens, part, threads);
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      const kq::RowVectors<Element> gate(input.row(row));
-      const kq::RowVectors<Element> up({input.row(row).data + r.hidden_size, r.hidden_size});
-      for (std::int64_t i = 0; i < gate.count(); ++i) {
-        float g[width];
-        float y[width];
-        gate.load(i, g);
-        up.load(i, y);
-        for (int k = 0; k < width; ++k) {
-          y[k] = kq::silu_times<Element>(g[k], y[k], form);
-        }
-        kq::store_vector(values.row(row).data, i, gate.elements(i), y);
-      }
-    }
-  });
-}
-
-template <class Element>
 void produce(int threads, const Request& r, const Operands& o, void* values) {
-  if (kq::has_norm(r.producer)) return produce_norm<Element>(threads, r, o, values);
-  if (kq::value_element(r) == r.element) return produce_silu_mul<Element, Element>(threads, r, o, values);
-  produce_silu_mul<Element, float>(threads, r, o, values);
+  kq::with_producer_rows<Element>(r, o, values, [&]<class ProducerRows>(const ProducerRows& rows) {
+    in_parallel(threads, [&](int part) {
+      const Slice mine = slice_of(r.num_tokens, part, threads);
+      const std::int64_t vectors = rows.vectors();
+      for (std::int64_t row = mine.begin; row < mine.end; ++row) {
+        if constexpr (ProducerRows::is_norm) {
+          const double sum = kq::host::sum_vectors(vectors, [&](std::int64_t i) { return rows.squares(row, i); });
+          const float reciprocal = rows.reciprocal(sum);
+          for (std::int64_t i = 0; i < vectors; ++i) {
+            rows.store(row, i, reciprocal);
+          }
+        } else {
+          for (std::int64_t i = 0; i < vectors; ++i) {
+            rows.store(row, i);
+          }
+        }
+      }
+    });
+  });
 }
 
 // --- from a request to its code --------------------------------------------------------------------------------------
@@ -511,23 +447,13 @@ class NativeHostImplementation final : public Implementation {
     Operands quantized = o;
     void* const values = static_cast<std::byte*>(o.workspace) + values_offset(r);
     quantized.input = values;
-    switch (r.element) {
-      case kq::Element::half:
-        produce<kq::half>(threads_, r, o, values);
-        break;
-      case kq::Element::bfloat16:
-        produce<kq::bfloat16>(threads_, r, o, values);
-        break;
-      case kq::Element::float32:
-        produce<float>(threads_, r, o, values);
-        break;
-    }
+    kq::with_element(r.element, [&]<class T>(T) { produce<T>(threads_, r, o, values); });
     quantize(kq::quantizer_of(r), quantized);
   }
 
  private:
   /// Where the values of a producer lie in the workspace: behind what the quantizer has of it.
-  std::size_t values_offset(const Request& r) const { return (quantizer_bytes(r) + 255) / 256 * 256; }
+  std::size_t values_offset(const Request& r) const { return kq::values_offset(quantizer_bytes(r)); }
 
   std::size_t quantizer_bytes(const Request& r) const {
     const auto partials = static_cast<std::size_t>(threads_) * sizeof(kq::Maxima<kq::MinMax>);
@@ -541,14 +467,7 @@ class NativeHostImplementation final : public Implementation {
   }
 
   void quantize(const Request& r, const Operands& o) const {
-    switch (r.element) {
-      case kq::Element::half:
-        return run<kq::half>(threads_, r, o);
-      case kq::Element::bfloat16:
-        return run<kq::bfloat16>(threads_, r, o);
-      case kq::Element::float32:
-        return run<float>(threads_, r, o);
-    }
+    kq::with_element(r.element, [&]<class T>(T) { run<T>(threads_, r, o); });
   }
 
   int threads_;

@@ -4,6 +4,7 @@
 
 #include "backends/reference/producers.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -36,36 +37,33 @@ bool rounds_twice(const Request& r) {
   return r.dialect == Dialect::vllm_0_33_0 && !r.static_scale;
 }
 
+/// The sum by halves of a power of two of numbers: v[i] + v[i + size / 2], and so on.
+double sum_by_halves(std::vector<double> v) {
+  for (std::size_t half = v.size() / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) {
+      v[i] += v[i + half];
+    }
+  }
+  return v[0];
+}
+
 /// The squares in float, summed in double: a vector of 16 bytes by halves, then the vectors by halves.
 float sum_of_squares(Element type, const Row& row) {
   const std::size_t width = 16 / kq::element_size(type);
-  std::vector<double> squares;
-  for (const float x : row) {
-    squares.push_back(static_cast<double>(x * x));
-  }
-  squares.resize((row.size() + width - 1) / width * width, 0.0);
   std::vector<double> sums;
-  for (std::size_t begin = 0; begin < squares.size(); begin += width) {
-    std::vector<double> part(squares.begin() + static_cast<std::ptrdiff_t>(begin),
-                             squares.begin() + static_cast<std::ptrdiff_t>(begin + width));
-    for (std::size_t half = width / 2; half > 0; half /= 2) {
-      for (std::size_t i = 0; i < half; ++i) {
-        part[i] += part[i + half];
-      }
+  for (std::size_t begin = 0; begin < row.size(); begin += width) {
+    std::vector<double> squares(width, 0.0);
+    for (std::size_t i = 0; i < std::min(width, row.size() - begin); ++i) {
+      squares[i] = static_cast<double>(row[begin + i] * row[begin + i]);
     }
-    sums.push_back(part[0]);
+    sums.push_back(sum_by_halves(squares));
   }
   std::size_t power = 1;
   while (power < sums.size()) {
     power *= 2;
   }
   sums.resize(power, 0.0);
-  for (std::size_t half = power / 2; half > 0; half /= 2) {
-    for (std::size_t i = 0; i < half; ++i) {
-      sums[i] += sums[i + half];
-    }
-  }
-  return static_cast<float>(sums[0]);
+  return static_cast<float>(sum_by_halves(sums));
 }
 
 Row normed(const Request& r, const Row& z, const Row& weight) {

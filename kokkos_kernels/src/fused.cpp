@@ -150,19 +150,13 @@ bool has_fused_kernel(const Request& r) {
   return r.static_scale ? r.granularity == Granularity::tensor : has_fused_groups<Element>(r);
 }
 
-inline bool is_aligned_to(const void* address, std::size_t bytes) {
-  return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
-}
-
 /// Whether all rows of all tensors begin and end at whole vectors.
 template <class Element>
 bool is_fused_aligned(const Request& r, const Operands& b) {
-  constexpr std::int64_t width = vector_width<Element>;
-  const auto whole = [&](const void* address, std::int64_t stride) {
-    return is_aligned_to(address, sizeof(Vector16)) && (r.num_tokens == 1 || stride % width == 0);
+  const auto whole = [](const void* address, std::int64_t stride) {
+    return reinterpret_cast<std::uintptr_t>(address) % sizeof(Vector16) == 0 && stride % vector_width<Element> == 0;
   };
-  return r.hidden_size % width == 0 && whole(b.input, r.input_stride) && is_aligned_to(b.codes, width) &&
-         (r.num_tokens == 1 || r.codes_stride % width == 0) && (!has_norm(r.producer) || whole(b.weight, 0)) &&
+  return is_aligned<Element>(r, b) && (!has_norm(r.producer) || whole(b.weight, 0)) &&
          (!has_residual(r.producer) ||
           (whole(b.residual, r.residual_stride) && whole(b.residual_out, r.residual_stride)));
 }

@@ -6,23 +6,12 @@
 #include <cstddef>
 
 #include "kernels.hpp"
+#include "kq/producers.hpp"
+#include "kq/scale_rules.hpp"
 #include "produce.hpp"
 
 namespace kq {
 namespace {
-
-/// Calls function(Element{}) with the type of an element.
-template <class Function>
-void with_element(Element element, const Function& function) {
-  switch (element) {
-    case Element::half:
-      return function(half{});
-    case Element::bfloat16:
-      return function(bfloat16{});
-    case Element::float32:
-      return function(float{});
-  }
-}
 
 /// Workspace of the quantizer alone.
 template <class ExecutionSpace>
@@ -40,10 +29,9 @@ void enqueue_quantizer(const ExecutionSpace& space, const Request& request, cons
 /// Where the values of a producer lie in the workspace: behind what the quantizer has of it, and behind the slots of
 /// dynamic tensor scales, which may be asked for in the same workspace and must find those as they left them.
 template <class ExecutionSpace>
-std::size_t values_offset(const ExecutionSpace& space, const Request& quantizer) {
-  constexpr std::size_t alignment = 256;
+std::size_t offset_of_values(const ExecutionSpace& space, const Request& quantizer) {
   const auto slots = static_cast<std::size_t>(GridReduceWorkspace::bytes(detail::max_sharing(space)));
-  return (std::max(quantizer_workspace_bytes(space, quantizer), slots) + alignment - 1) / alignment * alignment;
+  return values_offset(std::max(quantizer_workspace_bytes(space, quantizer), slots));
 }
 
 }  // namespace
@@ -51,7 +39,7 @@ std::size_t values_offset(const ExecutionSpace& space, const Request& quantizer)
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request) {
   if (request.producer == Producer::none) return quantizer_workspace_bytes(space, request);
-  return values_offset(space, quantizer_of(request)) + values_bytes(request);
+  return offset_of_values(space, quantizer_of(request)) + values_bytes(request);
 }
 
 template <class ExecutionSpace>
@@ -63,7 +51,7 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Operands
   if (done) return;
   const Request quantizer = quantizer_of(request);
   Operands quantized = buffers;
-  void* const values = static_cast<std::byte*>(buffers.workspace) + values_offset(space, quantizer);
+  void* const values = static_cast<std::byte*>(buffers.workspace) + offset_of_values(space, quantizer);
   quantized.input = values;
   with_element(request.element, [&]<class T>(T) { detail::produce<T>(space, request, buffers, values); });
   enqueue_quantizer(space, quantizer, quantized);

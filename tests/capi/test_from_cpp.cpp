@@ -21,6 +21,7 @@
 #include "backends/backend.hpp"
 #include "bench/tensors/random.hpp"
 #include "bench/tensors/stored_numbers.hpp"
+#include "capi/c_request.hpp"
 #include "kq.h"
 #include "kq/dequantize.hpp"
 #include "kq/request.hpp"
@@ -31,32 +32,9 @@ namespace {
 
 constexpr std::byte padding{0xa5};
 
-kq_request to_c(const kq::Request& request) {
-  kq_request r = KQ_REQUEST_INIT;
-  r.element = static_cast<std::int32_t>(request.element);
-  r.format = static_cast<std::int32_t>(request.format);
-  r.granularity = static_cast<std::int32_t>(request.granularity);
-  r.static_scale = request.static_scale ? 1 : 0;
-  r.asymmetric = request.asymmetric ? 1 : 0;
-  r.scale_format = static_cast<std::int32_t>(request.scale_format);
-  r.scale_layout = static_cast<std::int32_t>(request.scale_layout);
-  r.num_tokens = request.num_tokens;
-  r.hidden_size = request.hidden_size;
-  r.input_stride = request.input_stride;
-  r.codes_stride = request.codes_stride;
-  r.group_size = request.group_size;
-  r.block_rows = request.block_rows;
-  r.scale_stride = request.scale_stride;
-  r.dialect = static_cast<std::int32_t>(request.dialect);
-  r.producer = static_cast<std::int32_t>(request.producer);
-  r.eps = request.eps;
-  r.residual_stride = request.residual_stride;
-  return r;
-}
-
 /// HostTensors of a request by way of the C interface; static scales and zero points are given in `outputs`.
 void quantize(const kq::Request& request, const std::vector<std::byte>& input, HostTensors& outputs) {
-  const kq_request r = to_c(request);
+  const kq_request r = kq::c::c_request(request);
   kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
   ASSERT_EQ(kq_sizes(&r, &sizes), KQ_SUCCESS) << kq_last_error();
   ASSERT_EQ(sizes.input_bytes, input.size());
@@ -123,7 +101,7 @@ TEST_F(CInterface, QuantizesBehindProducers) {
       HostTensors tensors = make_sources(request, 3);
       const HostTensors expected = reference(request, kq::addresses(tensors));
 
-      const kq_request r = to_c(request);
+      const kq_request r = kq::c::c_request(request);
       kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
       ASSERT_EQ(kq_sizes(&r, &sizes), KQ_SUCCESS) << kq_last_error();
       EXPECT_EQ(sizes.input_bytes, tensors.input.size());
@@ -182,7 +160,7 @@ TEST_F(CInterface, GivesTheBytesOfTheReference) {
     EXPECT_EQ(outputs.scales, expected.scales);
     EXPECT_EQ(outputs.zero_points, expected.zero_points);
 
-    const kq_request r = to_c(request);
+    const kq_request r = kq::c::c_request(request);
     kq_buffers b = KQ_BUFFERS_INIT;
     b.codes = outputs.codes.data();
     b.scales = outputs.scales.data();
@@ -237,7 +215,7 @@ TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
     for (std::size_t i = 0; i < cases.size(); ++i) {
       const Case& mine = cases[(i + static_cast<std::size_t>(thread) * cases.size() / num_threads) % cases.size()];
       SCOPED_TRACE(kq::operation_name(mine.request) + " in thread " + std::to_string(thread));
-      kq_request refused = to_c(mine.request);
+      kq_request refused = kq::c::c_request(mine.request);
       refused.element = 1000 * thread + static_cast<std::int32_t>(i) + 3;
       kq_buffers b = KQ_BUFFERS_INIT;
       EXPECT_EQ(kq_quantize(&refused, &b, nullptr), KQ_INVALID_ARGUMENT);
@@ -254,7 +232,7 @@ TEST_F(CInterface, ServesSeveralThreadsAtOnce) {
       EXPECT_EQ(outputs.scales, mine.expected.scales);
       EXPECT_EQ(outputs.zero_points, mine.expected.zero_points);
 
-      const kq_request r = to_c(mine.request);
+      const kq_request r = kq::c::c_request(mine.request);
       b.codes = outputs.codes.data();
       b.scales = outputs.scales.data();
       b.zero_points = kq::addresses(outputs).zero_points;
@@ -284,7 +262,7 @@ TEST_F(CInterface, KeepsEachThreadsMessageApart) {
 
 TEST_F(CInterface, KeepsTheTextOfAFailureUntilTheNextFailure) {
   kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
-  kq_request request = to_c(all_requests().front());
+  kq_request request = kq::c::c_request(all_requests().front());
   request.reserved = 1;
   ASSERT_EQ(kq_sizes(&request, &sizes), KQ_INVALID_ARGUMENT);
   const char* const text = kq_last_error();
@@ -386,7 +364,7 @@ TEST_F(CInterface, ReadsABoundFromMemory) {
       request.scale_ub = bound;
       const std::vector<std::byte> input = make_input(request, 3);
       const HostTensors expected = reference(request, test::given(input.data()), padding);
-      kq_request r = to_c(request);
+      kq_request r = kq::c::c_request(request);
       HostTensors outputs = expected;
       outputs.codes.assign(outputs.codes.size(), padding);
       outputs.scales.assign(outputs.scales.size(), padding);
@@ -453,7 +431,7 @@ TEST_F(CInterface, RefusesABoundThatIsOfNoUse) {
 /// An infinite bound is none, in every scheme, as kq::Request has it.
 TEST_F(CInterface, TakesInfinityForNoUpperBound) {
   for (const kq::Request& request : all_requests()) {
-    kq_request r = to_c(request);
+    kq_request r = kq::c::c_request(request);
     kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
     r.scale_ub = std::numeric_limits<float>::infinity();
     EXPECT_EQ(kq_sizes(&r, &sizes), KQ_SUCCESS) << kq_last_error();

@@ -10,14 +10,17 @@
 /// vectors are (p[i] + p[i + P / 2], ...). A program whose lanes are a power of two holds vectors lane + n * lanes: it
 /// sums over n by halves, and then over lanes from the highest bit of their number down. More zeros change nothing.
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 #include "kq/arch/arch.hpp"
+#include "kq/dialect_numerics.hpp"
 #include "kq/element.hpp"
 #include "kq/numerics.hpp"
 #include "kq/request.hpp"
 #include "kq/span.hpp"
+#include "kq/tensors.hpp"
 #include "kq/vector.hpp"
 
 namespace kq {
@@ -46,18 +49,6 @@ KQ_HOST_DEVICE std::uint32_t rounded_bits(float v) {
     return is_nan(v) ? 0x7fffu : to_bfloat16(v).bits;
   } else {
     return is_nan(v) ? 0x7fffffffu : float_bits(v);
-  }
-}
-
-/// T(v) as float.
-template <class T>
-KQ_HOST_DEVICE float rounded_to(float v) {
-  if constexpr (arch::rounds_to_16_bits && sizeof(T) == 2) {
-    return arch::round_to_16_bits<T>(v);
-  } else if constexpr (std::is_same_v<T, float>) {
-    return v;
-  } else {
-    return to_float(T{static_cast<std::uint16_t>(rounded_bits<T>(v))});
   }
 }
 
@@ -210,7 +201,7 @@ KQ_HOST_DEVICE float reciprocal_rms(double sum_of_squares, std::int64_t hidden_s
 template <class T>
 KQ_HOST_DEVICE float normed(float z, float reciprocal_rms, float weight, ProducerForm form) {
   const float scaled = z * reciprocal_rms;
-  return (form == ProducerForm::twice ? rounded_to<T>(scaled) : scaled) * weight;
+  return (form == ProducerForm::twice ? detail::nearest<T>(scaled) : scaled) * weight;
 }
 
 // --- SiLU
@@ -265,13 +256,129 @@ template <class T>
 KQ_HOST_DEVICE float silu_times(float gate, float up, ProducerForm form) {
   if constexpr (sizeof(T) == 2 && arch::is_device) {
     if (form == ProducerForm::plain) {
-      return rounded_to<T>(short_silu(gate, [](float d) { return arch::approximate_reciprocal(d); })) * up;
+      return detail::nearest<T>(short_silu(gate, [](float d) { return arch::approximate_reciprocal(d); })) * up;
     }
   }
   const float denominator = 1.0f + exp_minus(gate);
   if (form == ProducerForm::in_float) return gate * (1.0f / denominator) * up;
   const float silu = form == ProducerForm::product ? gate * (1.0f / denominator) : gate / denominator;
-  return rounded_to<T>(silu) * up;
+  return detail::nearest<T>(silu) * up;
+}
+
+// --- the rows of a launch, whoever goes through them
+// ------------------------------------------------------------------
+
+/// Where the values of a producer lie in a workspace of which what comes after it has the first bytes.
+constexpr std::size_t values_offset(std::size_t bytes) {
+  constexpr std::size_t alignment = 256;
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+/// What a norm reads and writes. A token's vectors are read twice: for the sum of their squares, and when the values
+/// are stored.
+template <class Element, bool HasResidual>
+struct NormRows {
+  static constexpr bool is_norm = true;
+  static constexpr int width = vector_width<Element>;
+
+  Rows<const Element> input;
+  Rows<const Element> residual;
+  Rows<Element> residual_out;
+  Rows<Element> values;
+  Span<const Element> weight;
+  float eps;
+  ProducerForm form;
+
+  KQ_HOST_DEVICE std::int64_t vectors() const { return RowVectors<Element>(weight).count(); }
+
+  /// The sum of the squares of vector i.
+  KQ_HOST_DEVICE double squares(std::int64_t token, std::int64_t i) const {
+    float z[width];
+    load(token, i, z);
+    return sum_of_squares(z);
+  }
+
+  /// What a token's elements are multiplied by.
+  KQ_HOST_DEVICE float reciprocal(double sum) const { return reciprocal_rms(sum, weight.size, eps, form); }
+
+  /// Stores the values of vector i, and its sum with the residual.
+  KQ_HOST_DEVICE void store(std::int64_t token, std::int64_t i, float reciprocal) const {
+    const RowVectors<Element> w(weight);
+    float z[width];
+    load(token, i, z);
+    if constexpr (HasResidual) store_vector(residual_out.row(token).data, i, w.elements(i), z);
+    float y[width];
+    w.load(i, y);
+    KQ_UNROLL
+    for (int k = 0; k < width; ++k) {
+      y[k] = normed<Element>(z[k], reciprocal, y[k], form);
+    }
+    store_vector(values.row(token).data, i, w.elements(i), y);
+  }
+
+ private:
+  /// Vector i of a token, with the residual's.
+  KQ_HOST_DEVICE void load(std::int64_t token, std::int64_t i, float (&z)[width]) const {
+    RowVectors<Element>(input.row(token)).load(i, z);
+    if constexpr (HasResidual) {
+      float other[width];
+      RowVectors<Element>(residual.row(token)).load(i, other);
+      KQ_UNROLL
+      for (int k = 0; k < width; ++k) {
+        const float sum = z[k] + other[k];
+        z[k] = form == ProducerForm::twice ? sum : detail::nearest<Element>(sum);
+      }
+    }
+  }
+};
+
+/// What silu_mul reads and writes.
+template <class Element, class Value>
+struct SiluMulRows {
+  static constexpr bool is_norm = false;
+  static constexpr int width = vector_width<Element>;
+
+  Rows<const Element> input;  ///< gate, then up
+  Rows<Value> values;
+  ProducerForm form;
+
+  KQ_HOST_DEVICE std::int64_t vectors() const { return (values.size + width - 1) / width; }
+
+  /// Stores the values of vector i.
+  KQ_HOST_DEVICE void store(std::int64_t token, std::int64_t i) const {
+    const RowVectors<Element> gate(input.slice(token, 0, values.size));
+    const RowVectors<Element> up(input.slice(token, values.size, values.size));
+    float g[width];
+    float y[width];
+    gate.load(i, g);
+    up.load(i, y);
+    KQ_UNROLL
+    for (int k = 0; k < width; ++k) {
+      y[k] = silu_times<Element>(g[k], y[k], form);
+    }
+    store_vector(values.row(token).data, i, gate.elements(i), y);
+  }
+};
+
+/// Calls function(rows) for a request's producer, which is not none: NormRows or SiluMulRows. `memory` has room for
+/// values_bytes(r). The request is valid and resolved.
+template <class Element, class Function>
+void with_producer_rows(const Request& r, const Operands& o, void* memory, const Function& function) {
+  const ProducerForm form = producer_form(r);
+  const Rows<const Element> input{static_cast<const Element*>(o.input), input_columns(r), r.input_stride};
+  const Rows<Element> values{static_cast<Element*>(memory), r.hidden_size, r.hidden_size};
+  if (form == ProducerForm::in_float) {
+    const Rows<float> floats{static_cast<float*>(memory), r.hidden_size, r.hidden_size};
+    return function(SiluMulRows<Element, float>{input, floats, form});
+  }
+  if (!has_norm(r.producer)) return function(SiluMulRows<Element, Element>{input, values, form});
+  const Rows<const Element> residual{static_cast<const Element*>(o.residual), r.hidden_size, r.residual_stride};
+  const Rows<Element> sum{static_cast<Element*>(o.residual_out), r.hidden_size, r.residual_stride};
+  const Span<const Element> weight{static_cast<const Element*>(o.weight), r.hidden_size};
+  if (has_residual(r.producer)) {
+    return function(NormRows<Element, true>{input, residual, sum, values, weight, r.eps, form});
+  }
+  function(NormRows<Element, false>{input, residual, sum, values, weight, r.eps, form});
 }
 
 }  // namespace kq

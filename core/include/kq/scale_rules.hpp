@@ -192,6 +192,19 @@ void with_format(Format format, const Function& function) {
   }
 }
 
+/// function(T{}) with the type of an element.
+template <class Function>
+void with_element(Element element, const Function& function) {
+  switch (element) {
+    case Element::half:
+      return function(half{});
+    case Element::bfloat16:
+      return function(bfloat16{});
+    case Element::float32:
+      return function(float{});
+  }
+}
+
 /// Given scales without a zero point, as groups and blocks have them.
 template <class Element, class Function>
 void with_static_group_rule(const Request& r, const Function& function) {
