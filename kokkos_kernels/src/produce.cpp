@@ -31,9 +31,9 @@ struct Produce {
     if constexpr (ProducerRows::is_norm) {
       const double sum = program.sum_vectors(vectors, [&](std::int64_t i) { return rows.squares(token, i); });
       const float reciprocal = rows.reciprocal(sum);
-      program.for_each_vector(vectors, [&](std::int64_t i) { rows.store(token, i, reciprocal); });
+      program.for_each_index(vectors, [&](std::int64_t i) { rows.store(token, i, reciprocal); });
     } else {
-      program.for_each_vector(vectors, [&](std::int64_t i) { rows.store(token, i); });
+      program.for_each_index(vectors, [&](std::int64_t i) { rows.store(token, i); });
     }
   }
 };

@@ -79,10 +79,6 @@ class HostProgram {
   }
 
   template <class Function>
-  KQ_HOST_DEVICE void for_each_vector(std::int64_t count, const Function& function) const {
-    for_each_index(count, function);
-  }
-  template <class Function>
   KQ_HOST_DEVICE double sum_vectors(std::int64_t count, const Function& p) const {
     return host::sum_vectors(count, p);
   }

@@ -31,6 +31,8 @@
 ///     cooperative_partition.hpp  a tensor in the registers and scratch memory of all programs
 ///     grid_reduce.hpp            how programs of one launch tell each other what they found
 ///     encoded.hpp                encode(x, scale)
+///     device_lanes.hpp           what the lanes of a program tell each other
+///     device_rows.hpp            maps and sums of rows, scales and codes of their groups
 ///     device_program.hpp, host_program.hpp   the program itself
 
 #include "kq/device_program.hpp"
