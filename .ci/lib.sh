@@ -17,6 +17,12 @@ fail() {
   exit 1
 }
 
+# alone <name> <command>...: while another gate does something under that name, waits.
+alone() {
+  mkdir -p "$cache"
+  flock "$cache/$1.lock" "${@:2}"
+}
+
 # need <command> <Debian package>: installs the package if the command is missing.
 need() {
   command -v "$1" >/dev/null || need_package "$2"
@@ -25,7 +31,9 @@ need() {
 need_package() {
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     say "installing $1"
-    apt-get -q update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$1" >/dev/null && return
+    # shellcheck disable=SC2016  # expanded in there
+    alone apt sh -c 'apt-get -q update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$0" >/dev/null' "$1" &&
+      return
   fi
   fail "$1 is not installed; as root: apt-get install $1"
 }
@@ -47,7 +55,7 @@ need_ruff() {
 # The libraries that every build here needs, and the tools; quick where they are there.
 need_build_packages() {
   need ccache ccache
-  "$top/bootstrap" packages
+  alone apt "$top/bootstrap" packages
 }
 
 need_nvcc() {
@@ -162,3 +170,14 @@ in_chroot() {
 }
 
 in_unstable() { in_chroot "$unstable" "$1"; }
+
+# install_in_unstable <log> <package>...: what one gate needs besides. Ends with another status than 0 where that cannot be
+# installed on a day, as happens there.
+install_in_unstable() (
+  log=$1
+  shift
+  flock 9
+  # shellcheck disable=SC2016  # expanded in there
+  in_unstable "dpkg-query --show $* >/dev/null 2>&1 ||
+    { apt-get -q update && apt-get -q -y --no-install-recommends install $* && apt-get clean; }" >"$log" 2>&1
+) 9>"$cache/unstable-apt.lock"

@@ -42,6 +42,7 @@ stand_in dpkg-query 'exit 1'
 stand_in apt-cache 'exit 1'
 stand_in c++ 'exit 0'
 stand_in ninja 'exit 0'
+stand_in gnuplot 'exit 0'
 stand_in cmake 'exit 1'
 
 stand_in apt-get 'echo "Reading package lists..."

@@ -46,5 +46,7 @@ run(${CMAKE_COMMAND} -S ${EXAMPLE} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_BUIL
     "-DCMAKE_CXX_FLAGS=${FLAGS}")
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/example)
-# The page for a kernel of one's own, from an empty folder to a row.
+# The page for a kernel of one's own, from an empty folder to a row. Its commands name neither a generator nor a compiler.
+set(ENV{CMAKE_GENERATOR} ${GENERATOR})
+set(ENV{CXX} ${COMPILER})
 run(${PLUGIN_PAGE_RUNNER} ${PLUGIN_PAGE} ${WORK}/moved ${WORK}/page)

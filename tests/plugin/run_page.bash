@@ -4,8 +4,8 @@
 # usage: run_page.bash PAGE PREFIX FOLDER
 #
 # Follows a page from an empty folder, with kqbench installed in PREFIX: writes the files that its code blocks name
-# (```cpp mine.cpp), and runs its ```sh blocks in order. Those marked nvcc need nvcc, and are left out without it; those
-# marked gpu need a GPU as well. What is marked install has been done.
+# (```cpp mine.cpp), and runs its ```sh blocks in order. Those marked nvcc or gnuplot need that program, and are left out
+# without it; those marked gpu need a GPU as well. What is marked install has been done.
 set -Eeuo pipefail
 trap 'echo "$0, line $LINENO: status $? from: $BASH_COMMAND" >&2' ERR
 page=$1
@@ -19,7 +19,7 @@ export PATH=$PATH:/usr/local/cuda/bin
 has() {
   case $1 in
   install) false ;;
-  nvcc) command -v nvcc >/dev/null ;;
+  nvcc | gnuplot) command -v "$1" >/dev/null ;;
   gpu) command -v nvcc >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && "$KQ/bin/kqbench" list | grep -q '^  cuda .*CUDA' ;;
   esac
 }
