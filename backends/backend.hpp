@@ -61,6 +61,25 @@ class Implementation {
   /// Puts one quantization on the device's stream and returns without waiting. Allocates nothing, may be captured.
   /// The request is valid, resolved (kq::resolved) and not refused.
   virtual void enqueue(const kq::Request& request, const Operands& operands) = 0;
+
+  // A tensor in parts (kq::find_extremes): the request is of this device's part.
+
+  /// Bytes of the extremes of such a request; nothing if this implementation does not serve it.
+  virtual std::optional<std::size_t> extremes_bytes(const kq::Request& /*request*/) const { return std::nullopt; }
+  virtual void enqueue_find_extremes(const kq::Request& /*request*/, const Operands& /*operands*/,
+                                     float* /*extremes*/) {}
+  virtual void enqueue_by_extremes(const kq::Request& /*request*/, const Operands& /*operands*/,
+                                   const float* /*extremes*/) {}
+};
+
+/// The processes of a job, each with a device, that combine numbers between their devices.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual std::string description() const = 0;  ///< "NCCL 2.28.9"
+  /// Replaces each of `count` floats in the device's memory by the greatest that any process has there, none of them
+  /// NaN; on the device's stream, in the order of the calls, and may be captured. All processes must call it alike.
+  virtual void enqueue_max(float* values, std::size_t count) = 0;
 };
 
 /// Work recorded once and launched many times (a CUDA or HIP graph).
@@ -155,6 +174,14 @@ class Device {
   virtual void enqueue_stream(StreamMix mix, int variant, const void* read, void* write, std::size_t bytes) = 0;
 
   virtual ClockReading read_clocks() const = 0;
+
+  /// What process 0 of a job makes and the others are given, to join_exchange. Throws DeviceError where this backend
+  /// has no exchange of its own: on a host.
+  virtual std::string make_exchange_id() { throw DeviceError("backend " + info().backend + " has no exchange"); }
+  /// Waits for all processes of the job.
+  virtual std::unique_ptr<Exchange> join_exchange(const std::string& /*id*/, int /*rank*/, int /*size*/) {
+    throw DeviceError("backend " + info().backend + " has no exchange");
+  }
 
   // For profilers: collection between start and stop, and named ranges (NVTX, roctx). No-ops where there is none.
   virtual void profiler_start() = 0;

@@ -18,6 +18,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kq/device_loss.hpp"
 #include "kq/dialect.hpp"
@@ -275,6 +276,31 @@ kq::Operands operands_from(const kq::Request& request, const kq_buffers& given, 
   return operands;
 }
 
+/// Sets the caller's workspace, if the request needs one, and says how many bytes of it.
+std::size_t set_workspace(const kq::Request& request, const kq_buffers& given, const Space& space,
+                          kq::Operands& operands) {
+  const std::size_t bytes = request.num_tokens == 0 ? 0 : kq::workspace_bytes(space, request);
+  if (bytes == 0) return 0;
+  require(given.workspace, kq::detail::workspace_alignment, "workspace");
+  if (given.workspace_bytes < bytes) {
+    reject("workspace_bytes", "must be " + std::to_string(bytes) + " or more for this request, not " +
+                                  std::to_string(given.workspace_bytes) + "; see kq_sizes");
+  }
+  operands.workspace = given.workspace;
+  return bytes;
+}
+
+/// Of a request whose scales are found in parts.
+kq::Request sharded_request(const kq_request& given) {
+  kq::Request request = request_from(given);
+  if (const auto invalid = kq::why_not_sharded(request)) reject(invalid->field, invalid->reason);
+  return request;
+}
+
+std::size_t extremes_bytes(const kq::Request& request) {
+  return static_cast<std::size_t>(kq::extremes_count(request)) * sizeof(float);
+}
+
 }  // namespace
 
 extern "C" {
@@ -316,6 +342,7 @@ kq_status kq_sizes(const kq_request* given, kq_buffer_sizes* sizes) {
       if (tensor.name == "weight") found.weight_bytes = tensor.bytes();
       if (tensor.name == "residual") found.residual_bytes = tensor.bytes();
     }
+    if (!kq::why_not_sharded(request)) found.extremes_bytes = extremes_bytes(request);
     found.workspace_bytes = request.num_tokens == 0 ? 0 : kq::workspace_bytes(instance_for(nullptr).space, request);
     kq::c::to_caller(found, sizes);
   });
@@ -329,18 +356,54 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
     kq::Operands operands = operands_from(request, given, false);
     operands.scale_ub = scale_ub_from(request, given);
     Instance& instance = instance_for(stream);
-    const std::size_t workspace_bytes = kq::workspace_bytes(instance.space, request);
-    if (workspace_bytes > 0) {
-      require(given.workspace, kq::detail::workspace_alignment, "workspace");
-      if (given.workspace_bytes < workspace_bytes) {
-        reject("workspace_bytes", "must be " + std::to_string(workspace_bytes) + " or more for this request, not " +
-                                      std::to_string(given.workspace_bytes) + "; see kq_sizes");
-      }
-      operands.workspace = given.workspace;
-    }
+    const std::size_t workspace_bytes = set_workspace(request, given, instance.space, operands);
     kq::detail::require_apart(request, operands, workspace_bytes);
     const std::lock_guard lock(instance.launching);
     kq::enqueue(instance.space, request, operands);
+  });
+}
+
+kq_status kq_find_extremes(const kq_request* given_request, const kq_buffers* given_buffers, float* extremes,
+                           void* stream) {
+  return guarded([&] {
+    const kq::Request request = sharded_request(known_request(given_request));
+    const kq_buffers given = known_buffers(given_buffers);
+    if (extremes_bytes(request) == 0) return;  // of no tokens, whose addresses may be NULL
+    require(extremes, alignof(float), "extremes");
+    kq::Operands operands;
+    std::vector<kq::TensorMemory> memory{{"extremes", kq::one_row(extremes, extremes_bytes(request)), true}};
+    if (request.num_tokens > 0) {
+      const kq::TensorSpec input = kq::tensors(request)[0];
+      require(given.input, input.element_bytes, "input");
+      operands.input = given.input;
+      memory.push_back(kq::detail::memory_of(input, operands, false));
+    }
+    Instance& instance = instance_for(stream);
+    const std::size_t workspace_bytes = set_workspace(request, given, instance.space, operands);
+    memory.push_back({"workspace", kq::one_row(operands.workspace, workspace_bytes), true});
+    if (const auto invalid = kq::find_overlap(memory)) reject(invalid->field, invalid->reason);
+    const std::lock_guard lock(instance.launching);
+    kq::find_extremes(instance.space, request, operands, extremes);
+  });
+}
+
+kq_status kq_quantize_by_extremes(const kq_request* given_request, const kq_buffers* given_buffers,
+                                  const float* extremes, void* stream) {
+  return guarded([&] {
+    const kq::Request request = sharded_request(known_request(given_request));
+    const kq_buffers given = known_buffers(given_buffers);
+    if (request.num_tokens == 0) return;  // whose addresses may be NULL
+    kq::Operands operands = operands_from(request, given, false);
+    operands.scale_ub = scale_ub_from(request, given);
+    require(extremes, alignof(float), "extremes");
+    std::vector<kq::TensorMemory> memory{{"extremes", kq::one_row(extremes, extremes_bytes(request)), false}};
+    for (const kq::TensorSpec& tensor : kq::tensors(request)) {
+      memory.push_back(kq::detail::memory_of(tensor, operands, tensor.is_written));
+    }
+    if (const auto invalid = kq::find_overlap(memory)) reject(invalid->field, invalid->reason);
+    Instance& instance = instance_for(stream);
+    const std::lock_guard lock(instance.launching);
+    kq::quantize_by_extremes(instance.space, request, operands, extremes);
   });
 }
 

@@ -52,7 +52,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KQ_API_VERSION 4 /**< that of this header; grows with every addition to it */
+#define KQ_API_VERSION 5 /**< that of this header; grows with every addition to it */
 
 #if defined(__GNUC__)
 #define KQ_API __attribute__((visibility("default")))
@@ -192,9 +192,10 @@ typedef struct kq_buffer_sizes {
   size_t workspace_bytes;   /**< above 0 only for KQ_TENSOR and KQ_CHANNEL with computed scales, and for producers */
   size_t weight_bytes;      /**< since version 4 */
   size_t residual_bytes;    /**< since version 4: of residual, and of residual_out */
+  size_t extremes_bytes;    /**< since version 5: of kq_find_extremes; 0 for requests that it refuses */
 } kq_buffer_sizes;
 #define KQ_BUFFER_SIZES_INIT \
-  { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** KQ_API_VERSION of the header that the library was compiled with. */
 KQ_API int kq_api_version(void);
@@ -218,6 +219,23 @@ KQ_API kq_status kq_sizes(const kq_request* request, kq_buffer_sizes* sizes);
 
 /** Quantizes the input: writes codes and, unless static_scale, scales and zero points. */
 KQ_API kq_status kq_quantize(const kq_request* request, const kq_buffers* buffers, void* stream);
+
+/**
+ * Since version 5: a tensor that is cut into parts, one on each of several devices, quantized by scales of the whole.
+ * For KQ_TENSOR, whose parts may be any, and for KQ_TOKEN, whose parts have all tokens and some of the columns each;
+ * with computed scales and without a producer. Every part takes three steps on its stream, with the part's request and
+ * buffers:
+ *   1. kq_find_extremes writes `extremes`: floats, as many bytes as kq_sizes says, none of them NaN. It reads the input
+ *      and uses the workspace; codes, scales and zero points are not looked at.
+ *   2. The caller replaces each float by the greatest that any part has there: ncclAllReduce with ncclMax, or
+ *      MPI_Allreduce with MPI_MAX on a host.
+ *   3. kq_quantize_by_extremes writes the part's codes, and scales and zero points of the whole: the bytes that one
+ *      kq_quantize of the whole tensor gives.
+ * All three may be captured in a graph, if what does step 2 may. A part of no tokens has extremes too for KQ_TENSOR.
+ */
+KQ_API kq_status kq_find_extremes(const kq_request* request, const kq_buffers* buffers, float* extremes, void* stream);
+KQ_API kq_status kq_quantize_by_extremes(const kq_request* request, const kq_buffers* buffers, const float* extremes,
+                                         void* stream);
 
 /**
  * Dequantizes: output[token * hidden_size + channel] is the number that the code there stands for. The request is that

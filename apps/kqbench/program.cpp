@@ -143,6 +143,7 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   add_identify(program, chosen);
   add_compare(program, chosen);
   add_fleet(program, chosen);
+  add_sharded(program, command_line_text(all), open, chosen);
   add_report(program, chosen);
   add_completion(program, chosen);
 

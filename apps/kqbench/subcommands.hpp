@@ -25,6 +25,7 @@ void add_verify(CLI::App& program, const DeviceOpener& open, Action& chosen);
 void add_list(CLI::App& program, Action& chosen);
 void add_compare(CLI::App& program, Action& chosen);
 void add_fleet(CLI::App& program, Action& chosen);
+void add_sharded(CLI::App& program, const std::string& command_line, const DeviceOpener& open, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
 void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen);
 void add_identify(CLI::App& program, Action& chosen);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/gpu/clocks.hpp"
+#include "backends/gpu/exchange.hpp"
 #include "backends/gpu/facts.hpp"
 #include "backends/gpu/native.hpp"
 #include "backends/gpu/ranges.hpp"
@@ -126,6 +127,11 @@ class GpuDevice final : public Device {
     implementations_.push_back(std::move(implementation));
   }
   void* stream_handle() const override { return static_cast<Stream>(stream_); }
+
+  std::string make_exchange_id() override { return gpu::make_exchange_id(); }
+  std::unique_ptr<Exchange> join_exchange(const std::string& id, int rank, int size) override {
+    return gpu::join_exchange(id, rank, size, stream_);
+  }
 
   void* allocate(std::size_t bytes) override {
     void* address = nullptr;

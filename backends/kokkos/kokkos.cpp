@@ -82,6 +82,17 @@ class KokkosImplementation final : public Implementation {
   }
   void enqueue(const kq::Request& request, const Operands& o) override { kq::enqueue(space_, request, o); }
 
+  std::optional<std::size_t> extremes_bytes(const kq::Request& request) const override {
+    if (kq::why_not_sharded(request)) return std::nullopt;
+    return static_cast<std::size_t>(kq::extremes_count(request)) * sizeof(float);
+  }
+  void enqueue_find_extremes(const kq::Request& request, const Operands& o, float* extremes) override {
+    kq::find_extremes(space_, request, o, extremes);
+  }
+  void enqueue_by_extremes(const kq::Request& request, const Operands& o, const float* extremes) override {
+    kq::quantize_by_extremes(space_, request, o, extremes);
+  }
+
  private:
   ExecutionSpace space_;
   std::string description_;

@@ -5,6 +5,7 @@
 /// The processes of a job that measure in step and gather what they found: over MPI, where this program was built with
 /// it.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -44,6 +45,12 @@ class Job {
   /// After gather. On rank 0: lets the others end, once what they reported is safe. On another: waits for that; false
   /// if rank 0 died, or does not answer.
   virtual bool end() = 0;
+
+  // Between all ranks, each of which must call them alike. A rank that is gone makes them wait until mpirun ends the
+  // job. Not to be mixed with the calls above. Both throw SystemError.
+
+  virtual void broadcast(void* bytes, std::size_t size) = 0;  ///< those of rank 0
+  virtual void max(float* values, std::size_t count) = 0;     ///< each becomes the greatest of any rank
 
   /// A row of another rank takes no longer.
   static constexpr double patience_seconds = 600.0;

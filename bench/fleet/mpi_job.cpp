@@ -121,6 +121,14 @@ class MpiJob final : public Job {
     return ended_;
   }
 
+  void broadcast(void* bytes, std::size_t size) override {
+    require(MPI_Bcast(bytes, static_cast<int>(size), MPI_BYTE, 0, MPI_COMM_WORLD), "telling all ranks");
+  }
+  void max(float* values, std::size_t count) override {
+    require(MPI_Allreduce(MPI_IN_PLACE, values, static_cast<int>(count), MPI_FLOAT, MPI_MAX, MPI_COMM_WORLD),
+            "combining numbers of all ranks");
+  }
+
  private:
   using Clock = std::chrono::steady_clock;
 

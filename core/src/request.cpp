@@ -427,6 +427,17 @@ std::optional<InvalidField> validate(const Request& request) {
   return std::nullopt;
 }
 
+std::optional<InvalidField> why_not_sharded(const Request& request) {
+  if (request.static_scale) return InvalidField{"static_scale", "a given scale needs nothing of other parts"};
+  if (request.granularity != Granularity::tensor && request.granularity != Granularity::token) {
+    return InvalidField{"granularity", "only tensor and token scales are found in parts"};
+  }
+  if (request.producer != Producer::none) {
+    return InvalidField{"producer", "makes values of whole tokens; run it before the tensor is cut"};
+  }
+  return std::nullopt;
+}
+
 Request resolved(const Request& request) {
   constexpr float usual_eps = 1e-6f;
   Request r = request;

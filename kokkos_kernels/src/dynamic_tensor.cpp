@@ -12,6 +12,7 @@
 // second pass runs backwards, to hit what is still in the last-level cache. No result depends on the order in which
 // programs run.
 
+#include "extremes.hpp"
 #include "kernels.hpp"
 #include "kq/scale_rules.hpp"
 #include "launch.hpp"
@@ -84,17 +85,63 @@ struct TensorQuantize {
   }
 };
 
-template <class Element, class Rule, class ExecutionSpace>
-void enqueue_in_two_launches(const ExecutionSpace& space, const Request& r, const Operands& b, const Rule& rule) {
+/// One program: of the partial results that TensorExtremes has left, the extremes.
+template <class Reduction>
+struct CombinePartials {
+  Partials partials;
+  float* extremes;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto maxima = program.reduce_maxima(Reduction{}, partials.values, partials.count);
+    for (int k = 0; k < Reduction::count; ++k) {
+      program.store(extremes + k, maxima.value[k]);
+    }
+  }
+};
+
+/// One program: the extremes of a tensor's part that has no tokens.
+template <class Reduction>
+struct NoExtremes {
+  float* extremes;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    for (int k = 0; k < Reduction::count; ++k) {
+      program.store(extremes + k, float{Reduction::identity});
+    }
+  }
+};
+
+/// The two launches of a tensor that is not held from one to the other, or one of them.
+enum class Passes { both, extremes, codes };
+
+/// Of one pass alone, `extremes` is what the first leaves and what the second takes.
+template <Passes passes, class Element, class Rule, class ExecutionSpace>
+void enqueue_passes(const ExecutionSpace& space, const Request& r, const Operands& b, const Rule& rule,
+                    float* extremes = nullptr) {
+  using Reduction = typename Rule::Reduction;
+  if (passes == Passes::extremes && r.num_tokens == 0) {
+    return launch<TileConfig<32, 1>>(space, "kq::no_extremes", NoExtremes<Reduction>{extremes}, 1, 1);
+  }
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
   with_slices<Element, typename Rule::Code, true>(space, r, b, true, [&](auto config, const auto& slices) {
     using Slices = std::decay_t<decltype(slices)>;
     const std::int64_t programs = std::min(slices.num_slices(), max_partials(space));
-    const Partials partials{partials_of(space, b.workspace), programs};
-    launch<decltype(config)>(space, "kq::tensor_extremes", TensorExtremes<Slices, Rule>{slices, partials}, programs,
-                             host_grain);
-    launch<decltype(config)>(space, "kq::tensor_quantize", TensorQuantize<Slices, Rule>{slices, partials, scales, rule},
-                             programs, host_grain);
+    // One pass alone takes what the other has left as if one program had.
+    const Partials partials =
+        passes == Passes::codes ? Partials{extremes, 1} : Partials{partials_of(space, b.workspace), programs};
+    if constexpr (passes != Passes::codes) {
+      launch<decltype(config)>(space, "kq::tensor_extremes", TensorExtremes<Slices, Rule>{slices, partials}, programs,
+                               host_grain);
+    }
+    if constexpr (passes == Passes::extremes) {
+      launch<TileConfig<256, 1>>(space, "kq::combine_partials", CombinePartials<Reduction>{partials, extremes}, 1,
+                                 programs);
+    } else {
+      launch<decltype(config)>(space, "kq::tensor_quantize",
+                               TensorQuantize<Slices, Rule>{slices, partials, scales, rule}, programs, host_grain);
+    }
   });
 }
 
@@ -123,11 +170,25 @@ void dynamic_tensor(const ExecutionSpace& space, const Request& r, const Operand
     if (fits_one_launch<ExecutionSpace, Element>(r, b)) {
       enqueue_in_one_launch<Element>(space, r, b, rule);
     } else {
-      enqueue_in_two_launches<Element>(space, r, b, rule);
+      enqueue_passes<Passes::both, Element>(space, r, b, rule);
     }
   });
 }
 
+template <class Element, class ExecutionSpace>
+void tensor_extremes(const ExecutionSpace& space, const Request& r, const Operands& b, float* extremes) {
+  with_tensor_rule<Element>(
+      r, [&](const auto& rule) { enqueue_passes<Passes::extremes, Element>(space, r, b, rule, extremes); });
+}
+
+template <class Element, class ExecutionSpace>
+void tensor_by_extremes(const ExecutionSpace& space, const Request& r, const Operands& b, const float* extremes) {
+  with_tensor_rule<Element>(r, [&](const auto& rule) {
+    enqueue_passes<Passes::codes, Element>(space, r, b, rule, const_cast<float*>(extremes));  // which it only reads
+  });
+}
+
 KQ_INSTANTIATE_KERNEL(dynamic_tensor)
+KQ_FOR_EACH_SPACE(KQ_INSTANTIATE_HALVES, tensor)
 
 }  // namespace kq::detail

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "extremes.hpp"
 #include "kernels.hpp"
 #include "kq/producers.hpp"
 #include "kq/scale_rules.hpp"
@@ -57,9 +58,38 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Operands
   enqueue_quantizer(space, quantizer, quantized);
 }
 
-#define KQ_INSTANTIATE(Space, unused)                                        \
-  template std::size_t workspace_bytes<Space>(const Space&, const Request&); \
-  template void enqueue<Space>(const Space&, const Request&, const Operands&);
+std::int64_t extremes_count(const Request& request) {
+  if (request.granularity == Granularity::tensor) return detail::extremes_per_scale<half>(request);
+  return num_scales(request) * detail::extremes_per_scale<half>(request);  // of any element
+}
+
+template <class ExecutionSpace>
+void find_extremes(const ExecutionSpace& space, const Request& request, const Operands& operands, float* extremes) {
+  if (request.num_tokens == 0 && request.granularity == Granularity::token) return;  // there are none
+  with_element(request.element, [&]<class T>(T) {
+    if (request.granularity == Granularity::tensor)
+      return detail::tensor_extremes<T>(space, request, operands, extremes);
+    detail::token_extremes<T>(space, request, operands, extremes);
+  });
+}
+
+template <class ExecutionSpace>
+void quantize_by_extremes(const ExecutionSpace& space, const Request& request, const Operands& operands,
+                          const float* extremes) {
+  if (request.num_tokens == 0) return;
+  with_element(request.element, [&]<class T>(T) {
+    if (request.granularity == Granularity::tensor) {
+      return detail::tensor_by_extremes<T>(space, request, operands, extremes);
+    }
+    detail::token_by_extremes<T>(space, request, operands, extremes);
+  });
+}
+
+#define KQ_INSTANTIATE(Space, unused)                                                        \
+  template std::size_t workspace_bytes<Space>(const Space&, const Request&);                 \
+  template void enqueue<Space>(const Space&, const Request&, const Operands&);               \
+  template void find_extremes<Space>(const Space&, const Request&, const Operands&, float*); \
+  template void quantize_by_extremes<Space>(const Space&, const Request&, const Operands&, const float*);
 KQ_FOR_EACH_SPACE(KQ_INSTANTIATE, )
 
 }  // namespace kq

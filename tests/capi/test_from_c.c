@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kq.h"
@@ -244,6 +245,53 @@ static void refuses_what_cannot_be(void) {
   CHECK(overlapped == 7);
 }
 
+/* Two halves of a tensor, each with the extremes of both, get the codes and the scale of the whole. */
+static void quantizes_in_parts(void) {
+  const float input[8] = {1.0f, -2.0f, 3.0f, 0.5f, -8.0f, 4.0f, 2.0f, -1.0f};
+  int8_t whole[8], parts[8];
+  float whole_scale[1], scale[1], extremes[2], greatest;
+  kq_request request = KQ_REQUEST_INIT;
+  request.element = KQ_FLOAT32;
+  request.num_tokens = 2;
+  request.hidden_size = 4;
+  kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
+  CHECK(kq_sizes(&request, &sizes) == KQ_SUCCESS);
+  CHECK(sizes.extremes_bytes == sizeof(float));
+  void* const workspace = malloc(sizes.workspace_bytes); /* which is aligned for every type, and so to 16 */
+  memset(workspace, 0, sizes.workspace_bytes);
+  kq_buffers buffers = KQ_BUFFERS_INIT;
+  buffers.workspace = workspace;
+  buffers.workspace_bytes = sizes.workspace_bytes;
+  buffers.input = input;
+  buffers.codes = whole;
+  buffers.scales = whole_scale;
+  CHECK(kq_quantize(&request, &buffers, NULL) == KQ_SUCCESS);
+
+  request.num_tokens = 1;
+  for (int part = 0; part < 2; ++part) {
+    buffers.input = input + 4 * part;
+    CHECK(kq_find_extremes(&request, &buffers, &extremes[part], NULL) == KQ_SUCCESS);
+  }
+  CHECK(extremes[0] == 3.0f && extremes[1] == 8.0f);
+  greatest = extremes[0] > extremes[1] ? extremes[0] : extremes[1];
+  for (int part = 0; part < 2; ++part) {
+    buffers.input = input + 4 * part;
+    buffers.codes = parts + 4 * part;
+    buffers.scales = scale;
+    CHECK(kq_quantize_by_extremes(&request, &buffers, &greatest, NULL) == KQ_SUCCESS);
+    CHECK(scale[0] == whole_scale[0]);
+  }
+  CHECK(memcmp(parts, whole, sizeof whole) == 0);
+
+  CHECK(kq_find_extremes(&request, &buffers, NULL, NULL) == KQ_INVALID_ARGUMENT);
+  CHECK(strstr(kq_last_error(), "extremes: ") == kq_last_error());
+  CHECK(kq_quantize_by_extremes(&request, &buffers, scale, NULL) == KQ_INVALID_ARGUMENT); /* in place */
+  request.static_scale = 1;
+  CHECK(kq_find_extremes(&request, &buffers, extremes, NULL) == KQ_INVALID_ARGUMENT);
+  CHECK(strstr(kq_last_error(), "static_scale: ") == kq_last_error());
+  free(workspace);
+}
+
 /* A program compiled with a newer header hands over longer structs. */
 static void takes_longer_structs_whose_rest_is_zero(void) {
   struct {
@@ -274,6 +322,7 @@ int main(void) {
   dequantizes_exponent_255_to_nan();
   keeps_tiny_numbers();
   refuses_what_cannot_be();
+  quantizes_in_parts();
   takes_longer_structs_whose_rest_is_zero();
   return failures == 0 ? 0 : 1;
 }

@@ -117,6 +117,11 @@ struct InvalidField {
 /// Nothing if the request can be served, otherwise the first field that stands in the way.
 std::optional<InvalidField> validate(const Request& request);
 
+/// Why a valid request cannot be quantized in parts, whose extremes are combined in between; nothing if it can: dynamic
+/// tensor and token scales, without a producer. The parts of a tensor scale are any that make up the tensor; those of
+/// token scales have all tokens and some of the columns each.
+std::optional<InvalidField> why_not_sharded(const Request& request);
+
 /// The defaults filled in (strides, qmax, eps), so that kernels need not know of them. The request must be valid.
 Request resolved(const Request& request);
 

@@ -103,9 +103,9 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
     return maxima;
   }
 
-  /// What programs have left in memory: `count` values, 1 or more, of the k-th maximum at values + k * count; none NaN.
+  /// Maxima that programs have left in memory: `count` values, 1 or more, of the k-th at values + k * count; none NaN.
   template <class Reduction>
-  KQ_HOST_DEVICE auto reduce_stored(Reduction, const float* values, std::int64_t count) const {
+  KQ_HOST_DEVICE Maxima<Reduction> reduce_maxima(Reduction, const float* values, std::int64_t count) const {
     arch::wait_for_prerequisite_grids();
     Maxima<Reduction> maxima;
     for (int k = 0; k < Reduction::count; ++k) {
@@ -113,7 +113,11 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
         maxima.value[k] = arch::max_number(maxima.value[k], values[k * count + i]);
       }
     }
-    return Reduction::value(reduce(maxima).value);
+    return reduce(maxima);
+  }
+  template <class Reduction>
+  KQ_HOST_DEVICE auto reduce_stored(Reduction reduction, const float* values, std::int64_t count) const {
+    return Reduction::value(reduce_maxima(reduction, values, count).value);
   }
 
   // --- stores

@@ -70,12 +70,16 @@ class HostProgram {
     return maxima;
   }
   template <class Reduction>
-  KQ_HOST_DEVICE auto reduce_stored(Reduction, const float* values, std::int64_t count) const {
+  KQ_HOST_DEVICE Maxima<Reduction> reduce_maxima(Reduction, const float* values, std::int64_t count) const {
     Maxima<Reduction> maxima;
     for (int k = 0; k < Reduction::count; ++k) {
       maxima.value[k] = *std::max_element(values + k * count, values + (k + 1) * count);
     }
-    return Reduction::value(maxima.value);
+    return maxima;
+  }
+  template <class Reduction>
+  KQ_HOST_DEVICE auto reduce_stored(Reduction reduction, const float* values, std::int64_t count) const {
+    return Reduction::value(reduce_maxima(reduction, values, count).value);
   }
 
   template <class Function>

@@ -79,6 +79,19 @@ std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request)
 template <class ExecutionSpace>
 void enqueue(const ExecutionSpace& space, const Request& request, const Operands& operands);
 
+/// A dynamic tensor or token scale of a tensor that is cut into parts, one on each of several devices, takes two calls
+/// for each part. find_extremes() writes extremes_count(request) floats: of each scale the maxima that its rule is made
+/// of, none of them NaN. Whoever owns the parts replaces them by the greatest that any part has: ncclAllReduce with
+/// ncclMax, MPI_Allreduce with MPI_MAX. quantize_by_extremes() then writes this part's codes, and the scales of the
+/// whole: the bytes that quantizing the whole tensor in one piece would give. Both take the request and the operands of
+/// the part; between the two calls nothing else may use the workspace. For which requests: why_not_sharded().
+template <class ExecutionSpace>
+void find_extremes(const ExecutionSpace& space, const Request& request, const Operands& operands, float* extremes);
+template <class ExecutionSpace>
+void quantize_by_extremes(const ExecutionSpace& space, const Request& request, const Operands& operands,
+                          const float* extremes);
+std::int64_t extremes_count(const Request& request);
+
 /// The way back: output[token * hidden_size + column] = decode(code) * scale for fp8, (code - zero_point) * scale for
 /// int8, in binary32. Reads codes, scales and zero points; the input is not looked at. On plain addresses, and nothing
 /// is checked, as with `enqueue`; `dequantize` is the same on Views.

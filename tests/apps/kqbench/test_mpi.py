@@ -160,6 +160,22 @@ def expect_full_disk_of_rank_0(job):
     assert re.search(r"^kqbench: '/dev/full': .*No space left", ended.stderr, re.M), ended.stderr
 
 
+def expect_sharded(job):
+    """Every rank's codes by scales of the whole, bit for bit, and what the exchange costs."""
+    shape = "--num-tokens 5,33 --hidden-size 130 --quant-dtype fp8,int8 --dtype bfloat16 --num-samples 6".split()
+    ended = job.run("sharded", "--backend", "host", *shape, "--json", "sharded.json")
+    assert ended.returncode == 0, ended
+    assert ended.stdout.count(" ok") == 8, ended.stdout
+    result = job.result("sharded.json")
+    assert result["ranks"] == RANKS and result["exchange"].startswith("Open MPI")
+    assert len(result["rows"]) == 8
+    for row in result["rows"]:
+        assert row["verified"] and [of_rank["rank"] for of_rank in row["by_rank"]] == list(range(RANKS))
+        assert all(of_rank["sharded_us"] > 0 for of_rank in row["by_rank"])
+    ended = job.run("sharded", "--backend", "host", "--hidden-size", "3")
+    assert ended.returncode == 2 and "3 columns are too few for 4 ranks" in ended.stderr, ended
+
+
 def main(kqbench, mpirun):
     checks = [
         expect_results,
@@ -170,6 +186,7 @@ def main(kqbench, mpirun):
         expect_interrupted,
         expect_full_disk,
         expect_full_disk_of_rank_0,
+        expect_sharded,
     ]
     for check in checks:
         with tempfile.TemporaryDirectory() as folder:
