@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import kq
-from kq import _arrays
+from kq import _arrays, _frameworks
 from kq._kq import Scheme
 from kq._types import Quantized
 
@@ -33,10 +33,12 @@ def scheme_of(scheme: Scheme | str, dialect: str | None) -> Scheme:
 
 
 def wanted(x: Any, scheme: Scheme, given: Quantized) -> Quantized:
-    """What x becomes. The scales of a static scheme are those given."""
+    """What x becomes, where kq works. The scales of a static scheme are those given."""
+    x = _frameworks.where_kq_works(x)
     if not scheme.static_scale:
         return kq.quantize(x, scheme)
-    return kq.quantize(x, scheme, scales=given.scales, zero_points=given.zero_points)
+    scales, zero_points = map(_frameworks.where_kq_works, (given.scales, given.zero_points))
+    return kq.quantize(x, scheme, scales=scales, zero_points=zero_points)
 
 
 def differences(found: Quantized, right: Quantized) -> list[Difference]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from kq import _compare
+from kq import _arrays, _compare, _frameworks, _functions
 from kq._kq import Scheme
 from kq._types import Quantized
 
@@ -47,30 +47,37 @@ class Verification(NamedTuple):
         return "\n".join(lines)
 
 
-def verify(function: Callable[[Any], Any], scheme: Scheme | str, *, dialect: str | None = None, dtype: Any = "float32",
-           shapes: Iterable[tuple[int, ...]] = SHAPES, make: Callable[[Any], Any] | None = None,
+def verify(function: Callable[..., Any], scheme: Scheme | str, *, dialect: str | None = None, dtype: Any = "float32",
+           shapes: Iterable[tuple[int, ...]] = SHAPES, make: Callable[[Any], Any] | str | None = None,
            seed: int = 0) -> Verification:
     """Calls `function(x)` for every shape, filled in every way, and compares what it returns with `scheme`, bit for bit.
 
-    `function` returns (codes, scales) or (codes, scales, zero_points), of any framework that `kq.quantize` takes. x is a
-    NumPy array of `dtype`, a floating-point type of NumPy's or ml_dtypes', or what `make` makes of such an array:
-    `torch.from_numpy`. The scheme is a dynamic one. A case in which the function raises an Exception has failed.
+    `function` returns (codes, scales) or (codes, scales, zero_points), of any framework that `kq.quantize` takes, on a host or
+    on a device; or, where it takes (x, codes, scales) or (x, codes, scales, zero_points), it writes to those, which are as
+    `kq.quantize` makes them and filled with a pattern.
+    x is of `make`: "numpy", "torch" or "cupy", a tensor where kq works; or what a function makes of a NumPy array,
+    `torch.from_numpy`. Without it NumPy's for a host build, PyTorch's or CuPy's on a GPU. `dtype` is a floating-point type of
+    NumPy's or ml_dtypes' ("bfloat16"). The scheme is a dynamic one. A case in which the function raises an Exception has
+    failed.
 
     Raises InvalidArgument where the scheme cannot be served for a shape.
     """
     import numpy as np
 
     chosen = _compare.scheme_of(scheme, dialect)
+    if not callable(make):
+        make = _frameworks.framework(make).tensor
+    called = _functions.Function("function", function, chosen)
     failures: list[Failure] = []
     matches: set[str] | None = None
     cases = 0
     for shape in shapes:
-        for fill, values in _fills(shape, np.dtype(dtype), np.random.default_rng(seed)):
-            x = values if make is None else make(values)
+        for fill, values in _fills(shape, _dtype(dtype), np.random.default_rng(seed)):
+            x = make(values)
             cases += 1
             right = _compare.wanted(x, chosen, Quantized(None, None))
             try:
-                found = Quantized(*function(x))
+                found = called.once(x, _frameworks.of(x))
                 wrong = _compare.differences(found, right)
             except Exception as error:
                 failures.append(Failure(shape, fill, f"{type(error).__name__}: {error}"))
@@ -82,6 +89,17 @@ def verify(function: Callable[[Any], Any], scheme: Scheme | str, *, dialect: str
                 same = set(_compare.matching(found, x, chosen))
                 matches = same if matches is None else matches & same
     return Verification(chosen, cases, failures, sorted(matches or ()))
+
+
+def _dtype(name):
+    """A type by its name, ml_dtypes' ones too."""
+    import numpy as np
+
+    if name in _arrays._BITS:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+    return np.dtype(name)
 
 
 def _fills(shape, dtype, random):

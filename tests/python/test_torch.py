@@ -175,7 +175,8 @@ def test_nothing_is_written_behind_given_scales(scheme):
 def test_packed_scales_need_room():
     x = random(5, 256)
     with pytest.raises(kq.InvalidArgument, match=r"scales: must have room for 8 "):
-        kq.quantize(x, "fp8 group:64 ue8m0 packed", scales=torch.empty_strided((5, 1), (1, 8), dtype=torch.int32))
+        kq.quantize(x, "fp8 group:64 ue8m0 packed", scales=torch.empty_strided((5, 1), (1, 8), dtype=torch.int32,
+                                                                               device=DEVICE))
     scales = torch.full((8,), -1, dtype=torch.int32, device=DEVICE)
     kq.quantize(x, "fp8 group:64 ue8m0 packed", scales=scales.as_strided((5, 1), (1, 8)))
     assert not scales[5:].any() and scales[:5].all()
