@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times other projects' quantization (PyTorch eager and compiled; vLLM, SGLang, Transformer Engine and torchao where they can
-be imported) at what a result file of kqbench timed, in the same way, and writes a result file of the same schema:
+"""Times other projects' quantization (PyTorch eager and compiled; Triton, vLLM, SGLang, FlashInfer, Transformer Engine and
+torchao where they can be imported) at what a result file of kqbench timed, in the same way, and writes a result file of the
+same schema:
 
     kqbench --sweep llm --quant-dtype fp8,int8 --dtype bfloat16 --json ours.json
-    python3 apps/peers ours.json --libkq build/cuda/capi/libkq.so --json peers.json
+    python3 apps/peers ours.json --json peers.json
     kqbench compare ours.json peers.json
+
+The package kq (docs/python.md), built for the file's device, has the codes that the peers' are held against, and the canary.
 """
 
 import argparse
 import itertools
-import os
-import pathlib
 import shutil
 import signal
 import sys
 
-import canary
+try:
+    from kq import _program
+    from kq._bench import canary
+except ImportError as error:
+    sys.exit(print(f"peers: {error}; install the package kq, docs/python.md", file=sys.stderr) or 2)
+
 import peers
 import processes
 import result_file
@@ -41,10 +47,8 @@ def parse_arguments():
     parser.add_argument("sweeps", metavar="RESULT.json", nargs="+",
                         help="files of `kqbench run --json`, all of one device: what to time")
     parser.add_argument("--json", metavar="FILE", default="-", help="where the results go [-: standard output]")
-    parser.add_argument("--libkq", metavar="libkq.so", help="kqbench's C library (capi/): the peers' codes are held "
-                        "against its own, and it is the canary [not checked, no canary]")
-    parser.add_argument("--kqbench", metavar="PROGRAM", help="kqbench, which times the canary in its own process [that of "
-                        "the build that --libkq is in]")
+    parser.add_argument("--kqbench", metavar="PROGRAM", help="kqbench, which times the canary in its own process [the "
+                        "package's]")
     parser.add_argument("--peers", metavar="NAME,...", default=",".join(known), help="which [%(default)s]")
     parser.add_argument("--num-tokens", type=numbers, metavar="N,...", help="only these of the file's [all]")
     parser.add_argument("--hidden-size", type=numbers, metavar="N,...", help="only these of the file's [all]")
@@ -89,16 +93,11 @@ def check_device(here, sweeps, arguments):
 
 
 def find_kqbench(arguments):
-    """Its path, or None. Raises BadFile where the one that was asked for cannot be run."""
-    if arguments.kqbench:
-        found = shutil.which(arguments.kqbench)
-        if not found:
-            raise result_file.BadFile(f"--kqbench: {arguments.kqbench} is no program; give kqbench's path")
-        return found
-    if not arguments.libkq:
-        return None
-    beside = pathlib.Path(arguments.libkq).resolve().parent.parent / "apps/kqbench/kqbench"
-    return str(beside) if os.access(beside, os.X_OK) else shutil.which("kqbench")
+    """Its path. Raises BadFile where the one that was asked for cannot be run."""
+    found = shutil.which(arguments.kqbench or _program.program())
+    if not found:
+        raise result_file.BadFile(f"--kqbench: {arguments.kqbench or _program.program()} is no program; give kqbench's path")
+    return found
 
 
 class Reference:
@@ -108,9 +107,7 @@ class Reference:
         self.kqbench, self.calls, self.backend = kqbench, calls, backend
 
     def medians(self):
-        """One a call, or None where there is no kqbench."""
-        if not self.kqbench or not self.calls:
-            return None
+        """One a call."""
         return canary.kqbench_medians(self.kqbench, self.calls, self.backend, CANARY_SECONDS)
 
 
@@ -118,7 +115,7 @@ def job_of(peer, works, calls, sweep, arguments):
     """What worker.py is told."""
     return {"peer": peer, "works": works, "canary": calls, "canary_seconds": min(CANARY_SECONDS, arguments.max_time),
             "cache_bytes": sweep["setting"].get("cache_bytes") or 64 << 20, "device": arguments.device,
-            "libkq": arguments.libkq, "compile_mode": arguments.compile_mode, "seed": arguments.seed,
+            "compile_mode": arguments.compile_mode, "seed": arguments.seed,
             "num_warmup_iters": arguments.num_warmup_iters, "num_iters": arguments.num_iters,
             "max_seconds": arguments.max_time}
 
@@ -174,13 +171,8 @@ def run(arguments):
     if not found:
         raise result_file.BadFile(f"{', '.join(arguments.sweeps)}: no row that peers can be timed at")
     result = {"schema": result_file.SCHEMA, "complete": False, "setting": result_file.setting(sweeps[0]), "rows": []}
-    calls = canary.calls({work.timing for work in found}, arguments.device) if arguments.libkq else []
-    kqbench = find_kqbench(arguments)
-    if not arguments.libkq:
-        say("codes are not checked, and there is no canary, so that compare and report refuse the times; give --libkq")
-    elif not kqbench:
-        say("kqbench is not found, so that the canary is held against itself alone; give --kqbench")
-    reference = Reference(kqbench, calls, result["setting"]["backend"])
+    calls = canary.calls({work.timing for work in found}, arguments.device)
+    reference = Reference(find_kqbench(arguments), calls, result["setting"]["backend"])
     with result_file.Output(arguments.json) as output:  # what cannot be written is refused before anything is timed
         status = time_all(list(found.values()), calls, sweeps, arguments, result, reference)
         output.write(result)

@@ -8,7 +8,8 @@ import torch
 
 from result_file import host_cpu, output_of
 
-PACKAGES = ("torch", "triton", "pytorch-triton-rocm", "vllm", "sglang", "sgl-kernel", "transformer_engine", "numpy")
+PACKAGES = ("torch", "triton", "pytorch-triton-rocm", "vllm", "sglang", "sgl-kernel", "flashinfer-python", "transformer_engine",
+            "torchao", "numpy")
 
 
 def libraries():

@@ -122,6 +122,27 @@ class Sglang:
         raise NotServed("no such function")
 
 
+class FlashInfer:
+    """Its CUDA kernel for groups of 128, which is compiled when it is first called."""
+
+    name = "flashinfer"
+
+    def __init__(self):
+        import torch
+        from flashinfer.quantization import per_token_group_quant_8bit
+        self.torch, self.quantize = torch, per_token_group_quant_8bit
+        self.description = f"FlashInfer {version_of('flashinfer-python')}, per_token_group_quant_8bit, backend cuda"
+
+    def function(self, work):
+        kinds = {"fp8_e4m3fn": self.torch.float8_e4m3fn, "fp8_e5m2": self.torch.float8_e5m2, "int8": self.torch.int8}
+        if work.scheme != (False, "group", False) or work.group_size != 128:
+            raise NotServed("only dynamic groups of 128 are timed")
+        if work.dtype == "float" or work.hidden_size % 128 != 0:
+            raise NotServed("it takes half and bfloat16, and whole groups")
+        kind = kinds[work.quant_dtype]
+        return lambda x: self.quantize(x, 128, dst_dtype=kind, backend="cuda")
+
+
 class TransformerEngine:
     """Its quantizers. What they return is a tensor with the codes in `_data` or `_rowwise_data`."""
 
@@ -177,4 +198,4 @@ class Torchao:
         return lambda x: (self.cast(x, kind, self.config, **how)._data,)
 
 
-ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, TransformerEngine, Torchao)}
+ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, FlashInfer, TransformerEngine, Torchao)}

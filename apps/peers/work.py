@@ -31,6 +31,12 @@ class Work:
         """(static?, tensor / token / channel / group, asymmetric?)"""
         return self.static_scale, self.granularity.split(":")[0], self.asymmetric
 
+    def kq_scheme(self):
+        """What kq calls it."""
+        import kq
+        return kq.Scheme(format=self.quant_dtype, granularity=self.granularity, static_scale=self.static_scale,
+                         asymmetric=self.asymmetric)
+
     @property
     def group_size(self):
         return int(self.granularity.split(":")[1]) if ":" in self.granularity else 0

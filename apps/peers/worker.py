@@ -34,7 +34,7 @@ class Clock:
     def __init__(self, torch, device_type):
         self.stream = None
         if device_type == "cuda":
-            import graphs
+            from kq._bench import graphs
             torch.cuda.init()
             torch.cuda.synchronize()  # the device's context is this thread's from here on
             self.stream = graphs.Stream(graphs.Driver(torch.version.hip is not None))
@@ -46,45 +46,51 @@ class Clock:
 
     def make_sampler(self, timing):
         """For a timing, what makes a sampler of a candidate and limits."""
-        import measure
+        from kq._bench import measure
         if timing == "graph":
             return lambda candidate, limits: measure.GraphSampler(candidate, limits, self.stream)
         return lambda candidate, limits: measure.WallSampler(candidate, limits, self.synchronize)
 
 
-def time_call(candidate, make_sampler, limits):
-    """(median in microseconds a launch, launches a sample)"""
-    import measure
-    from medians import median
-    sampler = make_sampler(candidate, limits)
-    try:
-        return median(measure.take_samples(sampler, limits, 5)[0]), sampler.launches
-    finally:
-        sampler.close()
-
-
-def canaries(job, library, clock):
+def canaries(job, clock):
     """(median, launches a sample) of each call of the job's canary."""
-    import canary
-    import measure
-    from libkq import StaticCall
-    limits = measure.Limits(max_seconds=job["canary_seconds"])
-    found = []
-    for call in job["canary"]:
-        candidate = StaticCall(library, call["num_tokens"], call["hidden_size"], canary.copies(call, job["cache_bytes"]),
-                               job["device"])
-        found.append(time_call(candidate, clock.make_sampler(call["timing"]), limits))
-        del candidate  # before the next one needs memory
-    return found
+    from kq import _frameworks
+    from kq._bench import canary
+    return canary.times(job["canary"], job["cache_bytes"], _frameworks.Torch(job["device"]), clock.make_sampler,
+                        job["canary_seconds"])
 
 
-def time_row(like, peer, job, library, clock):
+def own_codes(work, x, given):
+    """kqbench's own codes for x, as bytes. `given` has scale and zero point where they are static."""
+    import torch
+
+    import kq
+    if not given:
+        return kq.quantize(x, work.kq_scheme()).codes.view(torch.uint8)
+    scale, zero_point = given if work.scheme[1] == "token" else (tensor.flatten() for tensor in given)
+    codes = kq.quantize(x, work.kq_scheme(), scales=scale, zero_points=zero_point if work.asymmetric else None).codes
+    return codes.view(torch.uint8)
+
+
+def counted(candidate, expected):
+    """((codes that differ, codes compared), what is wrong) over all copies that were timed."""
+    differ, compared = 0, 0
+    for outputs in candidate.outputs:
+        if outputs is not None:
+            codes = outputs[0].view(expected.dtype).view(expected.shape)
+            differ = differ + (codes != expected).sum()  # added up on the device
+            compared += codes.numel()
+    differ = int(differ)
+    return (differ, compared), f"{differ} of {compared} codes differ from kqbench's" if differ else ""
+
+
+def time_row(like, peer, job, clock):
     """The peer's row at the work of the row `like`."""
     import torch
 
-    import measure
     import result_file
     import torch_functions
+    from kq._bench import measure
     work = work_of(like)
     if work.launch == "overlapped" and not getattr(peer, "overlaps", False):
         raise NotServed("its launches do not overlap")
@@ -92,11 +98,15 @@ def time_row(like, peer, job, library, clock):
     torch.manual_seed(job["seed"])
     x = torch.randn(work.num_tokens, work.hidden_size, device=job["device"], dtype=torch_functions.DTYPES[work.dtype])
     given = torch_functions.given_scale(work, x)
-    expected = library.codes(work, x, given) if library else None
+    expected = own_codes(work, x, given)
     inputs = [x] + [x.clone() for _ in range(work.copies - 1)]
-    candidate = measure.Candidate(peer.function(work), inputs, given)
+    candidate = measure.Candidate(peer.function(work), [(one, *given) for one in inputs])
     with torch.no_grad():
-        timed = measure.measure(candidate, clock.make_sampler(work.timing), expected, limits, job["num_warmup_iters"])
+        timed, = measure.measure([candidate], clock.make_sampler(work.timing), limits, job["num_warmup_iters"],
+                                 lambda outputs: outputs[0].view(torch.uint8).fill_(0x5A),
+                                 lambda candidate: counted(candidate, expected))
+    if isinstance(timed, Exception):
+        raise timed
     return result_file.row(like, peer.name, timed)
 
 
@@ -132,6 +142,10 @@ def run(job, channel):
     except ImportError:
         channel.send(refused="PyTorch is not installed; every peer needs it (pip install torch)")
         return
+    backend = kq_backend()
+    if (backend == "host") != (job["device"] == "cpu"):
+        channel.send(refused=f"the package kq was built for {backend}, and the file is of {job['device']}; install it for that")
+        return
     if job["device"] == "cuda" and not torch.cuda.is_available():
         channel.send(refused="--device cuda: PyTorch finds no GPU; files of a GPU need it, those of the host backend "
                              "--device cpu")
@@ -145,28 +159,25 @@ def run(job, channel):
     except Exception as error:  # a package that is there but broken is absent, too
         channel.send(absent=reason(error))
         return
-    library = None
-    if job["libkq"]:
-        from libkq import LibKq
-        try:
-            library = LibKq(job["libkq"], job["device"])
-        except (OSError, AttributeError) as error:
-            channel.send(refused=f"--libkq: {reason(error)}")
-            return
     channel.send(setting=dict(device_context.device_context(job["device"]),
                               implementations={peer.name: peer.description}),
                  device=device_context.device_name(job["device"]))
-    before = canaries(job, library, clock)
+    before = canaries(job, clock)
     release(job)
     try:
-        status = time_rows(job, lambda like: time_row(like, peer, job, library, clock), channel, lambda: release(job))
+        status = time_rows(job, lambda like: time_row(like, peer, job, clock), channel, lambda: release(job))
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what was measured is worth something with the canary after it only
     release(job)
-    after = canaries(job, library, clock)
+    after = canaries(job, clock)
     channel.send(canary=[[first, second, launches] for (first, launches), (second, _) in zip(before, after, strict=True)])
     channel.send(done=status)
+
+
+def kq_backend():
+    import kq
+    return kq.backend()
 
 
 def interrupt(*_):

@@ -14,7 +14,9 @@ kq.torch has operators for `torch.compile`, kq.compat.vllm vLLM's functions.
 from __future__ import annotations
 
 import functools
+import importlib
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from kq import _kq
 from kq._arrays import on_host
@@ -23,8 +25,12 @@ from kq._identify import identify
 from kq._kq import Scheme, dequantize, overlap_graph, prepare_stream, quantize
 from kq._types import DialectInfo, ErrorReport, Quantized, SchemeInfo
 
+if TYPE_CHECKING:
+    from kq._bench import bench
+    from kq._verify import verify
+
 __all__ = ["DeviceError", "DialectInfo", "ErrorReport", "InvalidArgument", "Quantized", "Scheme", "SchemeInfo",
-           "backend", "dequantize", "dialects", "error_report", "identify", "include_dir", "library", "overlap_graph",
+           "backend", "bench", "dequantize", "dialects", "error_report", "identify", "include_dir", "library", "overlap_graph",
            "prepare_stream", "quantize", "schemes", "verify"]
 
 
@@ -70,8 +76,9 @@ def error_report(x, codes, scales, zero_points=None, *, scheme: Scheme | str) ->
     return ErrorReport(*_kq.error_report(*map(on_host, (x, codes, scales, zero_points)), scheme=scheme))
 
 
-def verify(function, scheme, **options):
-    """As kq._verify.verify, which is imported when it is called: it asks for NumPy."""
-    from kq import _verify
-
-    return _verify.verify(function, scheme, **options)
+def __getattr__(name: str) -> Any:
+    """bench and verify ask for NumPy: they are imported when they are used."""
+    if name in ("bench", "verify"):
+        module = importlib.import_module(f"kq._{name}")
+        return getattr(module, name)
+    raise AttributeError(f"module 'kq' has no attribute {name!r}")

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The peers' program without PyTorch and without a device: each peer's process, the canary, how graphs are captured and
-samples taken. A script stands for a peer's process, another for kqbench, objects for the driver and for PyTorch.
-
-usage: test_processes.py APPS_PEERS
-"""
+samples taken. A script stands for a peer's process, another for kqbench, objects for the driver and for PyTorch."""
 
 import contextlib
 import ctypes
@@ -22,16 +19,14 @@ import types
 import unittest
 from unittest import mock
 
-APPS_PEERS = sys.argv[1]
+from kq._bench import canary, graphs, measure, medians
+
+APPS_PEERS = str(pathlib.Path(__file__).parents[2] / "apps/peers")
 sys.path.insert(0, APPS_PEERS)
-import canary
-import graphs
-import measure
-import medians
-import processes
-import result_file
-import worker
-from work import NotServed
+import processes  # noqa: E402
+import result_file  # noqa: E402
+import worker  # noqa: E402
+from work import NotServed  # noqa: E402
 
 # --- samples --------------------------------------------------------------------------------------------------------
 
@@ -51,7 +46,8 @@ class Samples(unittest.TestCase):
         """What comes of a sampler that gives these times, each of which a second passes for."""
         seconds, remaining = iter(range(1000)), iter(times)
         sampler = types.SimpleNamespace(launches=10, sample=lambda: next(remaining))
-        return measure.take_samples(sampler, measure.Limits(**limits), 5, clock=lambda: next(seconds))
+        (samples,), stop = measure.take_turns([sampler], measure.Limits(**limits), 5, clock=lambda: next(seconds))
+        return samples, stop
 
     def test_steady_ones_end_as_soon_as_there_are_enough(self):
         samples, stop = self.take([2.0] * 100, min_launches=100, min_samples=8, max_seconds=100)
@@ -84,7 +80,7 @@ class FakeStream:
 
 class GraphSamples(unittest.TestCase):
     def candidate(self):
-        return measure.Candidate(lambda x: (x + 1,), list(range(3)), ())
+        return measure.Candidate(lambda x: (x + 1,), [(0,), (1,), (2,)])
 
     def test_a_graph_lasts_milliseconds_and_is_made_of_whole_rotations(self):
         """Its 6 launches take 12 us, so 1000 are needed, and 1002 are three copies in turn."""
@@ -104,9 +100,9 @@ class GraphSamples(unittest.TestCase):
 
     def test_a_graph_is_gone_after_a_failure(self):
         stream = FakeStream(12.0)
-        with mock.patch.object(measure, "poison", side_effect=RuntimeError), self.assertRaises(RuntimeError):
-            measure.measure(self.candidate(), lambda one, limits: measure.GraphSampler(one, limits, stream), None,
-                            measure.Limits(), 5)
+        with self.assertRaises(ZeroDivisionError):
+            measure.measure([self.candidate()], lambda one, limits: measure.GraphSampler(one, limits, stream),
+                            measure.Limits(max_seconds=0.01), 5, lambda outputs: None, lambda candidate: 1 // 0)
         self.assertTrue(all(graph.destroy.called for graph in stream.graphs))
 
 
@@ -404,7 +400,6 @@ def row(num_tokens):
 class Program(WithScripts):
     def setUp(self):
         super().setUp()
-        self.libkq = self.folder / "build/capi/libkq.so"
         (self.folder / "ours.json").write_text(json.dumps({
             "schema": result_file.SCHEMA, "rows": [row(1), row(16)],
             "setting": {"backend": "cuda", "device": "a device", "cache_bytes": 1000}}))
@@ -425,7 +420,7 @@ class Program(WithScripts):
         return status, json.loads(theirs.read_text()) if theirs.exists() else None, said.getvalue().splitlines()
 
     def test_each_peer_has_a_canary_that_is_held_against_kqbench(self):
-        status, result, said = self.run_program("torch.eager,torch.compile", "--libkq", self.libkq, "--kqbench", self.kqbench)
+        status, result, said = self.run_program("torch.eager,torch.compile", "--kqbench", self.kqbench)
         self.assertEqual(status, 0, said)
         self.assertTrue(result["complete"])
         self.assertEqual([(entry["peer"], entry["num_tokens"], entry["kqbench_median_us"])
@@ -436,33 +431,14 @@ class Program(WithScripts):
         self.assertEqual(set(result["setting"]["implementations"]), {"torch.eager", "torch.compile"})
         self.assertEqual(result["setting"]["runtime"], "CUDA 13.0")
 
-    def test_kqbench_is_found_in_the_build_of_the_library(self):
-        beside = self.folder / "build/apps/kqbench"
-        beside.mkdir(parents=True)
-        self.kqbench.rename(beside / "kqbench")
-        result = self.run_program("torch.eager", "--libkq", self.libkq)[1]
-        self.assertEqual(result["setting"]["canary"][0]["kqbench_median_us"], 1.5)
-
     def test_a_canary_that_is_out_is_status_1_and_the_file_is_written(self):
-        status, result, said = self.run_program("torch.eager,torch.state", "--libkq", self.libkq, "--kqbench", self.kqbench)
+        status, result, said = self.run_program("torch.eager,torch.state", "--kqbench", self.kqbench)
         self.assertEqual(status, 1)
         self.assertEqual(len(result["rows"]), 4)
         self.assertRegex(said[-1], "^peers: the canary is out by 30.0%.*rows of torch.state, .* us in kqbench")
 
-    def test_without_kqbench_a_canary_is_held_against_itself(self):
-        with mock.patch.dict(os.environ, PATH=""):
-            status, result, said = self.run_program("torch.state", "--libkq", self.libkq)
-        self.assertEqual(status, 1)
-        self.assertNotIn("kqbench_median_us", result["setting"]["canary"][0])
-        self.assertIn("give --kqbench", said[0])
-
-    def test_without_the_library_there_is_no_canary(self):
-        status, result, said = self.run_program("torch.eager")
-        self.assertEqual((status, result["setting"]["canary"]), (0, []))
-        self.assertIn("give --libkq", said[0])
-
     def test_a_crash_costs_the_peer_its_rows_only(self):
-        status, result, said = self.run_program("torch.crashes,torch.eager,torch.absent", "--libkq", self.libkq,
+        status, result, said = self.run_program("torch.crashes,torch.eager,torch.absent",
                                                 "--kqbench", self.kqbench)
         self.assertEqual((status, result["complete"]), (3, False))
         self.assertEqual({row["impl"] for row in result["rows"]}, {"torch.eager"})
@@ -471,7 +447,7 @@ class Program(WithScripts):
 
     def test_what_cannot_be_timed_at_all_is_bad_usage_without_a_file(self):
         for names, message in (("torch.absent", "none of them can be imported"), ("torch.refused", "PyTorch is not")):
-            status, result, said = self.run_program(names, "--libkq", self.libkq, "--kqbench", self.kqbench)
+            status, result, said = self.run_program(names, "--kqbench", self.kqbench)
             self.assertEqual((status, result), (2, None))
             self.assertIn(message, said[-1])
 
@@ -479,7 +455,7 @@ class Program(WithScripts):
         sweep = json.loads((self.folder / "ours.json").read_text())
         sweep["setting"]["device"] = "another device"
         (self.folder / "ours.json").write_text(json.dumps(sweep))
-        status, result, said = self.run_program("torch.eager")
+        status, result, said = self.run_program("torch.eager", "--kqbench", self.kqbench)
         self.assertEqual((status, result), (2, None))
         self.assertIn("was measured on another device, not on a device", said[-1])
 
@@ -502,17 +478,16 @@ class Worker(unittest.TestCase):
 
     def job(self, **members):
         return dict({"peer": "torch.eager", "works": [row(1), row(16)], "canary": canary.calls({"graph"}, "cuda"),
-                     "canary_seconds": 0.1, "cache_bytes": 1000, "device": "cuda", "libkq": "libkq.so",
+                     "canary_seconds": 0.1, "cache_bytes": 1000, "device": "cuda",
                      "compile_mode": "default"}, **members)
 
-    def run_job(self, job, time_row=lambda *_: {}, has_gpu=True):
+    def run_job(self, job, time_row=lambda *_: {}, has_gpu=True, backend="cuda"):
         events, channel = [], FakeChannel()
         torch = mock.MagicMock()
         torch.cuda.is_available.return_value = has_gpu
         torch.cuda.set_stream.side_effect = lambda _: events.append("stream")
         torch.version.hip = None
-        library, setting = mock.MagicMock(), mock.MagicMock()
-        library.LibKq.side_effect = lambda *_: events.append("library")
+        setting = mock.MagicMock()
         setting.device_context.return_value = {}
         setting.device_name.return_value = "a device"
 
@@ -531,8 +506,9 @@ class Worker(unittest.TestCase):
             return time_row(*arguments)
 
         import peers
-        with mock.patch.dict(sys.modules, {"torch": torch, "libkq": library, "device_context": setting}), \
+        with mock.patch.dict(sys.modules, {"torch": torch, "device_context": setting}), \
                 mock.patch.object(graphs, "Driver", lambda _: graphs_driver()), mock.patch.object(worker, "canaries", canaries), \
+                mock.patch.object(worker, "kq_backend", lambda: backend), \
                 mock.patch.object(worker, "time_row", timed), mock.patch.dict(peers.ALL, {"torch.eager": Peer}), \
                 mock.patch.object(signal, "signal"):
             worker.run(job, channel)
@@ -540,7 +516,7 @@ class Worker(unittest.TestCase):
 
     def test_one_stream_is_all_there_is_and_the_canary_comes_before_and_after(self):
         events, channel = self.run_job(self.job())
-        self.assertEqual(events, ["stream", "peer", "library", "canary", "row", "row", "canary"])
+        self.assertEqual(events, ["stream", "peer", "canary", "row", "row", "canary"])
         self.assertEqual(channel[-2:], [{"canary": [[1.5, 1.5, 100]]}, {"done": 0}])
 
     def test_an_interrupt_ends_with_the_canary(self):
@@ -572,6 +548,9 @@ class Worker(unittest.TestCase):
     def test_a_gpu_that_is_not_there_is_refused(self):
         self.assertIn("finds no GPU", self.run_job(self.job(), has_gpu=False)[1][0]["refused"])
 
+    def test_a_package_for_another_device_is_refused(self):
+        self.assertIn("kq was built for host", self.run_job(self.job(), backend="host")[1][0]["refused"])
+
     def test_without_pytorch_nothing_can_be_timed(self):
         channel = FakeChannel()
         with mock.patch.dict(sys.modules, {"torch": None}):
@@ -593,7 +572,3 @@ def graphs_driver():
     driver = mock.MagicMock()
     driver.made.return_value = ctypes.c_void_p(1)
     return driver
-
-
-if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])

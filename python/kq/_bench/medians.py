@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The median of samples, and how sure it is."""
+"""The median of samples, of ratios of pairs, and how sure it is."""
 
 import math
 
@@ -32,3 +32,9 @@ def is_narrow(samples):
     low, high = median_interval(samples)
     middle = median(samples)
     return max(middle - low, high - middle) <= RELATIVE_INTERVAL * middle
+
+
+def ratio_of_pairs(samples, baseline):
+    """(median, (low, high)) of the ratios of samples that were taken in turns: what slows both alike cancels."""
+    ratios = [one / other for one, other in zip(samples, baseline, strict=True)]
+    return median(ratios), median_interval(ratios)
