@@ -5,7 +5,8 @@
 #
 # Follows a page from an empty folder, with kqbench installed in PREFIX: writes the files that its code blocks name
 # (```cpp mine.cpp), and runs its ```sh blocks in order. Those marked nvcc or gnuplot need that program, and are left out
-# without it; those marked gpu need a GPU as well. What is marked install has been done.
+# without it; those marked gpu need a GPU as well, and those marked triton a GPU and a Python with Triton and the package kq.
+# What is marked install has been done; what is marked interpreter is run by the package's tests.
 set -Eeuo pipefail
 trap 'echo "$0, line $LINENO: status $? from: $BASH_COMMAND" >&2' ERR
 page=$1
@@ -18,8 +19,9 @@ export PATH=$PATH:/usr/local/cuda/bin
 
 has() {
   case $1 in
-  install) false ;;
+  install | interpreter) false ;;
   nvcc | gnuplot) command -v "$1" >/dev/null ;;
+  triton) python3 -c 'import kq, ml_dtypes, torch, triton; assert kq.backend() != "host" and torch.cuda.is_available()' 2>/dev/null ;;
   gpu) command -v nvcc >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && "$KQ/bin/kqbench" list | grep -q '^  cuda .*CUDA' ;;
   esac
 }
