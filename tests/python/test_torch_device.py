@@ -155,3 +155,36 @@ def test_identify_takes_tensors_of_the_device():
     codes, scales, _ = kq.quantize(x, "fp8 group:128 column sglang")
     found = kq.identify(x, codes, scales, granularity="group:128")
     assert [match["dialect"] for match in found["matches"]] == ["sglang-0.5.23"]
+
+
+# --- bench -----------------------------------------------------------------------------------------------------------------
+
+
+def test_functions_are_timed_in_graphs():
+    """Outputs that are returned, made anew within a graph, and given ones; one that synchronizes cannot be captured, and costs
+    the others nothing."""
+    pytest.importorskip("ml_dtypes")
+
+    def returned(x):
+        return kq.quantize(x * 1, "fp8 group:128")
+
+    def given(x, codes, scales):
+        kq.quantize(x, "fp8 group:128", out=codes, scales=scales)
+
+    def wrong(x):
+        made = kq.quantize(x, "fp8 group:128")
+        made.codes.view(torch.uint8)[3, 5] ^= 1
+        return made
+
+    def waits(x):
+        made = kq.quantize(x, "fp8 group:128")
+        torch.cuda.synchronize()
+        return made
+
+    made = kq.bench([returned, given, wrong, waits], "fp8 group:128", (64, 1024), max_time=0.2, with_canary=False)
+    assert [(row["impl"], row["timing"], row["verified"]) for row in made.rows] == [
+        ("returned", "graph", True), ("given", "graph", True), ("wrong", "graph", False), ("kq", "graph", True)], str(made)
+    assert [(name, shape) for name, shape, _ in made.left_out] == [("waits", (64, 1024))]
+    own, = (row["time_us"]["median"] for row in made.rows if row["impl"] == "kq")
+    theirs = {row["impl"]: row["time_us"]["median"] for row in made.kqbench["rows"]}
+    assert 0.5 * theirs["kokkos"] < own < 2 * theirs["kokkos"]

@@ -63,7 +63,7 @@ def cases():
                                              f"{scale_format} {layout} {words[8]}")
 
 
-@pytest.mark.parametrize("words", cases())
+@pytest.mark.parametrize("words", list(cases()))
 def test_recorded_engine(words):
     _, _, format, _, granularity, _, scale_format, layout, bound, _, *files, _, _ = words
     x, wanted_scales, wanted = [recorded(GOLDEN / "engines", name) for name in files]
