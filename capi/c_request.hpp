@@ -34,6 +34,8 @@ inline kq_request c_request(const Request& r) {
   c.producer = static_cast<std::int32_t>(r.producer);
   c.eps = r.eps;
   c.residual_stride = r.residual_stride;
+  c.scale_rounding = static_cast<std::int32_t>(r.scale_rounding);
+  c.global_scale = r.global_scale;
   return c;
 }
 

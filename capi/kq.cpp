@@ -183,14 +183,18 @@ Enum enumerator(std::int32_t value, const std::array<std::string_view, N>& names
 }
 
 constexpr std::array<std::string_view, 3> elements{"KQ_HALF", "KQ_BFLOAT16", "KQ_FLOAT32"};
-constexpr std::array<std::string_view, 5> formats{"KQ_INT8", "KQ_FP8_E4M3FN", "KQ_FP8_E5M2", "KQ_FP8_E4M3FNUZ",
-                                                  "KQ_FP8_E5M2FNUZ"};
+constexpr std::array<std::string_view, 6> formats{"KQ_INT8",         "KQ_FP8_E4M3FN",   "KQ_FP8_E5M2",
+                                                  "KQ_FP8_E4M3FNUZ", "KQ_FP8_E5M2FNUZ", "KQ_FP4_E2M1"};
 constexpr std::array<std::string_view, 5> granularities{"KQ_TENSOR", "KQ_TOKEN", "KQ_CHANNEL", "KQ_GROUP", "KQ_BLOCK"};
-constexpr std::array<std::string_view, 3> scale_formats{"KQ_SCALE_FLOAT", "KQ_SCALE_UE8M0_FLOAT", "KQ_SCALE_UE8M0"};
+constexpr std::array<std::string_view, 4> scale_formats{"KQ_SCALE_FLOAT", "KQ_SCALE_UE8M0_FLOAT", "KQ_SCALE_UE8M0",
+                                                        "KQ_SCALE_E4M3"};
+constexpr std::array<std::string_view, 5> scale_roundings{"KQ_ROUNDING_QUOTIENT", "KQ_ROUNDING_RCEIL",
+                                                          "KQ_ROUNDING_FLOOR", "KQ_ROUNDING_EVEN", "KQ_ROUNDING_CEIL"};
 constexpr std::array<std::string_view, 4> producers{"KQ_PRODUCER_NONE", "KQ_PRODUCER_RMS_NORM",
                                                     "KQ_PRODUCER_ADD_RMS_NORM", "KQ_PRODUCER_SILU_MUL"};
-constexpr std::array<std::string_view, 4> scale_layouts{"KQ_LAYOUT_ROW", "KQ_LAYOUT_COLUMN", "KQ_LAYOUT_COLUMN_ALIGNED",
-                                                        "KQ_LAYOUT_PACKED"};
+constexpr std::array<std::string_view, 6> scale_layouts{
+    "KQ_LAYOUT_ROW",    "KQ_LAYOUT_COLUMN",         "KQ_LAYOUT_COLUMN_ALIGNED",
+    "KQ_LAYOUT_PACKED", "KQ_LAYOUT_SWIZZLED_128X4", "KQ_LAYOUT_SWIZZLED_8X4"};
 
 /// kq::Dialect has the order of kq.h.
 kq::Dialect dialect(std::int32_t value) {
@@ -232,6 +236,8 @@ kq::Request request_from(const kq_request& r) {
   request.eps = r.eps;
   if (r.reserved2 != 0) reject("reserved2", "must be 0");
   request.residual_stride = r.residual_stride;
+  request.scale_rounding = enumerator<kq::ScaleRounding>(r.scale_rounding, scale_roundings, "scale_rounding");
+  request.global_scale = r.global_scale;
   if (const auto invalid = kq::validate(request))
     reject(std::string(kq::request_field(invalid->field)), invalid->reason);
   return kq::resolved(request);
@@ -264,6 +270,7 @@ kq::Operands operands_from(const kq::Request& request, const kq_buffers& given, 
   all.codes = given.codes;
   all.scales = given.scales;
   all.zero_points = given.zero_points;
+  all.global_scale = given.global_scale;
   all.weight = given.weight;
   all.residual = given.residual;
   all.residual_out = given.residual_out;
@@ -341,6 +348,7 @@ kq_status kq_sizes(const kq_request* given, kq_buffer_sizes* sizes) {
     for (const kq::TensorSpec& tensor : kq::tensors(request)) {
       if (tensor.name == "weight") found.weight_bytes = tensor.bytes();
       if (tensor.name == "residual") found.residual_bytes = tensor.bytes();
+      if (tensor.name == "global_scale") found.global_scale_bytes = tensor.bytes();
     }
     if (!kq::why_not_sharded(request)) found.extremes_bytes = extremes_bytes(request);
     found.workspace_bytes = request.num_tokens == 0 ? 0 : kq::workspace_bytes(instance_for(nullptr).space, request);
@@ -353,6 +361,7 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
     const kq::Request request = request_from(known_request(given_request));
     const kq_buffers given = known_buffers(given_buffers);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
+    if (const auto reason = kq::missing_kernels(request)) reject("format", *reason);
     kq::Operands operands = operands_from(request, given, false);
     operands.scale_ub = scale_ub_from(request, given);
     Instance& instance = instance_for(stream);

@@ -74,8 +74,9 @@ typedef enum kq_status {
 /** Element type of the input. */
 enum { KQ_HALF = 0, KQ_BFLOAT16 = 1, KQ_FLOAT32 = 2 };
 
-/** Format of the codes, one byte each. */
-enum { KQ_INT8 = 0, KQ_FP8_E4M3FN = 1, KQ_FP8_E5M2 = 2, KQ_FP8_E4M3FNUZ = 3, KQ_FP8_E5M2FNUZ = 4 };
+/** Format of the codes: one byte each; since version 5 KQ_FP4_E2M1, two a byte, the even column in the low half, the
+ * partner of an odd last column being 0. */
+enum { KQ_INT8 = 0, KQ_FP8_E4M3FN = 1, KQ_FP8_E5M2 = 2, KQ_FP8_E4M3FNUZ = 3, KQ_FP8_E5M2FNUZ = 4, KQ_FP4_E2M1 = 5 };
 
 /** The elements that share a scale: the tensor, a token (row), a channel (column), group_size consecutive elements of a
  * row, or a block of block_rows rows by group_size columns. */
@@ -83,7 +84,22 @@ enum { KQ_TENSOR = 0, KQ_TOKEN = 1, KQ_CHANNEL = 2, KQ_GROUP = 3, KQ_BLOCK = 4 }
 
 /** Scales of groups and blocks: float; float, rounded up to a power of two; the 8-bit exponent of such a power (UE8M0).
  */
-enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2 };
+enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2, KQ_SCALE_E4M3 = 3 };
+
+/** Since version 5: how the exponents of KQ_SCALE_UE8M0 are found. Groups with computed scales only, and for all but
+ * the first KQ_FP8_E4M3FN, KQ_FP8_E5M2 and KQ_FP4_E2M1 only. kqbench's own arithmetic has no other for KQ_FP4_E2M1.
+ *   KQ_ROUNDING_QUOTIENT  the magnitude's quotient by qmax, raised to the next power of two
+ *   KQ_ROUNDING_RCEIL     MX, the least exponent with which nothing saturates
+ *   KQ_ROUNDING_FLOOR     MX, that of the largest magnitude, down
+ *   KQ_ROUNDING_EVEN      MX, that of the largest magnitude rounded to the codes' mantissa bits, down
+ *   KQ_ROUNDING_CEIL      MX, that of the largest magnitude, up */
+enum {
+  KQ_ROUNDING_QUOTIENT = 0,
+  KQ_ROUNDING_RCEIL = 1,
+  KQ_ROUNDING_FLOOR = 2,
+  KQ_ROUNDING_EVEN = 3,
+  KQ_ROUNDING_CEIL = 4
+};
 
 /** Scales of groups and blocks, [rows, columns]: one row for each token or row of blocks, one column for each group or
  * block of a row. Scale (t, g) is number
@@ -93,8 +109,19 @@ enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2 };
  *                             bytes
  *   KQ_LAYOUT_PACKED          ((g / 4) * rows4 + t) * 4 + g % 4, for KQ_SCALE_UE8M0 only: 4 in an int32; rows4 is the
  *                             rows, rounded up to a multiple of 4
- * Places that no scale has are written 0 by the last two, and not written by KQ_LAYOUT_COLUMN. */
-enum { KQ_LAYOUT_ROW = 0, KQ_LAYOUT_COLUMN = 1, KQ_LAYOUT_COLUMN_ALIGNED = 2, KQ_LAYOUT_PACKED = 3 };
+ *   KQ_LAYOUT_SWIZZLED_128X4  ((t / 128) * columns4 + g / 4) * 512 + (t % 32) * 16 + ((t / 32) % 4) * 4 + g % 4, for
+ *                             KQ_SCALE_UE8M0 and KQ_SCALE_E4M3 only; columns4 is columns / 4, rounded up; since
+ *                             version 5
+ *   KQ_LAYOUT_SWIZZLED_8X4    ((t / 8) * columns4 + g / 4) * 32 + (t % 8) * 4 + g % 4, for the same two; since version
+ * 5 Places that no scale has are not written by KQ_LAYOUT_COLUMN, and are written 0 by those after it. */
+enum {
+  KQ_LAYOUT_ROW = 0,
+  KQ_LAYOUT_COLUMN = 1,
+  KQ_LAYOUT_COLUMN_ALIGNED = 2,
+  KQ_LAYOUT_PACKED = 3,
+  KQ_LAYOUT_SWIZZLED_128X4 = 4,
+  KQ_LAYOUT_SWIZZLED_8X4 = 5
+};
 
 /** Whose arithmetic, bit for bit: kqbench's own, or an engine's at one version. `kqbench list --dialects` shows what
  * each computes and which schemes it has; a request of another scheme is refused. */
@@ -125,7 +152,7 @@ enum { KQ_PRODUCER_NONE = 0, KQ_PRODUCER_RMS_NORM = 1, KQ_PRODUCER_ADD_RMS_NORM 
 typedef struct kq_request {
   size_t struct_size;   /**< sizeof(kq_request) */
   int32_t element;      /**< KQ_HALF, KQ_BFLOAT16 or KQ_FLOAT32 */
-  int32_t format;       /**< KQ_INT8 or one of KQ_FP8_* */
+  int32_t format;       /**< KQ_INT8, one of KQ_FP8_* or KQ_FP4_E2M1 */
   int32_t granularity;  /**< KQ_TENSOR, KQ_TOKEN, KQ_CHANNEL, KQ_GROUP or KQ_BLOCK */
   int32_t static_scale; /**< 1: scales (and zero points) are given, scales normal and above 0; 0: they are computed */
   int32_t asymmetric;   /**< 1: KQ_INT8 with a zero point per scale */
@@ -136,7 +163,8 @@ typedef struct kq_request {
   int64_t hidden_size;  /**< 1 or more */
   int64_t input_stride; /**< elements from a row's begin to the next row's; 0: hidden_size, KQ_PRODUCER_SILU_MUL twice
                          * that */
-  int64_t codes_stride; /**< codes from a row's begin to the next row's; 0: hidden_size */
+  int64_t codes_stride; /**< codes from a row's begin to the next row's, even for KQ_FP4_E2M1; 0: hidden_size, for
+                         * KQ_FP4_E2M1 the next even number */
   int64_t group_size;   /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, otherwise 0 */
   float qmax;           /**< bound of a code's magnitude; 0: the format's largest */
   float scale_ub;       /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
@@ -150,20 +178,24 @@ typedef struct kq_request {
   float eps;            /**< since version 4: above 0, producers that norm only; 0: 1e-6 */
   int64_t residual_stride; /**< since version 4: elements from a row's begin to the next row's, of residual and
                             * residual_out, KQ_PRODUCER_ADD_RMS_NORM only; 0: hidden_size */
+  int32_t scale_rounding;  /**< since version 5: one of KQ_ROUNDING_* */
+  float global_scale;      /**< since version 5: what the scales of KQ_SCALE_E4M3 are multiplied by, above 0, where they
+                            * are computed; its reciprocal is stored as the tensor's; 0: found from the tensor */
 } kq_request;
 #define KQ_REQUEST_INIT                                                                                           \
   {                                                                                                               \
     sizeof(kq_request), KQ_HALF, KQ_INT8, KQ_TENSOR, 0, 0, KQ_SCALE_FLOAT, KQ_LAYOUT_ROW, 0, 0, 0, 0, 0, 0, 0.0f, \
-        0.0f, 0, 0, KQ_DIALECT_KQBENCH, 0, KQ_PRODUCER_NONE, 0.0f, 0                                              \
+        0.0f, 0, 0, KQ_DIALECT_KQBENCH, 0, KQ_PRODUCER_NONE, 0.0f, 0, KQ_ROUNDING_QUOTIENT, 0.0f                  \
   }
 
 /** The tensors of a call. Begin with KQ_BUFFERS_INIT. An address must be aligned to the type it points to; kernels are
  * faster where input and codes are aligned to 16 bytes. */
 typedef struct kq_buffers {
-  size_t struct_size; /**< sizeof(kq_buffers) */
-  const void* input;  /**< of the request's element type; not looked at by kq_dequantize */
-  void* codes;        /**< int8_t for KQ_INT8, uint8_t otherwise; written by kq_quantize, read by kq_dequantize */
-  void* scales; /**< float, or uint8_t for KQ_SCALE_UE8M0, 255 being NaN; written by kq_quantize unless static_scale */
+  size_t struct_size;   /**< sizeof(kq_buffers) */
+  const void* input;    /**< of the request's element type; not looked at by kq_dequantize */
+  void* codes;          /**< int8_t for KQ_INT8, uint8_t otherwise; written by kq_quantize, read by kq_dequantize */
+  void* scales;         /**< float, or uint8_t for KQ_SCALE_UE8M0, 255 being NaN, and for KQ_SCALE_E4M3; written by
+                         * kq_quantize unless static_scale */
   int32_t* zero_points; /**< as many as scales, and written when they are; not looked at unless asymmetric */
   void* workspace;      /**< memory for kq_quantize, aligned to 16 bytes; NULL if kq_sizes says 0 bytes. Set it to zero
                          * before its first use and do not change it afterwards: every call leaves it ready for the
@@ -177,9 +209,11 @@ typedef struct kq_buffers {
                           * on the stream reads: above 0, or infinity. NULL: the request's counts; otherwise that must
                           * be 0 or infinity, and the request one that can have a scale_ub. Not looked at by
                           * kq_dequantize. */
+  float* global_scale; /**< since version 5: one number, KQ_SCALE_E4M3 only: what the tensor's scales are multiplied by
+                        * to give what the codes are; written by kq_quantize unless static_scale */
 } kq_buffers;
 #define KQ_BUFFERS_INIT \
-  { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL }
+  { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL }
 
 /** The sizes of a request's buffers. Begin with KQ_BUFFER_SIZES_INIT. */
 typedef struct kq_buffer_sizes {
@@ -187,15 +221,16 @@ typedef struct kq_buffer_sizes {
   size_t input_bytes; /**< from the first element of the first row to the last of the last row */
   size_t codes_bytes; /**< from the first code of the first row to the last of the last row */
   int64_t num_scales;
-  size_t scales_bytes;      /**< from the first scale to the last, gaps and padding included */
-  size_t zero_points_bytes; /**< 0 unless asymmetric */
-  size_t workspace_bytes;   /**< above 0 only for KQ_TENSOR and KQ_CHANNEL with computed scales, and for producers */
-  size_t weight_bytes;      /**< since version 4 */
-  size_t residual_bytes;    /**< since version 4: of residual, and of residual_out */
-  size_t extremes_bytes;    /**< since version 5: of kq_find_extremes; 0 for requests that it refuses */
+  size_t scales_bytes;       /**< from the first scale to the last, gaps and padding included */
+  size_t zero_points_bytes;  /**< 0 unless asymmetric */
+  size_t workspace_bytes;    /**< above 0 only for KQ_TENSOR and KQ_CHANNEL with computed scales, and for producers */
+  size_t weight_bytes;       /**< since version 4 */
+  size_t residual_bytes;     /**< since version 4: of residual, and of residual_out */
+  size_t extremes_bytes;     /**< since version 5: of kq_find_extremes; 0 for requests that it refuses */
+  size_t global_scale_bytes; /**< since version 5: 0 unless KQ_SCALE_E4M3 */
 } kq_buffer_sizes;
 #define KQ_BUFFER_SIZES_INIT \
-  { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(kq_buffer_sizes), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** KQ_API_VERSION of the header that the library was compiled with. */
 KQ_API int kq_api_version(void);

@@ -194,7 +194,7 @@ void dynamic_block(const Launcher& launcher, const kq::Request& r, const Operand
   const AnyGroupScales scales = kq::any_group_scales(r, o.scales);
   const std::int64_t block_rows = std::min(r.block_rows, r.num_tokens);
   const std::int64_t block_columns = std::min(r.group_size, r.hidden_size);
-  kq::with_group_rule<Element>(r, [&](const auto& rule) {
+  kq::with_block_rule<Element>(r, [&](const auto& rule) {
     using Rule = std::decay_t<decltype(rule)>;
     const auto rows = rows_of<Element, typename Rule::Code>(r, o);
     const bool aligned = is_aligned(rows) && block_columns % vector_width<Element> == 0;

@@ -418,7 +418,7 @@ void run(int threads, const Request& r, const Operands& o) {
     case Granularity::group:
       return kq::with_group_rule<Element>(r, [&](const auto& rule) { groups<Element>(threads, r, o, rule); });
     case Granularity::block:
-      return kq::with_group_rule<Element>(r, [&](const auto& rule) { blocks<Element>(threads, r, o, rule); });
+      return kq::with_block_rule<Element>(r, [&](const auto& rule) { blocks<Element>(threads, r, o, rule); });
     case Granularity::channel:
       return kq::with_channel_rule<Element>(r, [&](const auto& rule) { channels<Element>(threads, r, o, rule); });
   }
@@ -433,7 +433,7 @@ class NativeHostImplementation final : public Implementation {
     return "C++ for " + compiled_architecture() + ", " + std::to_string(threads_) +
            (threads_ == 1 ? " thread" : " threads") + (has_threads ? " (OpenMP)" : "");
   }
-  std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
+  std::optional<std::string> unsupported_reason(const Request& r) const override { return kq::missing_kernels(r); }
   std::optional<int> host_threads() const override { return threads_; }
 
   std::size_t workspace_bytes(const Request& r) const override {

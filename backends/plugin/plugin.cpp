@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t longest_name = 40;
 constexpr int most_kernels = 256;
 constexpr std::int32_t version_of_producers = 4;  ///< of kq.h: a kernel that knows of none must not be asked for one
+constexpr std::int32_t version_of_block_formats = 5;
 constexpr std::array<std::string_view, 3> own_names{"kokkos", "native", "reference"};
 
 /// A struct of version 1 ended with this field.
@@ -110,6 +111,12 @@ class PluginImplementation final : public Implementation {
     if (request.producer != kq::Producer::none && kernel_.c.api_version < version_of_producers) {
       return "it was compiled with a kq.h that has no producers";
     }
+    const bool has_tiles = request.scale_layout == kq::ScaleLayout::swizzled_128x4 ||
+                           request.scale_layout == kq::ScaleLayout::swizzled_8x4;
+    if ((kq::is_mx(request) || request.format == kq::Format::fp4_e2m1 || has_tiles) &&
+        kernel_.c.api_version < version_of_block_formats) {
+      return "it was compiled with a kq.h that has no block formats";
+    }
     const kq_request c = kq::c::c_request(request);
     const char* const why = kernel_.c.why_not == nullptr ? nullptr : kernel_.c.why_not(&c);
     if (why == nullptr) return std::nullopt;
@@ -138,6 +145,7 @@ class PluginImplementation final : public Implementation {
     kq_buffers buffers = KQ_BUFFERS_INIT;
     buffers.input = operands.input;
     buffers.codes = operands.codes;
+    buffers.global_scale = operands.global_scale;
     buffers.scales = operands.scales;
     buffers.zero_points = operands.zero_points;
     buffers.weight = operands.weight;

@@ -20,6 +20,8 @@ FloatDefinition definition(kq::Format format) {
       return {4, 3, 8, Special::nan_is_minus_0};
     case kq::Format::fp8_e5m2fnuz:
       return {5, 2, 16, Special::nan_is_minus_0};
+    case kq::Format::fp4_e2m1:
+      return {2, 1, 1, Special::numbers_only};
     case kq::Format::int8:
       break;
   }
@@ -124,6 +126,8 @@ float ElementReader::operator()(const void* data, std::int64_t index) const {
 }
 
 Fp8Encoder::Fp8Encoder(kq::Format format) : definition_(definition(format)) {
+  const std::uint32_t sign_bit = 1u << (definition_.exponent_bits + definition_.mantissa_bits);
+  last_.resize(sign_bit - 1);
   for (std::uint32_t code = 0; code < last_.size(); ++code) {
     const double above = decode(definition_, code + 1);
     if (std::isfinite(above)) {
@@ -136,19 +140,22 @@ Fp8Encoder::Fp8Encoder(kq::Format format) : definition_(definition(format)) {
 }
 
 std::uint8_t Fp8Encoder::operator()(float value, bool negative) const {
-  const bool has_minus_zero = definition_.special != FloatDefinition::Special::nan_is_minus_0;
+  using Special = FloatDefinition::Special;
+  const bool has_minus_zero = definition_.special != Special::nan_is_minus_0;
+  const auto all_magnitude_bits = static_cast<std::uint32_t>(last_.size());
+  const std::uint32_t sign_bit = all_magnitude_bits + 1;
   if (std::isnan(value)) {
-    if (!has_minus_zero) return 0x80;
-    return negative ? 0xff : 0x7f;
+    if (!has_minus_zero) return static_cast<std::uint8_t>(sign_bit);
+    return static_cast<std::uint8_t>(negative ? sign_bit | all_magnitude_bits : all_magnitude_bits);
   }
   // How many codes are too low, by halving.
   const float magnitude = std::fabs(value);
   std::uint32_t code = 0;
-  for (std::uint32_t step = 64; step > 0; step /= 2) {
+  for (std::uint32_t step = sign_bit / 2; step > 0; step /= 2) {
     code += step * static_cast<std::uint32_t>(magnitude > last_[code + step - 1]);
   }
   if (code == 0 && !has_minus_zero) return 0;
-  return static_cast<std::uint8_t>(negative ? code | 0x80u : code);
+  return static_cast<std::uint8_t>(negative ? code | sign_bit : code);
 }
 
 }  // namespace kqbench::reference_detail

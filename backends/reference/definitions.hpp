@@ -19,6 +19,7 @@ struct FloatDefinition {
     ieee,            ///< the highest exponent is infinity (mantissa 0) and NaN
     one_nan,         ///< no infinity; all bits but the sign set is NaN
     nan_is_minus_0,  ///< no infinity, no -0; the code of -0 is NaN
+    numbers_only,    ///< no infinity, no NaN
   };
   int exponent_bits;
   int mantissa_bits;
@@ -26,7 +27,7 @@ struct FloatDefinition {
   Special special;
 };
 
-FloatDefinition definition(kq::Format format);  ///< an fp8 format
+FloatDefinition definition(kq::Format format);  ///< an fp8 or fp4 format
 
 /// The value of a code, infinities and NaN included.
 double decode(const FloatDefinition& format, std::uint32_t code);
@@ -49,7 +50,8 @@ float to_type(kq::Element type, float v);
 /// Writes a number of an element type as element `index` of the tensor at `data`. NaN has all bits set but the sign.
 void store_element(kq::Element type, float v, void* data, std::int64_t index);
 
-/// Float to an fp8 code: the nearest finite value, of two equally near ones that with the even code; NaN to NaN.
+/// Float to an fp8 or fp4 code: the nearest finite value, of two equally near ones that with the even code; NaN to NaN,
+/// or to the largest number where the format has no NaN.
 class Fp8Encoder {
  public:
   explicit Fp8Encoder(kq::Format format);
@@ -58,7 +60,7 @@ class Fp8Encoder {
 
  private:
   FloatDefinition definition_;
-  std::array<float, 127> last_;  ///< by code without sign: the largest float that is not rounded to a higher one
+  std::vector<float> last_;  ///< by code without sign: the largest float that is not rounded to a higher one
 };
 
 }  // namespace kqbench::reference_detail

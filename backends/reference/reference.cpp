@@ -57,6 +57,56 @@ std::uint8_t ue8m0(float power_of_two) {
 
 // --- the column "scale" ----------------------------------------------------------------------------------------------
 
+/// MX: the power of two of a block, its exponent found by looking for it; NaN where there is none.
+///
+/// With e the exponent of amax's power of two and p that of the format's largest number M, it is e - p: for rceil one
+/// more where M at that scale does not reach amax, for ceil one more where amax is no power of two, and for even that
+/// of amax rounded to the format's mantissa bits, half away from zero. At least -127.
+float mx_scale(const Request& request, const Span& span) {
+  const double amax = span.amax;
+  if (span.has_nan || std::isinf(span.amax)) return std::numeric_limits<float>::quiet_NaN();
+  if (amax == 0.0) return std::ldexp(1.0f, -127);
+  const auto largest = static_cast<double>(kq::format_max(request.format));
+  const int p = std::ilogb(largest);
+  int e = std::ilogb(amax);
+  switch (request.scale_rounding) {
+    case kq::ScaleRounding::quotient:
+    case kq::ScaleRounding::floor:
+      break;
+    case kq::ScaleRounding::rceil:
+      if (amax > std::ldexp(largest, e - p)) ++e;
+      break;
+    case kq::ScaleRounding::ceil:
+      if (amax > std::ldexp(1.0, e)) ++e;
+      break;
+    case kq::ScaleRounding::even: {
+      const int mantissa_bits = reference_detail::definition(request.format).mantissa_bits;
+      const double units = std::floor(std::ldexp(amax, mantissa_bits - e) + 0.5);
+      e += units >= std::ldexp(2.0, mantissa_bits) ? 1 : 0;
+      if (e == 128) return std::numeric_limits<float>::quiet_NaN();
+      break;
+    }
+  }
+  return static_cast<float>(std::ldexp(1.0, std::max(e - p, -127)));
+}
+
+/// The nearest number of E4M3, saturating.
+float e4m3(float v) {
+  static const Fp8Encoder encoder(Format::fp8_e4m3fn);
+  const std::uint8_t code = encoder(sat_fp8(v, 448.0f), std::signbit(v));
+  return static_cast<float>(decode(reference_detail::definition(Format::fp8_e4m3fn), code));
+}
+
+/// NVFP4: g of a tensor whose largest magnitude is `amax`.
+float nvfp4_global(float amax) {
+  return amax == 0.0f ? 1.0f : std::min(448.0f * 6.0f / amax, std::numeric_limits<float>::max());
+}
+
+/// At most the largest float; NaN stays NaN.
+float finite(float v) {
+  return std::isnan(v) ? v : std::min(v, std::numeric_limits<float>::max());
+}
+
 constexpr float S_MIN = 1.0f / (448.0f * 512.0f);
 
 /// The smallest normal number, the least scale of a span that is not all zero.
@@ -89,6 +139,12 @@ void set_scale(const Request& request, Span& span) {
     reference_detail::set_dialect_scale(request, span);
   } else if (request.asymmetric) {
     set_asymmetric_scale(request, span);
+  } else if (kq::is_mx(request)) {
+    span.scale = mx_scale(request, span);
+  } else if (request.scale_format == ScaleFormat::e4m3) {
+    const float one_sixth = 1.0f / 6.0f;
+    const float scale = finite(span.amax * (span.global_scale * one_sixth));
+    span.scale = e4m3(span.has_nan ? std::numeric_limits<float>::quiet_NaN() : scale);
   } else if (kq::has_groups(request.granularity)) {
     span.scale = std::max(amax, 1e-10f) / qmax;
     if (request.scale_format != ScaleFormat::float32) span.scale = next_power_of_two(span.scale);
@@ -118,6 +174,10 @@ std::int8_t int8_code(const Request& request, float x, const Span& span) {
 }
 
 std::uint8_t fp8_code(const Request& request, const Fp8Encoder& fp8, float x, const Span& span) {
+  if (request.scale_format == ScaleFormat::e4m3) {
+    const float v = x * finite(1.0f / (span.scale * span.tensor_scale));
+    return fp8(sat_fp8(v, 6.0f), std::signbit(x));
+  }
   const bool by_reciprocal = request.static_scale || request.granularity == Granularity::tensor;
   const float v = by_reciprocal ? x * (1.0f / span.scale) : x / span.scale;
   return fp8(sat_fp8(v, request.qmax), std::signbit(x));
@@ -126,6 +186,10 @@ std::uint8_t fp8_code(const Request& request, const Fp8Encoder& fp8, float x, co
 // --- a whole request -------------------------------------------------------------------------------------------------
 
 float stored_scale(const Request& request, const void* scales, std::int64_t index) {
+  if (request.scale_format == ScaleFormat::e4m3) {
+    const auto e4m3_format = reference_detail::definition(Format::fp8_e4m3fn);
+    return static_cast<float>(decode(e4m3_format, static_cast<const std::uint8_t*>(scales)[index]));
+  }
   if (request.scale_format != ScaleFormat::ue8m0) return static_cast<const float*>(scales)[index];
   const int exponent = static_cast<const std::uint8_t*>(scales)[index];
   if (exponent == 255) return std::numeric_limits<float>::quiet_NaN();
@@ -135,6 +199,9 @@ float stored_scale(const Request& request, const void* scales, std::int64_t inde
 void store_scale(const Request& request, float scale, void* scales, std::int64_t index) {
   if (request.scale_format == ScaleFormat::ue8m0) {
     static_cast<std::uint8_t*>(scales)[index] = ue8m0(scale);
+  } else if (request.scale_format == ScaleFormat::e4m3) {
+    static const Fp8Encoder encoder(Format::fp8_e4m3fn);
+    static_cast<std::uint8_t*>(scales)[index] = encoder(scale, false);
   } else {
     static_cast<float*>(scales)[index] = scale;
   }
@@ -155,6 +222,29 @@ std::vector<Span> spans_of(const Request& request) {
   return std::vector<Span>(static_cast<std::size_t>(kq::stored_scales(request)));
 }
 
+/// What is known of all elements.
+Span whole_tensor(int threads, const Request& request, const ElementReader& element, const void* input) {
+  std::vector<Span> rows(static_cast<std::size_t>(request.num_tokens));
+  for_each_row(threads, request.num_tokens, [&](std::int64_t token) {
+    Span row;
+    for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
+      row.add(element(input, token * request.input_stride + channel));
+    }
+    rows[static_cast<std::size_t>(token)] = row;
+  });
+  Span all;
+  for (const Span& row : rows) {
+    all.add(row);
+  }
+  return all;
+}
+
+/// What the scales of a tensor are multiplied by: given, or from the tensor.
+float global_scale_of(int threads, const Request& request, const ElementReader& element, const void* input) {
+  if (request.global_scale != 0.0f) return request.global_scale;
+  return nvfp4_global(whole_tensor(threads, request, element, input).amax);
+}
+
 std::vector<Span> dynamic_spans(int threads, const Request& request, const ElementReader& element, const void* input) {
   std::vector<Span> spans = spans_of(request);
   const auto add = [&](std::int64_t token, std::int64_t channel) {
@@ -162,17 +252,7 @@ std::vector<Span> dynamic_spans(int threads, const Request& request, const Eleme
     spans[static_cast<std::size_t>(index)].add(element(input, token * request.input_stride + channel));
   };
   if (request.granularity == Granularity::tensor) {
-    std::vector<Span> rows(static_cast<std::size_t>(request.num_tokens));
-    for_each_row(threads, request.num_tokens, [&](std::int64_t token) {
-      Span row;
-      for (std::int64_t channel = 0; channel < request.hidden_size; ++channel) {
-        row.add(element(input, token * request.input_stride + channel));
-      }
-      rows[static_cast<std::size_t>(token)] = row;
-    });
-    for (const Span& row : rows) {
-      spans[0].add(row);
-    }
+    spans[0] = whole_tensor(threads, request, element, input);
   } else if (request.granularity == Granularity::channel) {
     // Threads share out columns, since a span is one: strips of several, so that they find their rows in their caches.
     constexpr std::int64_t strip = 64;
@@ -194,29 +274,45 @@ std::vector<Span> dynamic_spans(int threads, const Request& request, const Eleme
       }
     });
   }
-  for_each_scale(request, [&](std::int64_t i) { set_scale(request, spans[static_cast<std::size_t>(i)]); });
+  const float global_scale = kq::has_global_scale(request) ? global_scale_of(threads, request, element, input) : 0.0f;
+  for_each_scale(request, [&](std::int64_t i) {
+    Span& span = spans[static_cast<std::size_t>(i)];
+    span.global_scale = global_scale;
+    span.tensor_scale = 1.0f / global_scale;
+    set_scale(request, span);
+  });
   return spans;
 }
 
-std::vector<Span> given_spans(const Request& request, const void* scales, const std::int32_t* zero_points) {
+std::vector<Span> given_spans(const Request& request, const Operands& operands) {
+  const void* const scales = operands.scales;
   std::vector<Span> spans = spans_of(request);
   for_each_scale(request, [&](std::int64_t i) {
     Span& span = spans[static_cast<std::size_t>(i)];
     span.scale = stored_scale(request, scales, i);
-    if (request.asymmetric) span.zero_point = zero_points[i];
+    if (request.asymmetric) span.zero_point = operands.zero_points[i];
+    if (kq::has_global_scale(request)) span.tensor_scale = *operands.global_scale;
   });
   return spans;
 }
 
-void store_scales(const Request& request, const std::vector<Span>& spans, void* scales, std::int32_t* zero_points) {
+void store_scales(const Request& request, const std::vector<Span>& spans, const Operands& operands) {
+  void* const scales = operands.scales;
+  if (kq::has_global_scale(request)) *operands.global_scale = spans[0].tensor_scale;
   const bool padded_with_zeros =
-      request.scale_layout == kq::ScaleLayout::column_aligned || request.scale_layout == kq::ScaleLayout::packed;
+      request.scale_layout != kq::ScaleLayout::row && request.scale_layout != kq::ScaleLayout::column;
   if (padded_with_zeros) std::memset(scales, 0, kq::scales_bytes(request));
   for_each_scale(request, [&](std::int64_t i) {
     const Span& span = spans[static_cast<std::size_t>(i)];
     store_scale(request, span.scale, scales, i);
-    if (request.asymmetric) zero_points[i] = span.zero_point;
+    if (request.asymmetric) operands.zero_points[i] = span.zero_point;
   });
+}
+
+/// A code of four bits as number `index`: an even one in the low half of its byte, whose other half it sets to 0.
+void store_half_byte(std::uint8_t code, void* codes, std::int64_t index) {
+  std::uint8_t& byte = static_cast<std::uint8_t*>(codes)[index / 2];
+  byte = static_cast<std::uint8_t>(index % 2 == 0 ? code : byte | code << 4);
 }
 
 void quantize(int threads, const Request& given, const Operands& operands) {
@@ -224,9 +320,9 @@ void quantize(int threads, const Request& given, const Operands& operands) {
   Request request = given;
   if (operands.scale_ub != nullptr) request.scale_ub = *operands.scale_ub;
   const ElementReader element(request.element);
-  const auto spans = request.static_scale ? given_spans(request, operands.scales, operands.zero_points)
-                                          : dynamic_spans(threads, request, element, operands.input);
-  if (!request.static_scale) store_scales(request, spans, operands.scales, operands.zero_points);
+  const auto spans =
+      request.static_scale ? given_spans(request, operands) : dynamic_spans(threads, request, element, operands.input);
+  if (!request.static_scale) store_scales(request, spans, operands);
 
   std::optional<Fp8Encoder> fp8;
   if (request.format != Format::int8) fp8.emplace(request.format);
@@ -235,7 +331,12 @@ void quantize(int threads, const Request& given, const Operands& operands) {
       const float x = element(operands.input, token * request.input_stride + channel);
       const Span& span = spans[static_cast<std::size_t>(kq::scale_index(request, token, channel))];
       const std::int64_t index = token * request.codes_stride + channel;
-      if (request.dialect != kq::Dialect::kqbench) {
+      if (request.format == Format::fp4_e2m1) {
+        const std::uint8_t code = request.dialect == kq::Dialect::kqbench
+                                      ? fp8_code(request, *fp8, x, span)
+                                      : reference_detail::dialect_code(request, &*fp8, x, span);
+        store_half_byte(code, operands.codes, index);
+      } else if (request.dialect != kq::Dialect::kqbench) {
         static_cast<std::uint8_t*>(operands.codes)[index] =
             reference_detail::dialect_code(request, fp8 ? &*fp8 : nullptr, x, span);
       } else if (request.format == Format::int8) {
@@ -261,7 +362,10 @@ void run(int threads, const Request& request, const Operands& operands) {
 /// `decode(q)` or, for int8, `q - zp`, in float.
 float decoded(const Request& request, const void* codes, std::int64_t index, std::int32_t zero_point) {
   if (request.format != Format::int8) {
-    const std::uint8_t code = static_cast<const std::uint8_t*>(codes)[index];
+    const auto* const bytes = static_cast<const std::uint8_t*>(codes);
+    const bool halves = request.format == Format::fp4_e2m1;
+    const std::uint8_t code =
+        halves ? static_cast<std::uint8_t>(bytes[index / 2] >> 4 * (index % 2) & 15) : bytes[index];
     return static_cast<float>(decode(reference_detail::definition(request.format), code));
   }
   const double difference = static_cast<double>(static_cast<const std::int8_t*>(codes)[index]) - zero_point;  // exact
@@ -314,14 +418,16 @@ std::vector<std::byte> reference_values(const Request& request, const HostTensor
 }
 
 std::vector<float> reference_dequantized(const Request& request, const void* codes, const void* scales,
-                                         const std::int32_t* zero_points) {
+                                         const std::int32_t* zero_points, const float* global_scale) {
   const Request r = kq::resolved(request);
   std::vector<float> values;
   for (std::int64_t token = 0; token < r.num_tokens; ++token) {
     for (std::int64_t channel = 0; channel < r.hidden_size; ++channel) {
       const std::int64_t span = kq::scale_index(r, token, channel);
       const std::int32_t zero_point = r.asymmetric ? zero_points[span] : 0;
-      values.push_back(decoded(r, codes, token * r.codes_stride + channel, zero_point) * stored_scale(r, scales, span));
+      float scale = stored_scale(r, scales, span);
+      if (kq::has_global_scale(r)) scale *= *global_scale;
+      values.push_back(decoded(r, codes, token * r.codes_stride + channel, zero_point) * scale);
     }
   }
   return values;

@@ -17,8 +17,9 @@ namespace kqbench {
 std::unique_ptr<Implementation> make_reference_implementation(int threads);
 
 /// What the codes of a request stand for: num_tokens * hidden_size floats, row by row. All but a NaN's bits are as
-/// every dequantization must give them. Codes, scales and zero points are on the host, laid out as the request says.
+/// every dequantization must give them. Codes, scales, zero points and the tensor's scale are on the host, laid out as
+/// the request says.
 std::vector<float> reference_dequantized(const kq::Request& request, const void* codes, const void* scales,
-                                         const std::int32_t* zero_points);
+                                         const std::int32_t* zero_points, const float* global_scale = nullptr);
 
 }  // namespace kqbench

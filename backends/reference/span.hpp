@@ -23,6 +23,10 @@ struct Span {
   std::int32_t zero_point = 0;
   // Of a dialect: what its codes are multiplied or divided by.
   float operand = 0.0f;
+  // Under a scale of the tensor: g, which this span's scale was multiplied by, and what is stored of it, 1 / g or
+  // given.
+  float global_scale = 0.0f;
+  float tensor_scale = 0.0f;
 
   void add(float x) {
     if (std::isnan(x)) {

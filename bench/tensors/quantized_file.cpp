@@ -31,6 +31,8 @@ DType code_type(kq::Format format) {
       return DType::fp8_e4m3fnuz;
     case kq::Format::fp8_e5m2fnuz:
       return DType::fp8_e5m2fnuz;
+    case kq::Format::fp4_e2m1:
+      return DType::uint8;
   }
   return DType::uint8;
 }
@@ -67,6 +69,9 @@ std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
       return {kq::groups_per_row(request), kq::padded_scale_rows(request)};
     case kq::ScaleLayout::packed:
       return {kq::padded_scale_columns(request) / 4, kq::padded_scale_rows(request)};
+    case kq::ScaleLayout::swizzled_128x4:
+    case kq::ScaleLayout::swizzled_8x4:
+      return {kq::padded_scale_rows(request), kq::padded_scale_columns(request)};
   }
   return shape;
 }
@@ -125,6 +130,10 @@ void for_each_run_of_scales(const kq::Request& whole, const kq::Request& block, 
       for (std::int64_t four = 0; four < kq::padded_scale_columns(whole) / 4; ++four) {
         transfer(4 * (four * kq::padded_scale_rows(whole) + first_row), 4 * four * rows, 4 * rows);
       }
+      return;
+    case kq::ScaleLayout::swizzled_128x4:
+    case kq::ScaleLayout::swizzled_8x4:
+      transfer(first_row * kq::padded_scale_columns(whole), 0, kq::stored_scales(block));
   }
 }
 

@@ -56,6 +56,8 @@ float half_way(kq::Format format, std::uint64_t random) {
       return half_way<kq::Fp8E4M3Fnuz>(random);
     case kq::Format::fp8_e5m2fnuz:
       return half_way<kq::Fp8E5M2Fnuz>(random);
+    case kq::Format::fp4_e2m1:
+      return half_way<kq::Fp4E2M1>(random);
   }
   return 0.0f;
 }

@@ -7,6 +7,7 @@
 
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
+#include "kq/scale_layout.hpp"
 
 namespace kq {
 namespace {
@@ -27,7 +28,9 @@ constexpr Table e5m2 = make_table<Fp8E5M2>();
 constexpr Table e4m3fnuz = make_table<Fp8E4M3Fnuz>();
 constexpr Table e5m2fnuz = make_table<Fp8E5M2Fnuz>();
 
-/// What every fp8 code stands for; null for int8.
+constexpr Table e2m1 = make_table<Fp4E2M1>();
+
+/// What every floating-point code stands for; null for int8.
 const Table* table_of(Format format) {
   switch (format) {
     case Format::fp8_e4m3fn:
@@ -38,6 +41,8 @@ const Table* table_of(Format format) {
       return &e4m3fnuz;
     case Format::fp8_e5m2fnuz:
       return &e5m2fnuz;
+    case Format::fp4_e2m1:
+      return &e2m1;
     case Format::int8:
       return nullptr;
   }
@@ -45,22 +50,27 @@ const Table* table_of(Format format) {
 }
 
 float scale_at(const Request& request, const Quantized& quantized, std::int64_t index) {
-  if (request.scale_format == ScaleFormat::ue8m0)
-    return ue8m0_value(static_cast<const std::uint8_t*>(quantized.scales)[index]);
-  return static_cast<const float*>(quantized.scales)[index];
+  const float scale = group_scale_at(quantized.scales, request.scale_format, index);
+  return has_global_scale(request) ? scale * *quantized.global_scale : scale;
 }
 
 }  // namespace
 
 void dequantize_row(const Request& request, const Quantized& quantized, std::int64_t token, float* output) {
-  const auto* const codes = static_cast<const std::uint8_t*>(quantized.codes) + token * request.codes_stride;
+  const auto* const codes =
+      static_cast<const std::uint8_t*>(quantized.codes) + codes_row_bytes(request.format, token * request.codes_stride);
+  const bool four_bits = code_bits(request.format) == 4;
   const Table* const table = table_of(request.format);
   const std::int64_t span = columns_per_scale(request);
   for (std::int64_t begin = 0; begin < request.hidden_size; begin += span) {
     const std::int64_t end = std::min(begin + span, request.hidden_size);
     const std::int64_t index = scale_index(request, token, begin);
     const float scale = scale_at(request, quantized, index);
-    if (table != nullptr) {
+    if (four_bits) {
+      for (std::int64_t c = begin; c < end; ++c) {
+        output[c] = (*table)[code_at<Fp4E2M1>(codes, c)] * scale;
+      }
+    } else if (table != nullptr) {
       for (std::int64_t c = begin; c < end; ++c) {
         output[c] = (*table)[codes[c]] * scale;
       }

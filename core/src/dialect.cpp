@@ -71,6 +71,10 @@ constexpr unsigned bit(ScaleFormat format) {
   return 1u << static_cast<unsigned>(format);
 }
 
+constexpr unsigned bit(ScaleRounding rounding) {
+  return 1u << static_cast<unsigned>(rounding);
+}
+
 constexpr unsigned int8 = bit(Format::int8);
 constexpr unsigned e4m3 = bit(Format::fp8_e4m3fn);
 constexpr unsigned e4m3_e5m2 = e4m3 | bit(Format::fp8_e5m2);
@@ -252,9 +256,12 @@ std::string alternatives(const std::vector<std::string>& words) {
   return list;
 }
 
-constexpr std::array all_formats{Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz,
-                                 Format::fp8_e5m2fnuz};
-constexpr std::array all_scale_formats{ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0};
+constexpr std::array all_formats{Format::int8,         Format::fp8_e4m3fn,   Format::fp8_e5m2,
+                                 Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz, Format::fp4_e2m1};
+constexpr std::array all_scale_formats{ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0,
+                                       ScaleFormat::e4m3};
+constexpr std::array all_roundings{ScaleRounding::quotient, ScaleRounding::rceil, ScaleRounding::floor,
+                                   ScaleRounding::even, ScaleRounding::ceil};
 
 /// Whether an engine has kernels of the request's producer and scheme, which the dialect has both of.
 bool has_fused(const Request& r) {
@@ -283,7 +290,8 @@ std::span<const DialectScheme> dialect_schemes(Dialect dialect) {
 const DialectScheme* dialect_scheme(const Request& r) {
   for (const DialectScheme& scheme : dialect_schemes(r.dialect)) {
     if (scheme.granularity == r.granularity && scheme.static_scale == r.static_scale &&
-        scheme.asymmetric == r.asymmetric && has_format(scheme, r.format) && has_scale_format(scheme, r.scale_format)) {
+        scheme.asymmetric == r.asymmetric && has_format(scheme, r.format) && has_scale_format(scheme, r.scale_format) &&
+        has_scale_rounding(scheme, r.scale_rounding)) {
       return &scheme;
     }
   }
@@ -300,6 +308,10 @@ bool has_format(const DialectScheme& scheme, Format format) {
 
 bool has_scale_format(const DialectScheme& scheme, ScaleFormat format) {
   return (scheme.scale_formats & bit(format)) != 0;
+}
+
+bool has_scale_rounding(const DialectScheme& scheme, ScaleRounding rounding) {
+  return (scheme.roundings & bit(rounding)) != 0;
 }
 
 std::optional<InvalidField> validate_dialect(const Request& r) {
@@ -332,6 +344,19 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
   if (scale_formats.empty()) {
     return InvalidField{"dialect", name + " has no " + codes + " codes with " + wanted + " scales; take " +
                                        alternatives(formats) + ", or another dialect"};
+  }
+  std::vector<std::string> roundings;
+  for (const DialectScheme& scheme : dialect_schemes(r.dialect)) {
+    if (scheme_name(scheme) != wanted || !has_format(scheme, r.format) || !has_scale_format(scheme, r.scale_format)) {
+      continue;
+    }
+    for (const ScaleRounding rounding : all_roundings) {
+      if (has_scale_rounding(scheme, rounding)) add_once(roundings, std::string(to_string(rounding)));
+    }
+  }
+  if (!roundings.empty() && dialect_scheme(r) == nullptr) {
+    return InvalidField{"scale_rounding", name + " has no " + std::string(to_string(r.scale_rounding)) +
+                                              " scales; take " + alternatives(roundings) + ", or another dialect"};
   }
   if (dialect_scheme(r) == nullptr) {
     return InvalidField{"dialect", name + " has no " + std::string(to_string(r.scale_format)) + " scales for " +

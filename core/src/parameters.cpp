@@ -81,14 +81,16 @@ bool set_number(Request& r, const Value& value) {
   return true;
 }
 
-/// 0 is no value: what kq::resolved() fills in.
-Value get_eps(const Request& r) {
-  return r.eps == 0.0f ? Value() : Value(static_cast<double>(r.eps));
+/// 0 is no value.
+template <float Request::*member>
+Value get_positive(const Request& r) {
+  return r.*member == 0.0f ? Value() : Value(static_cast<double>(r.*member));
 }
 
-bool set_eps(Request& r, const Value& value) {
+template <float Request::*member>
+bool set_positive(Request& r, const Value& value) {
   const auto* const number = std::get_if<double>(&value);
-  r.eps = number == nullptr ? 0.0f : static_cast<float>(*number);
+  r.*member = number == nullptr ? 0.0f : static_cast<float>(*number);
   return true;
 }
 
@@ -115,9 +117,9 @@ constexpr std::array table{
               "half, bfloat16 or float", 0, get_name<&Request::element>, set_name<&Request::element, parse_element>,
               names_of<Element>},
     Parameter{"quant_dtype", "format", Kind::name, true, false, true,
-              "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz", "int8",
-              "int8, fp8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz or fp8_e5m2fnuz", 0, get_name<&Request::format>,
-              set_name<&Request::format, parse_format>, names_of<Format>},
+              "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz, fp4_e2m1",
+              "int8", "int8, fp8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz or fp4_e2m1", 0,
+              get_name<&Request::format>, set_name<&Request::format, parse_format>, names_of<Format>},
     Parameter{"static_scale", "", Kind::flag, false, false, true, "The scale is given, not computed", "", "", 0,
               get_flag<&Request::static_scale>, set_flag<&Request::static_scale>, nullptr},
     Parameter{"granularity", "", Kind::name, true, false, true,
@@ -129,14 +131,22 @@ constexpr std::array table{
     Parameter{"asymmetric", "", Kind::flag, false, false, true, "With a zero point (int8)", "", "", 0,
               get_flag<&Request::asymmetric>, set_flag<&Request::asymmetric>, nullptr},
     Parameter{"scale_format", "", Kind::name, true, false, true,
-              "Of group and block scales: float, ue8m0_float (a power of two as float), ue8m0 (its exponent as a byte)",
-              "float", "float, ue8m0_float or ue8m0", 0, get_name<&Request::scale_format>,
+              "Of group and block scales: float, ue8m0_float (a power of two as float), ue8m0 (its exponent as a "
+              "byte), e4m3 (as a byte, times a scale of the tensor)",
+              "float", "float, ue8m0_float, ue8m0 or e4m3", 0, get_name<&Request::scale_format>,
               set_name<&Request::scale_format, parse_scale_format>, names_of<ScaleFormat>},
     Parameter{"scale_layout", "", Kind::name, true, false, true,
               "Of group and block scales: row, column, column_aligned (columns of whole 16 bytes), packed (ue8m0, four "
-              "to an int32)",
-              "row", "row, column, column_aligned or packed", 0, get_name<&Request::scale_layout>,
-              set_name<&Request::scale_layout, parse_scale_layout>, names_of<ScaleLayout>},
+              "to an int32), swizzled_128x4 (bytes, in tiles), swizzled_8x4 (bytes, in tiles)",
+              "row", "row, column, column_aligned, packed, swizzled_128x4 or swizzled_8x4", 0,
+              get_name<&Request::scale_layout>, set_name<&Request::scale_layout, parse_scale_layout>,
+              names_of<ScaleLayout>},
+    Parameter{
+        "scale_rounding", "", Kind::name, true, false, false,
+        "Of ue8m0 group scales: quotient (amax / qmax is raised), rceil, floor, even, ceil (on amax's bits, as MX "
+        "has them)",
+        "quotient", "quotient, rceil, floor, even or ceil", 0, get_name<&Request::scale_rounding>,
+        set_name<&Request::scale_rounding, parse_scale_rounding>, names_of<ScaleRounding>},
     Parameter{"scale_stride", "", Kind::count, false, true, false,
               "Scales from one column of them to the next, scale layout column", "the rows of scales", "", 1,
               get_count<&Request::scale_stride>, set_count<&Request::scale_stride>, nullptr},
@@ -146,6 +156,9 @@ constexpr std::array table{
               "", 1, get_count<&Request::codes_stride>, set_count<&Request::codes_stride>, nullptr},
     Parameter{"qmax", "", Kind::number, false, false, false, "Bound of a code's magnitude", "the format's largest", "",
               0, get_number<&Request::qmax>, set_number<&Request::qmax>, nullptr},
+    Parameter{"global_scale", "", Kind::number, false, false, false,
+              "What e4m3 scales are multiplied by, 2688 / amax in engines", "found from the tensor", "", 0,
+              get_positive<&Request::global_scale>, set_positive<&Request::global_scale>, nullptr},
     Parameter{"scale_ub", "", Kind::number, false, false, false, "Upper bound of amax, dynamic token fp8", "none: inf",
               "", 0, get_number<&Request::scale_ub>, set_number<&Request::scale_ub>, nullptr},
     Parameter{
@@ -160,7 +173,7 @@ constexpr std::array table{
               "none", "none, rms_norm, add_rms_norm or silu_mul", 0, get_name<&Request::producer>,
               set_name<&Request::producer, parse_producer>, names_of<Producer>, true},
     Parameter{"eps", "", Kind::number, false, false, false, "Added to the mean of squares, producers that norm", "1e-6",
-              "", 0, get_eps, set_eps, nullptr, true},
+              "", 0, get_positive<&Request::eps>, set_positive<&Request::eps>, nullptr, true},
     Parameter{"residual_stride", "", Kind::count, false, true, false,
               "Elements from one row of residual and residual_out to the next, producer add_rms_norm",
               "the hidden size", "", 1, get_count<&Request::residual_stride>, set_count<&Request::residual_stride>,

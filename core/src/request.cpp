@@ -28,17 +28,28 @@ constexpr std::array<Name<Element>, 3> element_names{{
     {Element::float32, "float"},
 }};
 
-constexpr std::array<Name<ScaleFormat>, 3> scale_format_names{{
+constexpr std::array<Name<ScaleFormat>, 4> scale_format_names{{
     {ScaleFormat::float32, "float"},
     {ScaleFormat::ue8m0_float32, "ue8m0_float"},
     {ScaleFormat::ue8m0, "ue8m0"},
+    {ScaleFormat::e4m3, "e4m3"},
 }};
 
-constexpr std::array<Name<ScaleLayout>, 4> scale_layout_names{{
+constexpr std::array<Name<ScaleLayout>, 6> scale_layout_names{{
     {ScaleLayout::row, "row"},
     {ScaleLayout::column, "column"},
     {ScaleLayout::column_aligned, "column_aligned"},
     {ScaleLayout::packed, "packed"},
+    {ScaleLayout::swizzled_128x4, "swizzled_128x4"},
+    {ScaleLayout::swizzled_8x4, "swizzled_8x4"},
+}};
+
+constexpr std::array<Name<ScaleRounding>, 5> scale_rounding_names{{
+    {ScaleRounding::quotient, "quotient"},
+    {ScaleRounding::rceil, "rceil"},
+    {ScaleRounding::floor, "floor"},
+    {ScaleRounding::even, "even"},
+    {ScaleRounding::ceil, "ceil"},
 }};
 
 constexpr std::array<Name<Producer>, 4> producer_names{{
@@ -62,52 +73,70 @@ struct FormatFacts {
   float max;
 };
 
-constexpr std::array<FormatFacts, 5> format_facts{{
+constexpr std::array<FormatFacts, 6> format_facts{{
     {Format::int8, "int8", 127.0f},
     {Format::fp8_e4m3fn, "fp8_e4m3fn", 448.0f},
     {Format::fp8_e5m2, "fp8_e5m2", 57344.0f},
     {Format::fp8_e4m3fnuz, "fp8_e4m3fnuz", 240.0f},
     {Format::fp8_e5m2fnuz, "fp8_e5m2fnuz", 57344.0f},
+    {Format::fp4_e2m1, "fp4_e2m1", 6.0f},
 }};
 
 constexpr std::string_view affine_scale_formula =
     "max((max - min) / (2 qmax + 1), 2^-126), zero point rne(-(qmax + 1) - min / scale)";
 constexpr std::string_view affine_code_formula = "sat(rne(x * (1 / scale)) + zero point)";
 constexpr std::string_view given_code_formula = "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x / scale))";
-constexpr std::string_view group_scale_formula = "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two";
-constexpr std::string_view group_code_formula = "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale))";
+constexpr std::string_view group_scale_formula =
+    "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two, or by a scale rounding on amax's bits; e4m3: "
+    "e4m3(amax * (g * (1/6))), g = 2688 / amax of the tensor";
+constexpr std::string_view block_scale_formula = "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two";
+constexpr std::string_view group_code_formula =
+    "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale)); fp4: e2m1(x / scale), of e4m3: e2m1(x * (1 / (scale * "
+    "(1/g))))";
+constexpr std::string_view block_code_formula = "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale))";
 
 // What there is: validate() serves the rows of this table and nothing else. The formulas name fp8 first where fp8 and
 // int8 differ; docs/numerics.md has them in full.
 constexpr std::array<Scheme, 16> scheme_table{{
-    {"static tensor", Granularity::tensor, true, false, true, true, "given", given_code_formula},
-    {"static token", Granularity::token, true, false, true, true, "given", given_code_formula},
-    {"static channel", Granularity::channel, true, false, true, true, "given", given_code_formula},
-    {"static group", Granularity::group, true, false, true, true, "given", given_code_formula},
-    {"static block", Granularity::block, true, false, true, true, "given", given_code_formula},
-    {"static tensor asymmetric", Granularity::tensor, true, true, false, true, "given, zero point too",
+    {"static tensor", Granularity::tensor, true, false, true, true, false, "given", given_code_formula},
+    {"static token", Granularity::token, true, false, true, true, false, "given", given_code_formula},
+    {"static channel", Granularity::channel, true, false, true, true, false, "given", given_code_formula},
+    {"static group", Granularity::group, true, false, true, true, true, "given", given_code_formula},
+    {"static block", Granularity::block, true, false, true, true, false, "given", given_code_formula},
+    {"static tensor asymmetric", Granularity::tensor, true, true, false, true, false, "given, zero point too",
      affine_code_formula},
-    {"static token asymmetric", Granularity::token, true, true, false, true, "given, zero point too",
+    {"static token asymmetric", Granularity::token, true, true, false, true, false, "given, zero point too",
      affine_code_formula},
-    {"static channel asymmetric", Granularity::channel, true, true, false, true, "given, zero point too",
+    {"static channel asymmetric", Granularity::channel, true, true, false, true, false, "given, zero point too",
      affine_code_formula},
-    {"dynamic tensor", Granularity::tensor, false, false, true, true,
+    {"dynamic tensor", Granularity::tensor, false, false, true, true, false,
      "max(amax / qmax, 2^-126); where amax is 0: 1 / (448 * 512) for fp8, 0 for int8",
      "fp8: fp8(sat(x * (1 / scale))); int8: sat(rne(x * min(qmax / amax, 2^126)))"},
-    {"dynamic tensor asymmetric", Granularity::tensor, false, true, false, true, affine_scale_formula,
+    {"dynamic tensor asymmetric", Granularity::tensor, false, true, false, true, false, affine_scale_formula,
      affine_code_formula},
-    {"dynamic token", Granularity::token, false, false, true, true,
+    {"dynamic token", Granularity::token, false, false, true, true, false,
      "fp8: max(min(amax, scale_ub) / qmax, 1 / (448 * 512)); int8: max(amax / qmax, 2^-126), 0 where amax is 0",
      "fp8: fp8(sat(x / scale)); int8: sat(rne(x * min(qmax / amax, 2^126)))"},
-    {"dynamic token asymmetric", Granularity::token, false, true, false, true, affine_scale_formula,
+    {"dynamic token asymmetric", Granularity::token, false, true, false, true, false, affine_scale_formula,
      affine_code_formula},
-    {"dynamic channel", Granularity::channel, false, false, true, true,
+    {"dynamic channel", Granularity::channel, false, false, true, true, false,
      "fp8: max(amax / qmax, 1 / (448 * 512)); int8: max(amax / qmax, 2^-126), 0 where amax is 0",
      "fp8: fp8(sat(x / scale)); int8: sat(rne(x * min(qmax / amax, 2^126)))"},
-    {"dynamic channel asymmetric", Granularity::channel, false, true, false, true, affine_scale_formula,
+    {"dynamic channel asymmetric", Granularity::channel, false, true, false, true, false, affine_scale_formula,
      affine_code_formula},
-    {"dynamic group", Granularity::group, false, false, true, true, group_scale_formula, group_code_formula},
-    {"dynamic block", Granularity::block, false, false, true, true, group_scale_formula, group_code_formula},
+    {"dynamic group", Granularity::group, false, false, true, true, true, group_scale_formula, group_code_formula},
+    {"dynamic block", Granularity::block, false, false, true, true, false, block_scale_formula, block_code_formula},
+}};
+
+constexpr std::array<NamedScheme, 4> named_scheme_table{{
+    {"mxfp8", Format::fp8_e4m3fn, 32, ScaleFormat::ue8m0, ScaleRounding::rceil, ScaleLayout::row,
+     "OCP MXFP8: blocks of 32, exponents"},
+    {"mxfp4", Format::fp4_e2m1, 32, ScaleFormat::ue8m0, ScaleRounding::rceil, ScaleLayout::row,
+     "OCP MXFP4: blocks of 32, exponents"},
+    {"nvfp4", Format::fp4_e2m1, 16, ScaleFormat::e4m3, ScaleRounding::quotient, ScaleLayout::row,
+     "NVFP4: blocks of 16, E4M3 scales and one of the tensor"},
+    {"deepgemm", Format::fp8_e4m3fn, 128, ScaleFormat::ue8m0, ScaleRounding::quotient, ScaleLayout::packed,
+     "DeepGEMM's: blocks of 128, exponents packed four to an int32"},
 }};
 
 template <class Enum, std::size_t N>
@@ -190,12 +219,24 @@ std::string number(float value) {
 
 using Verdict = std::optional<InvalidField>;
 
+bool is_swizzled(ScaleLayout layout) {
+  return layout == ScaleLayout::swizzled_128x4 || layout == ScaleLayout::swizzled_8x4;
+}
+
+/// Rows of a tile of scales, which has 4 columns.
+std::int64_t tile_rows(ScaleLayout layout) {
+  return layout == ScaleLayout::swizzled_128x4 ? 128 : 8;
+}
+
 Verdict check_enumerators(const Request& r) {
   if (find(element_names, r.element) == nullptr) return InvalidField{"dtype", "no such element type"};
   if (find_format(r.format) == nullptr) return InvalidField{"quant_dtype", "no such format"};
   if (find(granularity_names, r.granularity) == nullptr) return InvalidField{"granularity", "no such granularity"};
   if (find(scale_format_names, r.scale_format) == nullptr) return InvalidField{"scale_format", "no such scale format"};
   if (find(scale_layout_names, r.scale_layout) == nullptr) return InvalidField{"scale_layout", "no such scale layout"};
+  if (find(scale_rounding_names, r.scale_rounding) == nullptr) {
+    return InvalidField{"scale_rounding", "no such scale rounding"};
+  }
   if (find(producer_names, r.producer) == nullptr) return InvalidField{"producer", "no such producer"};
   return std::nullopt;
 }
@@ -234,11 +275,11 @@ Verdict check_scheme(const Request& r) {
     const char* const has = r.asymmetric ? "have no zero point; take" : "have a zero point; add asymmetric, or take";
     return InvalidField{"asymmetric", name + "s " + has + " granularity " + granularities_where(alike)};
   }
-  if (!(is_fp8(r.format) ? scheme->fp8 : scheme->int8)) {
-    const std::string given = scheme->int8 ? "int8" : "fp8";
+  if (!serves(*scheme, r.format)) {
+    const std::string given = scheme->fp8 ? "int8 and fp8" : "int8";
     return InvalidField{r.asymmetric ? "asymmetric" : "quant_dtype",
                         std::string(scheme->name) + " gives " + given + " codes only, not " +
-                            std::string(to_string(r.format)) + "; take " + given +
+                            std::string(to_string(r.format)) + "; take " + (scheme->fp8 ? "int8 or fp8" : "int8") +
                             (r.asymmetric ? ", or leave out asymmetric" : "")};
   }
   return std::nullopt;
@@ -270,6 +311,59 @@ Verdict check_groups(const Request& r) {
   }
   if (r.scale_layout == ScaleLayout::packed && r.scale_format != ScaleFormat::ue8m0) {
     return InvalidField{"scale_layout", "only scales of scale_format ue8m0 are packed; take that, or another layout"};
+  }
+  if (is_swizzled(r.scale_layout) && scale_size(r) != 1) {
+    return InvalidField{"scale_layout",
+                        "only scales of scale_format ue8m0 or e4m3 are swizzled; take one of these, or another layout"};
+  }
+  return std::nullopt;
+}
+
+/// What only scales of block formats have: 4-bit codes, exponents rounded on amax's bits, and E4M3 under a scale of the
+/// tensor.
+Verdict check_block_formats(const Request& r) {
+  const bool four_bits = r.format == Format::fp4_e2m1;
+  if (r.scale_format == ScaleFormat::e4m3 && (!four_bits || r.granularity != Granularity::group)) {
+    return InvalidField{"scale_format",
+                        "only groups of fp4_e2m1 codes have e4m3 scales; take that quant_dtype, or "
+                        "another scale_format"};
+  }
+  if (four_bits && r.scale_format != ScaleFormat::ue8m0 && r.scale_format != ScaleFormat::e4m3) {
+    return InvalidField{"scale_format", "fp4_e2m1 codes have scales of ue8m0 or e4m3, not " +
+                                            std::string(to_string(r.scale_format)) + "; take one of these"};
+  }
+  if (four_bits && r.group_size % 16 != 0) {
+    return InvalidField{"group_size",
+                        "must be a multiple of 16 for fp4_e2m1 codes, not " + std::to_string(r.group_size)};
+  }
+  if (four_bits && r.codes_stride % 2 != 0) {
+    return InvalidField{"codes_stride", "must be even for fp4_e2m1 codes, of which two are a byte, not " +
+                                            std::to_string(r.codes_stride)};
+  }
+  if (is_mx(r)) {
+    if (r.static_scale) return InvalidField{"scale_rounding", "static scales are given, not rounded; leave it out"};
+    if (r.granularity != Granularity::group || r.scale_format != ScaleFormat::ue8m0) {
+      return InvalidField{"scale_rounding",
+                          "only scales of groups of scale_format ue8m0 are rounded so; take these, or "
+                          "quotient"};
+    }
+    if (r.format != Format::fp8_e4m3fn && r.format != Format::fp8_e5m2 && !four_bits) {
+      return InvalidField{"scale_rounding", "serves codes fp8_e4m3fn, fp8_e5m2 and fp4_e2m1, not " +
+                                                std::string(to_string(r.format)) + "; take one of these, or quotient"};
+    }
+  }
+  const bool raised = r.scale_format == ScaleFormat::ue8m0 && r.scale_rounding == ScaleRounding::quotient;
+  if (four_bits && raised && !r.static_scale && r.dialect == Dialect::kqbench) {
+    return InvalidField{"scale_rounding", "must be rceil, floor, even or ceil for fp4_e2m1 codes, not quotient"};
+  }
+  if ((is_mx(r) || four_bits) && r.qmax != 0.0f && r.qmax != format_max(r.format)) {
+    return InvalidField{"qmax", "block formats have the bound of their codes' format; leave it out"};
+  }
+  if (!(r.global_scale >= 0.0f) || std::isinf(r.global_scale)) {
+    return InvalidField{"global_scale", "must be above 0 and finite, not " + number(r.global_scale)};
+  }
+  if (r.global_scale != 0.0f && (!has_global_scale(r) || r.static_scale)) {
+    return InvalidField{"global_scale", "only dynamic scales of scale_format e4m3 have one; leave it out"};
   }
   return std::nullopt;
 }
@@ -375,8 +469,8 @@ Verdict check_shape(const Request& r) {
                                               "); take a smaller one"};
     }
   }
-  // A scale and its zero point may be larger than an element, and layouts pad: by 15 rows of scales and 3 columns.
-  constexpr std::int64_t most_padding = 16;
+  // A scale and its zero point may be larger than an element, and layouts pad: by 127 rows of scales and 3 columns.
+  constexpr std::int64_t most_padding = 128;
   const std::int64_t rows = scale_rows(r);
   const std::int64_t columns = r.granularity == Granularity::channel ? r.hidden_size
                                : has_groups(r.granularity)           ? groups_per_row(r)
@@ -420,8 +514,8 @@ Verdict check_launches(const Request& r) {
 }  // namespace
 
 std::optional<InvalidField> validate(const Request& request) {
-  for (const auto check : {check_enumerators, check_scheme, check_groups, check_bounds, check_producer,
-                           validate_dialect, check_shape, check_launches}) {
+  for (const auto check : {check_enumerators, check_scheme, check_groups, check_block_formats, check_bounds,
+                           check_producer, validate_dialect, check_shape, check_launches}) {
     if (auto invalid = check(request)) return invalid;
   }
   return std::nullopt;
@@ -438,11 +532,16 @@ std::optional<InvalidField> why_not_sharded(const Request& request) {
   return std::nullopt;
 }
 
+std::optional<std::string> missing_kernels(const Request& r) {
+  if (code_bits(r.format) == 8) return std::nullopt;
+  return "there are no kernels yet for " + std::string(to_string(r.format)) + " codes";
+}
+
 Request resolved(const Request& request) {
   constexpr float usual_eps = 1e-6f;
   Request r = request;
   r.input_stride = stride_or_size(r.input_stride, input_columns(r));
-  r.codes_stride = stride_or_size(r.codes_stride, r.hidden_size);
+  r.codes_stride = stride_or_size(r.codes_stride, codes_columns(r));
   if (has_residual(r.producer)) r.residual_stride = stride_or_size(r.residual_stride, r.hidden_size);
   if (r.qmax == 0.0f) r.qmax = format_max(r.format);
   if (has_norm(r.producer) && r.eps == 0.0f) r.eps = usual_eps;
@@ -466,7 +565,27 @@ float format_max(Format format) {
 }
 
 bool is_fp8(Format format) {
-  return format != Format::int8;
+  return format != Format::int8 && format != Format::fp4_e2m1;
+}
+
+int code_bits(Format format) {
+  return format == Format::fp4_e2m1 ? 4 : 8;
+}
+
+std::int64_t codes_row_bytes(Format format, std::int64_t codes) {
+  return code_bits(format) == 4 ? quotient_up(codes, 2) : codes;
+}
+
+std::int64_t codes_columns(const Request& r) {
+  return code_bits(r.format) == 4 ? r.hidden_size + r.hidden_size % 2 : r.hidden_size;
+}
+
+bool has_global_scale(const Request& r) {
+  return r.scale_format == ScaleFormat::e4m3;
+}
+
+bool is_mx(const Request& r) {
+  return r.scale_rounding != ScaleRounding::quotient;
 }
 
 bool has_norm(Producer producer) {
@@ -540,7 +659,7 @@ std::int64_t num_scales(const Request& r) {
 }
 
 std::size_t scale_size(const Request& r) {
-  return r.scale_format == ScaleFormat::ue8m0 ? 1 : sizeof(float);
+  return r.scale_format == ScaleFormat::ue8m0 || r.scale_format == ScaleFormat::e4m3 ? 1 : sizeof(float);
 }
 
 std::int64_t scale_index(const Request& r, std::int64_t token, std::int64_t channel) {
@@ -558,6 +677,14 @@ std::int64_t scale_index(const Request& r, std::int64_t token, std::int64_t chan
       return group * scale_column_stride(r) + row;
     case ScaleLayout::packed:
       return (group / 4 * padded_scale_rows(r) + row) * 4 + group % 4;
+    case ScaleLayout::swizzled_128x4: {
+      const std::int64_t tile = row / 128 * (padded_scale_columns(r) / 4) + group / 4;
+      return tile * 512 + row % 32 * 16 + row / 32 % 4 * 4 + group % 4;
+    }
+    case ScaleLayout::swizzled_8x4: {
+      const std::int64_t tile = row / 8 * (padded_scale_columns(r) / 4) + group / 4;
+      return tile * 32 + row % 8 * 4 + group % 4;
+    }
   }
   return 0;
 }
@@ -586,13 +713,17 @@ std::int64_t padded_scale_rows(const Request& r) {
     }
     case ScaleLayout::packed:
       return quotient_up(rows, 4) * 4;
+    case ScaleLayout::swizzled_128x4:
+    case ScaleLayout::swizzled_8x4:
+      return quotient_up(rows, tile_rows(r.scale_layout)) * tile_rows(r.scale_layout);
   }
   return rows;
 }
 
 std::int64_t padded_scale_columns(const Request& r) {
   const std::int64_t columns = groups_per_row(r);
-  return r.scale_layout == ScaleLayout::packed ? quotient_up(columns, 4) * 4 : columns;
+  const bool in_fours = r.scale_layout == ScaleLayout::packed || is_swizzled(r.scale_layout);
+  return in_fours ? quotient_up(columns, 4) * 4 : columns;
 }
 
 ScaleRuns scale_runs(const Request& r) {
@@ -605,7 +736,9 @@ std::size_t input_bytes(const Request& r) {
 }
 
 std::size_t codes_bytes(const Request& r) {
-  return strided_bytes(r, r.codes_stride, r.hidden_size, 1);
+  if (code_bits(r.format) == 8) return strided_bytes(r, r.codes_stride, r.hidden_size, 1);
+  return strided_bytes(r, stride_or_size(r.codes_stride, codes_columns(r)) / 2,
+                       codes_row_bytes(r.format, r.hidden_size), 1);
 }
 
 std::size_t scales_bytes(const Request& r) {
@@ -618,7 +751,8 @@ std::size_t zero_points_bytes(const Request& r) {
 
 Traffic minimal_traffic(const Request& r) {
   const std::uint64_t elements = static_cast<std::uint64_t>(r.num_tokens) * static_cast<std::uint64_t>(r.hidden_size);
-  Traffic traffic{elements * (r.producer == Producer::silu_mul ? 2 : 1) * element_size(r.element), elements};
+  Traffic traffic{elements * (r.producer == Producer::silu_mul ? 2 : 1) * element_size(r.element),
+                  static_cast<std::uint64_t>(r.num_tokens * codes_row_bytes(r.format, r.hidden_size))};
   if (has_norm(r.producer) && r.num_tokens > 0) {
     traffic.read += static_cast<std::uint64_t>(r.hidden_size) * element_size(r.element);
   }
@@ -629,6 +763,7 @@ Traffic minimal_traffic(const Request& r) {
   const ScaleRuns runs = scale_runs(r);
   const std::uint64_t scales = static_cast<std::uint64_t>(r.static_scale ? num_scales(r) : runs.count * runs.size);
   (r.static_scale ? traffic.read : traffic.written) += scales * scale_size(r) + zero_points_bytes(r);
+  if (has_global_scale(r) && r.num_tokens > 0) (r.static_scale ? traffic.read : traffic.written) += sizeof(float);
   return traffic;
 }
 
@@ -647,6 +782,10 @@ std::string_view to_string(ScaleFormat format) {
 
 std::string_view to_string(ScaleLayout layout) {
   return name_of(scale_layout_names, layout);
+}
+
+std::string_view to_string(ScaleRounding rounding) {
+  return name_of(scale_rounding_names, rounding);
 }
 
 std::string_view to_string(Producer producer) {
@@ -680,6 +819,10 @@ std::optional<ScaleLayout> parse_scale_layout(std::string_view name) {
   return parse(scale_layout_names, name);
 }
 
+std::optional<ScaleRounding> parse_scale_rounding(std::string_view name) {
+  return parse(scale_rounding_names, name);
+}
+
 std::optional<Producer> parse_producer(std::string_view name) {
   return parse(producer_names, name);
 }
@@ -710,6 +853,8 @@ std::string operation_name(const Request& r) {
   name += to_string(r.granularity, r.group_size, r.block_rows);
   if (r.asymmetric) name += " asymmetric";
   if (r.scale_format != ScaleFormat::float32) name += ' ' + std::string(to_string(r.scale_format));
+  if (is_mx(r)) name += ' ' + std::string(to_string(r.scale_rounding));
+  if (r.global_scale != 0.0f) name.append(":").append(number(r.global_scale));
   if (r.scale_layout != ScaleLayout::row) name += ' ' + std::string(to_string(r.scale_layout));
   if (r.scale_stride != 0) name += ':' + std::to_string(r.scale_stride);
   if (r.dialect != Dialect::kqbench) name += ' ' + std::string(to_string(r.dialect));
@@ -718,6 +863,26 @@ std::string operation_name(const Request& r) {
 
 std::span<const Scheme> schemes() {
   return scheme_table;
+}
+
+bool serves(const Scheme& scheme, Format format) {
+  if (format == Format::int8) return scheme.int8;
+  return is_fp8(format) ? scheme.fp8 : scheme.fp4;
+}
+
+std::span<const NamedScheme> named_schemes() {
+  return named_scheme_table;
+}
+
+Request with_scheme(const Request& request, const NamedScheme& scheme) {
+  Request r = request;
+  r.format = scheme.format;
+  r.granularity = Granularity::group;
+  r.group_size = scheme.group_size;
+  r.scale_format = scheme.scale_format;
+  r.scale_rounding = scheme.scale_rounding;
+  r.scale_layout = scheme.scale_layout;
+  return r;
 }
 
 }  // namespace kq

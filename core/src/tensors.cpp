@@ -47,6 +47,14 @@ TensorSpec scales_of(const Request& r) {
   return spec;
 }
 
+/// Bytes of codes, of which a row may have half as many as there are columns.
+TensorSpec codes_of(const Request& r) {
+  const std::int64_t row_bytes = codes_row_bytes(r.format, r.hidden_size);
+  TensorSpec spec = matrix(r, "codes", row_bytes, true, 1, codes_row_bytes(r.format, r.codes_stride));
+  spec.numbers_per_element = 8 / code_bits(r.format);
+  return spec;
+}
+
 TensorSpec source(TensorSpec spec) {
   spec.is_source = true;
   return spec;
@@ -75,6 +83,10 @@ std::string TensorSpec::describe(std::size_t offset) const {
   if (offset % row_stride >= row_bytes) {
     return "the gap after " + std::string(row_name) + ' ' + std::to_string(row) + " of the " + tensor;
   }
+  if (is_matrix && numbers_per_element == 2) {
+    return tensor + "[token " + std::to_string(row) + ", channels " + std::to_string(2 * column) + " and " +
+           std::to_string(2 * column + 1) + ']';
+  }
   if (is_matrix) return tensor + "[token " + std::to_string(row) + ", channel " + std::to_string(column) + ']';
   return tensor + '[' + std::to_string(offset / element_bytes) + ']';
 }
@@ -94,11 +106,16 @@ TensorList tensors(const Request& r) {
     all.add(placed<&Operands::residual_out>(matrix(r, "residual_out", r.hidden_size, true, size, r.residual_stride),
                                             &HostTensors::residual_out));
   }
-  all.add(placed<&Operands::codes>(matrix(r, "codes", r.hidden_size, true, 1, r.codes_stride), &HostTensors::codes));
+  all.add(placed<&Operands::codes>(codes_of(r), &HostTensors::codes));
   all.add(placed<&Operands::scales>(scales_of(r), &HostTensors::scales));
   if (r.asymmetric) {
     all.add(placed<&Operands::zero_points>(list("zero_points", !r.static_scale, sizeof(std::int32_t), num_scales(r)),
                                            &HostTensors::zero_points));
+  }
+  if (has_global_scale(r)) {
+    const std::int64_t count = r.num_tokens == 0 ? 0 : 1;
+    all.add(placed<&Operands::global_scale>(list("global_scale", !r.static_scale, sizeof(float), count),
+                                            &HostTensors::global_scale));
   }
   return all;
 }
@@ -109,6 +126,7 @@ Operands addresses(HostTensors& tensors) {
   operands.codes = tensors.codes.data();
   operands.scales = tensors.scales.data();
   operands.zero_points = reinterpret_cast<std::int32_t*>(tensors.zero_points.data());
+  operands.global_scale = reinterpret_cast<float*>(tensors.global_scale.data());
   operands.weight = tensors.weight.data();
   operands.residual = tensors.residual.data();
   operands.residual_out = tensors.residual_out.data();

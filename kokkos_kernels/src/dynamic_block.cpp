@@ -49,7 +49,7 @@ void dynamic_block(const ExecutionSpace& space, const Request& r, const Operands
   const std::int64_t columns = std::min(r.group_size, r.hidden_size);
   const bool aligned = is_aligned<Element>(r, b) && columns % vector_width<Element> == 0;
   with_block_config<Element, ExecutionSpace>(rows, columns, aligned, [&](auto config) {
-    with_group_rule<Element>(r, [&](const auto& rule) {
+    with_block_rule<Element>(r, [&](const auto& rule) {
       using Rule = std::decay_t<decltype(rule)>;
       const DynamicBlock<Rule> kernel{input_rows<Element>(r, b),
                                       code_rows<typename Rule::Code>(r, b),

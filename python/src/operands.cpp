@@ -85,6 +85,8 @@ Type codes_type(Format format, bool named_formats) {
       return Type::float8_e4m3fnuz;
     case Format::fp8_e5m2fnuz:
       return Type::float8_e5m2fnuz;
+    case Format::fp4_e2m1:
+      break;
   }
   return Type::uint8;
 }

@@ -29,6 +29,7 @@ struct DialectScheme {
   std::string_view scale_formula;
   std::string_view code_formula;
   std::string_view differs;  ///< from kqbench's own dialect, in words
+  unsigned roundings = 1;    ///< bit i: the scale rounding with number i
 };
 
 struct DialectFacts {
@@ -52,6 +53,7 @@ std::string scheme_name(const DialectScheme& scheme);  ///< "static tensor", "dy
 
 bool has_format(const DialectScheme& scheme, Format format);
 bool has_scale_format(const DialectScheme& scheme, ScaleFormat format);
+bool has_scale_rounding(const DialectScheme& scheme, ScaleRounding rounding);
 
 /// What stands in the way of a request's dialect, nothing else looked at: a scheme, format, scale format, element or
 /// bound that the engine does not have. `validate` asks this of every request.

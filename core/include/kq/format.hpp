@@ -5,21 +5,24 @@
 /// The formats of a code: what a float becomes and how it comes back. One type per format, all with the same members:
 ///
 ///   Code            the C++ type that holds one code
+///   code_bits       bits of a code in memory: 8, or 4 of two codes in a byte, the even column in the low half
 ///   name            as on the command line and in result files
 ///   max             largest finite magnitude, the default `qmax`
 ///   encode(v, x, bound)
 ///                   `v` rounded to nearest even, limited to +-bound (an integer format: one lower on the low side),
 ///                   with the sign of `x`; see each format for NaN. `bound` is `max` if it is left out, and never more
-///   encode4(v, s)   four codes in one 32-bit word, the first in the lowest byte, with the signs `s` of the inputs as
-///                   signs4 gives them; by the device's own conversion instruction where it has one for this very
-///                   format, the same bits where it has not
+///   encode4(v, s)   four codes in the lowest 4 * code_bits bits of a word, the first in the lowest ones, with the
+///   signs
+///                   `s` of the inputs as signs4 gives them; by the device's own conversion instruction where it has
+///                   one for this very format, the same bits where it has not
 ///   decode(code)    the exact value
 ///
 /// `x` is the input that `v` was scaled from. A positive scale keeps its sign, so this only matters where the scaling
 /// itself made a NaN (inf / inf, 0 * inf): processors disagree about the sign of such a NaN, codes must not.
 ///
 /// Sources: OCP 8-bit Floating Point Specification (OFP8) revision 1.0 for E4M3 and E5M2; Noune et al., "8-bit
-/// Numerical Formats for Deep Neural Networks" (2022), for the FNUZ variants AMD's gfx94x computes with.
+/// Numerical Formats for Deep Neural Networks" (2022), for the FNUZ variants AMD's gfx94x computes with; OCP
+/// Microscaling Formats (MX) Specification 1.0 for E2M1.
 
 #include <bit>
 #include <cstdint>
@@ -96,6 +99,7 @@ KQ_HOST_DEVICE constexpr float finite_value(std::uint32_t code) {
 template <int MantissaBits, int Bias, std::uint32_t MaxCode>
 struct OcpFloat8 {
   using Code = std::uint8_t;
+  static constexpr int code_bits = 8;
   static constexpr bool is_integer = false;
   static constexpr bool is_float8 = true;
   static constexpr int mantissa_bits = MantissaBits;
@@ -123,6 +127,7 @@ struct OcpFloat8 {
 template <int MantissaBits, int Bias>
 struct FnuzFloat8 {
   using Code = std::uint8_t;
+  static constexpr int code_bits = 8;
   static constexpr bool is_integer = false;
   static constexpr bool is_float8 = true;
   static constexpr int mantissa_bits = MantissaBits;
@@ -151,7 +156,8 @@ KQ_HOST_DEVICE constexpr std::uint32_t encode4_portable(const float (&v)[4], std
   std::uint32_t word = 0;
   for (int i = 0; i < 4; ++i) {
     const float of_that_sign = bits_float((signs << (24 - 8 * i)) & 0x80000000u);
-    word |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(Format::encode(v[i], of_that_sign))) << (8 * i);
+    const auto code = static_cast<std::uint8_t>(Format::encode(v[i], of_that_sign));
+    word |= static_cast<std::uint32_t>(code) << (Format::code_bits * i);
   }
   return word;
 }
@@ -197,9 +203,38 @@ struct Fp8E5M2Fnuz : detail::FnuzFloat8<2, 16> {
   }
 };
 
+/// OCP E2M1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and a sign. It has no infinity and no NaN: a conversion saturates, and NaN
+/// becomes the largest number. A code is the low four bits of its byte.
+struct Fp4E2M1 {
+  using Code = std::uint8_t;
+  static constexpr int code_bits = 4;
+  static constexpr bool is_integer = false;
+  static constexpr bool is_float8 = false;
+  static constexpr int mantissa_bits = 1;
+  static constexpr std::string_view name = "fp4_e2m1";
+  static constexpr float max = 6.0f;
+
+  KQ_HOST_DEVICE static constexpr Code encode(float v, float x, float bound = max) {
+    const float magnitude = __builtin_fabsf(v);
+    const std::uint32_t code = detail::round_magnitude<1, 1>(magnitude > bound ? bound : magnitude);
+    const std::uint32_t or_nan = code < 7u ? code : 7u;
+    return static_cast<Code>(or_nan | float_bits(x) >> 31 << 3);
+  }
+
+  KQ_HOST_DEVICE static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+    return detail::encode4<Fp4E2M1>(v, signs);
+  }
+
+  KQ_HOST_DEVICE static constexpr float decode(Code code) {
+    const float value = detail::finite_value<1, 1>(code & 7u);
+    return (code & 8u) != 0 ? -value : value;
+  }
+};
+
 /// Two's-complement 8-bit integer: -128 to 127, NaN gives 0. A symmetric scale uses 127 only.
 struct Int8 {
   using Code = std::int8_t;
+  static constexpr int code_bits = 8;
   static constexpr bool is_integer = true;
   static constexpr std::string_view name = "int8";
   static constexpr float max = 127.0f;
@@ -224,6 +259,17 @@ struct Int8 {
 };
 
 static_assert(Fp8E4M3Fn::max == 448.0f && Fp8E5M2::max == 57344.0f);
+/// Code `i` of those at an address whose first code is the low half of its byte, if it is one of four bits.
+template <class Format>
+KQ_HOST_DEVICE constexpr typename Format::Code code_at(const typename Format::Code* codes, std::int64_t i) {
+  if constexpr (Format::code_bits == 8) {
+    return codes[i];
+  } else {
+    return static_cast<typename Format::Code>(i % 2 == 0 ? codes[i / 2] & 15u : codes[i / 2] >> 4);
+  }
+}
+
+static_assert(Fp4E2M1::decode(7) == Fp4E2M1::max);
 static_assert(Fp8E4M3Fnuz::max == 240.0f && Fp8E5M2Fnuz::max == 57344.0f);
 
 }  // namespace kq

@@ -8,12 +8,14 @@
 /// All arithmetic is binary32, to nearest even, one rounding an operation; compile without contraction into FMA
 /// (-ffp-contract=off, -fmad=false).
 
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 
 #include "kq/arch/arch.hpp"
 #include "kq/element.hpp"
 #include "kq/format.hpp"
+#include "kq/request.hpp"
 
 namespace kq {
 
@@ -91,6 +93,67 @@ KQ_HOST_DEVICE constexpr std::uint8_t ue8m0_code(float power_of_two) {
 KQ_HOST_DEVICE constexpr float ue8m0_value(std::uint8_t code) {
   if (code == 255) return bits_float(0x7fc00000u);
   return code == 0 ? 0x1p-127f : bits_float(static_cast<std::uint32_t>(code) << 23);
+}
+
+/// The biased exponent of a block's power of two in OCP's MX formats, from the bits of amax: 255, which is NaN, where
+/// the block has a NaN or amax is infinite. `Format` is that of the codes; its largest number has exponent `p`.
+///
+///   rceil  exp(amax) - p, one more where amax's fraction is above that of the largest number
+///   floor  exp(amax) - p
+///   even   that of amax with half of the last bit added that the format keeps, which may make it infinite
+///   ceil   exp(amax) - p, one more where amax has a fraction
+///
+/// At least 0. Sources: OCP Microscaling Formats (MX) Specification 1.0, 6.3, for floor; docs/numerics.md.
+template <class Format>
+KQ_HOST_DEVICE constexpr std::uint32_t mx_exponent(float amax, bool has_nan, ScaleRounding rounding) {
+  constexpr std::uint32_t largest = std::bit_cast<std::uint32_t>(Format::max);
+  constexpr std::uint32_t fraction_bits = 0x007fffffu;
+  // All but floor add to amax what carries into its exponent, and then clear its fraction.
+  std::uint32_t carry = 0;
+  if (rounding == ScaleRounding::rceil) carry = fraction_bits - (largest & fraction_bits);
+  if (rounding == ScaleRounding::even) carry = 1u << (22 - Format::mantissa_bits);
+  if (rounding == ScaleRounding::ceil) carry = fraction_bits;
+  const std::uint32_t exponent = (float_bits(amax) + carry) >> 23;
+  constexpr std::uint32_t p = (largest >> 23) - 127u;
+  const bool is_nan =
+      has_nan || float_bits(amax) >= 0x7f800000u || (rounding == ScaleRounding::even && exponent == 255);
+  return is_nan ? 255u : (exponent > p ? exponent - p : 0u);
+}
+
+/// 2^(e - 127) of a biased exponent; NaN for 255.
+KQ_HOST_DEVICE constexpr float mx_scale(std::uint32_t e) {
+  return e == 255 ? bits_float(0x7fc00000u) : bits_float(e == 0 ? 0x00400000u : e << 23);
+}
+
+/// 2^(127 - e), which its elements are multiplied by; NaN for 255.
+KQ_HOST_DEVICE constexpr float mx_factor(std::uint32_t e) {
+  return e == 255 ? bits_float(0x7fc00000u) : mx_scale(254u - e);
+}
+
+inline constexpr float largest_float = 0x1.fffffep127f;
+
+/// The lesser of a number and the largest float; NaN stays NaN.
+KQ_HOST_DEVICE constexpr float at_most_largest(float v) {
+  return v > largest_float ? largest_float : v;
+}
+
+/// NVFP4: what the scales of a tensor's blocks are multiplied by before they are rounded to E4M3, from the tensor's
+/// amax: min(2688 / amax, FLT_MAX), 2688 = 448 * 6; 1 for a tensor of zeros.
+KQ_HOST_DEVICE constexpr float nvfp4_global_scale(float tensor_amax) {
+  return tensor_amax == 0.0f ? 1.0f : at_most_largest(2688.0f / tensor_amax);
+}
+
+/// NVFP4: the E4M3 code of a block's scale, e4m3(min(amax * (g * (1/6)), FLT_MAX)), NaN where the block has a NaN.
+KQ_HOST_DEVICE constexpr std::uint8_t nvfp4_scale_code(float amax, bool has_nan, float global_scale) {
+  constexpr float sixth = 1.0f / 6.0f;
+  const float scale = has_nan ? bits_float(0x7fc00000u) : at_most_largest(amax * (global_scale * sixth));
+  return Fp8E4M3Fn::encode(scale, 0.0f);
+}
+
+/// NVFP4: what a block's elements are multiplied by, min(1 / (scale * tensor_scale), FLT_MAX): `scale` is the block's
+/// as E4M3 has it, `tensor_scale` the tensor's as it is stored, 1 / g.
+KQ_HOST_DEVICE constexpr float nvfp4_factor(float scale, float tensor_scale) {
+  return at_most_largest(1.0f / (scale * tensor_scale));
 }
 
 /// Nearest int32, ties to even; saturating; NaN gives 0.

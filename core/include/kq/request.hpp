@@ -21,7 +21,7 @@ namespace kq {
 enum class Element : std::uint8_t { half, bfloat16, float32 };
 
 /// Format of the codes.
-enum class Format : std::uint8_t { int8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz };
+enum class Format : std::uint8_t { int8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz, fp4_e2m1 };
 
 /// What shares one scale (a span): the whole tensor, one token (row), one channel (column), `group_size` consecutive
 /// elements of a row, or a block of `block_rows` rows by `group_size` columns. The last group or block of a row or
@@ -29,8 +29,19 @@ enum class Format : std::uint8_t { int8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8
 enum class Granularity : std::uint8_t { tensor, token, channel, group, block };
 
 /// How the scale of a group or block is rounded and stored: float32 as computed; raised to a power of two and stored as
-/// float32; or raised and stored as the 8-bit exponent (UE8M0).
-enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0 };
+/// float32; raised and stored as the 8-bit exponent (UE8M0); or as E4M3, which a scale of the whole tensor multiplies
+/// (NVFP4, of codes fp4_e2m1 only).
+enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0, e4m3 };
+
+/// How a group's scale becomes a power of two. Formats are those of OCP's MX specification but for `quotient`: the
+/// exponent is that of amax less that of the format's largest number, rounded on amax's bits (docs/numerics.md).
+///
+///   quotient  amax / qmax is raised to the next power of two
+///   rceil     up: the least exponent for which amax is within the format's range
+///   floor     down to amax's power of two: the largest elements saturate
+///   even      amax is rounded to the format's mantissa bits, ties up, then down to its power of two
+///   ceil      up to amax's next power of two
+enum class ScaleRounding : std::uint8_t { quotient, rceil, floor, even, ceil };
 
 /// Where the scales of groups and blocks lie. They are [rows, columns]: a row for each token or row of blocks, a column
 /// for each group or block of a row. Scale (t, g) is scale number
@@ -39,11 +50,14 @@ enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0 };
 ///   column          g * stride + t; the stride is `scale_stride` or, where that is 0, the rows
 ///   column_aligned  g * stride + t; the stride is the rows, rounded up so that a column is a multiple of 16 bytes
 ///   packed          ((g / 4) * rows4 + t) * 4 + g % 4: UE8M0 only, four to an int32; rows4 is the rows, rounded up to
-///   4
+///                   4
+///   swizzled_128x4  ((t / 128) * columns4 + g / 4) * 512 + (t % 32) * 16 + ((t / 32) % 4) * 4 + g % 4: scales of one
+///                   byte only, in tiles of 128 rows by 4 columns; columns4 is ceil(columns / 4)
+///   swizzled_8x4    ((t / 8) * columns4 + g / 4) * 32 + (t % 8) * 4 + g % 4: those of tiles of 8 by 4
 ///
-/// Where a layout has room for scales that no span has, dynamic schemes write 0 for column_aligned and packed and leave
-/// it alone for column; static schemes do not look at it.
-enum class ScaleLayout : std::uint8_t { row, column, column_aligned, packed };
+/// Where a layout has room for scales that no span has, dynamic schemes write 0, except that column leaves it alone;
+/// static schemes do not look at it.
+enum class ScaleLayout : std::uint8_t { row, column, column_aligned, packed, swizzled_128x4, swizzled_8x4 };
 
 /// Whose arithmetic: kqbench's own or that of an engine at one version (kq/dialect.hpp has the table).
 enum class Dialect : std::uint8_t {
@@ -83,13 +97,17 @@ struct Request {
   std::int64_t num_tokens = 0;    ///< may be 0: then there is nothing to do, and no address is looked at
   std::int64_t hidden_size = 0;   ///< 1 or more
   std::int64_t input_stride = 0;  ///< elements from one row to the next; 0: input_columns()
-  std::int64_t codes_stride = 0;  ///< codes from one row to the next; 0: hidden_size
+  std::int64_t codes_stride = 0;  ///< codes from one row to the next, even for two a byte; 0: codes_columns()
 
   std::int64_t group_size = 0;    ///< columns that share a scale, granularities group and block only
   std::int64_t block_rows = 0;    ///< rows that share a scale, granularity block only
   std::int64_t scale_stride = 0;  ///< from one column of scales to the next, layout column only; 0: as many as rows
   ScaleFormat scale_format = ScaleFormat::float32;
   ScaleLayout scale_layout = ScaleLayout::row;
+  ScaleRounding scale_rounding = ScaleRounding::quotient;  ///< dynamic scales of scale format ue8m0 only
+  /// What the scales of scale format e4m3 are multiplied by, dynamic schemes only: g of docs/numerics.md, whose
+  /// reciprocal is stored as the tensor's scale; 0: found from the tensor.
+  float global_scale = 0.0f;
 
   float qmax = 0.0f;  ///< bound of a code's magnitude; 0: the format's largest
   /// Upper bound of amax, dynamic token fp8 only (and groups behind a producer of dialect vllm, where it bounds the
@@ -114,6 +132,9 @@ struct InvalidField {
   std::string reason;
 };
 
+/// Why there are no kernels yet for a valid request: nothing if there are.
+std::optional<std::string> missing_kernels(const Request& request);
+
 /// Nothing if the request can be served, otherwise the first field that stands in the way.
 std::optional<InvalidField> validate(const Request& request);
 
@@ -132,8 +153,21 @@ Request quantizer_of(const Request& request);
 // --- derived sizes; the request must be valid --------------------------------------------------------------------
 
 std::size_t element_size(Element element);  ///< bytes
-float format_max(Format format);            ///< largest finite magnitude: 127, 448, 57344, 240, 57344
+float format_max(Format format);            ///< largest finite magnitude: 127, 448, 57344, 240, 57344, 6
 bool is_fp8(Format format);
+int code_bits(Format format);  ///< 8, or 4: two codes a byte, the even column in the low half
+
+/// Bytes that so many codes of a row take. The last of an odd number of 4-bit codes has a byte whose high half is 0.
+std::int64_t codes_row_bytes(Format format, std::int64_t codes);
+
+/// Columns of codes that a row has room for: hidden_size, rounded up to whole bytes.
+std::int64_t codes_columns(const Request& request);
+
+/// Whether the scales of groups are multiplied by one of the tensor: scale format e4m3.
+bool has_global_scale(const Request& request);
+
+/// Whether scales are exponents that are rounded on amax's bits, as MX has them.
+bool is_mx(const Request& request);
 
 bool has_norm(Producer producer);      ///< it takes the root of a mean of squares, and so a weight and eps
 bool has_residual(Producer producer);  ///< it adds a residual, and stores the sum
@@ -158,7 +192,7 @@ std::int64_t groups_per_row(const Request& request);     ///< ceil(hidden_size /
 std::int64_t scale_rows(const Request& request);
 /// 1, num_tokens, hidden_size or scale_rows * groups_per_row; 0 where there are no tokens, whatever the granularity.
 std::int64_t num_scales(const Request& request);
-std::size_t scale_size(const Request& request);  ///< bytes of one stored scale: 4, or 1 for UE8M0
+std::size_t scale_size(const Request& request);  ///< bytes of one stored scale: 4, or 1 for UE8M0 and E4M3
 
 /// Where the scale of element (token, channel) is stored, counted in scales.
 std::int64_t scale_index(const Request& request, std::int64_t token, std::int64_t channel);
@@ -201,12 +235,13 @@ Traffic minimal_traffic(const Request& request);
 /// What to_string gives for a value that is none of an enumeration's.
 inline constexpr std::string_view unknown_name = "unknown";
 
-std::string_view to_string(Element element);     ///< half, bfloat16, float
-std::string_view to_string(Format format);       ///< int8, fp8_e4m3fn, ...
-std::string_view to_string(ScaleFormat format);  ///< float, ue8m0_float, ue8m0
-std::string_view to_string(ScaleLayout layout);  ///< row, column, column_aligned, packed
-std::string_view to_string(Dialect dialect);     ///< kqbench, vllm-0.33.0, ...
-std::string_view to_string(Producer producer);   ///< none, rms_norm, add_rms_norm, silu_mul
+std::string_view to_string(Element element);         ///< half, bfloat16, float
+std::string_view to_string(Format format);           ///< int8, fp8_e4m3fn, ...
+std::string_view to_string(ScaleFormat format);      ///< float, ue8m0_float, ue8m0, e4m3
+std::string_view to_string(ScaleLayout layout);      ///< row, column, column_aligned, packed, ...
+std::string_view to_string(ScaleRounding rounding);  ///< quotient, rceil, floor, even, ceil
+std::string_view to_string(Dialect dialect);         ///< kqbench, vllm-0.33.0, ...
+std::string_view to_string(Producer producer);       ///< none, rms_norm, add_rms_norm, silu_mul
 std::string to_string(Granularity granularity, std::int64_t group_size,
                       std::int64_t block_rows = 0);  ///< tensor, token, channel, group:G, block:MxN
 
@@ -214,6 +249,7 @@ std::optional<Element> parse_element(std::string_view name);
 std::optional<Format> parse_format(std::string_view name);  ///< also "fp8" for fp8_e4m3fn
 std::optional<ScaleFormat> parse_scale_format(std::string_view name);
 std::optional<ScaleLayout> parse_scale_layout(std::string_view name);
+std::optional<ScaleRounding> parse_scale_rounding(std::string_view name);
 std::optional<Producer> parse_producer(std::string_view name);
 /// Also short names, which mean the newest version: "vllm-0.33", "vllm".
 std::optional<Dialect> parse_dialect(std::string_view name);
@@ -242,9 +278,28 @@ struct Scheme {
   bool asymmetric;
   bool fp8;   ///< served for fp8 codes
   bool int8;  ///< served for int8 codes
+  bool fp4;   ///< served for fp4 codes
   std::string_view scale_formula;
   std::string_view code_formula;
 };
 std::span<const Scheme> schemes();
+
+/// Whether a scheme is served for codes of a format.
+bool serves(const Scheme& scheme, Format format);
+
+/// A scheme that has a name of its own: values of a request's members.
+struct NamedScheme {
+  std::string_view name;  ///< "mxfp8"
+  Format format;
+  std::int64_t group_size;
+  ScaleFormat scale_format;
+  ScaleRounding scale_rounding;
+  ScaleLayout scale_layout;
+  std::string_view description;
+};
+std::span<const NamedScheme> named_schemes();  ///< mxfp8, mxfp4, nvfp4, deepgemm
+
+/// The request with the members of a named scheme, a group of a row.
+Request with_scheme(const Request& request, const NamedScheme& scheme);
 
 }  // namespace kq

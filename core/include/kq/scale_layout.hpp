@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kq/arch/config.hpp"
+#include "kq/format.hpp"
 #include "kq/numerics.hpp"
 #include "kq/request.hpp"
 
@@ -17,12 +18,16 @@ namespace kq {
 struct ScaleOffset {
   std::int64_t row_step;
   std::int64_t column_step;
-  std::int64_t pack_step = 0;  ///< layout packed: from the scales of four columns to those of the next four
+  std::int64_t pack_step = 0;  ///< packed, swizzled: from the scales of four columns to those of the next four
+  int tile_rows = 0;           ///< swizzled: 128 or 8; row_step is then from one tile's rows to the next one's
 
   KQ_HOST_DEVICE std::int64_t operator()(std::int64_t row, std::int64_t column) const {
     if (pack_step == 0) [[likely]]
       return row * row_step + column * column_step;
-    return column / 4 * pack_step + row * row_step + column % 4;
+    const std::int64_t of_four = column / 4 * pack_step + column % 4;
+    if (tile_rows == 0) return of_four + row * row_step;
+    const auto in_tile = static_cast<int>(row % tile_rows);
+    return row / tile_rows * row_step + of_four + in_tile % 32 * (tile_rows == 8 ? 4 : 16) + in_tile / 32 * 4;
   }
 };
 
@@ -41,6 +46,8 @@ inline ScaleOffset scale_offset(const Request& r) {
   }
   if (r.scale_layout == ScaleLayout::row) return {groups_per_row(r), 1};
   if (r.scale_layout == ScaleLayout::packed) return {4, 1, 4 * padded_scale_rows(r)};
+  if (r.scale_layout == ScaleLayout::swizzled_128x4) return {128 * padded_scale_columns(r), 1, 512, 128};
+  if (r.scale_layout == ScaleLayout::swizzled_8x4) return {8 * padded_scale_columns(r), 1, 32, 8};
   return {1, scale_column_stride(r)};
 }
 
@@ -72,26 +79,33 @@ struct GivenScales {
   KQ_HOST_DEVICE float value(std::int64_t index) const { return scales[index]; }
 };
 
-/// Scales of groups or blocks that are given: of type float, or 8-bit exponents (UE8M0). They have no zero points.
+/// The number that a stored scale of a group or block stands for: a float, an exponent (UE8M0) or an E4M3 code.
+KQ_HOST_DEVICE float group_scale_at(const void* scales, ScaleFormat format, std::int64_t index) {
+  if (format == ScaleFormat::ue8m0) return ue8m0_value(static_cast<const std::uint8_t*>(scales)[index]);
+  if (format == ScaleFormat::e4m3) return Fp8E4M3Fn::decode(static_cast<const std::uint8_t*>(scales)[index]);
+  return static_cast<const float*>(scales)[index];
+}
+
+/// Scales of groups or blocks that are given: of type float, or bytes (UE8M0, E4M3). They have no zero points.
 struct GivenGroupScales {
   using Place = std::int64_t;
 
   const void* scales;
-  bool exponents;
+  ScaleFormat format;
   ScaleOffset offset;
 
   KQ_HOST_DEVICE Place place(std::int64_t row, std::int64_t column) const { return offset(row, column); }
-  KQ_HOST_DEVICE float value(std::int64_t index) const {
-    return exponents ? ue8m0_value(static_cast<const std::uint8_t*>(scales)[index])
-                     : static_cast<const float*>(scales)[index];
-  }
+  KQ_HOST_DEVICE float value(std::int64_t index) const { return group_scale_at(scales, format, index); }
 };
 
 namespace detail {
 
-KQ_HOST_DEVICE void put_group_scale(void* scales, bool exponents, std::int64_t index, float value) {
-  if (exponents) {
+/// `value` is one that the format has; of NaN the sign is not kept.
+KQ_HOST_DEVICE void put_group_scale(void* scales, ScaleFormat format, std::int64_t index, float value) {
+  if (format == ScaleFormat::ue8m0) {
     static_cast<std::uint8_t*>(scales)[index] = ue8m0_code(value);
+  } else if (format == ScaleFormat::e4m3) {
+    static_cast<std::uint8_t*>(scales)[index] = Fp8E4M3Fn::encode(value, 0.0f);
   } else {
     static_cast<float*>(scales)[index] = value;
   }
@@ -99,30 +113,30 @@ KQ_HOST_DEVICE void put_group_scale(void* scales, bool exponents, std::int64_t i
 
 }  // namespace detail
 
-/// Where programs store scales of groups or blocks in the layouts row and column: of type float, or 8-bit exponents
-/// (UE8M0).
+/// Where programs store scales of groups or blocks in the layouts row and column: of type float, or bytes (UE8M0,
+/// E4M3).
 struct GroupScales {
   using Place = std::int64_t;  ///< counted in scales
   struct Slot {
     void* scales;
-    bool exponents;
+    ScaleFormat format;
     std::int64_t index;
 
     template <class Scale>
     KQ_HOST_DEVICE void write(const Scale& scale) const {
-      detail::put_group_scale(scales, exponents, index, scale.value());
+      detail::put_group_scale(scales, format, index, scale.value());
     }
   };
 
   void* scales;
-  bool exponents;
+  ScaleFormat format;
   std::int64_t row_step;
   std::int64_t column_step;
 
   KQ_HOST_DEVICE Place place(std::int64_t row, std::int64_t column) const {
     return row * row_step + column * column_step;
   }
-  KQ_HOST_DEVICE Slot at(Place place) const { return {scales, exponents, place}; }
+  KQ_HOST_DEVICE Slot at(Place place) const { return {scales, format, place}; }
 };
 
 /// Where programs store them in any layout. Whoever stores the last scale of a row or column also writes the zeros of
@@ -144,7 +158,7 @@ struct AnyGroupScales {
   };
 
   void* scales;
-  bool exponents;
+  ScaleFormat format;
   ScaleOffset offset;
   std::int64_t rows;  ///< of scales, and so on
   std::int64_t columns;
@@ -156,7 +170,7 @@ struct AnyGroupScales {
 
  private:
   KQ_HOST_DEVICE void put(std::int64_t row, std::int64_t column, float value) const {
-    detail::put_group_scale(scales, exponents, offset(row, column), value);
+    detail::put_group_scale(scales, format, offset(row, column), value);
   }
   KQ_HOST_DEVICE void write_padding(Place last) const {
     const std::int64_t end_row = last.row + 1 == rows ? padded_rows : last.row + 1;
@@ -171,11 +185,11 @@ struct AnyGroupScales {
 
 /// The scales at an address, as the request says. The request is valid and resolved.
 inline GivenGroupScales given_group_scales(const Request& r, const void* scales) {
-  return {scales, r.scale_format == ScaleFormat::ue8m0, scale_offset(r)};
+  return {scales, r.scale_format, scale_offset(r)};
 }
 inline AnyGroupScales any_group_scales(const Request& r, void* scales) {
   return {scales,
-          r.scale_format == ScaleFormat::ue8m0,
+          r.scale_format,
           scale_offset(r),
           scale_rows(r),
           groups_per_row(r),
@@ -188,7 +202,7 @@ template <class Function>
 void with_group_scales(const Request& r, void* scales, const Function& function) {
   if (r.scale_layout == ScaleLayout::row || r.scale_layout == ScaleLayout::column) {
     const ScaleOffset offset = scale_offset(r);
-    return function(GroupScales{scales, r.scale_format == ScaleFormat::ue8m0, offset.row_step, offset.column_step});
+    return function(GroupScales{scales, r.scale_format, offset.row_step, offset.column_step});
   }
   function(any_group_scales(r, scales));
 }

@@ -142,6 +142,51 @@ struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
   }
 };
 
+namespace detail {
+
+/// encode(sat(x * factor)), of a scale that is stored as it is given here.
+template <class Format>
+struct FactorScale {
+  float scale;
+  float factor;
+  KQ_HOST_DEVICE float value() const { return scale; }
+  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Format>(factor, Format::max); }
+};
+
+}  // namespace detail
+
+/// A group as OCP's MX formats have it: a power of two by a rounding of amax's bits (kq::mx_exponent).
+template <class Element, class Format>
+struct MxRule : detail::Rule<Element, Format, AbsMaxOrNan, false> {
+  ScaleRounding rounding;
+  KQ_HOST_DEVICE explicit MxRule(ScaleRounding how) : rounding(how) {}
+  KQ_HOST_DEVICE auto scale(AbsMaxOrNan::Value found) const {
+    const std::uint32_t e = mx_exponent<Format>(found.amax, found.has_nan, rounding);
+    return detail::FactorScale<Format>{mx_scale(e), mx_factor(e)};
+  }
+};
+
+/// g of NVFP4: a number, or that of a tensor whose amax a kernel reads when it needs it.
+struct Nvfp4Global {
+  float number;
+  const float* tensor_amax = nullptr;  ///< in place of the number, unless null
+  KQ_HOST_DEVICE float value() const { return tensor_amax == nullptr ? number : nvfp4_global_scale(*tensor_amax); }
+};
+
+/// A group of NVFP4: its scale is E4M3, and a scale of the tensor, 1 / g, multiplies it. Whoever launches the kernel
+/// stores that one: tensor_scale().
+template <class Element>
+struct Nvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMaxOrNan, false> {
+  Nvfp4Global global;
+  KQ_HOST_DEVICE explicit Nvfp4Rule(Nvfp4Global g) : global(g) {}
+  KQ_HOST_DEVICE float tensor_scale() const { return 1.0f / global.value(); }
+  KQ_HOST_DEVICE auto scale(AbsMaxOrNan::Value found) const {
+    const float g = global.value();
+    const float scale = Fp8E4M3Fn::decode(nvfp4_scale_code(found.amax, found.has_nan, g));
+    return detail::FactorScale<Fp4E2M1>{scale, nvfp4_factor(scale, 1.0f / g)};
+  }
+};
+
 // --- static ----------------------------------------------------------------------------------------------------------
 
 template <class Element, class Format>
@@ -173,9 +218,21 @@ struct StaticAffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
   }
 };
 
+/// Given scales of NVFP4, and that of the tensor, which a kernel reads.
+template <class Element>
+struct StaticNvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMax, false> {
+  const float* tensor_scale;
+  KQ_HOST_DEVICE explicit StaticNvfp4Rule(const float* given) : tensor_scale(given) {}
+  template <class Given>
+  KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
+    const float value = given.value(i);
+    return detail::FactorScale<Fp4E2M1>{value, nvfp4_factor(value, *tensor_scale)};
+  }
+};
+
 // --- from a request to its rule: each calls function(rule) -----------------------------------------------------------
 
-/// function(Format{}) with the type of a format.
+/// function(Format{}) with the type of a format of eight bits: those of all schemes.
 template <class Function>
 void with_format(Format format, const Function& function) {
   switch (format) {
@@ -189,7 +246,16 @@ void with_format(Format format, const Function& function) {
       return function(Fp8E4M3Fnuz{});
     case Format::fp8_e5m2fnuz:
       return function(Fp8E5M2Fnuz{});
+    case Format::fp4_e2m1:
+      return;
   }
+}
+
+/// function(Format{}) with the type of any format.
+template <class Function>
+void with_any_format(Format format, const Function& function) {
+  if (format == Format::fp4_e2m1) return function(Fp4E2M1{});
+  with_format(format, function);
 }
 
 /// function(T{}) with the type of an element.
@@ -270,12 +336,38 @@ void with_tensor_rule(const Request& r, const Function& function) {
   });
 }
 
-/// Of groups and blocks.
+/// Of blocks, and of groups of 8-bit codes whose scales are no MX exponents.
 template <class Element, class Function>
-void with_group_rule(const Request& r, const Function& function) {
+void with_block_rule(const Request& r, const Function& function) {
   if (r.dialect != Dialect::kqbench) return with_dialect_group_rule<Element>(r, function);
   const bool power_of_two = r.scale_format != ScaleFormat::float32;
   with_format(r.format, [&](auto format) { function(GroupRule<Element, decltype(format)>(r.qmax, power_of_two)); });
+}
+
+/// Of groups of 8-bit codes.
+template <class Element, class Function>
+void with_group_rule(const Request& r, const Function& function) {
+  if (r.dialect == Dialect::kqbench && is_mx(r)) {
+    if (r.format == Format::fp8_e5m2) return function(MxRule<Element, Fp8E5M2>(r.scale_rounding));
+    return function(MxRule<Element, Fp8E4M3Fn>(r.scale_rounding));
+  }
+  with_block_rule<Element>(r, function);
+}
+
+/// Of groups of 4-bit codes. `tensor_amax` is where a kernel finds the tensor's amax, for scales of format e4m3 whose
+/// request gives no global_scale; otherwise it is not looked at.
+template <class Element, class Function>
+void with_fp4_group_rule(const Request& r, const float* tensor_amax, const Function& function) {
+  if (!has_global_scale(r)) return function(MxRule<Element, Fp4E2M1>(r.scale_rounding));
+  const bool is_given = r.global_scale != 0.0f;
+  function(Nvfp4Rule<Element>(Nvfp4Global{r.global_scale, is_given ? nullptr : tensor_amax}));
+}
+
+/// Of given scales of groups of 4-bit codes. `tensor_scale` is the operand global_scale.
+template <class Element, class Function>
+void with_static_fp4_group_rule(const Request& r, const float* tensor_scale, const Function& function) {
+  if (has_global_scale(r)) return function(StaticNvfp4Rule<Element>(tensor_scale));
+  function(StaticFp8Rule<Element, Fp4E2M1>(r.qmax));
 }
 
 }  // namespace kq

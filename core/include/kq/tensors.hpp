@@ -21,9 +21,10 @@ namespace kq {
 /// element at least. What a request does not have is not looked at.
 struct Operands {
   const void* input = nullptr;
-  void* codes = nullptr;
-  void* scales = nullptr;               ///< float, or uint8 for UE8M0; read for a static scheme
+  void* codes = nullptr;                ///< bytes; of fp4 two codes each, the even column in the low half
+  void* scales = nullptr;               ///< float, or uint8 for UE8M0 and E4M3; read for a static scheme
   std::int32_t* zero_points = nullptr;  ///< as many as scales, asymmetric only; read for a static scheme
+  float* global_scale = nullptr;        ///< one, of scale format e4m3 only: 1 / g; read for a static scheme
   /// As many bytes as the implementation needs for the request, aligned to 16: zero before the first launch, then left
   /// as launches leave them. Launches that may overlap in time need one each.
   void* workspace = nullptr;
@@ -41,6 +42,7 @@ struct HostTensors {
   std::vector<std::byte> codes;
   std::vector<std::byte> scales;
   std::vector<std::byte> zero_points;
+  std::vector<std::byte> global_scale;
   std::vector<std::byte> weight;
   std::vector<std::byte> residual;
   std::vector<std::byte> residual_out;
@@ -54,12 +56,13 @@ using HostTensor = std::vector<std::byte> HostTensors::*;
 /// One tensor of a request: `rows` rows of `row_bytes` bytes, each `row_stride` bytes behind the one before. The bytes
 /// between the rows are not part of it: quantizing neither reads nor writes them.
 struct TensorSpec {
-  std::string_view name;      ///< as in kq.h: "zero_points"
-  std::string_view row_name;  ///< what a row is: "token", or "column" of scales
-  bool is_matrix;             ///< [num_tokens, columns]; else a list of numbers, counted through
-  bool is_source;             ///< values are made of it: input, weight, residual
-  bool is_written;            ///< by quantizing; else it is given
-  std::size_t element_bytes;  ///< of one number; 1 for codes
+  std::string_view name;        ///< as in kq.h: "zero_points"
+  std::string_view row_name;    ///< what a row is: "token", or "column" of scales
+  bool is_matrix;               ///< [num_tokens, columns]; else a list of numbers, counted through
+  bool is_source;               ///< values are made of it: input, weight, residual
+  bool is_written;              ///< by quantizing; else it is given
+  std::size_t element_bytes;    ///< of one number; 1 for codes
+  int numbers_per_element = 1;  ///< 2 for codes of four bits
   std::int64_t rows;
   std::size_t row_bytes;
   std::size_t row_stride;
@@ -85,7 +88,7 @@ class TensorList {
   void add(const TensorSpec& spec) { specs_[size_++] = spec; }
 
  private:
-  std::array<TensorSpec, 8> specs_{};
+  std::array<TensorSpec, 9> specs_{};
   std::size_t size_ = 0;
 };
 
