@@ -106,6 +106,32 @@ std::uint8_t nearest_int8(float v) {
   return static_cast<std::uint8_t>(std::clamp(rne(v), -128, 127));
 }
 
+/// E2M1: a sign and the nearest of 0, 0.5, 1, 1.5, 2, 3, 4, 6, ties to even; NaN is the largest.
+std::uint8_t e2m1(const Fp8Encoder& fp4, float v, bool negative) {
+  return fp4(std::isnan(v) ? v : std::clamp(v, -6.0f, 6.0f), negative);
+}
+
+/// The sign bit only of numbers below 0: not of -0.
+std::uint8_t e2m1_below(const Fp8Encoder& fp4, Scaled v) {
+  return e2m1(fp4, v.value, v.negative && v.value != 0.0f);
+}
+
+std::uint8_t e2m1_keep(const Fp8Encoder& fp4, Scaled v) {
+  return e2m1(fp4, v.value, v.negative);
+}
+
+/// The nearest number of E4M3, saturating.
+float e4m3(float v) {
+  static const Fp8Encoder encoder(Format::fp8_e4m3fn);
+  const float limited = std::isnan(v) ? v : std::clamp(v, -448.0f, 448.0f);
+  return static_cast<float>(decode(definition(Format::fp8_e4m3fn), encoder(limited, std::signbit(limited))));
+}
+
+/// The lesser of a number and the largest float; NaN stays NaN.
+float at_most_largest(float v) {
+  return v > std::numeric_limits<float>::max() ? std::numeric_limits<float>::max() : v;
+}
+
 // --- vLLM 0.33.0 -----------------------------------------------------------------------------------------------------
 
 /// Kernels of a producer and a quantizer in one. What SiLU makes has the bound on its scale, not on its amax.
@@ -158,7 +184,14 @@ std::uint8_t vllm_code(const Request& r, const Fp8Encoder* fp8, float x, const S
   return saturated_or(r, *fp8, Scaled(v, x), 448.0f);
 }
 
-void set_vllm_torch_scale(const Request&, Span& span) {
+void set_vllm_torch_scale(const Request& r, Span& span) {
+  if (r.scale_format == ScaleFormat::e4m3) {
+    const float v = span.global_scale * (amax_with_nan(span) * (1.0f / 6.0f));
+    span.scale = v > 464.0f ? not_a_number : e4m3(v);
+    const float t = span.scale * (1.0f / span.global_scale);
+    span.operand = t == 0.0f ? 0.0f : 1.0f / t;
+    return;
+  }
   const float v = at_least(amax_with_nan(span), smallest_normal) / 448.0f;
   // The exponent of a block with NaN is stored as 0, but its codes are made with NaN.
   const int e = std::isnan(v) ? 0 : static_cast<int>(std::clamp(ceil_of_float_log2(v) + 127.0f, 0.0f, 254.0f));
@@ -167,6 +200,7 @@ void set_vllm_torch_scale(const Request&, Span& span) {
 }
 
 std::uint8_t vllm_torch_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  if (r.scale_format == ScaleFormat::e4m3) return e2m1_below(*fp8, Scaled(x * span.operand, x));
   return torch_cast(r, *fp8, Scaled(x / span.operand, x));
 }
 
@@ -211,7 +245,7 @@ std::uint8_t sglang_code(const Request& r, const Fp8Encoder* fp8, float x, const
 // --- DeepGEMM --------------------------------------------------------------------------------------------------------
 
 void set_deepgemm_scale(const Request& r, Span& span) {
-  span.scale = at_least(amax_with_nan(span), 1e-4f) / 448.0f;
+  span.scale = at_least(amax_with_nan(span), 1e-4f) / limit_of(r);
   if (r.scale_format != ScaleFormat::float32) {
     const int e = exponent_field(span.scale) + (fraction_field(span.scale) != 0 ? 1 : 0);
     span.scale = power_of_two(std::clamp(e, 1, 254));
@@ -219,7 +253,17 @@ void set_deepgemm_scale(const Request& r, Span& span) {
   span.operand = 1.0f / span.scale;
 }
 
+/// Counts the thresholds below |v|, so that ties go toward 0 and NaN is 0.
+std::uint8_t deepgemm_e2m1(float v) {
+  int code = 0;
+  for (const float threshold : {0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f}) {
+    if (std::fabs(v) > threshold) ++code;
+  }
+  return static_cast<std::uint8_t>(code != 0 && v < 0.0f ? 8 + code : code);
+}
+
 std::uint8_t deepgemm_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  if (r.format == Format::fp4_e2m1) return deepgemm_e2m1(x * span.operand);
   return torch_cast(r, *fp8, Scaled(x * span.operand, x));
 }
 
@@ -231,7 +275,21 @@ float largest_of(Element type) {
   return largest;
 }
 
+void set_te_fp4_scale(const Request& r, Span& span) {
+  const float amax = amax_with_nan(span);
+  if (r.scale_format == ScaleFormat::e4m3) {
+    const float g = span.global_scale;
+    span.scale = e4m3(at_most_largest(amax * (g * (1.0f / 6.0f))));
+    span.operand = at_most_largest(1.0f / (span.scale * (1.0f / g)));
+    return;
+  }
+  const float exponent = ceil_of_float_log2(amax / 6.0f);
+  span.scale = std::isnan(exponent) ? exponent : std::exp2(std::clamp(exponent, -127.0f, 127.0f));
+  span.operand = 1.0f / span.scale;
+}
+
 void set_te_scale(const Request& r, Span& span) {
+  if (r.format == Format::fp4_e2m1) return set_te_fp4_scale(r, span);
   const bool is_reference = r.dialect == Dialect::te_d0067d0;
   const float amax = is_reference ? amax_with_nan(span) : span.amax;
   span.operand = limit_of(r) / amax;
@@ -245,6 +303,7 @@ void set_te_scale(const Request& r, Span& span) {
 }
 
 std::uint8_t te_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
+  if (r.format == Format::fp4_e2m1) return e2m1_below(*fp8, Scaled(x * span.operand, x));
   return saturated(r, *fp8, Scaled(x * span.operand, x));
 }
 
@@ -273,7 +332,44 @@ std::uint8_t flashinfer_code(const Request& r, const Fp8Encoder* fp8, float x, c
 
 // --- torchao ---------------------------------------------------------------------------------------------------------
 
+/// Both versions: `global_scale` is s, a divisor.
+void set_torchao_nvfp4_scale(Span& span) {
+  const float s = span.global_scale;
+  const float v = amax_with_nan(span) / 6.0f / s;
+  span.scale = e4m3(at_least(v, 0x1p-6f));
+  span.operand = 1.0f / s / span.scale;
+}
+
+/// The exponent of a format's largest number, and its mantissa bits.
+int torchao_p(const Request& r) {
+  return std::ilogb(limit_of(r));
+}
+
+/// FLOOR, EVEN and CEIL: the biased exponent of amax, less p, before it is limited; amax as its bits say, infinity too.
+int torchao_exponent(const Request& r, float amax) {
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &amax, sizeof bits);
+  const int mantissa = definition(r.format).mantissa_bits;
+  if (r.scale_rounding == kq::ScaleRounding::even) bits += std::uint32_t{1} << (22 - mantissa);
+  const int up = r.scale_rounding == kq::ScaleRounding::ceil && (bits & 0x7fffffu) != 0 ? 1 : 0;
+  return static_cast<int>(bits >> 23 & 0xffu) + up - torchao_p(r);
+}
+
+bool torchao_rounds_up(const Request& r) {
+  return r.scale_rounding == kq::ScaleRounding::quotient || r.scale_rounding == kq::ScaleRounding::rceil;
+}
+
 void set_torchao_main_scale(const Request& r, Span& span) {
+  if (r.scale_format == ScaleFormat::e4m3) return set_torchao_nvfp4_scale(span);
+  if (!torchao_rounds_up(r)) {
+    const float amax = amax_with_nan(span);
+    const int exponent = torchao_exponent(r, amax);
+    const bool is_number = std::isfinite(amax) && exponent + torchao_p(r) < 255;
+    const int e = std::clamp(exponent, 0, 255);
+    span.scale = is_number ? power_of_two(e) : not_a_number;
+    span.operand = is_number ? power_of_two(254 - e) : not_a_number;
+    return;
+  }
   const float v = amax_with_nan(span) * (1.0f / limit_of(r));
   int e = exponent_field(v);
   if (e == 0) {
@@ -286,6 +382,15 @@ void set_torchao_main_scale(const Request& r, Span& span) {
 }
 
 void set_torchao_0_18_scale(const Request& r, Span& span) {
+  if (r.scale_format == ScaleFormat::e4m3) return set_torchao_nvfp4_scale(span);
+  if (!torchao_rounds_up(r)) {
+    const float amax = amax_with_nan(span);
+    const int e = std::clamp(torchao_exponent(r, amax), 0, 255);
+    span.scale = std::isnan(amax) ? not_a_number : power_of_two(e);
+    // A divisor: that of NaN is infinite.
+    span.operand = std::isnan(amax) ? infinity : std::max(power_of_two(e), smallest_normal);
+    return;
+  }
   const float v = amax_with_nan(span) / limit_of(r);
   if (std::isnan(v)) {
     span.scale = span.operand = not_a_number;
@@ -297,13 +402,34 @@ void set_torchao_0_18_scale(const Request& r, Span& span) {
 }
 
 std::uint8_t torchao_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
-  const Scaled v(x * span.operand, x);
-  return r.dialect == Dialect::torchao_0_18_0 ? saturated(r, *fp8, v) : torch_cast(r, *fp8, v);
+  const bool divides =
+      r.dialect == Dialect::torchao_0_18_0 && r.scale_format != ScaleFormat::e4m3 && !torchao_rounds_up(r);
+  const Scaled v(divides ? x / span.operand : x * span.operand, x);
+  if (r.format == Format::fp4_e2m1) return e2m1_keep(*fp8, v);
+  const bool saturates = r.dialect == Dialect::torchao_0_18_0 || !torchao_rounds_up(r);
+  return saturates ? saturated(r, *fp8, v) : torch_cast(r, *fp8, v);
 }
 
 // --- AITER -----------------------------------------------------------------------------------------------------------
 
+/// The exponent of amax / 2^p, by its rounding, of amax's bits.
+void set_aiter_fp4_scale(const Request& r, Span& span) {
+  float amax = amax_with_nan(span);
+  if (r.scale_rounding == kq::ScaleRounding::even && !std::isnan(amax)) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &amax, sizeof bits);
+    bits = (bits + 0x200000u) & 0xff800000u;
+    std::memcpy(&amax, &bits, sizeof bits);
+  }
+  const float v = amax / (torchao_rounds_up(r) ? 6.0f : 4.0f);
+  int e = exponent_field(v);
+  const bool up = torchao_rounds_up(r) || r.scale_rounding == kq::ScaleRounding::ceil;
+  if (up && e < 255 && fraction_field(v) != 0) ++e;
+  span.scale = e == 255 ? not_a_number : power_of_two(e);
+}
+
 void set_aiter_scale(const Request& r, Span& span) {
+  if (r.format == Format::fp4_e2m1) return set_aiter_fp4_scale(r, span);
   span.scale = amax_with_nan(span) / limit_of(r);
   if (r.scale_format != ScaleFormat::float32) {
     int e = exponent_field(span.scale);
@@ -316,6 +442,7 @@ void set_aiter_scale(const Request& r, Span& span) {
 
 std::uint8_t aiter_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
   const float v = x / span.scale;
+  if (r.format == Format::fp4_e2m1) return e2m1_keep(*fp8, Scaled(v, x));
   return r.format == Format::int8 ? truncated_or(v, 0) : torch_cast(r, *fp8, Scaled(v, x));
 }
 
@@ -325,9 +452,9 @@ float epsilon_of(Element type) {
   return type == Element::half ? 0x1p-10f : type == Element::bfloat16 ? 0x1p-7f : 0x1p-23f;
 }
 
-/// The power of two of an MX block: 2^(floor(log2 a) - 8), a being amax in T, rounded to one bit of mantissa on its
+/// The power of two of an MX block: 2^(floor(log2 a) - p), a being amax in T, rounded to one bit of mantissa on its
 /// bits.
-float compressed_tensors_mx_scale(Element type, float amax) {
+float compressed_tensors_mx_scale(Element type, float amax, int p) {
   if (std::isnan(amax) || std::isinf(amax)) return infinity;
   const int least_exponent = type == Element::half ? -14 : -126;
   const int most_exponent = type == Element::half ? 15 : 127;
@@ -337,14 +464,18 @@ float compressed_tensors_mx_scale(Element type, float amax) {
     ++exponent;
   }
   if (exponent > most_exponent) return infinity;
-  const int e = exponent < least_exponent ? 0 : std::clamp(exponent + 127 - 8, 0, 255);
+  const int e = exponent < least_exponent ? 0 : std::clamp(exponent + 127 - p, 0, 255);
   const float scale = to_type(type, power_of_two(e));
   return scale == 0.0f ? 1.0f : scale;
 }
 
 void set_compressed_tensors_scale(const Request& r, Span& span) {
   const auto T = [&](float v) { return to_type(r.element, v); };
-  if (r.asymmetric) {
+  if (r.scale_format == ScaleFormat::e4m3) {
+    span.scale = e4m3(span.global_scale * T(amax_with_nan(span) / 6.0f));
+    if (span.scale == 0.0f) span.scale = 0.125f;
+    span.operand = span.scale / span.global_scale;
+  } else if (r.asymmetric) {
     const float min = std::min(span.min, 0.0f);
     const float max = std::max(span.max, 0.0f);
     span.scale = T(T(max - min) / 255.0f);
@@ -352,7 +483,7 @@ void set_compressed_tensors_scale(const Request& r, Span& span) {
     span.zero_point = std::isnan(zero_point) ? 0 : rne(std::clamp(zero_point, -128.0f, 127.0f));
     if (span.scale == 0.0f) span.scale = epsilon_of(r.element);
   } else if (r.scale_format != ScaleFormat::float32) {
-    span.scale = compressed_tensors_mx_scale(r.element, amax_with_nan(span));
+    span.scale = compressed_tensors_mx_scale(r.element, amax_with_nan(span), std::ilogb(limit_of(r)));
   } else {
     span.scale = T(amax_with_nan(span) / (r.format == Format::int8 ? 127.5f : 448.0f));
     if (span.scale == 0.0f) span.scale = epsilon_of(r.element);
@@ -361,7 +492,9 @@ void set_compressed_tensors_scale(const Request& r, Span& span) {
 
 std::uint8_t compressed_tensors_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
   const auto T = [&](float v) { return to_type(r.element, v); };
+  if (r.scale_format == ScaleFormat::e4m3) return e2m1_below(*fp8, Scaled(x / span.operand, x));
   const float quotient = T(x / span.scale);
+  if (r.format == Format::fp4_e2m1) return e2m1_below(*fp8, Scaled(quotient, x));
   if (r.format == Format::int8) {
     const float sum = T(quotient + static_cast<float>(span.zero_point));
     return nearest_int8(std::isnan(sum) ? sum : std::clamp(sum, -128.0f, 127.0f));
@@ -371,6 +504,19 @@ std::uint8_t compressed_tensors_code(const Request& r, const Fp8Encoder* fp8, fl
 }
 
 }  // namespace
+
+float dialect_global_scale(const Request& r, float amax) {
+  if (r.dialect == Dialect::torchao_36027d8 || r.dialect == Dialect::torchao_0_18_0) {
+    return amax == 0.0f ? 1.0f : amax / 2688.0f;
+  }
+  if (r.dialect == Dialect::compressed_tensors_0_20_1) return 2688.0f / std::max(amax, smallest_normal);
+  return amax == 0.0f ? 1.0f : std::min(2688.0f / amax, largest);
+}
+
+float dialect_tensor_scale(const Request& r, float global_scale) {
+  const bool divides = r.dialect == Dialect::torchao_36027d8 || r.dialect == Dialect::torchao_0_18_0;
+  return divides ? global_scale : 1.0f / global_scale;
+}
 
 void set_dialect_scale(const Request& r, Span& span) {
   switch (r.dialect) {

@@ -16,6 +16,10 @@ namespace kqbench::reference_detail {
 /// Sets scale, zero point and operand of a dynamic span whose elements were all added.
 void set_dialect_scale(const kq::Request& request, Span& span);
 
+/// What the scales of a tensor are multiplied by, or divided by, from its largest magnitude; and what is stored of it.
+float dialect_global_scale(const kq::Request& request, float amax);
+float dialect_tensor_scale(const kq::Request& request, float global_scale);
+
 /// The code of an element under a span's scale, which is set or given. `fp8` is null for int8.
 std::uint8_t dialect_code(const kq::Request& request, const Fp8Encoder* fp8, float x, const Span& span);
 

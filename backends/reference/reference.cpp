@@ -242,7 +242,9 @@ Span whole_tensor(int threads, const Request& request, const ElementReader& elem
 /// What the scales of a tensor are multiplied by: given, or from the tensor.
 float global_scale_of(int threads, const Request& request, const ElementReader& element, const void* input) {
   if (request.global_scale != 0.0f) return request.global_scale;
-  return nvfp4_global(whole_tensor(threads, request, element, input).amax);
+  const float amax = whole_tensor(threads, request, element, input).amax;
+  return request.dialect == kq::Dialect::kqbench ? nvfp4_global(amax)
+                                                 : reference_detail::dialect_global_scale(request, amax);
 }
 
 std::vector<Span> dynamic_spans(int threads, const Request& request, const ElementReader& element, const void* input) {
@@ -278,7 +280,9 @@ std::vector<Span> dynamic_spans(int threads, const Request& request, const Eleme
   for_each_scale(request, [&](std::int64_t i) {
     Span& span = spans[static_cast<std::size_t>(i)];
     span.global_scale = global_scale;
-    span.tensor_scale = 1.0f / global_scale;
+    span.tensor_scale = request.dialect == kq::Dialect::kqbench
+                            ? 1.0f / global_scale
+                            : reference_detail::dialect_tensor_scale(request, global_scale);
     set_scale(request, span);
   });
   return spans;

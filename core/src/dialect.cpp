@@ -23,7 +23,7 @@ constexpr DialectFacts facts_table[] = {
      "vllm-0.33.0-torch",
      {"vllm-0.33-torch", "vllm-torch"},
      "0.33.0",
-     "PyTorch reference: _mxfp8_e4m3_quantize_torch"},
+     "PyTorch references: _mxfp8_e4m3_quantize_torch, ref_nvfp4_quant"},
     {Dialect::sglang_0_5_23,
      "sglang-0.5.23",
      {"sglang-0.5", "sglang"},
@@ -34,12 +34,12 @@ constexpr DialectFacts facts_table[] = {
      "deepgemm-54e2261",
      {"deepgemm", ""},
      "54e2261",
-     "PyTorch: per_token_cast_to_fp8, per_block_cast_to_fp8"},
+     "PyTorch: per_token_cast_to_fp8, per_block_cast_to_fp8, per_token_cast_to_fp4"},
     {Dialect::te_d0067d0,
      "te-d0067d0",
      {"te", ""},
      "d0067d0",
-     "Transformer Engine's PyTorch reference: BlockwiseQuantizerReference"},
+     "Transformer Engine's PyTorch references: BlockwiseQuantizerReference, NVFP4QuantizerRef"},
     {Dialect::te_kernels,
      "te-kernels",
      {},
@@ -50,13 +50,13 @@ constexpr DialectFacts facts_table[] = {
      {"flashinfer-trtllm", "flashinfer"},
      "trtllm",
      "FlashInfer's CUDA kernels from TensorRT-LLM: invokePerTokenQuantization, fp8_1x128_cs; finite inputs"},
-    {Dialect::torchao_36027d8, "torchao-36027d8", {"torchao", ""}, "36027d8", "PyTorch: to_mx, scaling mode RCEIL"},
-    {Dialect::torchao_0_18_0, "torchao-0.18.0", {"torchao-0.18", ""}, "0.18.0", "PyTorch: to_mx, scaling mode RCEIL"},
+    {Dialect::torchao_36027d8, "torchao-36027d8", {"torchao", ""}, "36027d8", "PyTorch: to_mx, nvfp4_quantize"},
+    {Dialect::torchao_0_18_0, "torchao-0.18.0", {"torchao-0.18", ""}, "0.18.0", "PyTorch: to_mx, nvfp4_quantize"},
     {Dialect::aiter_e404860,
      "aiter-e404860",
      {"aiter", ""},
      "e404860",
-     "PyTorch: pertoken_quant, per_tensor_quant, per_1x32_f8_scale_f8_quant"},
+     "PyTorch: pertoken_quant, per_tensor_quant, per_1x32_f8_scale_f8_quant, per_1x32_f4_quant"},
     {Dialect::compressed_tensors_0_20_1,
      "compressed-tensors-0.20.1",
      {"compressed-tensors-0.20", "compressed-tensors"},
@@ -78,9 +78,13 @@ constexpr unsigned bit(ScaleRounding rounding) {
 constexpr unsigned int8 = bit(Format::int8);
 constexpr unsigned e4m3 = bit(Format::fp8_e4m3fn);
 constexpr unsigned e4m3_e5m2 = e4m3 | bit(Format::fp8_e5m2);
+constexpr unsigned e2m1 = bit(Format::fp4_e2m1);
 constexpr unsigned floats = bit(ScaleFormat::float32);
 constexpr unsigned ue8m0_floats = bit(ScaleFormat::ue8m0_float32);
 constexpr unsigned ue8m0_bytes = bit(ScaleFormat::ue8m0);
+constexpr unsigned e4m3_bytes = bit(ScaleFormat::e4m3);
+constexpr unsigned rceil = bit(ScaleRounding::quotient) | bit(ScaleRounding::rceil);
+constexpr unsigned other_roundings = bit(ScaleRounding::floor) | bit(ScaleRounding::even) | bit(ScaleRounding::ceil);
 constexpr unsigned any_ue8m0 = ue8m0_floats | ue8m0_bytes;
 
 constexpr bool is_static = true;
@@ -93,6 +97,10 @@ constexpr bool asymmetric = true;
 constexpr std::string_view vllm_static_code = "fp8(sat(x * (1 / scale))), NaN: +448";
 constexpr std::string_view vllm_static_differs = "NaN becomes +448; the code has the sign of the product";
 constexpr std::string_view te_scale = "1 / m, m = qmax / amax, 1 where amax is 0";
+constexpr std::string_view torchao_nvfp4_scale = "e4m3(clamp((amax / 6) / s, 2^-6, 448)), s = amax of the tensor / 2688";
+constexpr std::string_view torchao_nvfp4_code = "e2m1(x * ((1 / s) / scale))";
+constexpr std::string_view torchao_nvfp4_differs =
+    "global_scale is s, which divides and is stored; the least scale of a block is 2^-6";
 constexpr std::string_view ct_scale = "T(amax / 448), where that is 0 T's epsilon";
 constexpr std::string_view ct_int8_scale = "T(amax / 127.5), where that is 0 T's epsilon";
 constexpr std::string_view ct_code = "fp8(sat(T(T(x / scale) + 0)))";
@@ -135,6 +143,8 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "2^clamp(ceil(log2(max(amax, 2^-126) / 448)), -127, 127); NaN: 2^-127",
      "fp8(x / scale), above 464, and in a group with NaN: NaN",
      "log2 is rounded to float, so that a quotient just above a power of two stays there; no least amax of 1e-10"},
+    {D::vllm_0_33_0_torch, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, "e4m3(g * (amax * (1/6))), NaN above 464",
+     "e2m1(x * (1 / (scale * (1/g)))), 0 where the product is 0", "scales do not saturate; -0 becomes 0"},
 
     {D::sglang_0_5_23, G::tensor, is_static, symmetric, e4m3, floats, "given", vllm_static_code, vllm_static_differs},
     {D::sglang_0_5_23, G::tensor, is_dynamic, symmetric, e4m3, floats, "amax / 448",
@@ -163,6 +173,10 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "2^clamp(up(max(amax, 1e-4) / 448), -126, 127)", "fp8(x * (1 / scale)), infinity: NaN",
      "the least amax is 1e-4; NaN counts in amax"},
 
+    {D::deepgemm_54e2261, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+     "2^clamp(up(max(amax, 1e-4) / 6), -126, 127)", "e2m1(x * (1 / scale)), ties toward 0, NaN: 0",
+     "ties go toward 0; no -0; the least amax is 1e-4"},
+
     {D::te_d0067d0, G::group, is_dynamic, symmetric, e4m3_e5m2, floats, te_scale, "fp8(sat(x * m))",
      "the scale is a reciprocal; no least amax; NaN counts in amax"},
     {D::te_d0067d0, G::group, is_dynamic, symmetric, e4m3_e5m2, ue8m0_floats,
@@ -173,6 +187,12 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::te_d0067d0, G::block, is_dynamic, symmetric, e4m3_e5m2, ue8m0_floats,
      "1 / m, m = qmax / amax lowered to a power of two, 1 where amax is 0", "fp8(sat(x * m))",
      "no least amax; NaN counts in amax"},
+
+    {D::te_d0067d0, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+     "2^clamp(ceil(log2(amax / 6)), -127, 127); NaN: NaN", "e2m1(x * (1 / scale))",
+     "log2 is rounded to float; -0 becomes 0"},
+    {D::te_d0067d0, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, "e4m3(min(amax * (g * (1/6)), FLT_MAX))",
+     "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))", "-0 becomes 0"},
 
     {D::te_kernels, G::tensor, is_dynamic, symmetric, e4m3, floats, te_scale, "fp8(sat(x * m))",
      "the scale is a reciprocal; zeros have scale 1"},
@@ -187,12 +207,23 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::flashinfer_trtllm_kernels, G::group, is_dynamic, symmetric, e4m3, floats,
      "1 / m, m = 448 / amax, 1 where amax is 0", "fp8(sat(x * m))", "the scale is a reciprocal; zeros have scale 1"},
 
-    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2, ue8m0_bytes,
-     "2^up(amax * (1/qmax)), subnormal ones to nearest; NaN, infinity: NaN", "fp8(x * (1 / scale))",
-     "no least amax; NaN counts in amax; infinity makes all codes NaN"},
-    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2, ue8m0_bytes,
+    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
+     "2^up(amax * (1/qmax)), subnormal ones to nearest; NaN, infinity: NaN", "fp8(x * (1 / scale)), e2m1(x * (1 / scale))",
+     "no least amax; NaN counts in amax; infinity makes all codes NaN", rceil},
+    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
+     "by its rounding, on amax's bits; NaN, infinity: NaN", "fp8(sat(x * (1 / scale))), e2m1(x * (1 / scale))",
+     "nothing from kqbench's own", other_roundings},
+    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, torchao_nvfp4_scale, torchao_nvfp4_code,
+     torchao_nvfp4_differs},
+    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
      "2^clamp(ceil(log2(amax / qmax)), -127, 127); NaN: NaN", "fp8(sat(x * (1 / scale))), scale 2^-127: fp8(x)",
-     "log2 is rounded to float; no least amax; the least scale multiplies by 1; NaN counts in amax"},
+     "log2 is rounded to float; no least amax; the least scale multiplies by 1; NaN counts in amax", rceil},
+    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
+     "by its rounding, on amax's bits; NaN: NaN; infinity: 255 less the exponent of the largest number",
+     "fp8(sat(x / max(scale, 2^-126))), e2m1(x / max(scale, 2^-126))",
+     "infinity has an exponent; the least scale divides by 2^-126; under NaN numbers are 0", other_roundings},
+    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, torchao_nvfp4_scale, torchao_nvfp4_code,
+     torchao_nvfp4_differs},
 
     {D::aiter_e404860, G::tensor, is_dynamic, symmetric, e4m3, floats, "amax / 448", "fp8(x / scale)",
      "divides; a tensor of zeros has scale 0 and codes NaN; NaN counts in amax"},
@@ -205,7 +236,12 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::aiter_e404860, G::group, is_dynamic, symmetric, int8, floats, "amax / 127, 1 where that is 0",
      "trunc(x / scale)", "truncates; zeros have scale 1"},
     {D::aiter_e404860, G::group, is_dynamic, symmetric, e4m3, ue8m0_bytes, "2^up(amax / 448); NaN, infinity: NaN",
-     "fp8(x / scale)", "no least amax; NaN counts in amax; infinity makes all codes NaN"},
+     "fp8(x / scale)", "no least amax; NaN counts in amax; infinity makes all codes NaN", rceil},
+    {D::aiter_e404860, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes, "2^up(amax / 6); NaN, infinity: NaN",
+     "e2m1(x / scale)", "a quotient that is subnormal goes up to 2^-126", rceil},
+    {D::aiter_e404860, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+     "by its rounding, on the bits of amax / 4; NaN, infinity: NaN", "e2m1(x / scale)",
+     "ceil: a quotient that is subnormal goes up to 2^-126", other_roundings},
 
     {D::compressed_tensors_0_20_1, G::tensor, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
     {D::compressed_tensors_0_20_1, G::token, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
@@ -213,6 +249,12 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e4m3, ue8m0_floats,
      "T(2^(floor(log2(amax, rounded to 2 bits of mantissa, of T)) - 8)), 1 where that is 0",
      "fp8(sat(T(T(x / scale) + 0)))", "rounds amax to the nearest power of two, so that codes saturate"},
+    {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+     "T(2^(floor(log2(amax, rounded to 2 bits of mantissa, of T)) - 2)), 1 where that is 0", "e2m1(T(x / scale))",
+     "rounds to T; -0 becomes 0; infinity and NaN: NaN"},
+    {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes,
+     "e4m3(g * T(amax / 6)), 0.125 where that is 0", "e2m1(x / (scale / g))",
+     "amax / 6 is rounded to T; divides; zeros have scale 0.125; -0 becomes 0"},
     {D::compressed_tensors_0_20_1, G::block, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
     {D::compressed_tensors_0_20_1, G::tensor, is_dynamic, symmetric, int8, floats, ct_int8_scale, ct_int8_code,
      ct_int8_differs},

@@ -91,8 +91,71 @@ void set_flashinfer(const Request& r, DialectParameters& p) {
   p.rounding = Rounding::bfloat16;
 }
 
+/// The exponents of an MX rounding other than rceil, which all dialects have by a quotient.
+void set_rounding(const Request& r, DialectParameters& p) {
+  if (r.scale_rounding == ScaleRounding::rceil) return;
+  p.scale_rounding = r.scale_rounding;
+}
+
+/// E4M3 scales under one of the tensor. An element below 0 keeps its sign, -0 does not.
+void set_nvfp4(const Request& r, DialectParameters& p, ScaleFormula formula) {
+  p.formula = formula;
+  p.nan_counts = true;
+  p.global_scale = r.global_scale;
+  if (formula != ScaleFormula::nvfp4_quotient) p.addend = 0.0f;
+}
+
+void set_vllm_torch(const Request& r, DialectParameters& p) {
+  if (has_global_scale(r)) return set_nvfp4(r, p, ScaleFormula::nvfp4_product);
+  p.formula = ScaleFormula::exponent;
+  p.power = PowerOfTwo::up_float_log2;
+  p.nan_counts = true;
+  p.least_amax = min_scale;
+  p.limit = torch_limit;
+  p.scale_of_nan = detail::power_of_two(0);
+}
+
+void set_deepgemm(const Request& r, DialectParameters& p) {
+  p.nan_counts = true;
+  p.least_amax = 1e-4f;
+  if (r.scale_format != ScaleFormat::float32) p.power = PowerOfTwo::up_finite;
+  if (r.format == Format::fp4_e2m1) {
+    p.ties_to_zero = true;
+    p.otherwise = 0;
+  } else {
+    p.limit = torch_limit;
+  }
+}
+
+void set_torchao(const Request& r, DialectParameters& p) {
+  if (has_global_scale(r)) return set_nvfp4(r, p, ScaleFormula::nvfp4_quotient);
+  const bool is_main = r.dialect == Dialect::torchao_36027d8;
+  p.formula = ScaleFormula::exponent;
+  p.power = is_main ? PowerOfTwo::up_half : PowerOfTwo::up_float_log2;
+  p.nan_counts = true;
+  set_rounding(r, p);
+  const bool by_quotient = p.scale_rounding == ScaleRounding::quotient;
+  if (is_main) {
+    if (r.format == Format::fp8_e4m3fn && by_quotient) p.limit = torch_limit;
+    return;
+  }
+  p.factor_of_least = by_quotient ? 1.0f : 0x1p126f;
+  if (by_quotient) return;
+  p.infinity_is_number = true;
+  p.factor_of_nan = 0.0f;
+}
+
+void set_te_fp4(const Request& r, DialectParameters& p) {
+  if (has_global_scale(r)) return set_nvfp4(r, p, ScaleFormula::nvfp4);
+  p.formula = ScaleFormula::exponent;
+  p.power = PowerOfTwo::up_float_log2;
+  p.nan_counts = true;
+  p.addend = 0.0f;
+}
+
 void set_aiter(const Request& r, DialectParameters& p) {
   p.nan_counts = true;
+  set_rounding(r, p);
   if (is_fp8(r.format)) p.limit = torch_limit;
   if (r.scale_format != ScaleFormat::float32) {
     p.formula = ScaleFormula::exponent;
@@ -105,8 +168,10 @@ void set_aiter(const Request& r, DialectParameters& p) {
 }
 
 void set_compressed_tensors(const Request& r, DialectParameters& p) {
-  p.nan_counts = true;
   p.divides = true;
+  if (has_global_scale(r)) return set_nvfp4(r, p, ScaleFormula::nvfp4_in_type);
+  p.nan_counts = true;
+  if (r.format == Format::fp4_e2m1) p.addend = 0.0f;
   p.rounding = Rounding::element;
   if (r.scale_format != ScaleFormat::float32) {
     p.formula = ScaleFormula::in_type_mx;
@@ -128,40 +193,24 @@ DialectParameters dialect_parameters(const Request& r) {
       set_vllm(r, p);
       break;
     case Dialect::vllm_0_33_0_torch:
-      p.formula = ScaleFormula::exponent;
-      p.power = PowerOfTwo::up_float_log2;
-      p.nan_counts = true;
-      p.least_amax = min_scale;
-      p.limit = torch_limit;
-      p.scale_of_nan = detail::power_of_two(0);
+      set_vllm_torch(r, p);
       break;
     case Dialect::sglang_0_5_23:
       set_sglang(r, p);
       break;
     case Dialect::deepgemm_54e2261:
-      p.nan_counts = true;
-      p.least_amax = 1e-4f;
-      p.limit = torch_limit;
-      if (r.scale_format != ScaleFormat::float32) p.power = PowerOfTwo::up_finite;
+      set_deepgemm(r, p);
       break;
     case Dialect::te_d0067d0:
     case Dialect::te_kernels:
-      set_te(r, p);
+      r.format == Format::fp4_e2m1 ? set_te_fp4(r, p) : set_te(r, p);
       break;
     case Dialect::flashinfer_trtllm_kernels:
       set_flashinfer(r, p);
       break;
     case Dialect::torchao_36027d8:
-      p.formula = ScaleFormula::exponent;
-      p.power = PowerOfTwo::up_half;
-      p.nan_counts = true;
-      if (r.format == Format::fp8_e4m3fn) p.limit = torch_limit;
-      break;
     case Dialect::torchao_0_18_0:
-      p.formula = ScaleFormula::exponent;
-      p.power = PowerOfTwo::up_float_log2;
-      p.nan_counts = true;
-      p.factor_of_least = 1.0f;
+      set_torchao(r, p);
       break;
     case Dialect::aiter_e404860:
       set_aiter(r, p);

@@ -27,6 +27,11 @@ enum class ScaleFormula : std::uint8_t {
   exponent,         ///< a power of two from its biased exponent
   in_type,          ///< every step rounded to the element's type
   in_type_mx,       ///< a power of two, the same way
+  // E4M3 of amax / 6, multiplied by g or divided by the tensor's scale:
+  nvfp4,            ///< amax * (g * (1/6)); codes by min(1 / (scale * (1/g)), FLT_MAX)
+  nvfp4_product,    ///< g * (amax * (1/6)), NaN above 464; codes by 1 / (scale * (1/g)), 0 where that is infinite
+  nvfp4_quotient,   ///< (amax / 6) / s, at least 2^-6; codes by (1 / s) / scale
+  nvfp4_in_type,    ///< g * T(amax / 6), 0.125 where that is 0; codes divided by scale / g
 };
 
 /// Which formulas there are for spans of a granularity, so that no kernel has those of others.
@@ -34,13 +39,14 @@ template <class Format, Granularity granularity>
 KQ_HOST_DEVICE constexpr bool has_formula(ScaleFormula formula) {
   constexpr bool is_group = granularity == Granularity::group;
   constexpr bool is_e4m3 = Format::max == 448.0f;
+  constexpr bool is_fp4 = Format::code_bits == 4;
   switch (formula) {
     case ScaleFormula::quotient:
-      return is_e4m3 || (Format::is_integer && granularity != Granularity::tensor);
+      return is_e4m3 || is_fp4 || (Format::is_integer && granularity != Granularity::tensor);
     case ScaleFormula::ratio:
       return granularity == Granularity::token;
     case ScaleFormula::inverse:
-      return !Format::is_integer && granularity != Granularity::token;
+      return !Format::is_integer && !is_fp4 && granularity != Granularity::token;
     case ScaleFormula::flushed:
       return is_e4m3 && granularity == Granularity::token;
     case ScaleFormula::amax_reciprocal:
@@ -50,7 +56,12 @@ KQ_HOST_DEVICE constexpr bool has_formula(ScaleFormula formula) {
     case ScaleFormula::in_type:
       return is_e4m3 || Format::is_integer;
     case ScaleFormula::in_type_mx:
-      return is_group && is_e4m3;
+      return is_group && (is_e4m3 || is_fp4);
+    case ScaleFormula::nvfp4:
+    case ScaleFormula::nvfp4_product:
+    case ScaleFormula::nvfp4_quotient:
+    case ScaleFormula::nvfp4_in_type:
+      return is_fp4;
   }
   return false;
 }
@@ -77,6 +88,12 @@ struct DialectParameters {
   bool nan_counts = false;  ///< amax is NaN where any element is
   bool divides = false;     ///< elements are divided by the scale, not multiplied
   bool truncates = false;   ///< int8: toward 0, not to nearest
+  bool ties_to_zero = false;         ///< fp4: to nearest, ties toward 0, and no -0
+  bool infinity_is_number = false;   ///< exponents: of an infinite amax there is one, 255 - p
+  /// Exponents: other than quotient, kq::mx_exponent's, from amax's bits.
+  ScaleRounding scale_rounding = ScaleRounding::quotient;
+  float global_scale = 0.0f;           ///< nvfp4: g, or the tensor's scale s for nvfp4_quotient
+  const float* tensor_amax = nullptr;  ///< what these are made of, in place of global_scale, unless null
   float least_amax = 0.0f;
   float most_amax = __builtin_huge_valf();
   float most_scale = __builtin_huge_valf();
@@ -86,6 +103,7 @@ struct DialectParameters {
   float most_factor = __builtin_huge_valf();
   float infinite_factor = __builtin_huge_valf();  ///< in place of a factor that is infinite
   float factor_of_least = 0x1p127f;               ///< under the scale 2^-127
+  float factor_of_nan = bits_float(0x7fc00000u);  ///< under an exponent that is NaN
   float scale_of_nan = bits_float(0x7fc00000u);   ///< what is stored for a block's exponent that is NaN
   float limit = __builtin_huge_valf();            ///< scaled elements above it become `otherwise`, as NaN does
   std::uint32_t otherwise = 0x7fc00000u;          ///< a float's bits; NaN gets the element's sign
@@ -95,7 +113,7 @@ struct DialectParameters {
 namespace detail {
 
 inline constexpr float huge = __builtin_huge_valf();
-inline constexpr float largest_float = 0x1.fffffep127f;
+using kq::largest_float;
 
 KQ_HOST_DEVICE constexpr float nan_float() {
   return bits_float(0x7fc00000u);
@@ -188,9 +206,9 @@ KQ_HOST_DEVICE constexpr std::uint32_t biased_exponent(float v, PowerOfTwo power
 }
 
 /// The scale of an MX block in the element's type T: a power of two from amax, whose bits in T are rounded to one bit
-/// of mantissa.
+/// of mantissa, and the exponent of a format's largest number.
 template <class T>
-KQ_HOST_DEVICE constexpr float mx_scale_in_type(float amax) {
+KQ_HOST_DEVICE constexpr float mx_scale_in_type(float amax, std::uint32_t exponent_of_largest) {
   float rounded = bits_float((float_bits(amax) + (1u << 21)) & 0xff800000u);
   if constexpr (std::is_same_v<T, half>) {
     // The bits of a half's subnormal number count from its least normal one's.
@@ -200,10 +218,25 @@ KQ_HOST_DEVICE constexpr float mx_scale_in_type(float amax) {
   const std::uint32_t e = float_bits(rounded) >> 23;
   // As a half 2^-127 is 0, for which 1 is taken.
   if (std::is_same_v<T, half> && e == 0) return 1.0f;
-  return power_of_two(e > 8 ? e - 8 : 0);
+  return power_of_two(e > exponent_of_largest ? e - exponent_of_largest : 0);
 }
 
 }  // namespace detail
+
+/// g of a tensor, or its scale s, given or from its amax.
+KQ_HOST_DEVICE constexpr float nvfp4_global(const DialectParameters& p) {
+  if (p.tensor_amax == nullptr) return p.global_scale;
+  const float amax = *p.tensor_amax;
+  if (p.formula == ScaleFormula::nvfp4_quotient) return amax == 0.0f ? 1.0f : amax / 2688.0f;
+  if (p.formula == ScaleFormula::nvfp4_in_type) return 2688.0f / (amax < min_scale ? min_scale : amax);
+  return nvfp4_global_scale(amax);
+}
+
+/// What is stored as the tensor's scale.
+KQ_HOST_DEVICE constexpr float nvfp4_tensor_scale(const DialectParameters& p) {
+  const float global = nvfp4_global(p);
+  return p.formula == ScaleFormula::nvfp4_quotient ? global : 1.0f / global;
+}
 
 /// A span's scale in a dialect: what is stored, and what its elements are multiplied or divided by.
 struct DialectSpan {
@@ -270,10 +303,20 @@ KQ_HOST_DEVICE constexpr DialectSpan dialect_span(const DialectParameters& p, fl
       break;
     case ScaleFormula::exponent:
       if constexpr (has(ScaleFormula::exponent)) {
-        const float v = p.power == PowerOfTwo::up_half ? amax * inverse_qmax : amax / qmax;
-        const std::uint32_t e = detail::biased_exponent(v, p.power);
+        std::uint32_t e = 0;
+        if (p.scale_rounding == ScaleRounding::quotient) {
+          e = detail::biased_exponent(p.power == PowerOfTwo::up_half ? amax * inverse_qmax : amax / qmax, p.power);
+        } else if (p.scale_rounding == ScaleRounding::ceil && p.power == PowerOfTwo::up_any_bit) {
+          e = detail::biased_exponent(amax / detail::floor_to_power_of_two(qmax), p.power);
+        } else if (p.infinity_is_number && !is_nan(amax)) {
+          constexpr std::uint32_t exponent_of_largest = (float_bits(qmax) >> 23) - 127u;
+          e = mx_exponent<Format>(amax, false, p.scale_rounding);
+          e = e == 255 ? 255 - exponent_of_largest : e;
+        } else {
+          e = mx_exponent<Format>(amax, false, p.scale_rounding);
+        }
         scale = e == 255 ? p.scale_of_nan : detail::power_of_two(e);
-        operand = e == 255 ? detail::nan_float() : (e == 0 ? p.factor_of_least : detail::power_of_two(254 - e));
+        operand = e == 255 ? p.factor_of_nan : (e == 0 ? p.factor_of_least : detail::power_of_two(254 - e));
       }
       break;
     case ScaleFormula::in_type:
@@ -285,8 +328,40 @@ KQ_HOST_DEVICE constexpr DialectSpan dialect_span(const DialectParameters& p, fl
       break;
     case ScaleFormula::in_type_mx:
       if constexpr (has(ScaleFormula::in_type_mx)) {
-        scale = detail::mx_scale_in_type<Element>(amax);
+        scale = detail::mx_scale_in_type<Element>(amax, (float_bits(qmax) >> 23) - 127u);
         operand = scale;
+      }
+      break;
+    case ScaleFormula::nvfp4:
+      if constexpr (has(ScaleFormula::nvfp4)) {
+        const float g = nvfp4_global(p);
+        scale = Fp8E4M3Fn::decode(nvfp4_scale_code(amax, false, g));
+        operand = nvfp4_factor(scale, 1.0f / g);
+      }
+      break;
+    case ScaleFormula::nvfp4_product:
+      if constexpr (has(ScaleFormula::nvfp4_product)) {
+        const float g = nvfp4_global(p);
+        const float v = g * (amax * inverse_qmax);
+        scale = v <= 464.0f ? Fp8E4M3Fn::decode(Fp8E4M3Fn::encode(v, v)) : detail::nan_float();
+        const float product = scale * (1.0f / g);
+        operand = product == 0.0f ? 0.0f : 1.0f / product;
+      }
+      break;
+    case ScaleFormula::nvfp4_quotient:
+      if constexpr (has(ScaleFormula::nvfp4_quotient)) {
+        const float s = nvfp4_global(p);
+        const float v = (amax / qmax) / s;
+        scale = Fp8E4M3Fn::decode(Fp8E4M3Fn::encode(v < 0x1p-6f ? 0x1p-6f : v, 0.0f));
+        operand = (1.0f / s) / scale;
+      }
+      break;
+    case ScaleFormula::nvfp4_in_type:
+      if constexpr (has(ScaleFormula::nvfp4_in_type)) {
+        const float g = nvfp4_global(p);
+        scale = Fp8E4M3Fn::decode(Fp8E4M3Fn::encode(g * detail::nearest<Element>(amax / qmax), 0.0f));
+        scale = scale == 0.0f ? 0.125f : scale;
+        operand = scale / g;
       }
       break;
   }

@@ -151,6 +151,7 @@ class DialectQuantizer {
   KQ_HOST_DEVICE constexpr bool is_ordinary() const {
     const DialectParameters& p = parameters_;
     if (has_nan_ || p.rounding != Rounding::none || p.truncates) return false;
+    if (p.ties_to_zero || float_bits(p.addend) == 0) return false;
     // From 2^116 on the subnormal numbers that `flushed` leaves out would have codes.
     if (p.formula == ScaleFormula::flushed && operand_ >= 0x1p116f) return false;
     if (!(operand_ > 0.0f && operand_ <= detail::largest_float && amax_ <= detail::largest_float)) return false;
@@ -160,6 +161,14 @@ class DialectQuantizer {
   }
 
  private:
+  /// What is rounded to nearest even as `v` is to nearest with ties toward 0, of E2M1; no -0.
+  KQ_HOST_DEVICE static constexpr float with_ties_to_zero(float v) {
+    const float magnitude = __builtin_fabsf(v);
+    if (magnitude <= 0.25f) return 0.0f;
+    const bool goes_up = magnitude == 0.75f || magnitude == 1.75f || magnitude == 3.5f;
+    return goes_up ? bits_float(float_bits(v) - 1u) : v;
+  }
+
   /// What is encoded, NaN with the sign of x.
   KQ_HOST_DEVICE constexpr float value(float x, std::uint32_t sign) const {
     constexpr auto has = has_formula<Format, granularity>;
@@ -168,11 +177,15 @@ class DialectQuantizer {
       if (p.formula == ScaleFormula::flushed) x = detail::flushed(x);
     }
     float v = scaled_(x);
-    if constexpr (has(ScaleFormula::in_type)) {
+    if constexpr (has(ScaleFormula::in_type) || has(ScaleFormula::in_type_mx)) {
       if (p.rounding == Rounding::element) v = detail::nearest<Element>(v) + p.addend;
     }
     if constexpr (!Format::is_integer && granularity == Granularity::token && sizeof(Element) == 2) {
       if (p.rounding == Rounding::bfloat16) v = detail::nearest<bfloat16>(v);
+    }
+    if constexpr (Format::code_bits == 4) {
+      v += p.addend;
+      if (p.ties_to_zero) v = with_ties_to_zero(v);
     }
     if constexpr (Format::is_integer) {
       v = is_nan(v) ? bits_float(p.otherwise) : clamp(v, -Format::max - 1.0f, Format::max);

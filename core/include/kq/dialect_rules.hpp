@@ -60,6 +60,13 @@ struct DialectRule : detail::Rule<Element, Format, AbsMaxOrNan, false> {
   }
 };
 
+/// Groups of 4-bit codes, which may be under a scale of the tensor: tensor_scale() is stored as that.
+template <class Element>
+struct Fp4DialectRule : DialectRule<Element, Fp4E2M1, Granularity::group> {
+  using DialectRule<Element, Fp4E2M1, Granularity::group>::DialectRule;
+  KQ_HOST_DEVICE float tensor_scale() const { return nvfp4_tensor_scale(this->parameters); }
+};
+
 /// Any span, asymmetric int8.
 template <class Element>
 struct AffineInTypeRule : detail::Rule<Element, Int8, MinMax, true> {
@@ -105,6 +112,14 @@ void with_dialect_group_rule(const Request& r, const Function& function) {
   if (r.format == Format::int8) return function(DialectRule<Element, Int8, group>(parameters));
   if (r.format == Format::fp8_e5m2) return function(DialectRule<Element, Fp8E5M2, group>(parameters));
   function(DialectRule<Element, Fp8E4M3Fn, group>(parameters));
+}
+
+/// Of a group of 4-bit codes.
+template <class Element, class Function>
+void with_dialect_fp4_group_rule(const Request& r, const float* tensor_amax, const Function& function) {
+  DialectParameters parameters = dialect_parameters(r);
+  if (r.global_scale == 0.0f) parameters.tensor_amax = tensor_amax;
+  function(Fp4DialectRule<Element>(parameters));
 }
 
 }  // namespace kq

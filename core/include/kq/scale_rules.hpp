@@ -358,6 +358,7 @@ void with_group_rule(const Request& r, const Function& function) {
 /// request gives no global_scale; otherwise it is not looked at.
 template <class Element, class Function>
 void with_fp4_group_rule(const Request& r, const float* tensor_amax, const Function& function) {
+  if (r.dialect != Dialect::kqbench) return with_dialect_fp4_group_rule<Element>(r, tensor_amax, function);
   if (!has_global_scale(r)) return function(MxRule<Element, Fp4E2M1>(r.scale_rounding));
   const bool is_given = r.global_scale != 0.0f;
   function(Nvfp4Rule<Element>(Nvfp4Global{r.global_scale, is_given ? nullptr : tensor_amax}));
