@@ -340,7 +340,7 @@ void set_torchao_nvfp4_scale(Span& span) {
   span.operand = 1.0f / s / span.scale;
 }
 
-/// The exponent of a format's largest number, and its mantissa bits.
+/// The exponent of a format's largest number.
 int torchao_p(const Request& r) {
   return std::ilogb(limit_of(r));
 }
@@ -364,7 +364,8 @@ void set_torchao_main_scale(const Request& r, Span& span) {
   if (!torchao_rounds_up(r)) {
     const float amax = amax_with_nan(span);
     const int exponent = torchao_exponent(r, amax);
-    const bool is_number = std::isfinite(amax) && exponent + torchao_p(r) < 255;
+    const bool overflows = r.scale_rounding == kq::ScaleRounding::even && exponent + torchao_p(r) == 255;
+    const bool is_number = std::isfinite(amax) && !overflows;
     const int e = std::clamp(exponent, 0, 255);
     span.scale = is_number ? power_of_two(e) : not_a_number;
     span.operand = is_number ? power_of_two(254 - e) : not_a_number;

@@ -12,6 +12,7 @@
 
 #include "kq/dialect.hpp"
 #include "kq/element.hpp"
+#include "kq/scale_layout.hpp"
 #include "tests/support/golden.hpp"
 
 namespace kqbench::test {
@@ -37,6 +38,39 @@ std::vector<std::byte> float_scales(const NpyArray& array, kq::Element element) 
     append(floats, element == kq::Element::half ? kq::to_float(kq::half{bits}) : kq::to_float(kq::bfloat16{bits}));
   }
   return floats;
+}
+
+/// Scales as bytes: some were recorded as the numbers that these stand for.
+std::vector<std::byte> byte_scales(const kq::Request& r, const NpyArray& array) {
+  if (array.dtype == DType::uint8 || array.dtype == DType::int32) return array.bytes;
+  const std::vector<std::byte> floats = float_scales(array, r.element);
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i < floats.size(); i += sizeof(float)) {
+    float value = 0.0f;
+    std::memcpy(&value, floats.data() + i, sizeof value);
+    const bool exponents = r.scale_format == kq::ScaleFormat::ue8m0;
+    bytes.push_back(std::byte{exponents ? kq::ue8m0_code(value) : kq::Fp8E4M3Fn::encode(value, 0.0f)});
+  }
+  return bytes;
+}
+
+/// Codes of four bits, two a byte: some were recorded one a byte, NaN as 255.
+std::vector<std::byte> half_byte_codes(const kq::Request& r, const NpyArray& array) {
+  const std::vector<std::byte>& codes = array.bytes;
+  if (static_cast<std::int64_t>(codes.size()) < r.num_tokens * r.hidden_size) return codes;
+  std::vector<std::byte> packed;
+  for (std::size_t i = 0; i < codes.size(); i += 2) {
+    packed.push_back((codes[i] & std::byte{15}) | codes[i + 1] << 4);
+  }
+  return packed;
+}
+
+/// The first number of a recorded file, or the number that is written in its place.
+float number_of(const std::string& text) {
+  if (text.find('/') == std::string::npos) return std::stof(text);
+  float number = 0.0f;
+  std::memcpy(&number, engine_array(text).bytes.data(), sizeof number);
+  return number;
 }
 
 /// What no span has a scale for: 0, as dynamic schemes write it.
@@ -108,6 +142,11 @@ RecordedCase case_of(const std::string& line) {
   if (more.count("producer") != 0) r.producer = or_throw(kq::parse_producer(more["producer"]), more["producer"]);
   if (r.producer == kq::Producer::silu_mul) r.hidden_size /= 2;
   if (more.count("scales") != 0) c.scales_differ = std::stoi(more["scales"]);
+  if (more.count("rounding") != 0) {
+    r.scale_rounding = or_throw(kq::parse_scale_rounding(more["rounding"]), more["rounding"]);
+  }
+  if (more.count("global_scale") != 0) r.global_scale = number_of(more["global_scale"]);
+  if (more.count("global_amax") != 0) r.global_scale = kq::nvfp4_global_scale(number_of(more["global_amax"]));
   r = kq::resolved(r);
   c.name = codes + ' ' + layout;
   if (const auto invalid = kq::validate(r)) throw std::runtime_error(c.name + ": " + invalid->reason);
@@ -125,6 +164,8 @@ RecordedCase case_of(const std::string& line) {
   HostTensors& expected = c.problem.expected;
   if (scale != "-") {
     append(expected.scales, std::stof(scale));
+  } else if (kq::scale_size(r) == 1) {
+    expected.scales = byte_scales(r, engine_array(scales));
   } else {
     expected.scales = float_scales(engine_array(scales), r.element);
   }
@@ -132,7 +173,7 @@ RecordedCase case_of(const std::string& line) {
   clear_padding(r, expected.scales);
   if (r.static_scale) c.problem.given.scales = expected.scales;
   // An engine may have rows of padding behind its codes.
-  expected.codes = engine_array(codes).bytes;
+  expected.codes = kq::code_bits(r.format) == 4 ? half_byte_codes(r, engine_array(codes)) : engine_array(codes).bytes;
   resize(expected.codes, kq::codes_bytes(r), "codes");
   if (r.asymmetric) {
     for (const std::byte zero : engine_array(zero_points).bytes) {
@@ -152,6 +193,14 @@ bool same_code(kq::Format format, std::byte a, std::byte b) {
   return is_nan(a) && is_nan(b);
 }
 
+/// Whether the scale of a code is NaN, under which a 4-bit code is whatever a processor makes of NaN.
+bool has_nan_scale(const kq::Request& r, const HostTensors& tensors, std::size_t byte) {
+  const auto row_bytes = static_cast<std::size_t>(kq::codes_row_bytes(r.format, r.codes_stride));
+  const std::int64_t scale = kq::scale_index(r, static_cast<std::int64_t>(byte / row_bytes),
+                                             static_cast<std::int64_t>(byte % row_bytes) * 2);
+  return std::isnan(kq::group_scale_at(tensors.scales.data(), r.scale_format, scale));
+}
+
 }  // namespace
 
 std::vector<RecordedCase> recorded_cases() {
@@ -167,6 +216,12 @@ std::vector<RecordedCase> recorded_cases() {
 Differences count_differences(const kq::Request& r, const HostTensors& a, const HostTensors& b) {
   Differences found;
   for (std::size_t i = 0; i < a.codes.size(); ++i) {
+    if (kq::code_bits(r.format) == 4) {
+      const std::byte differ = a.codes[i] ^ b.codes[i];
+      if (differ == std::byte{0} || has_nan_scale(r, a, i)) continue;
+      found.codes += ((differ & std::byte{15}) != std::byte{0} ? 1 : 0) + (differ >> 4 != std::byte{0} ? 1 : 0);
+      continue;
+    }
     found.codes += same_code(r.format, a.codes[i], b.codes[i]) ? 0 : 1;
   }
   for (std::size_t i = 0; i < a.scales.size(); i += kq::scale_size(r)) {
@@ -177,6 +232,8 @@ Differences count_differences(const kq::Request& r, const HostTensors& a, const 
       std::memcpy(&values[1], b.scales.data() + i, sizeof(float));
       if (std::isnan(values[0]) && std::isnan(values[1])) continue;
     }
+    const bool is_e4m3 = r.scale_format == kq::ScaleFormat::e4m3;
+    if (is_e4m3 && same_code(kq::Format::fp8_e4m3fn, a.scales[i], b.scales[i])) continue;
     ++found.scales;
   }
   for (std::size_t i = 0; i < a.residual_out.size(); i += kq::element_size(r.element)) {
