@@ -81,11 +81,18 @@ Json describe_backend(const Backend& backend, const std::vector<PluginKernel>& p
 }
 
 Json describe_scheme(const kq::Scheme& scheme) {
+  return {{"name", scheme.name},           {"fp8", scheme.fp8},          {"int8", scheme.int8}, {"fp4", scheme.fp4},
+          {"scale", scheme.scale_formula}, {"code", scheme.code_formula}};
+}
+
+Json describe_named(const kq::NamedScheme& scheme) {
   return {{"name", scheme.name},
-          {"fp8", scheme.fp8},
-          {"int8", scheme.int8},
-          {"scale", scheme.scale_formula},
-          {"code", scheme.code_formula}};
+          {"quant_dtype", kq::to_string(scheme.format)},
+          {"granularity", kq::to_string(kq::Granularity::group, scheme.group_size)},
+          {"scale_format", kq::to_string(scheme.scale_format)},
+          {"scale_rounding", kq::to_string(scheme.scale_rounding)},
+          {"scale_layout", kq::to_string(scheme.scale_layout)},
+          {"description", scheme.description}};
 }
 
 Json describe_dialect(const kq::DialectFacts& facts) {
@@ -132,6 +139,9 @@ Json collect(const std::vector<PluginKernel>& plugins) {
   }
   for (const kq::Scheme& scheme : kq::schemes()) {
     all["schemes"].push_back(describe_scheme(scheme));
+  }
+  for (const kq::NamedScheme& scheme : kq::named_schemes()) {
+    all["named_schemes"].push_back(describe_named(scheme));
   }
   all["dialects"] = describe_dialects();
   return all;
@@ -191,9 +201,18 @@ void print_text(const Json& all) {
   fmt::print("\nDialects (--dialects shows what they compute)\n  {}\n", fmt::join(dialects, ", "));
   fmt::print("\nSchemes\n");
   for (const Json& scheme : all["schemes"]) {
-    const char* formats = scheme["fp8"].get<bool>() ? (scheme["int8"].get<bool>() ? "fp8, int8" : "fp8") : "int8";
-    fmt::print("  {:<26} {:<10} scale: {}\n  {:<37} codes: {}\n", text(scheme["name"]), formats, text(scheme["scale"]),
-               "", text(scheme["code"]));
+    std::vector<std::string> formats;
+    for (const char* const name : {"fp8", "int8", "fp4"}) {
+      if (scheme[name].get<bool>()) formats.emplace_back(name);
+    }
+    fmt::print("  {:<26} {:<14} scale: {}\n  {:<41} codes: {}\n", text(scheme["name"]),
+               fmt::format("{}", fmt::join(formats, ", ")), text(scheme["scale"]), "", text(scheme["code"]));
+  }
+  fmt::print("\nBlock formats by name (--scheme)\n");
+  for (const Json& scheme : all["named_schemes"]) {
+    fmt::print("  {:<10} {}: {}, {}, scales {}, rounded {}, {}\n", text(scheme["name"]), text(scheme["description"]),
+               text(scheme["quant_dtype"]), text(scheme["granularity"]), text(scheme["scale_format"]),
+               text(scheme["scale_rounding"]), text(scheme["scale_layout"]));
   }
 }
 

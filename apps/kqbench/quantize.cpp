@@ -31,6 +31,7 @@ struct QuantizeArguments {
   std::optional<std::string> tensor;
   RequestArguments scheme;
   DeviceArguments device;
+  std::optional<std::string> names;
   bool dequantize = false;
   bool quiet = false;
 };
@@ -45,6 +46,14 @@ QuantizeJob understand(const QuantizeArguments& arguments) {
   job.scheme = single_scheme(sweep);
   job.given = arguments.scheme.given_scales(sweep);
   job.read_back = arguments.dequantize;
+  if (arguments.names) {
+    const auto names = parse_tensor_names(*arguments.names);
+    if (!names) {
+      throw UsageError("--names: " + in_quotes(*arguments.names) +
+                       " is not known; give kqbench, compressed-tensors or modelopt");
+    }
+    job.names = *names;
+  }
   require_one_at_most("--impl", arguments.device.implementations().size());
   return job;
 }
@@ -142,6 +151,13 @@ void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   command
       ->add_flag("--dequantize", arguments->dequantize,
                  "Read what was written, dequantize it, and check that its error is the one printed")
+      ->group(output);
+  command
+      ->add_option("--names", arguments->names,
+                   "Whose names a .safetensors file has for NAME: kqbench (NAME, NAME.scale, NAME.global_scale), "
+                   "compressed-tensors (NAME_packed, NAME_scale, NAME_global_scale), modelopt (NAME, NAME_scale, "
+                   "NAME_scale_2) [kqbench]")
+      ->type_name("NAME")
       ->group(output);
   command->add_flag("--quiet", arguments->quiet, "Errors only")->group(output);
   command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });

@@ -15,6 +15,7 @@ HostTensors make_given(const kq::Request& request, HostTensors sources, const Gi
   const StaticScales found = finder.scales();
   sources.scales = scale_bytes(request, found.scales);
   sources.zero_points = to_bytes(found.zero_points);
+  sources.global_scale = global_scale_bytes(request, found.global_scale);
   return sources;
 }
 

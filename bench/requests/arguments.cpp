@@ -84,6 +84,14 @@ const char* const how_to_write_a_list =
     "A LIST is separated by commas or spaces (16,64 or 16 64), or the option is given several times.\n";
 
 void RequestArguments::add_to(CLI::App& command, Use use) {
+  if (use != Use::identify) {
+    std::string help = "Block formats by name, for which other options need not be given:";
+    for (const kq::NamedScheme& scheme : kq::named_schemes()) {
+      help += fmt::format(" {} ({}),", scheme.name, scheme.description);
+    }
+    help.back() = '.';
+    add_list_option(command, use, "--scheme", schemes_, help)->group(how);
+  }
   for (const kq::Parameter& parameter : kq::parameters()) {
     if (takes_files(use) && (parameter.is_of_shape || parameter.is_of_producer)) continue;
     const std::string option = kq::option_name(parameter);
@@ -113,6 +121,17 @@ void RequestArguments::add_to(CLI::App& command, Use use) {
 
 Sweep RequestArguments::sweep() const {
   Sweep sweep;
+  std::vector<kq::NamedScheme> schemes;
+  for (const std::string& name : split_list("--scheme", schemes_)) {
+    const auto known = kq::named_schemes();
+    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& s) { return s.name == name; });
+    if (found == known.end()) {
+      throw UsageError(fmt::format("--scheme: {} is not known; give mxfp8, mxfp4, nvfp4 or deepgemm", in_quotes(name)));
+    }
+    const bool again = std::any_of(schemes.begin(), schemes.end(), [&](const auto& s) { return s.name == name; });
+    if (!again) schemes.push_back(*found);
+  }
+  sweep.set_schemes(std::move(schemes));
   for (const auto& [name, written] : written_) {
     const kq::Parameter& parameter = kq::parameter(name);
     Sweep::Values values = parse_list(parameter, written.list);

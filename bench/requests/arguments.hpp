@@ -46,6 +46,7 @@ class RequestArguments {
     std::optional<std::string> value;
     bool flag = false;
   };
+  std::vector<std::string> schemes_;
   std::map<std::string_view, Written> written_;
   std::optional<std::string> scale_, scales_, zero_point_, seed_;
 };

@@ -50,7 +50,7 @@ void for_each_request(const Sweep& sweep, const std::vector<const kq::Parameter*
                       const kq::Request& request, const Function& function) {
   if (depth == order.size()) return function(request);
   const kq::Parameter& parameter = *order[depth];
-  const bool takes_usual = parameter.name == "granularity" && !sweep.has(parameter.name);
+  const bool takes_usual = parameter.name == "granularity" && !sweep.has(parameter.name) && !sweep.has_schemes();
   const Sweep::Values usual = takes_usual ? Sweep::Values{usual_granularity(request)} : Sweep::Values();
   const Sweep::Values& values = takes_usual ? usual : sweep.values(parameter.name);
   if (values.empty()) return for_each_request(sweep, order, depth + 1, request, function);
@@ -58,6 +58,24 @@ void for_each_request(const Sweep& sweep, const std::vector<const kq::Parameter*
     kq::Request changed = request;
     parameter.set(changed, value);
     for_each_request(sweep, order, depth + 1, changed, function);
+  }
+}
+
+/// Calls function(request) for every combination of all values, the named schemes outermost.
+template <class Function>
+void for_each_request(const Sweep& sweep, const Function& function) {
+  const std::vector<const kq::Parameter*> order = nesting();
+  if (!sweep.has_schemes()) return for_each_request(sweep, order, 0, {}, function);
+  for (const kq::NamedScheme& scheme : sweep.schemes()) {
+    for_each_request(sweep, order, 0, kq::with_scheme({}, scheme), [&](const kq::Request& request) {
+      kq::Request r = request;
+      // What is given is not rounded; and a dialect that rounds in one way only is one whose name says enough.
+      const bool other_way = !r.static_scale && r.dialect != kq::Dialect::kqbench && kq::validate(r).has_value();
+      if (!sweep.has("scale_rounding") && (r.static_scale || other_way)) {
+        r.scale_rounding = kq::ScaleRounding::quotient;
+      }
+      function(r);
+    });
   }
 }
 
@@ -74,10 +92,11 @@ kq::Request single_scheme(const Sweep& sweep) {
       require_one_at_most(kq::option_name(parameter), sweep.values(parameter.name).size());
     }
   }
+  require_one_at_most("--scheme", sweep.schemes().size());
   Sweep scheme = sweep;
   scheme.set("dtype", {});
   kq::Request single;
-  for_each_request(scheme, nesting(), 0, single, [&](const kq::Request& request) { single = request; });
+  for_each_request(scheme, [&](const kq::Request& request) { single = request; });
   return single;
 }
 
@@ -90,7 +109,7 @@ std::optional<kq::Element> single_element(const Sweep& sweep) {
 SweepPlan plan_sweep(const Sweep& sweep) {
   SweepPlan plan;
   std::vector<Reason> reasons;
-  for_each_request(sweep, nesting(), 0, {}, [&](const kq::Request& request) {
+  for_each_request(sweep, [&](const kq::Request& request) {
     if (const auto invalid = kq::validate(request)) {
       count(reasons, request, *invalid);
     } else {

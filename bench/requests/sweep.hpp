@@ -26,19 +26,30 @@ class Sweep {
 
   void set(std::string_view name, Values values) { values_[index_of(name)] = std::move(values); }
 
-  /// set(), where nothing was chosen yet.
+  /// set(), where nothing was chosen yet, a named scheme included.
   void set_default(std::string_view name, Values values) {
-    if (!has(name)) set(name, std::move(values));
+    if (!has(name) && !(has_schemes() && is_of_scheme(name))) set(name, std::move(values));
   }
+
+  /// Named schemes to go through (kq::named_schemes), each with what it sets that is not chosen by name.
+  void set_schemes(std::vector<kq::NamedScheme> schemes) { schemes_ = std::move(schemes); }
+  const std::vector<kq::NamedScheme>& schemes() const { return schemes_; }
+  bool has_schemes() const { return !schemes_.empty(); }
 
   /// True if true is what a flag was set to, and nothing else.
   bool flag(std::string_view name) const { return values(name) == Values{true}; }
 
  private:
+  /// Whether a named scheme sets that parameter.
+  static bool is_of_scheme(std::string_view name) {
+    return name == "quant_dtype" || name == "granularity" || name == "scale_format" || name == "scale_rounding" ||
+           name == "scale_layout";
+  }
   static std::size_t index_of(std::string_view name) {
     return static_cast<std::size_t>(&kq::parameter(name) - kq::parameters().data());
   }
 
+  std::vector<kq::NamedScheme> schemes_;
   std::vector<Values> values_ = std::vector<Values>(kq::parameters().size());
 };
 

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <string>
 #include <vector>
+
+#include "bench/support/errors.hpp"
 
 namespace kqbench {
 namespace {
@@ -29,6 +32,53 @@ Sweep all_but_given(const Sweep& given) {
   return sweep;
 }
 
+/// Removes values that only block formats have: those are gone through apart.
+void leave_out(Sweep& sweep, std::string_view parameter, std::initializer_list<const char*> names) {
+  Sweep::Values values = sweep.values(parameter);
+  for (const char* const name : names) {
+    std::erase(values, kq::ParameterValue(name));
+  }
+  sweep.set(parameter, std::move(values));
+}
+
+/// What is gone through of all but block formats.
+Sweep all_but_blocks(const Sweep& given) {
+  Sweep sweep = all_but_given(given);
+  if (given.has_schemes()) return sweep;
+  if (!given.has("quant_dtype")) leave_out(sweep, "quant_dtype", {"fp4_e2m1"});
+  if (!given.has("scale_format")) leave_out(sweep, "scale_format", {"e4m3"});
+  if (!given.has("scale_layout")) leave_out(sweep, "scale_layout", {"swizzled_128x4", "swizzled_8x4"});
+  if (!given.has("scale_rounding")) leave_out(sweep, "scale_rounding", {"rceil", "floor", "even", "ceil"});
+  return sweep;
+}
+
+/// What is gone through of block formats where the user gave nothing: 4-bit codes, exponents by their roundings, and
+/// scales of one byte in every layout.
+Sweep all_blocks(const Sweep& given) {
+  Sweep sweep = given;
+  sweep.set_default("num_tokens", {1, 3, 131});
+  sweep.set_default("hidden_size", {1, 17, 95, 1025});
+  sweep.set_default("granularity", {"group:16", "group:32"});
+  sweep.set_default("quant_dtype", {"fp8_e4m3fn", "fp8_e5m2", "fp4_e2m1"});
+  sweep.set_default("scale_format", {"ue8m0", "e4m3"});
+  sweep.set_default("asymmetric", {false});
+  return all_but_given(sweep);
+}
+
+bool is_block_format(const kq::Request& r) {
+  return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || r.scale_layout == kq::ScaleLayout::swizzled_128x4 ||
+         r.scale_layout == kq::ScaleLayout::swizzled_8x4;
+}
+
+/// The valid ones of a sweep, perhaps none.
+std::vector<kq::Request> valid_requests(const Sweep& sweep) {
+  try {
+    return plan_sweep(sweep).requests;
+  } catch (const UsageError&) {
+    return {};
+  }
+}
+
 /// What is gone through of producers where the user gave nothing: all of them in front of some of all schemes, since
 /// quantizers do not know where their values come from.
 Sweep all_producers(const Sweep& given) {
@@ -39,6 +89,7 @@ Sweep all_producers(const Sweep& given) {
   sweep.set_default("quant_dtype", {"int8", "fp8_e4m3fn"});
   sweep.set_default("scale_format", {"float", "ue8m0"});
   sweep.set_default("scale_layout", {"row", "packed"});
+  sweep.set_default("scale_rounding", {"quotient"});
   sweep.set_default("producer", {"rms_norm", "add_rms_norm", "silu_mul"});
   return sweep;
 }
@@ -52,6 +103,7 @@ float smaller_qmax(kq::Format format) {
 bool is_stored_plainly(const kq::Request& request, const Sweep& sweep) {
   kq::Request plain = request;
   for (const char* const name : {"scale_format", "scale_layout"}) {
+    if (!sweep.has(name)) continue;
     kq::parameter(name).set(plain, sweep.values(name).front());
   }
   return plain == request;
@@ -72,19 +124,30 @@ std::string_view to_string(Placement placement) {
 }
 
 std::vector<kq::Request> verify_requests(const Sweep& given) {
-  const Sweep sweep = all_but_given(given);
+  const Sweep sweep = all_but_blocks(given);
   std::vector<kq::Request> requests;
   const auto add = [&](const kq::Request& request) {
     if (!kq::validate(request)) requests.push_back(request);
   };
   if (!given.has("producer")) {
-    for (const kq::Request& request : plan_sweep(all_but_given(all_producers(given))).requests) {
+    for (const kq::Request& request : valid_requests(all_but_given(all_producers(given)))) {
       add(request);
     }
   }
-  for (const kq::Request& request : plan_sweep(sweep).requests) {
+  for (const kq::Request& request :
+       given.has_schemes() ? std::vector<kq::Request>() : valid_requests(all_blocks(given))) {
+    if (!is_block_format(request)) continue;
+    // Of a number that is given for the tensor's scale, one of two.
+    kq::Request multiplied = request;
+    multiplied.global_scale = 3.7f;
+    if (kq::has_global_scale(request) && !given.has("global_scale") && requests.size() % 2 == 0) add(multiplied);
     add(request);
-    if (!is_stored_plainly(request, sweep)) continue;
+  }
+  // Where blocks are all that the options leave, there is nothing else.
+  for (const kq::Request& request : requests.empty() ? plan_sweep(sweep).requests : valid_requests(sweep)) {
+    if (!given.has_schemes() && is_block_format(request)) continue;
+    add(request);
+    if (is_block_format(request) || !is_stored_plainly(request, sweep)) continue;
     kq::Request bounded = request;
     bounded.qmax = smaller_qmax(request.format);
     if (!given.has("qmax")) add(bounded);
@@ -103,7 +166,10 @@ std::vector<VerifyCase> verify_cases(const kq::Request& request, std::size_t ind
       if (kq::has_residual(placed.producer) && placed.residual_stride == 0) {
         placed.residual_stride = request.hidden_size + 1;
       }
-      if (placed.codes_stride == 0) placed.codes_stride = request.hidden_size + 5;
+      if (placed.codes_stride == 0) {
+        placed.codes_stride =
+            kq::code_bits(request.format) == 4 ? kq::codes_columns(request) + 6 : request.hidden_size + 5;
+      }
       const bool strides = placed.scale_layout == kq::ScaleLayout::column && placed.scale_stride == 0;
       if (strides) placed.scale_stride = kq::scale_rows(request) + 3;
     }

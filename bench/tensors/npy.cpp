@@ -219,7 +219,7 @@ StoredTensor parse_npy(std::span<const std::byte> head, std::uint64_t file_size,
 
 std::string npy_header(DType dtype, const std::vector<std::int64_t>& shape) {
   if (dtype == DType::bfloat16) dtype = DType::uint16;
-  if (is_fp8(dtype)) dtype = DType::uint8;
+  if (is_fp8(dtype) || dtype == DType::ue8m0) dtype = DType::uint8;
   const auto type =
       std::find_if(type_names.begin(), type_names.end(), [&](const TypeName& t) { return t.dtype == dtype; });
   std::string dimensions;

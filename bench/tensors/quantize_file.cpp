@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -16,6 +17,8 @@
 #include "bench/tensors/quantized_file.hpp"
 #include "bench/tensors/stored_numbers.hpp"
 #include "bench/tensors/tensor_file.hpp"
+#include "kq/dialect.hpp"
+#include "kq/numerics.hpp"
 
 namespace kqbench {
 namespace {
@@ -73,7 +76,8 @@ class Planner {
   /// Of a file that holds codes the scales would be quantized, which are floats in two dimensions too.
   static void refuse_codes(const TensorFile& file) {
     for (const StoredTensor& tensor : file.tensors()) {
-      const bool int8_codes = tensor.dtype == DType::int8 && file.find_if_there(tensor.name + ".scale") != nullptr;
+      const bool int8_codes = (tensor.dtype == DType::int8 || tensor.dtype == DType::uint8) &&
+                              file.find_if_there(tensor.name + ".scale") != nullptr;
       if (!is_fp8(tensor.dtype) && !int8_codes) continue;
       throw UsageError(fmt::format(
           "{}: is quantized already: {} is of {}; take the file that it was made from, or choose one of its "
@@ -97,7 +101,7 @@ class Planner {
     if (const auto refusal = implementation_.unsupported_reason(request)) {
       throw UsageError(fmt::format("{}: {}; choose another --impl", implementation_.name(), *refusal));
     }
-    plan_.push_back({tensor, request, input, file.has_names() ? tensor.name : file.path().stem().native()});
+    plan_.push_back({tensor, request, input, file.has_names() ? tensor.name : file.path().stem().native(), job_.names});
   }
 
   const QuantizeJob& job_;
@@ -124,9 +128,8 @@ bool has_local_scales(const kq::Request& request) {
 /// Blocks of rows are multiples of so many: no block of the granularity is cut, nor the padding of a scale layout.
 std::int64_t row_unit(const kq::Request& whole) {
   if (!kq::has_groups(whole.granularity)) return 1;
-  const bool padded =
-      whole.scale_layout == kq::ScaleLayout::column_aligned || whole.scale_layout == kq::ScaleLayout::packed;
-  constexpr std::int64_t most_padding = 16;
+  const bool padded = whole.scale_layout != kq::ScaleLayout::row && whole.scale_layout != kq::ScaleLayout::column;
+  constexpr std::int64_t most_padding = 128;
   // More than all rows is as good as all, and cannot overflow.
   return std::min(kq::rows_per_scale(whole), whole.num_tokens) * (padded ? most_padding : 1);
 }
@@ -239,7 +242,8 @@ class TensorJob {
     HostTensors outputs;
     for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
       if (interrupted_()) return false;
-      const kq::Request block = reader_.read(first);
+      kq::Request block = reader_.read(first);
+      if (global_scale_ != 0.0f) block.global_scale = global_scale_;
       run(quantizer, block, first, outputs);
       meter.add(block, reader_.input(), quantized(outputs));
       writer.write(index, block, first, outputs);
@@ -264,24 +268,46 @@ class TensorJob {
  private:
   static kq::Quantized quantized(const HostTensors& outputs) {
     const Operands o = kq::addresses(outputs);
-    return {o.codes, o.scales, o.zero_points};
+    return {o.codes, o.scales, o.zero_points, o.global_scale};
   }
 
   bool is_widened() const { return cut_.extra_rows > 0; }
+
+  /// Whether a scale of the tensor is found in its data, which each block of rows must then be told.
+  bool needs_global_scale() const {
+    return kq::has_global_scale(request_) && request_.global_scale == 0.0f && !given_.has_scale();
+  }
+
+  /// What the tensor's blocks are told of its scale.
+  void set_global_scale() {
+    const float amax = extremes_.amax();
+    if (!std::isfinite(amax)) {
+      throw UsageError(fmt::format(
+          "{}: holds an infinity, for which its scale would be infinite; give --global-scale, or take it out",
+          in_quotes(name_)));
+    }
+    if (request_.static_scale) {
+      given_.global_scale = 1.0f / kq::nvfp4_global_scale(amax);
+    } else {
+      global_scale_ = kq::global_scale_of(request_, amax);
+    }
+  }
 
   /// The first pass over the tensor, where the scales of the first block depend on the last.
   bool look_at_data() {
     std::optional<ScaleFinder> finder;
     if (request_.static_scale && !has_local_scales(request_)) finder.emplace(request_, given_);
     const bool find_scales = finder && finder->needs_data();
-    if (find_scales || is_widened()) {
+    const bool find_amax = is_widened() || needs_global_scale();
+    if (find_scales || find_amax) {
       for (std::int64_t first = 0; first < request_.num_tokens; first += reader_.rows()) {
         if (interrupted_()) return false;
         const kq::Request block = reader_.read(first);
         if (find_scales) finder->add(block, first, reader_.input());
-        if (is_widened()) extremes_.add(block, reader_.input());
+        if (find_amax) extremes_.add(block, reader_.input());
       }
     }
+    if (needs_global_scale()) set_global_scale();
     if (finder) scales_ = finder->scales();
     return true;
   }
@@ -301,6 +327,7 @@ class TensorJob {
       const StaticScales& given = scales_for(block, first);
       outputs.scales = scale_bytes(block, given.scales);
       outputs.zero_points = to_bytes(given.zero_points);
+      outputs.global_scale = global_scale_bytes(block, given.global_scale);
     }
     if (!is_widened()) {
       quantizer.run(block, reader_.input(), outputs);
@@ -324,6 +351,7 @@ class TensorJob {
   GivenScale given_;
   StaticScales scales_;
   ExtremesFinder extremes_;
+  float global_scale_ = 0.0f;  ///< found in a first pass, of scale format e4m3
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 
 #include "backends/backend.hpp"
 #include "bench/tensors/given_scales.hpp"
+#include "bench/tensors/quantized_file.hpp"
 #include "kq/error_report.hpp"
 #include "kq/request.hpp"
 
@@ -27,7 +28,8 @@ struct QuantizeJob {
   kq::Request scheme;                   ///< element, shape and strides are taken from the file
   GivenScales given;                    ///< static schemes: what is not given is found in the data
   std::size_t block_bytes = 256 << 20;  ///< of input held in memory at a time, at least one row
-  bool read_back = false;               ///< read the written files again and take the error from them a second time
+  TensorNames names = TensorNames::kqbench;
+  bool read_back = false;  ///< read the written files again and take the error from them a second time
 };
 
 /// A tensor that is not quantized where all of a file are.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <numeric>
 #include <set>
@@ -37,8 +38,12 @@ DType code_type(kq::Format format) {
   return DType::uint8;
 }
 
-DType scale_type(const kq::Request& request) {
+DType scale_type(const PlannedTensor& tensor) {
+  const kq::Request& request = tensor.request;
   if (request.scale_layout == kq::ScaleLayout::packed) return DType::int32;
+  if (request.scale_format == kq::ScaleFormat::e4m3) return DType::fp8_e4m3fn;
+  const bool is_block_format = kq::is_mx(request) || kq::code_bits(request.format) == 4;
+  if (is_block_format && tensor.names == TensorNames::kqbench) return DType::ue8m0;
   return request.scale_format == kq::ScaleFormat::ue8m0 ? DType::uint8 : DType::float32;
 }
 
@@ -80,11 +85,29 @@ std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
 std::vector<StoredTensor> outputs_of(const PlannedTensor& tensor) {
   const kq::Request& request = tensor.request;
   const std::string& name = tensor.name;
+  const bool has_halves = kq::code_bits(request.format) == 4;
+  const bool of_kqbench = tensor.names == TensorNames::kqbench;
+  std::vector<std::int64_t> shape = tensor.source.shape;
+  if (has_halves) {
+    if (shape.empty()) shape = {1};
+    shape.back() = kq::codes_row_bytes(request.format, request.hidden_size);
+  }
+  const bool is_packed = has_halves && tensor.names == TensorNames::compressed_tensors;
   std::vector<StoredTensor> outputs;
-  outputs.push_back({name, code_type(request.format), tensor.source.shape, 0, kq::codes_bytes(request)});
-  outputs.push_back({name + ".scale", scale_type(request), scale_shape(tensor), 0, kq::scales_bytes(request)});
+  outputs.push_back(
+      {is_packed ? name + "_packed" : name, code_type(request.format), shape, 0, kq::codes_bytes(request)});
+  outputs.push_back({name + (of_kqbench ? ".scale" : "_scale"), scale_type(tensor), scale_shape(tensor), 0,
+                     kq::scales_bytes(request)});
+  if (kq::has_global_scale(request)) {
+    const char* const ending = of_kqbench                              ? ".global_scale"
+                               : tensor.names == TensorNames::modelopt ? "_scale_2"
+                                                                       : "_global_scale";
+    const std::int64_t one = request.num_tokens == 0 ? 0 : 1;
+    outputs.push_back({name + ending, DType::float32, {one}, 0, static_cast<std::size_t>(one) * sizeof(float)});
+  }
   if (request.asymmetric) {
-    outputs.push_back({name + ".zero_point", DType::int32, scale_shape(tensor), 0, kq::zero_points_bytes(request)});
+    outputs.push_back({name + (of_kqbench ? ".zero_point" : "_zero_point"), DType::int32, scale_shape(tensor), 0,
+                       kq::zero_points_bytes(request)});
   }
   return outputs;
 }
@@ -95,6 +118,7 @@ std::map<std::string, std::string> metadata_of(const kq::Request& request) {
           {"kqbench.granularity", kq::to_string(request.granularity, request.group_size, request.block_rows)},
           {"kqbench.scale_format", std::string(kq::to_string(request.scale_format))},
           {"kqbench.scale_layout", std::string(kq::to_string(request.scale_layout))},
+          {"kqbench.scale_rounding", std::string(kq::to_string(request.scale_rounding))},
           {"kqbench.dialect", std::string(kq::to_string(request.dialect))},
           {"kqbench.qmax", fmt::format("{}", request.qmax)}};
 }
@@ -137,6 +161,15 @@ void for_each_run_of_scales(const kq::Request& whole, const kq::Request& block, 
   }
 }
 
+/// 1 / x of the float in these bytes.
+std::vector<std::byte> inverse(std::vector<std::byte> bytes) {
+  float number = 0.0f;
+  std::memcpy(&number, bytes.data(), sizeof number);
+  number = 1.0f / number;
+  std::memcpy(bytes.data(), &number, sizeof number);
+  return bytes;
+}
+
 /// A part of `bytes`: `count` pieces of `size` bytes from piece `first` on.
 template <class Byte>
 std::span<Byte> pieces(std::span<Byte> bytes, std::int64_t first, std::int64_t count, std::size_t size) {
@@ -150,7 +183,10 @@ void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64
   const std::span codes(outputs.codes);
   const std::span scales(outputs.scales);
   const std::span zero_points(outputs.zero_points);
-  transfer(QuantizedLayout::codes, static_cast<std::uint64_t>(first_token * whole.hidden_size), codes);
+  const std::int64_t row_bytes = kq::codes_row_bytes(whole.format, whole.hidden_size);
+  transfer(QuantizedLayout::codes, static_cast<std::uint64_t>(first_token * row_bytes), codes);
+  // The same for every block of rows.
+  if (kq::has_global_scale(whole)) transfer(QuantizedLayout::global_scale, 0, std::span(outputs.global_scale));
   for_each_run_of_scales(whole, block, first_token, [&](std::int64_t at, std::int64_t first, std::int64_t count) {
     const std::size_t size = kq::scale_size(whole);
     transfer(QuantizedLayout::scales, static_cast<std::uint64_t>(at) * size, pieces(scales, first, count, size));
@@ -162,6 +198,13 @@ void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64
 }
 
 }  // namespace
+
+std::optional<TensorNames> parse_tensor_names(std::string_view name) {
+  if (name == "kqbench") return TensorNames::kqbench;
+  if (name == "compressed-tensors") return TensorNames::compressed_tensors;
+  if (name == "modelopt") return TensorNames::modelopt;
+  return std::nullopt;
+}
 
 QuantizedLayout::QuantizedLayout(const std::filesystem::path& output, const std::vector<TensorFile>& inputs,
                                  const std::vector<PlannedTensor>& plan)
@@ -285,9 +328,16 @@ QuantizedWriter::QuantizedWriter(const QuantizedLayout& layout, const std::vecto
 
 void QuantizedWriter::write(std::size_t tensor, const kq::Request& block, std::int64_t first_token,
                             const HostTensors& outputs) {
+  std::vector<std::byte> g;
+  if (plan_[tensor].names == TensorNames::compressed_tensors && kq::has_global_scale(block)) {
+    // g itself, where it is known.
+    g = inverse(outputs.global_scale);
+    if (block.global_scale != 0.0f) std::memcpy(g.data(), &block.global_scale, sizeof(float));
+  }
   for_each_run(plan_[tensor].request, block, first_token, outputs, [&](auto component, std::uint64_t at, auto run) {
     const QuantizedLayout::Place place = layout_.place(tensor, component);
-    files_[place.file]->write_at(place.offset + at, std::as_bytes(run));
+    const bool is_g = !g.empty() && component == QuantizedLayout::global_scale;
+    files_[place.file]->write_at(place.offset + at, is_g ? std::as_bytes(std::span(g)) : std::as_bytes(run));
   });
 }
 
@@ -313,10 +363,14 @@ HostTensors QuantizedReader::read(std::size_t tensor, const kq::Request& block, 
   outputs.codes.resize(kq::codes_bytes(block));
   outputs.scales.resize(kq::scales_bytes(block));
   outputs.zero_points.resize(kq::zero_points_bytes(block));
+  if (kq::has_global_scale(block)) outputs.global_scale.resize(sizeof(float));
   for_each_run(plan_[tensor].request, block, first_token, outputs, [&](auto component, std::uint64_t at, auto run) {
     const QuantizedLayout::Place place = layout_.place(tensor, component);
     files_[place.file].read_at(place.offset + at, std::as_writable_bytes(run));
   });
+  if (plan_[tensor].names == TensorNames::compressed_tensors && kq::has_global_scale(block)) {
+    outputs.global_scale = inverse(outputs.global_scale);
+  }
   return outputs;
 }
 

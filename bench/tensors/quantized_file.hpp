@@ -5,7 +5,10 @@
 /// Codes and scales in files: where each block of rows goes, and how it is read back.
 ///
 /// A .safetensors file holds, for each tensor, <name> (the codes: F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ or I8),
-/// <name>.scale (F32, or U8 for UE8M0 exponents) and, for an asymmetric scheme, <name>.zero_point (I32). <name> is the
+/// <name>.scale (F32, U8 for UE8M0 exponents, F8_E4M3) and, for an asymmetric scheme, <name>.zero_point (I32). Codes of
+/// four bits are U8, two a byte, the even column in the low half. Block formats (4-bit codes, and exponents by an MX
+/// rounding) have F8_E8M0 for their exponents, and E4M3 scales have <name>.global_scale (F32), which multiplies them.
+/// TensorNames has the names of other engines. <name> is the
 /// input's, or that of the .npy file it came from. Its metadata are the input's (of several those of each, the first's
 /// where they differ), `"format": "pt"` if they name no format, for that is what Transformers' loader asks for, and
 /// what the scheme was. OUT.npy has OUT.scale.npy and OUT.zero_point.npy beside it; NumPy has no fp8, so those codes
@@ -19,7 +22,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/backend.hpp"
@@ -31,18 +36,29 @@
 
 namespace kqbench {
 
+/// By what names, and as what, the outputs of a tensor NAME are in a .safetensors file.
+enum class TensorNames : std::uint8_t {
+  kqbench,             ///< NAME, NAME.scale, NAME.zero_point, NAME.global_scale: 1 / g
+  compressed_tensors,  ///< NAME, or NAME_packed of 4-bit codes; NAME_scale, exponents as U8; NAME_global_scale: g
+  modelopt,            ///< NAME; NAME_scale, exponents as U8; NAME_scale_2: 1 / g
+};
+
+std::optional<TensorNames> parse_tensor_names(std::string_view name);  ///< kqbench, compressed-tensors, modelopt
+
 /// A tensor that is to be quantized.
 struct PlannedTensor {
   StoredTensor source;
   kq::Request request;    ///< of the whole tensor; valid and resolved, no gaps between rows
   std::size_t input = 0;  ///< which of the input files it is from
   std::string name;       ///< in a .safetensors file
+  TensorNames names = TensorNames::kqbench;
 };
 
 /// Where the outputs of a plan lie: the files in the order they are made, and in one of them each component.
 class QuantizedLayout {
  public:
-  enum Component : std::size_t { codes, scales, zero_points };
+  /// No tensor has both of the last two.
+  enum Component : std::size_t { codes, scales, zero_points, global_scale = zero_points };
 
   /// By what `output` is: NAME.safetensors holds all tensors; NAME.safetensors.index.json is the index of shards beside
   /// it, NAME-00001-of-00003.safetensors and so on, one for each file or shard that tensors came from; NAME.npy holds

@@ -83,6 +83,7 @@ GivenScale GivenScale::part(const kq::Request& whole, const kq::Request& block, 
   GivenScale part;
   part.scale = scale;
   part.zero_point = zero_point;
+  part.global_scale = global_scale;
   if (!scales.empty()) part.scales.resize(static_cast<std::size_t>(kq::stored_scales(block)));
   if (!zero_points.empty()) part.zero_points.resize(static_cast<std::size_t>(kq::stored_scales(block)));
   for (std::int64_t token = 0; token < block.num_tokens; token += kq::rows_per_scale(block)) {
@@ -97,6 +98,13 @@ GivenScale GivenScale::part(const kq::Request& whole, const kq::Request& block, 
 }
 
 std::vector<std::byte> scale_bytes(const kq::Request& request, std::span<const float> scales) {
+  if (request.scale_format == kq::ScaleFormat::e4m3) {
+    std::vector<std::byte> codes;
+    for (const float scale : scales) {
+      codes.push_back(std::byte{kq::Fp8E4M3Fn::encode(scale, scale)});
+    }
+    return codes;
+  }
   if (request.scale_format != kq::ScaleFormat::ue8m0) {
     const auto bytes = std::as_bytes(scales);
     return {bytes.begin(), bytes.end()};
@@ -106,6 +114,12 @@ std::vector<std::byte> scale_bytes(const kq::Request& request, std::span<const f
     exponents.push_back(std::byte{kq::ue8m0_code(scale)});
   }
   return exponents;
+}
+
+std::vector<std::byte> global_scale_bytes(const kq::Request& request, float global_scale) {
+  if (!kq::has_global_scale(request) || request.num_tokens == 0) return {};
+  const auto bytes = std::as_bytes(std::span(&global_scale, 1));
+  return {bytes.begin(), bytes.end()};
 }
 
 ScaleFinder::ScaleFinder(const kq::Request& whole, const GivenScale& given)
@@ -127,8 +141,20 @@ void ScaleFinder::add(const kq::Request& block, std::int64_t first_token, const 
 
 StaticScales ScaleFinder::scales() const {
   StaticScales found;
+  float global_scale = 1.0f;  // g
+  if (kq::has_global_scale(whole_)) {
+    float tensor_amax = 0.0f;
+    for (const Range& range : ranges_) {
+      tensor_amax = std::max(tensor_amax, amax(range));
+    }
+    if (!given_.has_scale()) global_scale = kq::nvfp4_global_scale(tensor_amax);
+    found.global_scale = given_.global_scale.value_or(1.0f / global_scale);
+    if (given_.global_scale) global_scale = 1.0f / *given_.global_scale;
+  }
   for (const Range& range : ranges_) {
-    if (whole_.asymmetric) {
+    if (kq::has_global_scale(whole_)) {
+      found.scales.push_back(kq::Fp8E4M3Fn::decode(kq::nvfp4_scale_code(amax(range), false, global_scale)));
+    } else if (whole_.asymmetric) {
       const kq::Affine affine = kq::affine_scale(range.min, range.max, whole_.qmax);
       found.scales.push_back(affine.scale);
       found.zero_points.push_back(affine.zero_point);
@@ -160,6 +186,14 @@ void ExtremesFinder::add(const kq::Request& block, const void* input) {
       widen(extremes.range, x);
     }
   });
+}
+
+float ExtremesFinder::amax() const {
+  float amax = 0.0f;
+  for (const Extremes& extremes : extremes_) {
+    amax = std::max(amax, kqbench::amax(extremes.range));
+  }
+  return amax;
 }
 
 void ExtremesFinder::write_rows(const kq::Request& request, std::span<std::byte> rows) const {

@@ -24,6 +24,8 @@ struct GivenScale {
   std::vector<float> scales{};
   /// A span's each, in place of `zero_point`, in that order; empty: not given.
   std::vector<std::int32_t> zero_points{};
+  /// The tensor's scale, of scale format e4m3: that of the data where it is not given.
+  std::optional<float> global_scale{};
 
   bool has_scale() const { return scale.has_value() || !scales.empty(); }
   bool has_zero_point() const { return zero_point.has_value() || !zero_points.empty(); }
@@ -40,11 +42,15 @@ std::optional<std::string> unusable_scale(float scale);
 struct StaticScales {
   std::vector<float> scales;  ///< kq::stored_scales: in the order of memory, gaps and padding 0
   std::vector<std::int32_t> zero_points;
+  float global_scale = 1.0f;  ///< the tensor's, of scale format e4m3
 };
 
 /// Scales as a request has them in memory: kq::scales_bytes. `scales` are in the order of memory, for UE8M0 powers of
 /// two.
 std::vector<std::byte> scale_bytes(const kq::Request& request, std::span<const float> scales);
+
+/// The tensor's scale as a request has it in memory; nothing unless its scale format is e4m3.
+std::vector<std::byte> global_scale_bytes(const kq::Request& request, float global_scale);
 
 /// The least and the largest number seen; min > max if there was none.
 struct Range {
@@ -53,7 +59,8 @@ struct Range {
 };
 
 /// Scales for a static scheme that are not given: those that just hold each span's finite numbers. amax / qmax (2^-126
-/// at least), or kq::affine_scale for an asymmetric scheme; a span of zeros gets scale 1.
+/// at least), or kq::affine_scale for an asymmetric scheme; a span of zeros gets scale 1. For scale format e4m3 those
+/// that a dynamic scheme has.
 class ScaleFinder {
  public:
   /// What it holds for each scale and zero point, with those that it finds.
@@ -89,6 +96,9 @@ class ExtremesFinder {
   /// dialects, in place of the extreme of lesser magnitude where there was a NaN, but not where a scheme has a zero
   /// point and needs both. Something has been added before.
   void write_rows(const kq::Request& request, std::span<std::byte> rows) const;
+
+  /// The largest magnitude of a tensor, NaN left out; 0 if there was no number.
+  float amax() const;
 
  private:
   struct Extremes {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include "kq/dialect.hpp"
 #include "kq/dialect_rules.hpp"
 
 namespace kq {
@@ -220,6 +221,13 @@ DialectParameters dialect_parameters(const Request& r) {
       break;
   }
   return p;
+}
+
+float global_scale_of(const Request& r, float tensor_amax) {
+  if (r.dialect == Dialect::kqbench) return nvfp4_global_scale(tensor_amax);
+  DialectParameters p = dialect_parameters(r);
+  p.tensor_amax = &tensor_amax;
+  return nvfp4_global(p);
 }
 
 }  // namespace kq

@@ -55,6 +55,10 @@ bool has_format(const DialectScheme& scheme, Format format);
 bool has_scale_format(const DialectScheme& scheme, ScaleFormat format);
 bool has_scale_rounding(const DialectScheme& scheme, ScaleRounding rounding);
 
+/// What a request with scale format e4m3 has as its global_scale where none is given, from the largest magnitude of its
+/// tensor, which is finite.
+float global_scale_of(const Request& request, float tensor_amax);
+
 /// What stands in the way of a request's dialect, nothing else looked at: a scheme, format, scale format, element or
 /// bound that the engine does not have. `validate` asks this of every request.
 std::optional<InvalidField> validate_dialect(const Request& request);
