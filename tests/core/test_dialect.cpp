@@ -85,8 +85,8 @@ TEST(Dialects, HaveNoSchemeTwice) {
       EXPECT_FALSE(a.differs.empty());
       for (const DialectScheme& b : schemes) {
         if (&a == &b || a.granularity != b.granularity || a.static_scale != b.static_scale) continue;
-        const bool same =
-            a.asymmetric == b.asymmetric && (a.formats & b.formats) != 0 && (a.scale_formats & b.scale_formats) != 0;
+        const bool same = a.asymmetric == b.asymmetric && (a.formats & b.formats) != 0 &&
+                          (a.scale_formats & b.scale_formats) != 0 && (a.roundings & b.roundings) != 0;
         EXPECT_FALSE(same) << facts.name << ": " << a.scale_formula << " and " << b.scale_formula;
       }
     }

@@ -30,6 +30,8 @@ Request unusual() {
   r.scale_stride = 9;
   r.scale_format = ScaleFormat::ue8m0;
   r.scale_layout = ScaleLayout::packed;
+  r.scale_rounding = ScaleRounding::even;
+  r.global_scale = 1.5f;
   r.qmax = 0.1f;
   r.scale_ub = 2.5f;
   r.dialect = Dialect::vllm_0_33_0;
@@ -124,6 +126,8 @@ TEST(Parameters, AreWhatInvalidRequestsAreRefusedBy) {
   refuse([](Request& r) { r.scale_stride = 16; });
   refuse([](Request& r) { r.scale_format = ScaleFormat::ue8m0; });
   refuse([](Request& r) { r.scale_layout = ScaleLayout::packed; });
+  refuse([](Request& r) { r.scale_rounding = ScaleRounding::rceil; });
+  refuse([](Request& r) { r.global_scale = 1.0f; });
   refuse([](Request& r) { r.qmax = -1.0f; });
   refuse([](Request& r) { r.scale_ub = 2.0f; });
   refuse([](Request& r) { r.format = Format(99); });
@@ -131,7 +135,7 @@ TEST(Parameters, AreWhatInvalidRequestsAreRefusedBy) {
   refuse([](Request& r) { r.producer = Producer(99); });
   refuse([](Request& r) { r.eps = 1e-5f; });
   refuse([](Request& r) { r.residual_stride = 64; });
-  EXPECT_EQ(fields.size(), 16u);
+  EXPECT_EQ(fields.size(), 18u);
 }
 
 TEST(ParseGranularity, ReadsSizesAndNothingBehindThem) {

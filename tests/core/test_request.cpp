@@ -398,15 +398,16 @@ TEST(Names, AreReadBackAsTheyAreWritten) {
   for (const Element e : {Element::half, Element::bfloat16, Element::float32}) {
     EXPECT_EQ(parse_element(to_string(e)), e);
   }
-  for (const Format f :
-       {Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz}) {
+  for (const Format f : {Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz,
+                         Format::fp4_e2m1}) {
     EXPECT_EQ(parse_format(to_string(f)), f);
-    EXPECT_EQ(is_fp8(f), f != Format::int8);
+    EXPECT_EQ(is_fp8(f), f != Format::int8 && f != Format::fp4_e2m1);
   }
-  for (const ScaleFormat f : {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0}) {
+  for (const ScaleFormat f :
+       {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0, ScaleFormat::e4m3}) {
     EXPECT_EQ(parse_scale_format(to_string(f)), f);
   }
-  for (const ScaleLayout l : {ScaleLayout::row, ScaleLayout::column}) {
+  for (const ScaleLayout l : {ScaleLayout::row, ScaleLayout::column, ScaleLayout::swizzled_8x4}) {
     EXPECT_EQ(parse_scale_layout(to_string(l)), l);
   }
   EXPECT_EQ(parse_format("fp8"), Format::fp8_e4m3fn);
