@@ -62,6 +62,8 @@ bool take_word(Request& r, std::string_view word, bool& has_format, bool& has_gr
     r.scale_format = *scale_format;
   } else if (const auto scale_layout = parse_scale_layout(word)) {
     r.scale_layout = *scale_layout;
+  } else if (const auto rounding = parse_scale_rounding(word)) {
+    r.scale_rounding = *rounding;
   } else if (const auto dialect = parse_dialect(word)) {
     r.dialect = *dialect;
   } else if (word.starts_with("qmax=")) {
@@ -84,6 +86,14 @@ void require_valid(const Request& request) {
   if (const auto invalid = validate(r)) {
     const std::string field = invalid->field == "quant_dtype" ? "format" : invalid->field;
     throw Invalid(field, invalid->reason);
+  }
+  if (code_bits(r.format) == 4) {
+    throw Invalid("format", std::string(to_string(r.format)) +
+                                ": Python has codes of one byte only; take the command line or the C interface");
+  }
+  if (r.scale_layout == ScaleLayout::swizzled_128x4 || r.scale_layout == ScaleLayout::swizzled_8x4) {
+    throw Invalid("scale_layout", std::string(to_string(r.scale_layout)) +
+                                      ": Python has no swizzled scales; take the command line or the C interface");
   }
 }
 
@@ -157,6 +167,7 @@ nb::list scheme_rows(const std::string& name) {
          {Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz}) {
       if (has_format(s, format)) formats.append(std::string(to_string(format)));
     }
+    if (formats.size() == 0) continue;  // codes of four bits
     nb::list scale_formats;
     for (const ScaleFormat format : {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0}) {
       if (has_scale_format(s, format)) scale_formats.append(std::string(to_string(format)));
@@ -199,6 +210,7 @@ A text has these words in any order; format and granularity are needed:
     scales        dynamic (computed from the input, the default) or static (given)
     zero points   asymmetric (int8) or symmetric, the default
     scale format  of groups and blocks: float, ue8m0_float (raised to a power of two), ue8m0 (its exponent, a byte)
+    scale rounding  of ue8m0 groups: quotient (the default), or rceil, floor, even, ceil on amax's bits, as MX has them
     scale layout  of groups and blocks: row, column, column_aligned, packed (four exponents to an int32)
     bounds        qmax=100 (of a code's magnitude), scale_ub=0.5 (of a token's largest magnitude, fp8)
     dialect       whose arithmetic: kqbench, vllm, sglang-0.5.23, ...: kq.dialects()
@@ -239,6 +251,7 @@ std::string Scheme::text() const {
   add(to_string(request.granularity, request.group_size, request.block_rows));
   if (request.asymmetric) add("asymmetric");
   if (request.scale_format != ScaleFormat::float32) add(to_string(request.scale_format));
+  if (is_mx(request)) add(to_string(request.scale_rounding));
   if (request.scale_layout != ScaleLayout::row) add(to_string(request.scale_layout));
   if (request.qmax != 0.0f) add(number_text("qmax=", request.qmax));
   if (!std::isinf(request.scale_ub)) add(number_text("scale_ub=", request.scale_ub));

@@ -58,13 +58,18 @@ std::int64_t stride_of(std::int64_t stride, const kq_request& r) {
   return stride == 0 ? r.hidden_size : stride;
 }
 
+/// Bytes of so many codes of a row.
+std::int64_t code_bytes(std::int64_t codes, const kq_request& r) {
+  return r.format == KQ_FP4_E2M1 ? (codes + 1) / 2 : codes;
+}
+
 bool is_valid(const kq_request& r) {
   const auto within = [](std::int32_t value, std::int32_t last) { return value >= 0 && value <= last; };
   if (r.struct_size != sizeof r || r.reserved != 0 || r.reserved2 != 0 || r.dialect != 0) return false;
   if (r.producer != 0 || r.eps != 0.0f || r.residual_stride != 0) return false;
-  if (!within(r.element, KQ_FLOAT32) || !within(r.format, KQ_FP8_E5M2FNUZ) || !within(r.granularity, KQ_BLOCK) ||
-      !within(r.static_scale, 1) || !within(r.asymmetric, 1) || !within(r.scale_format, KQ_SCALE_UE8M0) ||
-      !within(r.scale_layout, KQ_LAYOUT_PACKED)) {
+  if (!within(r.element, KQ_FLOAT32) || !within(r.format, KQ_FP4_E2M1) || !within(r.granularity, KQ_BLOCK) ||
+      !within(r.static_scale, 1) || !within(r.asymmetric, 1) || !within(r.scale_format, KQ_SCALE_E4M3) ||
+      !within(r.scale_layout, KQ_LAYOUT_SWIZZLED_8X4) || !within(r.scale_rounding, KQ_ROUNDING_CEIL)) {
     return false;
   }
   const bool block = r.granularity == KQ_BLOCK;
@@ -74,14 +79,28 @@ bool is_valid(const kq_request& r) {
   if (r.scale_layout == KQ_LAYOUT_PACKED && r.scale_format != KQ_SCALE_UE8M0) return false;
   if (r.asymmetric == 1 && r.format != KQ_INT8) return false;
   if (group ? r.group_size < 16 : r.group_size != 0) return false;
+  const bool four_bits = r.format == KQ_FP4_E2M1;
+  const bool one_byte = r.scale_format == KQ_SCALE_UE8M0 || r.scale_format == KQ_SCALE_E4M3;
+  const bool rounded = r.scale_rounding != KQ_ROUNDING_QUOTIENT;
+  if (four_bits && (r.granularity != KQ_GROUP || !one_byte || r.group_size % 16 != 0 || r.codes_stride % 2 != 0)) {
+    return false;
+  }
+  if (r.scale_format == KQ_SCALE_E4M3 && !four_bits) return false;
+  if (r.scale_layout >= KQ_LAYOUT_SWIZZLED_128X4 && !one_byte) return false;
+  if (rounded && (r.granularity != KQ_GROUP || r.scale_format != KQ_SCALE_UE8M0 || r.static_scale == 1)) return false;
+  if (rounded && r.format != KQ_FP8_E4M3FN && r.format != KQ_FP8_E5M2 && !four_bits) return false;
+  if (four_bits && r.scale_format == KQ_SCALE_UE8M0 && !rounded && r.static_scale == 0) return false;
+  if (std::isnan(r.global_scale) || std::isinf(r.global_scale) || r.global_scale < 0.0f) return false;
+  if (r.global_scale > 0.0f && (r.scale_format != KQ_SCALE_E4M3 || r.static_scale == 1)) return false;
   if (!group && (r.scale_format != KQ_SCALE_FLOAT || r.scale_layout != KQ_LAYOUT_ROW)) return false;
 
-  constexpr std::array largest{127.0f, 448.0f, 57344.0f, 240.0f, 57344.0f};
+  constexpr std::array largest{127.0f, 448.0f, 57344.0f, 240.0f, 57344.0f, 6.0f};
   if (std::isnan(r.qmax) || r.qmax < 0.0f || r.qmax > largest[static_cast<std::size_t>(r.format)]) return false;
+  if ((four_bits || rounded) && r.qmax != 0.0f && r.qmax != largest[static_cast<std::size_t>(r.format)]) return false;
   if (r.format == KQ_INT8 && r.qmax != std::floor(r.qmax)) return false;
   if (std::isnan(r.scale_ub) || r.scale_ub < 0.0f) return false;
   const bool bounded = r.scale_ub > 0.0f && !std::isinf(r.scale_ub);
-  if (bounded && (r.granularity != KQ_TOKEN || r.static_scale == 1 || r.format == KQ_INT8)) return false;
+  if (bounded && (r.granularity != KQ_TOKEN || r.static_scale == 1 || r.format == KQ_INT8 || four_bits)) return false;
 
   if (r.num_tokens < 1 || r.num_tokens >= half_of_memory) return false;
   if (r.hidden_size < 1 || r.hidden_size >= half_of_memory) return false;
@@ -134,7 +153,7 @@ kq_request random_request(Draw& draw) {
     return r;
   }
   r.element = static_cast<std::int32_t>(draw.between(0, 2));
-  r.format = static_cast<std::int32_t>(draw.between(0, 4));
+  r.format = static_cast<std::int32_t>(draw.between(0, 5));
   r.granularity = static_cast<std::int32_t>(draw.between(0, 4));
   const bool grouped = r.granularity == KQ_GROUP || r.granularity == KQ_BLOCK;
   r.static_scale = draw.one_in(3) ? 1 : 0;
@@ -147,7 +166,16 @@ kq_request random_request(Draw& draw) {
     r.group_size = draw.between(16, 48);
     if (r.granularity == KQ_BLOCK) r.block_rows = draw.between(1, 7);
     r.scale_format = static_cast<std::int32_t>(draw.between(0, 2));
-    r.scale_layout = static_cast<std::int32_t>(draw.between(0, r.scale_format == KQ_SCALE_UE8M0 ? 3 : 2));
+    r.scale_layout = static_cast<std::int32_t>(draw.between(0, r.scale_format == KQ_SCALE_UE8M0 ? 5 : 2));
+    if (r.granularity == KQ_GROUP && (r.format == KQ_FP4_E2M1 || (r.format <= KQ_FP8_E5M2 && draw.one_in(4)))) {
+      r.scale_format = r.format == KQ_FP4_E2M1 && draw.one_in(2) ? KQ_SCALE_E4M3 : KQ_SCALE_UE8M0;
+      const bool rounded = r.scale_format == KQ_SCALE_UE8M0 && r.static_scale == 0 && r.format != KQ_INT8;
+      if (rounded) r.scale_rounding = static_cast<std::int32_t>(draw.between(1, 4));
+      if (r.format == KQ_FP4_E2M1) r.group_size = 16 * draw.between(1, 3);
+      r.codes_stride += r.format == KQ_FP4_E2M1 ? r.codes_stride % 2 : 0;
+      r.scale_layout = draw.of<std::int32_t>({0, 1, 2, 4, 5});
+      if (r.scale_format == KQ_SCALE_E4M3 && r.static_scale == 0 && draw.one_in(2)) r.global_scale = 3.5f;
+    }
     if (r.scale_layout == KQ_LAYOUT_COLUMN && draw.one_in(2)) r.scale_stride = r.num_tokens + draw.between(0, 9);
   }
   constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -155,7 +183,7 @@ kq_request random_request(Draw& draw) {
   while (draw.one_in(2)) {
     const auto odd =
         static_cast<std::int32_t>(draw.one_in(3) ? draw.between(INT32_MIN, INT32_MAX) : draw.between(-1, 6));
-    switch (draw.between(0, 17)) {
+    switch (draw.between(0, 19)) {
       case 0:
         r.struct_size = static_cast<std::size_t>(
             draw.of<std::int64_t>({0, 8, offsetof(kq_request, block_rows) - 1, 4097, draw.between(least64, most64)}));
@@ -203,6 +231,12 @@ kq_request random_request(Draw& draw) {
       case 14:
         r.scale_stride = draw.of<std::int64_t>({-1, 0, 1, 6, 1000, least64, most64, half_of_memory});
         break;
+      case 17:
+        r.scale_rounding = odd;
+        break;
+      case 18:
+        r.global_scale = draw.of({1.0f, -1.0f, -0.0f, infinity, not_a_number, 1e-45f});
+        break;
       case 15:
         r.qmax = draw.of({1.0f, 127.0f, 127.5f, 128.0f, 240.0f, 448.0f, 449.0f, 57344.0f, -1.0f, -0.0f, infinity,
                           not_a_number, 1e-45f});
@@ -249,11 +283,12 @@ testing::AssertionResult names_one_of(const std::vector<std::string_view>& names
 }
 
 const std::vector<std::string_view> request_names{
-    "request",      "element",  "format",     "granularity",  "static_scale", "asymmetric",   "scale_format",
-    "scale_layout", "reserved", "num_tokens", "hidden_size",  "input_stride", "codes_stride", "group_size",
-    "qmax",         "scale_ub", "block_rows", "scale_stride", "dialect",      "reserved2"};
-const std::vector<std::string_view> buffer_names{"buffers",   "input",           "codes",  "scales",  "zero_points",
-                                                 "workspace", "workspace_bytes", "output", "scale_ub"};
+    "request",      "element",         "format",         "granularity",  "static_scale", "asymmetric",   "scale_format",
+    "scale_layout", "reserved",        "num_tokens",     "hidden_size",  "input_stride", "codes_stride", "group_size",
+    "qmax",         "scale_ub",        "block_rows",     "scale_stride", "dialect",      "reserved2",    "producer",
+    "eps",          "residual_stride", "scale_rounding", "global_scale"};
+const std::vector<std::string_view> buffer_names{"buffers",   "input",           "codes",  "scales",   "zero_points",
+                                                 "workspace", "workspace_bytes", "output", "scale_ub", "global_scale"};
 
 class RandomCalls : public testing::Test {
  protected:
@@ -265,7 +300,8 @@ class RandomCalls : public testing::Test {
 /// Whether a bound may be given in memory.
 bool takes_bound(const kq_request& r) {
   const bool has_one = r.scale_ub > 0.0f && !std::isinf(r.scale_ub);
-  const bool may_have_one = r.granularity == KQ_TOKEN && r.static_scale == 0 && r.format != KQ_INT8;
+  const bool may_have_one =
+      r.granularity == KQ_TOKEN && r.static_scale == 0 && r.format != KQ_INT8 && r.format != KQ_FP4_E2M1;
   const bool knows_one = r.dialect == KQ_DIALECT_KQBENCH || r.dialect == KQ_DIALECT_VLLM_0_33_0;
   return may_have_one && knows_one && !has_one;
 }
@@ -282,7 +318,7 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
   const bool quantizes = draw.one_in(2);
   const bool computes = quantizes && r.static_scale == 0;
   const std::int64_t element_bytes = r.element == KQ_FLOAT32 ? 4 : 2;
-  const std::size_t scale_bytes = r.scale_format == KQ_SCALE_UE8M0 ? 1 : 4;
+  const std::size_t scale_bytes = r.scale_format >= KQ_SCALE_UE8M0 ? 1 : 4;
   const auto output_bytes = static_cast<std::size_t>(r.num_tokens * r.hidden_size) * sizeof(float);
   Placer placer(draw);
   kq_buffers b = KQ_BUFFERS_INIT;
@@ -290,6 +326,7 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
   b.codes = placer.place(sizes.codes_bytes);
   b.scales = placer.place(sizes.scales_bytes);
   b.zero_points = static_cast<std::int32_t*>(placer.place(sizes.zero_points_bytes));
+  b.global_scale = static_cast<float*>(placer.place(sizes.global_scale_bytes));
   b.workspace = placer.place(sizes.workspace_bytes);
   b.workspace_bytes = sizes.workspace_bytes - (sizes.workspace_bytes > 0 && draw.one_in(40) ? 1 : 0);
   auto* const output = static_cast<float*>(placer.place(output_bytes));
@@ -298,6 +335,7 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
   // What the caller owes: a workspace of zeros, and scales above 0.
   if (b.workspace != nullptr) std::memset(b.workspace, 0, sizes.workspace_bytes);
   if (b.scales != nullptr && !computes) std::memset(b.scales, 0x3c, sizes.scales_bytes);
+  if (b.global_scale != nullptr && !computes) std::memset(b.global_scale, 0x3c, sizes.global_scale_bytes);
 
   const auto bytes = [](const void* address, std::size_t size) {
     return bytes_of(address, 1, static_cast<std::int64_t>(size), 0);
@@ -307,7 +345,11 @@ void call(Draw& draw, const kq_request& r, const kq_buffer_sizes& sizes, Counts&
   std::vector<Bytes> read;
   bool refused = misplaced(b.codes, 1) || misplaced(b.scales, scale_bytes);
   refused = refused || (r.asymmetric == 1 && misplaced(b.zero_points, 4));
-  (quantizes ? written : read).push_back(bytes_of(b.codes, r.num_tokens, r.hidden_size, stride_of(r.codes_stride, r)));
+  refused = refused || (r.scale_format == KQ_SCALE_E4M3 && misplaced(b.global_scale, 4));
+  (quantizes ? written : read)
+      .push_back(
+          bytes_of(b.codes, r.num_tokens, code_bytes(r.hidden_size, r), code_bytes(stride_of(r.codes_stride, r), r)));
+  (computes ? written : read).push_back(bytes(b.global_scale, sizes.global_scale_bytes));
   (computes ? written : read).push_back(bytes(b.scales, sizes.scales_bytes));
   (computes ? written : read).push_back(bytes(b.zero_points, sizes.zero_points_bytes));
   if (quantizes) {

@@ -38,6 +38,12 @@ std::vector<kq::Request> requests_of(const std::string& options) {
   return verify_requests(arguments.sweep());
 }
 
+/// Whether verify goes through it apart from the others: 4-bit codes, exponents by a rounding, swizzled scales.
+bool is_of_blocks(const kq::Request& r) {
+  return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || r.scale_layout == ScaleLayout::swizzled_128x4 ||
+         r.scale_layout == ScaleLayout::swizzled_8x4;
+}
+
 /// How the scales of groups are stored: every combination of format and layout, and nothing else.
 void expect_of_groups(const std::string& options, const Formats& formats, const Layouts& layouts) {
   std::set<std::pair<ScaleFormat, ScaleLayout>> wanted, found;
@@ -47,7 +53,7 @@ void expect_of_groups(const std::string& options, const Formats& formats, const 
     }
   }
   for (const kq::Request& r : requests_of(options)) {
-    if (kq::has_groups(r.granularity)) found.insert({r.scale_format, r.scale_layout});
+    if (kq::has_groups(r.granularity) && !is_of_blocks(r)) found.insert({r.scale_format, r.scale_layout});
   }
   EXPECT_EQ(found, wanted) << options;
 }
@@ -80,7 +86,7 @@ TEST(VerifyRequests, AreOfGroupsAloneWhereOnlyThoseCanBeAsGiven) {
 
 TEST(VerifyRequests, AreValidAndEachThereOnce) {
   const std::vector<kq::Request> requests =
-      requests_of("--dtype half --quant-dtype int8,fp8 --dialect kqbench --producer none");
+      requests_of("--dtype half --quant-dtype int8,fp8 --dialect kqbench --producer none --scale-rounding quotient");
   for (std::size_t i = 0; i < requests.size(); ++i) {
     EXPECT_FALSE(kq::validate(requests[i])) << describe(requests[i]);
     for (std::size_t j = 0; j < i; ++j)
@@ -89,7 +95,38 @@ TEST(VerifyRequests, AreValidAndEachThereOnce) {
   // The schemes without groups as they stand; groups of three sizes and blocks of two, static and dynamic, and 10 ways
   // to store their scales; each also with a smaller qmax, and fp8 dynamic token with a bound.
   const std::size_t int8_schemes = 12, fp8_schemes = 6, groups = 2 * (3 + 2);
-  EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1));
+  // Of the sizes 16 and 32 exponents of fp8 in two swizzled layouts too, static and dynamic.
+  const std::size_t swizzled = 2 * 2 * 2;
+  EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1) + swizzled);
+}
+
+TEST(VerifyRequests, HaveEveryBlockFormat) {
+  std::set<std::tuple<kq::Format, ScaleFormat, kq::ScaleRounding, bool>> found;
+  std::set<ScaleLayout> layouts;
+  std::set<kq::Dialect> dialects;
+  for (const kq::Request& r : requests_of("--dtype half")) {
+    if (!is_of_blocks(r)) continue;
+    layouts.insert(r.scale_layout);
+    dialects.insert(r.dialect);
+    if (r.dialect == kq::Dialect::kqbench && !r.static_scale) {
+      found.insert({r.format, r.scale_format, r.scale_rounding, r.global_scale != 0.0f});
+    }
+  }
+  // Three formats by four roundings, NVFP4 with its own scale and with a given one, and fp8 in swizzled tiles.
+  EXPECT_EQ(found.size(), 3u * 4 + 2 + 2);
+  EXPECT_EQ(layouts.size(), 6u);
+  EXPECT_EQ(dialects.size(), 9u);
+}
+
+TEST(VerifyRequests, AreOfANamedSchemeAlone) {
+  for (const kq::Request& r : requests_of("--scheme mxfp8,nvfp4 --dtype half --producer none")) {
+    EXPECT_TRUE(r.format == kq::Format::fp8_e4m3fn ? r.group_size == 32 : r.group_size == 16) << describe(r);
+  }
+  for (const kq::Request& r : requests_of("--scheme mxfp8 --quant-dtype fp8_e5m2 --scale-rounding even")) {
+    EXPECT_EQ(r.format, kq::Format::fp8_e5m2);
+    EXPECT_EQ(r.scale_rounding, kq::ScaleRounding::even);
+  }
+  EXPECT_THROW(requests_of("--scheme mxfp6"), UsageError);
 }
 
 TEST(VerifyRequests, AreOfEveryDialect) {
@@ -105,7 +142,9 @@ TEST(VerifyRequests, AreOfEveryDialect) {
   // UE8M0 in seven; five granularities of given scales, those of groups and blocks in three layouts; and an upper
   // bound.
   const std::size_t groups = 3 * 2 * (3 + 7), given = 3 + 3 * 3 + 2 * 3, others = 3, bounded = 1;
-  EXPECT_EQ(requests_of("--dtype half --dialect vllm --producer none").size(), groups + given + others + bounded);
+  // And exponents of fp8 groups of two sizes in two swizzled layouts.
+  EXPECT_EQ(requests_of("--dtype half --dialect vllm --producer none").size(),
+            groups + given + others + bounded + 2 * 2);
 }
 
 TEST(VerifyRequests, HaveEveryProducerInFrontOfEveryGranularity) {
