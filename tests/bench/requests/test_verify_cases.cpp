@@ -95,8 +95,8 @@ TEST(VerifyRequests, AreValidAndEachThereOnce) {
   // The schemes without groups as they stand; groups of three sizes and blocks of two, static and dynamic, and 10 ways
   // to store their scales; each also with a smaller qmax, and fp8 dynamic token with a bound.
   const std::size_t int8_schemes = 12, fp8_schemes = 6, groups = 2 * (3 + 2);
-  // Of the sizes 16 and 32 exponents of fp8 in two swizzled layouts too, static and dynamic.
-  const std::size_t swizzled = 2 * 2 * 2;
+  // Of the sizes 16 and 32 exponents in two swizzled layouts too, static and dynamic, of both formats.
+  const std::size_t swizzled = 2 * 2 * 2 * 2;
   EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1) + swizzled);
 }
 
@@ -115,7 +115,7 @@ TEST(VerifyRequests, HaveEveryBlockFormat) {
   // Three formats by four roundings, NVFP4 with its own scale and with a given one, and fp8 in swizzled tiles.
   EXPECT_EQ(found.size(), 3u * 4 + 2 + 2);
   EXPECT_EQ(layouts.size(), 6u);
-  EXPECT_EQ(dialects.size(), 9u);
+  EXPECT_EQ(dialects.size(), 10u);
 }
 
 TEST(VerifyRequests, AreOfANamedSchemeAlone) {
