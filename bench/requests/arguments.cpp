@@ -151,7 +151,7 @@ GivenScales RequestArguments::given_scales(const Sweep& sweep) const {
       throw UsageError(fmt::format("--scale: {}, not {}", *reason, in_quotes(*scale_)));
     }
     for (const kq::ParameterValue& format : sweep.values("scale_format")) {
-      const bool power_of_two = format != kq::ParameterValue("float");
+      const bool power_of_two = format != kq::ParameterValue("float") && format != kq::ParameterValue("e4m3");
       if (!power_of_two || kq::ceil_to_power_of_two(*given.scale) == *given.scale) continue;
       throw UsageError(fmt::format("--scale: must be a power of two for --scale-format {}, not {}", kq::to_text(format),
                                    in_quotes(*scale_)));

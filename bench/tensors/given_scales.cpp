@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
 #include "bench/tensors/stored_numbers.hpp"
+#include "kq/format.hpp"
 #include "kq/numerics.hpp"
 
 namespace kqbench {
@@ -32,6 +34,10 @@ std::vector<std::int64_t> wanted_shape(const kq::Request& request) {
   const std::int64_t rows = kq::padded_scale_rows(request);
   if (request.scale_layout == kq::ScaleLayout::row) return {rows, kq::groups_per_row(request)};
   if (request.scale_layout == kq::ScaleLayout::packed) return {kq::padded_scale_columns(request) / 4, rows};
+  if (request.scale_layout == kq::ScaleLayout::swizzled_128x4 ||
+      request.scale_layout == kq::ScaleLayout::swizzled_8x4) {
+    return {rows, kq::padded_scale_columns(request)};
+  }
   return {kq::groups_per_row(request), rows};
 }
 
@@ -74,6 +80,10 @@ bool has_exponents(const kq::Request& request, const StoredTensor& tensor) {
 
 /// Why scale `i` is refused; nothing if it can be used.
 std::optional<std::string> unusable(const kq::Request& request, float scale) {
+  if (request.scale_format == kq::ScaleFormat::e4m3) {
+    if (scale >= 0.0f && scale <= kq::Fp8E4M3Fn::max) return std::nullopt;
+    return "must be a number of E4M3 that is not below 0";
+  }
   if (auto reason = unusable_scale(scale)) return reason;
   const bool power_of_two = kq::ceil_to_power_of_two(scale) == scale;
   if (request.scale_format == kq::ScaleFormat::float32 || power_of_two) return std::nullopt;
@@ -86,6 +96,9 @@ std::vector<float> read_scales(const kq::Request& request, const TensorFile& fil
   std::vector<float> scales;
   if (exponents && has_exponents(request, tensor)) {
     scales = converted<std::uint8_t, float>(read_all(file, tensor), [](std::uint8_t x) { return kq::ue8m0_value(x); });
+  } else if (request.scale_format == kq::ScaleFormat::e4m3 && tensor.dtype == DType::fp8_e4m3fn) {
+    scales =
+        converted<std::uint8_t, float>(read_all(file, tensor), [](std::uint8_t x) { return kq::Fp8E4M3Fn::decode(x); });
   } else if (request.scale_layout == kq::ScaleLayout::packed) {
     throw UsageError(fmt::format("--scales: {} is of {}; write packed exponents as int32", label_of(file, tensor),
                                  name_of(tensor.dtype)));
@@ -127,6 +140,24 @@ std::string_view bare_name(std::string_view name) {
     if (name.ends_with(ending)) return name.substr(0, name.size() - ending.size());
   }
   return name;
+}
+
+/// The tensor's scale beside those of its groups: 1 for one that has none.
+float global_scale_beside(const TensorFile& file, const StoredTensor& scales) {
+  if (!file.has_names()) return 1.0f;
+  const std::string name(bare_name(scales.name));
+  for (const auto& [ending, divides] :
+       {std::pair{".global_scale", false}, {"_scale_2", false}, {"_global_scale", true}}) {
+    const StoredTensor* const found = file.find_if_there(name + ending);
+    if (found == nullptr) continue;
+    const auto numbers = read_floats(file, *found, found->dtype);
+    const float number = numbers && numbers->size() == 1 ? numbers->front() : 0.0f;
+    if (!(number > 0.0f) || !std::isfinite(number)) {
+      throw UsageError(fmt::format("--scales: {} must be one float above 0", label_of(file, *found)));
+    }
+    return divides ? 1.0f / number : number;
+  }
+  return 1.0f;
 }
 
 const StoredTensor* zero_points_beside(const TensorFile& file, const StoredTensor& scales) {
@@ -177,6 +208,7 @@ GivenScale ScalesFile::read(const kq::Request& request, std::string_view tensor_
   const StoredTensor& scales = find_scales(tensor_name);
   GivenScale given;
   given.scales = read_scales(request, file_, scales);
+  if (kq::has_global_scale(request)) given.global_scale = global_scale_beside(file_, scales);
   if (!request.asymmetric) return given;
   if (file_.has_names()) {
     const StoredTensor* const zero_points = zero_points_beside(file_, scales);

@@ -28,7 +28,7 @@ def weights():
 def quantized(folder, *options):
     """The tensors of the file that the program makes of `weights`, by name."""
     safetensors.save_file({"layer.weight": weights()}, folder / "x.safetensors")
-    command = [_program.path(), "quantize", folder / "x.safetensors", "-o", folder / "q.safetensors", "--dequantize", *options]
+    command = [_program.program(), "quantize", folder / "x.safetensors", "-o", folder / "q.safetensors", "--dequantize", *options]
     subprocess.run(command, check=True, capture_output=True)
     return safetensors.load_file(folder / "q.safetensors")
 
