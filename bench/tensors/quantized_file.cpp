@@ -103,7 +103,10 @@ std::vector<StoredTensor> outputs_of(const PlannedTensor& tensor) {
                                : tensor.names == TensorNames::modelopt ? "_scale_2"
                                                                        : "_global_scale";
     const std::int64_t one = request.num_tokens == 0 ? 0 : 1;
-    outputs.push_back({name + ending, DType::float32, {one}, 0, static_cast<std::size_t>(one) * sizeof(float)});
+    // ModelOpt's is a number, not a list of one.
+    std::vector<std::int64_t> list = {one};
+    if (tensor.names == TensorNames::modelopt && one == 1) list.clear();
+    outputs.push_back({name + ending, DType::float32, list, 0, static_cast<std::size_t>(one) * sizeof(float)});
   }
   if (request.asymmetric) {
     outputs.push_back({name + (of_kqbench ? ".zero_point" : "_zero_point"), DType::int32, scale_shape(tensor), 0,

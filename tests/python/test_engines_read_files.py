@@ -47,7 +47,7 @@ def test_torchao_reads_nvfp4(tmp_path):
     assert {name: t.dtype for name, t in q.items()} == {
         "layer.weight": torch.uint8, "layer.weight_scale": torch.float8_e4m3fn, "layer.weight_scale_2": torch.float32}
     codes, scales, tensor_scale = q["layer.weight"], q["layer.weight_scale"], q["layer.weight_scale_2"]
-    read = nvfp4.NVFP4Tensor(codes, scales, 16, torch.float32, per_tensor_scale=tensor_scale)
+    read = nvfp4.NVFP4Tensor(codes, scales, 16, torch.float32, per_tensor_scale=tensor_scale.squeeze())
     expected = own_numbers(unpacked(codes), scales.float() * tensor_scale, 16)
     assert torch.equal(read.dequantize(torch.float32), expected)
     error = (expected - weights().float()).norm() / weights().float().norm()

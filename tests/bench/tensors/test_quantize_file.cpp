@@ -90,7 +90,7 @@ std::vector<kq::Request> all_schemes() {
       request.granularity = scheme.granularity;
       request.static_scale = scheme.static_scale;
       request.asymmetric = scheme.asymmetric;
-      if (format == kq::Format::int8 ? !scheme.int8 : !scheme.fp8) continue;
+      if (!kq::serves(scheme, format)) continue;
       if (!kq::has_groups(scheme.granularity)) {
         all.push_back(request);
         continue;
@@ -99,15 +99,25 @@ std::vector<kq::Request> all_schemes() {
       request.block_rows = scheme.granularity == kq::Granularity::block ? 3 : 0;
       for (const kq::ScaleFormat scale_format :
            {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
-        for (const kq::ScaleLayout layout : {kq::ScaleLayout::row, kq::ScaleLayout::column,
-                                             kq::ScaleLayout::column_aligned, kq::ScaleLayout::packed}) {
-          if (layout == kq::ScaleLayout::packed && scale_format != kq::ScaleFormat::ue8m0) continue;
+        for (const kq::ScaleLayout layout :
+             {kq::ScaleLayout::row, kq::ScaleLayout::column, kq::ScaleLayout::column_aligned, kq::ScaleLayout::packed,
+              kq::ScaleLayout::swizzled_128x4, kq::ScaleLayout::swizzled_8x4}) {
+          if (layout >= kq::ScaleLayout::packed && scale_format != kq::ScaleFormat::ue8m0) continue;
           request.scale_format = scale_format;
           request.scale_layout = layout;
           all.push_back(request);
         }
       }
     }
+  }
+  for (const kq::NamedScheme& scheme : kq::named_schemes()) {
+    all.push_back(kq::with_scheme({}, scheme));
+    kq::Request request = all.back();
+    request.scale_layout = kq::ScaleLayout::swizzled_128x4;
+    all.push_back(request);
+    request.static_scale = true;
+    request.scale_rounding = kq::ScaleRounding::quotient;
+    all.push_back(request);
   }
   for (const kq::DialectFacts& facts : kq::dialects()) {
     for (const kq::DialectScheme& scheme : kq::dialect_schemes(facts.dialect)) {
@@ -118,10 +128,16 @@ std::vector<kq::Request> all_schemes() {
       request.asymmetric = scheme.asymmetric;
       request.group_size = kq::has_groups(scheme.granularity) ? 16 : 0;
       request.block_rows = scheme.granularity == kq::Granularity::block ? 3 : 0;
-      request.format = kq::has_format(scheme, kq::Format::int8) ? kq::Format::int8 : kq::Format::fp8_e4m3fn;
-      request.scale_format = kq::has_scale_format(scheme, kq::ScaleFormat::float32) ? kq::ScaleFormat::float32
-                             : kq::has_scale_format(scheme, kq::ScaleFormat::ue8m0) ? kq::ScaleFormat::ue8m0
-                                                                                    : kq::ScaleFormat::ue8m0_float32;
+      for (const kq::Format format : {kq::Format::fp4_e2m1, kq::Format::fp8_e4m3fn, kq::Format::int8}) {
+        if (kq::has_format(scheme, format)) request.format = format;
+      }
+      for (const kq::ScaleFormat scale_format :
+           {kq::ScaleFormat::e4m3, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0, kq::ScaleFormat::float32}) {
+        if (kq::has_scale_format(scheme, scale_format)) request.scale_format = scale_format;
+      }
+      for (const kq::ScaleRounding rounding : {kq::ScaleRounding::even, kq::ScaleRounding::quotient}) {
+        if (kq::has_scale_rounding(scheme, rounding)) request.scale_rounding = rounding;
+      }
       all.push_back(request);
     }
   }
@@ -145,11 +161,12 @@ TEST_F(QuantizeFile, NoTokensGiveFilesWithoutNumbers) {
       EXPECT_EQ(result.tensors[0].error.rmse, 0.0);
       EXPECT_EQ(result.tensors[0].error_again, result.tensors[0].error);
     }
-    EXPECT_EQ(read_npy(folder_ / "out.npy").shape, (std::vector<std::int64_t>{0, width}));
+    const std::vector<std::int64_t> shape = {0, kq::codes_row_bytes(scheme.format, width)};
+    EXPECT_EQ(read_npy(folder_ / "out.npy").shape, shape);
     const NpyArray scales = read_npy(folder_ / "out.scale.npy");  // which refuses a shape that is not its data's
     EXPECT_TRUE(scales.bytes.empty());
     const TensorFile written(folder_ / "out.safetensors");
-    EXPECT_EQ(written.find("in").shape, (std::vector<std::int64_t>{0, width}));
+    EXPECT_EQ(written.find("in").shape, shape);
     EXPECT_EQ(written.find("in.scale").shape, scales.shape);
   }
 }
@@ -206,6 +223,10 @@ TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
         }
         job.block_bytes = 4 * width * kq::element_size(element);  // six blocks, the last one short
         job.read_back = true;
+        if (kq::has_global_scale(scheme) && !scheme.static_scale && fill == Fill::specials) {
+          EXPECT_THROW(run(job), UsageError) << "an infinity";
+          continue;
+        }
         const QuantizeResult result = run(job);
 
         scheme.element = element;
@@ -215,10 +236,15 @@ TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
         const std::vector<float> values(static_cast<std::size_t>(kq::stored_scales(scheme)), scale);
         const std::vector<std::byte> scales = scale_bytes(scheme, values);
         const std::vector<std::int32_t> zero_points(values.size(), -5);
-        const HostTensors expected = reference(scheme, test::given(input.data(), scales.data(), zero_points.data()));
+        kq::Operands given = test::given(input.data(), scales.data(), zero_points.data());
+        float global_scale = 1.0f;
+        given.global_scale = &global_scale;
+        const HostTensors expected = reference(scheme, given);
         EXPECT_EQ(read_npy(folder_ / "out.npy").bytes, expected.codes);
         EXPECT_EQ(read_npy(folder_ / "out.scale.npy").bytes, expected.scales);
-        ASSERT_EQ(result.files.size(), scheme.asymmetric ? 3u : 2u);
+        const bool has_global_scale = kq::has_global_scale(scheme);
+        ASSERT_EQ(result.files.size(), scheme.asymmetric || has_global_scale ? 3u : 2u);
+        if (has_global_scale) EXPECT_EQ(read_npy(folder_ / "out.global_scale.npy").bytes, expected.global_scale);
         if (scheme.asymmetric) {
           const auto bytes = std::span(expected.zero_points);
           EXPECT_EQ(read_npy(folder_ / "out.zero_point.npy").bytes, std::vector(bytes.begin(), bytes.end()));
@@ -226,7 +252,7 @@ TEST_F(QuantizeFile, BlocksGiveTheBytesOfTheWhole) {
 
         kq::ErrorMeter meter;
         const Operands o = kq::addresses(expected);
-        meter.add(scheme, input.data(), {o.codes, o.scales, o.zero_points});
+        meter.add(scheme, input.data(), {o.codes, o.scales, o.zero_points, o.global_scale});
         ASSERT_EQ(result.tensors.size(), 1u);
         EXPECT_EQ(result.tensors[0].error.elements, tokens * width);
         EXPECT_EQ(result.tensors[0].error.max_error, meter.report().max_error);
