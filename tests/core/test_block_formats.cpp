@@ -21,7 +21,7 @@
 #include "kq/scale_layout.hpp"
 #include "kq/tensors.hpp"
 
-namespace kq {
+namespace kq::block_formats {
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -324,4 +324,4 @@ TEST(BlockFormats, ComeBackAsTheirNumbers) {
 }
 
 }  // namespace
-}  // namespace kq
+}  // namespace kq::block_formats

@@ -43,10 +43,6 @@ class Draw {
   std::uint64_t next_ = 0;
 };
 
-bool serves(const kq::Scheme& scheme, kq::Format format) {
-  return kq::is_fp8(format) ? scheme.fp8 : scheme.int8;
-}
-
 /// Row lengths at which something ends: vectors, groups, teams' worth of elements.
 std::int64_t random_hidden_size(Draw& draw) {
   static constexpr std::int64_t landmarks[] = {8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
@@ -128,7 +124,7 @@ std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element eleme
   std::vector<kq::Request> requests;
   std::size_t next_grouping = 0;
   for (const kq::Format format : all_formats) {
-    if (!serves(scheme, format)) continue;
+    if (!kq::serves(scheme, format)) continue;
     kq::Request request = request_of(scheme, element, format, num_tokens, hidden_size);
     if (!kq::has_groups(scheme.granularity)) {
       requests.push_back(request);
@@ -213,7 +209,7 @@ RandomCase random_case(std::uint64_t seed) {
   const auto schemes = kq::schemes();
   const kq::Scheme& scheme = schemes[draw.bits() % schemes.size()];
   kq::Format format = draw.one_of(all_formats);
-  if (!serves(scheme, format)) format = kq::Format::int8;
+  if (!kq::serves(scheme, format)) format = kq::Format::int8;
   const std::int64_t hidden_size = random_hidden_size(draw);
   const std::int64_t num_tokens =
       std::min(draw.of_any_size(200), std::max<std::int64_t>(1, most_elements / hidden_size));
