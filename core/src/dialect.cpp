@@ -97,7 +97,8 @@ constexpr bool asymmetric = true;
 constexpr std::string_view vllm_static_code = "fp8(sat(x * (1 / scale))), NaN: +448";
 constexpr std::string_view vllm_static_differs = "NaN becomes +448; the code has the sign of the product";
 constexpr std::string_view te_scale = "1 / m, m = qmax / amax, 1 where amax is 0";
-constexpr std::string_view torchao_nvfp4_scale = "e4m3(clamp((amax / 6) / s, 2^-6, 448)), s = amax of the tensor / 2688";
+constexpr std::string_view torchao_nvfp4_scale =
+    "e4m3(clamp((amax / 6) / s, 2^-6, 448)), s = amax of the tensor / 2688";
 constexpr std::string_view torchao_nvfp4_code = "e2m1(x * ((1 / s) / scale))";
 constexpr std::string_view torchao_nvfp4_differs =
     "global_scale is s, which divides and is stored; the least scale of a block is 2^-6";
@@ -208,8 +209,9 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "1 / m, m = 448 / amax, 1 where amax is 0", "fp8(sat(x * m))", "the scale is a reciprocal; zeros have scale 1"},
 
     {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
-     "2^up(amax * (1/qmax)), subnormal ones to nearest; NaN, infinity: NaN", "fp8(x * (1 / scale)), e2m1(x * (1 / scale))",
-     "no least amax; NaN counts in amax; infinity makes all codes NaN", rceil},
+     "2^up(amax * (1/qmax)), subnormal ones to nearest; NaN, infinity: NaN",
+     "fp8(x * (1 / scale)), e2m1(x * (1 / scale))", "no least amax; NaN counts in amax; infinity makes all codes NaN",
+     rceil},
     {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
      "by its rounding, on amax's bits; NaN, infinity: NaN", "fp8(sat(x * (1 / scale))), e2m1(x * (1 / scale))",
      "nothing from kqbench's own", other_roundings},

@@ -196,8 +196,8 @@ bool same_code(kq::Format format, std::byte a, std::byte b) {
 /// Whether the scale of a code is NaN, under which a 4-bit code is whatever a processor makes of NaN.
 bool has_nan_scale(const kq::Request& r, const HostTensors& tensors, std::size_t byte) {
   const auto row_bytes = static_cast<std::size_t>(kq::codes_row_bytes(r.format, r.codes_stride));
-  const std::int64_t scale = kq::scale_index(r, static_cast<std::int64_t>(byte / row_bytes),
-                                             static_cast<std::int64_t>(byte % row_bytes) * 2);
+  const std::int64_t scale =
+      kq::scale_index(r, static_cast<std::int64_t>(byte / row_bytes), static_cast<std::int64_t>(byte % row_bytes) * 2);
   return std::isnan(kq::group_scale_at(tensors.scales.data(), r.scale_format, scale));
 }
 

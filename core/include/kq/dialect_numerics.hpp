@@ -28,10 +28,10 @@ enum class ScaleFormula : std::uint8_t {
   in_type,          ///< every step rounded to the element's type
   in_type_mx,       ///< a power of two, the same way
   // E4M3 of amax / 6, multiplied by g or divided by the tensor's scale:
-  nvfp4,            ///< amax * (g * (1/6)); codes by min(1 / (scale * (1/g)), FLT_MAX)
-  nvfp4_product,    ///< g * (amax * (1/6)), NaN above 464; codes by 1 / (scale * (1/g)), 0 where that is infinite
-  nvfp4_quotient,   ///< (amax / 6) / s, at least 2^-6; codes by (1 / s) / scale
-  nvfp4_in_type,    ///< g * T(amax / 6), 0.125 where that is 0; codes divided by scale / g
+  nvfp4,           ///< amax * (g * (1/6)); codes by min(1 / (scale * (1/g)), FLT_MAX)
+  nvfp4_product,   ///< g * (amax * (1/6)), NaN above 464; codes by 1 / (scale * (1/g)), 0 where that is infinite
+  nvfp4_quotient,  ///< (amax / 6) / s, at least 2^-6; codes by (1 / s) / scale
+  nvfp4_in_type,   ///< g * T(amax / 6), 0.125 where that is 0; codes divided by scale / g
 };
 
 /// Which formulas there are for spans of a granularity, so that no kernel has those of others.
@@ -85,11 +85,11 @@ struct DialectParameters {
   ScaleFormula formula = ScaleFormula::quotient;
   PowerOfTwo power = PowerOfTwo::none;
   Rounding rounding = Rounding::none;
-  bool nan_counts = false;  ///< amax is NaN where any element is
-  bool divides = false;     ///< elements are divided by the scale, not multiplied
-  bool truncates = false;   ///< int8: toward 0, not to nearest
-  bool ties_to_zero = false;         ///< fp4: to nearest, ties toward 0, and no -0
-  bool infinity_is_number = false;   ///< exponents: of an infinite amax there is one, 255 - p
+  bool nan_counts = false;          ///< amax is NaN where any element is
+  bool divides = false;             ///< elements are divided by the scale, not multiplied
+  bool truncates = false;           ///< int8: toward 0, not to nearest
+  bool ties_to_zero = false;        ///< fp4: to nearest, ties toward 0, and no -0
+  bool infinity_is_number = false;  ///< exponents: of an infinite amax there is one, 255 - p
   /// Exponents: other than quotient, kq::mx_exponent's, from amax's bits.
   ScaleRounding scale_rounding = ScaleRounding::quotient;
   float global_scale = 0.0f;           ///< nvfp4: g, or the tensor's scale s for nvfp4_quotient
