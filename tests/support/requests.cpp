@@ -13,6 +13,7 @@
 #include "kq/dialect.hpp"
 #include "kq/element.hpp"
 #include "kq/numerics.hpp"
+#include "kq/parameters.hpp"
 
 namespace kqbench::test {
 namespace {
@@ -148,30 +149,41 @@ std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_
   static constexpr kq::ScaleLayout layouts[] = {kq::ScaleLayout::row, kq::ScaleLayout::column_aligned,
                                                 kq::ScaleLayout::packed, kq::ScaleLayout::column};
   std::vector<kq::Request> requests;
+  const auto add = [&](const kq::DialectScheme& scheme, kq::Format format, kq::ScaleFormat scale_format,
+                       kq::ScaleRounding rounding) {
+    kq::Request r;
+    r.dialect = scheme.dialect;
+    r.element = element;
+    r.format = format;
+    r.granularity = scheme.granularity;
+    r.static_scale = scheme.static_scale;
+    r.asymmetric = scheme.asymmetric;
+    r.num_tokens = num_tokens;
+    r.hidden_size = hidden_size;
+    if (kq::has_groups(r.granularity)) {
+      r.group_size = group_sizes[requests.size() % std::size(group_sizes)];
+      if (format == kq::Format::fp4_e2m1) r.group_size -= r.group_size % 16;
+      r.scale_format = scale_format;
+      r.scale_rounding = rounding;
+      r.scale_layout = layouts[requests.size() % std::size(layouts)];
+      const bool may_be_packed = scale_format == kq::ScaleFormat::ue8m0;
+      if (r.scale_layout == kq::ScaleLayout::packed && !may_be_packed) r.scale_layout = kq::ScaleLayout::row;
+    }
+    if (r.granularity == kq::Granularity::block) r.block_rows = 3;
+    if (!kq::validate(r)) requests.push_back(r);
+  };
   for (const kq::DialectFacts& facts : kq::dialects()) {
     for (const kq::DialectScheme& scheme : kq::dialect_schemes(facts.dialect)) {
-      for (const kq::Format format : all_formats) {
-        for (const auto scale_format :
-             {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
-          if (!kq::has_format(scheme, format) || !kq::has_scale_format(scheme, scale_format)) continue;
-          kq::Request r;
-          r.dialect = facts.dialect;
-          r.element = element;
-          r.format = format;
-          r.granularity = scheme.granularity;
-          r.static_scale = scheme.static_scale;
-          r.asymmetric = scheme.asymmetric;
-          r.num_tokens = num_tokens;
-          r.hidden_size = hidden_size;
-          if (kq::has_groups(r.granularity)) {
-            r.group_size = group_sizes[requests.size() % std::size(group_sizes)];
-            r.scale_format = scale_format;
-            r.scale_layout = layouts[requests.size() % std::size(layouts)];
-            const bool may_be_packed = scale_format == kq::ScaleFormat::ue8m0;
-            if (r.scale_layout == kq::ScaleLayout::packed && !may_be_packed) r.scale_layout = kq::ScaleLayout::row;
+      for (const std::string& format : kq::parameter("quant_dtype").names()) {
+        for (const std::string& scale_format : kq::parameter("scale_format").names()) {
+          for (const std::string& rounding : kq::parameter("scale_rounding").names()) {
+            const auto codes = *kq::parse_format(format);
+            const auto scales = *kq::parse_scale_format(scale_format);
+            const auto rounded = *kq::parse_scale_rounding(rounding);
+            const bool is_there = kq::has_format(scheme, codes) && kq::has_scale_format(scheme, scales) &&
+                                  kq::has_scale_rounding(scheme, rounded);
+            if (is_there) add(scheme, codes, scales, rounded);
           }
-          if (r.granularity == kq::Granularity::block) r.block_rows = 3;
-          if (!kq::validate(r)) requests.push_back(r);
         }
       }
     }
@@ -227,9 +239,12 @@ RandomCase random_case(std::uint64_t seed) {
   }
   if (draw.one_in(3)) r.input_stride = kq::input_columns(r) + draw.between(0, 40);
   if (draw.one_in(3)) r.codes_stride = hidden_size + draw.between(0, 40);
+  const bool four_bits = kq::code_bits(r.format) == 4;
+  if (four_bits) r.codes_stride += r.codes_stride % 2;
   if (kq::has_groups(r.granularity)) {
     static constexpr std::int64_t sizes[] = {16, 32, 64, 128, 256};
     r.group_size = draw.one_in(2) ? draw.one_of(sizes) : draw.between(16, 16 + hidden_size);
+    if (four_bits) r.group_size -= r.group_size % 16;
     if (!in_dialect) {
       r.scale_format = draw.one_of({kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0});
     }
