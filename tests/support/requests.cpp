@@ -307,7 +307,7 @@ void shorten_rows(kq::Request& request, std::int64_t count) {
   if (count >= request.hidden_size) return;
   request.hidden_size -= count;
   request.input_stride -= request.producer == kq::Producer::silu_mul ? 2 * count : count;
-  request.codes_stride -= count;
+  request.codes_stride -= kq::code_bits(request.format) == 4 ? count - count % 2 : count;
   if (kq::has_residual(request.producer)) request.residual_stride -= count;
 }
 
@@ -325,7 +325,7 @@ constexpr void (*simplifications[])(RandomCase&) = {
       c.request.residual_stride = 0;
       c.request.input_stride = std::max(c.request.input_stride, c.request.hidden_size);
     },
-    [](RandomCase& c) { c.request.codes_stride = c.request.hidden_size; },
+    [](RandomCase& c) { c.request.codes_stride = kq::codes_columns(c.request); },
     [](RandomCase& c) { c.request.qmax = kq::format_max(c.request.format); },
     [](RandomCase& c) { c.request.scale_ub = std::numeric_limits<float>::infinity(); },
     [](RandomCase& c) {
