@@ -95,7 +95,7 @@ struct DynamicBlock {
   KQ_HOST_DEVICE RowSplit split_piece(std::int64_t row, std::int64_t scale_column) const {
     const std::int64_t begin = scale_column * block_columns;
     const std::int64_t left = rows.size - begin;
-    return {rows.input + row * rows.input_stride + begin, rows.codes + row * rows.codes_stride + begin,
+    return {rows.input + row * rows.input_stride + begin, element_address(rows.codes, row * rows.codes_stride + begin),
             left < block_columns ? left : block_columns};
   }
 
@@ -172,14 +172,14 @@ struct DynamicHeldBlock {
     const auto scale = rule.scale(value_of_keys<Reduction>(key));
 
     // 5. Quantize and store.
-    Code* const codes = rows.codes + first_row * rows.codes_stride + column;
+    Code* const codes = element_address(rows.codes, first_row * rows.codes_stride + column);
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       KQ_UNROLL
       for (int n = 0; n < Config::vectors; ++n) {
         if (my_row + n * rows_at_once < end) {
-          std::uint32_t words[width / 4];
-          quantize_vector<Element>(vectors[n], quantizer, words);
-          store_codes(codes + n * rows_at_once * rows.codes_stride, true, words);
+          CodePack<Code, width> pack;
+          quantize_vector<Element>(vectors[n], quantizer, pack);
+          store_codes(element_address(codes, n * rows_at_once * rows.codes_stride), true, pack);
         }
       }
     });

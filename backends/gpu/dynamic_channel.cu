@@ -67,12 +67,12 @@ struct ColumnVector {
     }
   }
   KQ_HOST_DEVICE void store(const Rows<Element, Code>& rows, std::int64_t row,
-                            const std::uint32_t (&words)[width / 4]) const {
-    Code* const address = rows.codes + row * rows.codes_stride + first;
+                            const CodePack<Code, width>& pack) const {
+    Code* const address = element_address(rows.codes, row * rows.codes_stride + first);
     if constexpr (Aligned) {
-      store_codes(address, true, words);
+      store_codes(address, true, pack);
     } else {
-      kq::store_first_codes(address, count, words);
+      kq::store_first_codes(address, count, pack);
     }
   }
 };
@@ -198,7 +198,7 @@ struct ChannelQuantize {
         if (row + n < slab.end) vectors[n] = mine.load(rows, row + n);
       }
       // 2. Quantize four columns at a time.
-      std::uint32_t words[channel_rows][width / 4];
+      CodePack<Code, width> packs[channel_rows];
       KQ_UNROLL
       for (int quarter = 0; quarter < width / 4; ++quarter) {
         const std::int64_t first = mine.first + 4 * quarter;
@@ -208,13 +208,13 @@ struct ChannelQuantize {
         for (int n = 0; n < channel_rows; ++n) {
           float x[4];
           kq::unpack4<Element>(vectors[n], quarter, x);
-          words[n][quarter] = kq::codes4_each(quantizers, x, kq::signs4<Element>(vectors[n], quarter));
+          packs[n].put4(quarter, kq::codes4_each(quantizers, x, kq::signs4<Element>(vectors[n], quarter)));
         }
       }
       // 3. Store.
       KQ_UNROLL
       for (int n = 0; n < channel_rows; ++n) {
-        if (row + n < slab.end) mine.store(rows, row + n, words[n]);
+        if (row + n < slab.end) mine.store(rows, row + n, packs[n]);
       }
     }
   }

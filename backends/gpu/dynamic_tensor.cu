@@ -137,7 +137,7 @@ struct TensorLarge {
     const int rest = shared_vectors + held_vectors;
 
     const Element* const input = tensor.body + first_vector * width;
-    Code* const codes = tensor.codes + first_vector * width;
+    Code* const codes = element_address(tensor.codes, first_vector * width);
     const std::int64_t step = vectors_apart * width;
     auto* const tile = static_cast<Vector16*>(block.tile_memory()) + block.thread();
     Vector16 held[held_vectors];
@@ -148,9 +148,9 @@ struct TensorLarge {
     const auto load_evict_first = [&](int n) { return kq::arch::load16_evict_first(input + n * step); };
     const auto load = [&](int n) { return kq::arch::load16(input + n * step); };
     const auto store = [&](int n, const Vector16& vector, const auto& quantizer) {
-      std::uint32_t words[width / 4];
-      quantize_vector<Element>(vector, quantizer, words);
-      store_codes<true>(codes + n * step, tensor.wide, words);
+      CodePack<Code, width> pack;
+      quantize_vector<Element>(vector, quantizer, pack);
+      store_codes<true>(element_address(codes, n * step), tensor.wide, pack);
     };
     // What is not kept in registers goes through the ring, which is refilled in batches as soon as a batch is used.
     // Single refills would need more scoreboard slots than a warp's six: loads that share one are waited for together,

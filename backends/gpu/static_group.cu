@@ -35,7 +35,7 @@ struct StaticGroup {
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = Config::lane(block);
     const auto place = groups.place(scales, Config::span(block, groups.count));
-    const GroupSplit split(groups.first_input() + place.input, groups.first_code() + place.codes,
+    const GroupSplit split(groups.first_input() + place.input, element_address(groups.first_code(), place.codes),
                            static_cast<Index>(place.size));
 
     const auto vectors = Config::vectors_of(split.vectors);

@@ -156,7 +156,7 @@ struct StaticColumns {
       if (n < count) vectors[n] = kq::arch::load16(input + n * width * rows.input_stride);
     }
     const std::int64_t column = split.head + vector * width;
-    std::uint32_t words[rows_per_span][width / 4];
+    CodePack<Code, width> packs[rows_per_span];
     KQ_UNROLL
     for (int quarter = 0; quarter < width / 4; ++quarter) {
       const std::int64_t first = column + 4 * quarter;
@@ -166,13 +166,13 @@ struct StaticColumns {
       for (int n = 0; n < rows_per_span; ++n) {
         float x[4];
         kq::unpack4<Element>(vectors[n], quarter, x);
-        words[n][quarter] = kq::codes4_each(quantizers, x, kq::signs4<Element>(vectors[n], quarter));
+        packs[n].put4(quarter, kq::codes4_each(quantizers, x, kq::signs4<Element>(vectors[n], quarter)));
       }
     }
-    Code* const codes = split.codes + vector * width;
+    Code* const codes = element_address(split.codes, vector * width);
     KQ_UNROLL
     for (int n = 0; n < rows_per_span; ++n) {
-      if (n < count) store_codes(codes + n * width * rows.codes_stride, split.wide, words[n]);
+      if (n < count) store_codes(element_address(codes, n * width * rows.codes_stride), split.wide, packs[n]);
     }
   }
 

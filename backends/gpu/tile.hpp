@@ -21,7 +21,9 @@
 
 namespace kqbench::gpu {
 
+using kq::CodePack;
 using kq::divide;
+using kq::element_address;
 using kq::quantize_vector;
 using kq::store_codes;
 using kq::Vector16;
@@ -59,8 +61,8 @@ struct AlignedSplit {
     vectors = static_cast<Index>(rest / unsigned{width});
     tail = static_cast<int>(rest % unsigned{width});
     body = input + head;
-    codes = output + head;
-    wide = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(codes)) % unsigned{width} == 0;
+    codes = element_address(output, head);
+    wide = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(codes)) % unsigned{CodePack<Code, width>::bytes} == 0;
   }
 
   /// Single elements at both ends.
@@ -97,7 +99,8 @@ using SplitOf = std::conditional_t<Aligned, WholeVectors<Element, Code, Index>, 
 /// A row, split.
 template <class Index, bool Aligned = false, class Element, class Code>
 KQ_HOST_DEVICE SplitOf<Element, Code, Index, Aligned> split_row(const Rows<Element, Code>& rows, std::int64_t row) {
-  return {rows.input + row * rows.input_stride, rows.codes + row * rows.codes_stride, static_cast<Index>(rows.size)};
+  return {rows.input + row * rows.input_stride, element_address(rows.codes, row * rows.codes_stride),
+          static_cast<Index>(rows.size)};
 }
 
 /// Of a split span's vectors `capacity` from `begin` on, fewer where they end; `count` is not positive behind them.
@@ -109,7 +112,8 @@ struct Slice {
 
   template <class Split, class Index>
   KQ_HOST_DEVICE Slice(const Split& span, Index begin, int capacity)
-      : input(span.body + begin * vector_width<Element>), codes(span.codes + begin * vector_width<Element>) {
+      : input(span.body + begin * vector_width<Element>),
+        codes(element_address(span.codes, begin * vector_width<Element>)) {
     const Index left = span.vectors - begin;
     count = left < capacity ? static_cast<int>(left) : capacity;
   }
@@ -144,13 +148,13 @@ class Tile {
 
   template <class Code, class Quantizer>
   KQ_HOST_DEVICE void store(Code* codes, bool wide, int count, int lane, const Quantizer& quantizer) const {
-    Code* const mine = codes + lane * width;
+    Code* const mine = element_address(codes, lane * width);
     KQ_UNROLL
     for (int n = 0; n < Vectors; ++n) {
       if (lane + n * Lanes < count) {
-        std::uint32_t words[width / 4];
-        quantize_vector<Element>(vectors_[n], quantizer, words);
-        store_codes(mine + n * Lanes * width, wide, words);
+        CodePack<Code, width> pack;
+        quantize_vector<Element>(vectors_[n], quantizer, pack);
+        store_codes(element_address(mine, n * Lanes * width), wide, pack);
       }
     }
   }

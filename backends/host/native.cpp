@@ -55,7 +55,9 @@ struct Tensors {
     return t;
   }
   const Element* in(std::int64_t row, std::int64_t column) const { return input + row * input_stride + column; }
-  Code* out(std::int64_t row, std::int64_t column) const { return codes + row * codes_stride + column; }
+  Code* out(std::int64_t row, std::int64_t column) const {
+    return kq::element_address(codes, row * codes_stride + column);
+  }
 
   /// The elements that one of `parts` threads works on, counted row after row.
   Slice part(int index, int parts) const { return slice_of(rows * size, index, parts, unit); }

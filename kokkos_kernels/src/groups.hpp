@@ -26,7 +26,7 @@ struct FlatGroups {
   Code* codes;
 
   KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * Size, Size}; }
-  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {codes + id * Size, Size}; }
+  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {element_address(codes, id * Size), Size}; }
   template <class Scales>
   KQ_HOST_DEVICE static typename Scales::Place scale_place(const Scales&, std::int64_t id) {
     return id;
@@ -41,7 +41,7 @@ struct FlatGroups<Element, Code, 0> {
   std::int64_t size;
 
   KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * size, size}; }
-  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {codes + id * size, size}; }
+  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {element_address(codes, id * size), size}; }
   template <class Scales>
   KQ_HOST_DEVICE static typename Scales::Place scale_place(const Scales&, std::int64_t id) {
     return id;

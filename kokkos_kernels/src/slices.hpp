@@ -62,7 +62,7 @@ struct FlatSlices {
   template <class T>
   KQ_HOST_DEVICE Span<T> cut(const Span<T>& span, std::int64_t slice) const {
     const std::int64_t left = span.size - begin(slice);
-    return {span.data + begin(slice), left < slice_size ? left : slice_size};
+    return {element_address(span.data, begin(slice)), left < slice_size ? left : slice_size};
   }
 };
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kq/arch/config.hpp"
+#include "kq/code_pack.hpp"
 
 namespace kq {
 
@@ -25,7 +26,7 @@ struct Block {
   std::int64_t size;
   std::int64_t stride;
 
-  KQ_HOST_DEVICE Span<T> row(std::int64_t index) const { return {data + index * stride, size}; }
+  KQ_HOST_DEVICE Span<T> row(std::int64_t index) const { return {element_address(data, index * stride), size}; }
 };
 
 /// The rows of a tensor: [num_rows, size], `stride` elements from one to the next.
@@ -35,11 +36,11 @@ struct Rows {
   std::int64_t size;
   std::int64_t stride;
 
-  KQ_HOST_DEVICE Span<T> row(std::int64_t index) const { return {data + index * stride, size}; }
+  KQ_HOST_DEVICE Span<T> row(std::int64_t index) const { return {element_address(data, index * stride), size}; }
 
   /// Elements [begin, begin + length) of a row, cut at the row's end.
   KQ_HOST_DEVICE Span<T> slice(std::int64_t row, std::int64_t begin, std::int64_t length) const {
-    return {data + row * stride + begin, length < size - begin ? length : size - begin};
+    return {element_address(data, row * stride + begin), length < size - begin ? length : size - begin};
   }
 
   /// Elements [begin, begin + length) of `count` rows, cut at the rows' ends.

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "kq/arch/arch.hpp"
+#include "kq/code_pack.hpp"
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 
@@ -85,42 +86,15 @@ KQ_HOST_DEVICE std::uint32_t signs4(const Vector16& v, int quarter) {
   }
 }
 
-/// The codes of a vector's elements, four to a word.
-template <class Element, class Quantizer>
+/// The codes of a vector's elements.
+template <class Element, class Quantizer, class Code>
 KQ_HOST_DEVICE void quantize_vector(const Vector16& v, const Quantizer& quantizer,
-                                    std::uint32_t (&words)[vector_width<Element> / 4]) {
+                                    CodePack<Code, vector_width<Element>>& codes) {
   KQ_UNROLL
   for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
     float x[4];
     unpack4<Element>(v, quarter, x);
-    words[quarter] = quantizer.codes4(x, signs4<Element>(v, quarter));
-  }
-}
-
-/// Writes the codes of a vector: in one access where the address allows it (`wide`), else one by one. `EvictFirst` asks
-/// the last-level cache to give their lines up first.
-template <bool EvictFirst = false, class Code, int Words>
-KQ_HOST_DEVICE void store_codes(Code* codes, bool wide, const std::uint32_t (&words)[Words]) {
-  if (wide) [[likely]] {
-    if constexpr (EvictFirst) {
-      arch::store_words_evict_first(codes, words);
-    } else {
-      arch::store_words(codes, words);
-    }
-  } else {
-    KQ_UNROLL
-    for (int i = 0; i < 4 * Words; ++i) {
-      codes[i] = static_cast<Code>(words[i / 4] >> (8 * (i % 4)));
-    }
-  }
-}
-
-/// Writes the codes of a vector's first `count` elements, one by one.
-template <class Code, int Words>
-KQ_HOST_DEVICE void store_first_codes(Code* codes, int count, const std::uint32_t (&words)[Words]) {
-  KQ_UNROLL
-  for (int i = 0; i < 4 * Words; ++i) {
-    if (i < count) codes[i] = static_cast<Code>(words[i / 4] >> (8 * (i % 4)));
+    codes.put4(quarter, quantizer.codes4(x, signs4<Element>(v, quarter)));
   }
 }
 

@@ -83,10 +83,10 @@ class DeviceBlockTile {
   KQ_HOST_DEVICE void store(const Block<Code>& codes, const Quantizer& quantizer) const {
     for_each(
         [&](const Vector16& v, std::int64_t row, std::int64_t column) {
-          Code* const address = codes.row(row).data + column;
-          std::uint32_t words[width / 4];
-          quantize_vector<Element>(v, quantizer, words);
-          store_codes(address, Config::aligned || reinterpret_cast<std::uintptr_t>(address) % width == 0, words);
+          Code* const address = element_address(codes.row(row).data, column);
+          CodePack<Code, width> pack;
+          quantize_vector<Element>(v, quantizer, pack);
+          store_codes(address, Config::aligned || takes_packs<Code, width>(address), pack);
         },
         [&](Element x, std::int64_t row, std::int64_t column) {
           codes.row(row).data[column] = quantizer.code(to_float(x));

@@ -199,12 +199,12 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
   template <class Code, template <class, class> class Tile, class Element, class Quantizer>
   KQ_HOST_DEVICE void store_by(Span<Code> codes, Tile<Element, Config>& tile, const Quantizer& quantizer) const {
     using Codes = CodeVectors<Element, Code, Config, Tile<Element, Config>::reads_again>;
-    const Codes mine(codes.data + tile.begin());
+    const Codes mine(element_address(codes.data, tile.begin()));
     tile.for_each(
         [&](const Vector16& v, std::int64_t offset) {
-          std::uint32_t words[vector_width<Element> / 4];
-          quantize_vector<Element>(v, quantizer, words);
-          mine.store(offset, words);
+          CodePack<Code, vector_width<Element>> pack;
+          quantize_vector<Element>(v, quantizer, pack);
+          mine.store(offset, pack);
         },
         [&](Element x, std::int64_t index) { codes.data[index] = quantizer.code(to_float(x)); });
   }

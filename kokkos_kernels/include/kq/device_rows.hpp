@@ -111,14 +111,14 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
     const float my_scale = rule.scale_of_amax(my_amax);
     if (my_group >= 0) scale_at(my_group).write(rule.with_scale(my_amax, my_scale));
 
-    const CodeVectors<Element, Code, Config> to(codes.data + tile.begin());
+    const CodeVectors<Element, Code, Config> to(element_address(codes.data, tile.begin()));
     tile.for_each_held([&](const Vector16& v, auto offset, int n, bool here) {
       const auto scale = rule.with_scale(amax[n], wave_.from_lane(my_scale, n, group_lanes));
       if (!here) return;
       scale.quantizer().with_fast_path([&](const auto& quantizer) {
-        std::uint32_t words[vector_width<Element> / 4];
-        quantize_vector<Element>(v, quantizer, words);
-        to.store(offset, words);
+        CodePack<Code, vector_width<Element>> pack;
+        quantize_vector<Element>(v, quantizer, pack);
+        to.store(offset, pack);
       });
     });
   }

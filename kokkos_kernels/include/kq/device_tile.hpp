@@ -52,9 +52,9 @@ struct CodeVectors {
   bool wide;
 
   KQ_HOST_DEVICE explicit CodeVectors(Code* address)
-      : first(address), wide(Config::aligned || reinterpret_cast<std::uintptr_t>(address) % width == 0) {}
-  KQ_HOST_DEVICE void store(std::int64_t offset, const std::uint32_t (&words)[width / 4]) const {
-    store_codes<EvictFirst>(first + offset, wide, words);
+      : first(address), wide(Config::aligned || takes_packs<Code, width>(address)) {}
+  KQ_HOST_DEVICE void store(std::int64_t offset, const CodePack<Code, width>& pack) const {
+    store_codes<EvictFirst>(element_address(first, offset), wide, pack);
   }
 };
 
@@ -140,19 +140,19 @@ class DeviceTile {
   template <class Code, class QuantizerOf>
   KQ_HOST_DEVICE void store_each(Span<Code> codes, const QuantizerOf& of) const {
     constexpr int width = vector_width<Element>;
-    const CodeVectors<Element, Code, Config> mine(codes.data + begin());
+    const CodeVectors<Element, Code, Config> mine(element_address(codes.data, begin()));
     for_each(
         [&](const Vector16& v, std::int64_t offset) {
-          std::uint32_t words[width / 4];
+          CodePack<Code, width> pack;
           KQ_UNROLL
           for (int quarter = 0; quarter < width / 4; ++quarter) {
             const std::int64_t i = begin() + offset + 4 * quarter;
             const decltype(of(i)) quantizers[4] = {of(i), of(i + 1), of(i + 2), of(i + 3)};
             float x[4];
             unpack4<Element>(v, quarter, x);
-            words[quarter] = codes4_each(quantizers, x, signs4<Element>(v, quarter));
+            pack.put4(quarter, codes4_each(quantizers, x, signs4<Element>(v, quarter)));
           }
-          mine.store(offset, words);
+          mine.store(offset, pack);
         },
         [&](Element x, std::int64_t index) { codes.data[index] = of(index).code(to_float(x)); });
   }
