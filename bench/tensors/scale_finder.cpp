@@ -153,7 +153,7 @@ StaticScales ScaleFinder::scales() const {
   }
   for (const Range& range : ranges_) {
     if (kq::has_global_scale(whole_)) {
-      found.scales.push_back(kq::Fp8E4M3Fn::decode(kq::nvfp4_scale_code(amax(range), false, global_scale)));
+      found.scales.push_back(kq::nvfp4_scale(amax(range), global_scale).value);
     } else if (whole_.asymmetric) {
       const kq::Affine affine = kq::affine_scale(range.min, range.max, whole_.qmax);
       found.scales.push_back(affine.scale);

@@ -20,30 +20,34 @@ struct Code4 {
 
 /// Bits of one code; 8 also for types that are no code.
 template <class Code>
-inline constexpr int code_bits = 8;
+inline constexpr int bits_of_code = 8;
 template <>
-inline constexpr int code_bits<Code4> = 4;
+inline constexpr int bits_of_code<Code4> = 4;
+
+/// What codes of a format are in memory: the format's own type, or Code4.
+template <class Format>
+using StoredCode = std::conditional_t<Format::code_bits == 4, Code4, typename Format::Code>;
 
 /// Bytes of so many codes of a row, the last one's neighbour included.
 template <class Code>
 KQ_HOST_DEVICE constexpr std::int64_t code_bytes(std::int64_t count) {
-  return (count * int{code_bits<Code>} + 7) / 8;
+  return (count * int{bits_of_code<Code>} + 7) / 8;
 }
 
 /// Where element i of a row lies that begins at `first`, of a type that holds one, or of Code4: then i is even.
 template <class T, class Index>
 KQ_HOST_DEVICE constexpr T* element_address(T* first, Index i) {
-  if constexpr (code_bits<std::remove_const_t<T>> == 8) {
+  if constexpr (bits_of_code<std::remove_const_t<T>> == 8) {
     return first + i;
   } else {
-    return first + i / (8 / code_bits<std::remove_const_t<T>>);
+    return first + i / (8 / bits_of_code<std::remove_const_t<T>>);
   }
 }
 
 /// `Count` codes that follow each other, a multiple of four: what a vector of elements becomes.
 template <class Code, int Count>
 struct CodePack {
-  static constexpr int bits = code_bits<Code>;
+  static constexpr int bits = bits_of_code<Code>;
   static constexpr int bytes = Count * bits / 8;
   static constexpr int words = (bytes + 3) / 4;
   static_assert(Count % 4 == 0);
@@ -75,8 +79,9 @@ KQ_HOST_DEVICE bool takes_packs(const Code* address) {
 /// last-level cache to give their lines up first.
 template <bool EvictFirst = false, class Code, int Count>
 KQ_HOST_DEVICE void store_codes(Code* codes, bool wide, const CodePack<Code, Count>& pack) {
+  constexpr int bytes = CodePack<Code, Count>::bytes;
   if (wide) [[likely]] {
-    if constexpr (pack.bytes == 2) {
+    if constexpr (bytes == 2) {
       *reinterpret_cast<std::uint16_t*>(codes) = static_cast<std::uint16_t>(pack.word[0]);
     } else if constexpr (EvictFirst) {
       arch::store_words_evict_first(codes, pack.word);
@@ -85,7 +90,7 @@ KQ_HOST_DEVICE void store_codes(Code* codes, bool wide, const CodePack<Code, Cou
     }
   } else {
     KQ_UNROLL
-    for (int i = 0; i < pack.bytes; ++i) {
+    for (int i = 0; i < bytes; ++i) {
       reinterpret_cast<std::uint8_t*>(codes)[i] = pack.byte(i);
     }
   }
@@ -94,9 +99,10 @@ KQ_HOST_DEVICE void store_codes(Code* codes, bool wide, const CodePack<Code, Cou
 /// Writes a pack's first `count` codes, byte by byte. If the last of them has a neighbour in its byte, that becomes 0.
 template <class Code, int Count>
 KQ_HOST_DEVICE void store_first_codes(Code* codes, int count, const CodePack<Code, Count>& pack) {
+  using Pack = CodePack<Code, Count>;
   KQ_UNROLL
-  for (int i = 0; i < pack.bytes; ++i) {
-    if constexpr (pack.bits == 8) {
+  for (int i = 0; i < Pack::bytes; ++i) {
+    if constexpr (Pack::bits == 8) {
       if (i < count) reinterpret_cast<std::uint8_t*>(codes)[i] = pack.byte(i);
     } else {
       if (2 * i < count) {

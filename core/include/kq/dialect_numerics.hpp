@@ -335,7 +335,7 @@ KQ_HOST_DEVICE constexpr DialectSpan dialect_span(const DialectParameters& p, fl
     case ScaleFormula::nvfp4:
       if constexpr (has(ScaleFormula::nvfp4)) {
         const float g = nvfp4_global(p);
-        scale = Fp8E4M3Fn::decode(nvfp4_scale_code(amax, false, g));
+        scale = nvfp4_scale(amax, g).value;
         operand = nvfp4_factor(scale, 1.0f / g);
       }
       break;

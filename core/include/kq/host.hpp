@@ -85,6 +85,23 @@ KQ_HOST_DEVICE void quantize(const Element* in, typename Quantizer::Code* out, s
   });
 }
 
+/// codes[i] = quantizer.code(in[i]), two codes a byte; the half of a byte that the last one leaves is 0.
+template <class Element, class Quantizer>
+KQ_HOST_DEVICE void quantize(const Element* in, Code4* out, std::int64_t size, const Quantizer& quantizer,
+                             std::int64_t /*distance*/) {
+  quantizer.with_fast_path([&](const auto& fastest) {
+    std::uint8_t codes[block_size];
+    for (std::int64_t begin = 0; begin < size; begin += block_size) {
+      const std::int64_t count = size - begin < block_size ? size - begin : block_size;
+      map(in + begin, codes, count, [fastest](float x, std::int64_t) { return fastest.code(x); });
+      if (count % 2 != 0) codes[count] = 0;
+      for (std::int64_t i = 0; i < count; i += 2) {
+        out[(begin + i) / 2].bits = static_cast<std::uint8_t>(codes[i] | codes[i + 1] << 4);
+      }
+    }
+  });
+}
+
 /// The sum of p(0) to p(count - 1) in the order of kq/producers.hpp, 64 numbers at a time.
 template <class Function>
 KQ_HOST_DEVICE double sum_vectors(std::int64_t count, const Function& p) {
@@ -181,6 +198,22 @@ KQ_HOST_DEVICE Maxima<MinMax> maxima(MinMax, const Element* x, std::int64_t size
   Maxima<MinMax> found;
   found.value[0] = -min;
   found.value[1] = max;
+  return found;
+}
+
+/// max |x|, NaN above all.
+template <class Element>
+KQ_HOST_DEVICE Maxima<AbsMaxUpToNan> maxima(AbsMaxUpToNan, const Element* x, std::int64_t size) {
+  using P = Pattern<Element>;
+  using Signed = typename P::Signed;
+  constexpr auto magnitude_mask = static_cast<typename P::Unsigned>(~typename P::Unsigned{0}) >> 1;
+  Signed max = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const auto magnitude = static_cast<Signed>(P::bits(x[i]) & magnitude_mask);
+    max = magnitude > max ? magnitude : max;
+  }
+  Maxima<AbsMaxUpToNan> found;
+  found.value[0] = to_float(P::element(static_cast<typename P::Unsigned>(max)));
   return found;
 }
 

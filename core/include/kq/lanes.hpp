@@ -19,8 +19,8 @@ struct Wave {
   KQ_HOST_DEVICE std::uint32_t max(std::uint32_t key) const { return arch::wave_max(key); }
 };
 
-/// The greatest value, none of them NaN, among `Lanes` consecutive lanes (a power of two), in every one of them. Every
-/// lane of the wave calls this.
+/// The greatest value by keys, or of numbers where keys have no NaN, among `Lanes` consecutive lanes (a power of two),
+/// in every one of them. Every lane of the wave calls this.
 template <int Lanes, class Key, class Wave>
 KQ_HOST_DEVICE float max_over_lanes(const Wave& wave, float value) {
   static_assert(Lanes <= Wave::size && (Lanes & (Lanes - 1)) == 0);
@@ -28,7 +28,12 @@ KQ_HOST_DEVICE float max_over_lanes(const Wave& wave, float value) {
     return Key::value(wave.max(Key::of(value)));
   } else {
     for (int mask = Lanes / 2; mask > 0; mask /= 2) {
-      value = arch::max_number(value, wave.exchange(value, mask));
+      const float other = wave.exchange(value, mask);
+      if constexpr (requires { Key::has_nan; }) {
+        value = Key::of(other) > Key::of(value) ? other : value;
+      } else {
+        value = arch::max_number(value, other);
+      }
     }
     return value;
   }

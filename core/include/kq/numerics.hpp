@@ -96,28 +96,42 @@ KQ_HOST_DEVICE constexpr float ue8m0_value(std::uint8_t code) {
 }
 
 /// The biased exponent of a block's power of two in OCP's MX formats, from the bits of amax: 255, which is NaN, where
-/// the block has a NaN or amax is infinite. `Format` is that of the codes; its largest number has exponent `p`.
+/// amax is NaN or infinite. `Format` is that of the codes; its largest number has exponent `p`.
 ///
 ///   rceil  exp(amax) - p, one more where amax's fraction is above that of the largest number
 ///   floor  exp(amax) - p
 ///   even   that of amax with half of the last bit added that the format keeps, which may make it infinite
 ///   ceil   exp(amax) - p, one more where amax has a fraction
 ///
-/// At least 0. Sources: OCP Microscaling Formats (MX) Specification 1.0, 6.3, for floor; docs/numerics.md.
+/// At least 0. All but floor add to amax what carries into its exponent. Sources: OCP Microscaling Formats (MX)
+/// Specification 1.0, 6.3, for floor; docs/numerics.md.
+template <class Format>
+class MxExponent {
+ public:
+  KQ_HOST_DEVICE constexpr explicit MxExponent(ScaleRounding rounding) {
+    constexpr std::uint32_t fraction_bits = 0x007fffffu;
+    if (rounding == ScaleRounding::rceil) carry_ = fraction_bits - (largest & fraction_bits);
+    if (rounding == ScaleRounding::ceil) carry_ = fraction_bits;
+    if (rounding == ScaleRounding::even) {
+      carry_ = 1u << (22 - Format::mantissa_bits);
+      least_nan_ -= carry_;
+    }
+  }
+  KQ_HOST_DEVICE constexpr std::uint32_t operator()(float amax) const {
+    const std::uint32_t exponent = (float_bits(amax) + carry_) >> 23;
+    return float_bits(amax) >= least_nan_ ? 255u : (exponent > p ? exponent - p : 0u);
+  }
+
+ private:
+  static constexpr std::uint32_t largest = std::bit_cast<std::uint32_t>(Format::max);
+  static constexpr std::uint32_t p = (largest >> 23) - 127u;
+  std::uint32_t carry_ = 0;
+  std::uint32_t least_nan_ = 0x7f800000u;
+};
+
 template <class Format>
 KQ_HOST_DEVICE constexpr std::uint32_t mx_exponent(float amax, bool has_nan, ScaleRounding rounding) {
-  constexpr std::uint32_t largest = std::bit_cast<std::uint32_t>(Format::max);
-  constexpr std::uint32_t fraction_bits = 0x007fffffu;
-  // All but floor add to amax what carries into its exponent, and then clear its fraction.
-  std::uint32_t carry = 0;
-  if (rounding == ScaleRounding::rceil) carry = fraction_bits - (largest & fraction_bits);
-  if (rounding == ScaleRounding::even) carry = 1u << (22 - Format::mantissa_bits);
-  if (rounding == ScaleRounding::ceil) carry = fraction_bits;
-  const std::uint32_t exponent = (float_bits(amax) + carry) >> 23;
-  constexpr std::uint32_t p = (largest >> 23) - 127u;
-  const bool is_nan =
-      has_nan || float_bits(amax) >= 0x7f800000u || (rounding == ScaleRounding::even && exponent == 255);
-  return is_nan ? 255u : (exponent > p ? exponent - p : 0u);
+  return has_nan ? 255u : MxExponent<Format>(rounding)(amax);
 }
 
 /// 2^(e - 127) of a biased exponent; NaN for 255.
@@ -143,11 +157,25 @@ KQ_HOST_DEVICE constexpr float nvfp4_global_scale(float tensor_amax) {
   return tensor_amax == 0.0f ? 1.0f : at_most_largest(2688.0f / tensor_amax);
 }
 
-/// NVFP4: the E4M3 code of a block's scale, e4m3(min(amax * (g * (1/6)), FLT_MAX)), NaN where the block has a NaN.
-KQ_HOST_DEVICE constexpr std::uint8_t nvfp4_scale_code(float amax, bool has_nan, float global_scale) {
+/// An E4M3 code and its number.
+struct E4M3Number {
+  std::uint8_t code;
+  float value;
+};
+
+/// The nearest E4M3 number to a positive number or NaN, which has the code 0x7f.
+KQ_HOST_DEVICE constexpr E4M3Number nearest_e4m3(float v) {
+  E4M3Number number{};
+  if (!std::is_constant_evaluated() && arch::round_to_e4m3(v, number.code, number.value)) return number;
+  number.code = Fp8E4M3Fn::encode(v, 0.0f);
+  number.value = Fp8E4M3Fn::decode(number.code);
+  return number;
+}
+
+/// NVFP4: a block's scale, e4m3(min(amax * (g * (1/6)), FLT_MAX)); NaN where amax is.
+KQ_HOST_DEVICE constexpr E4M3Number nvfp4_scale(float amax, float global_scale) {
   constexpr float sixth = 1.0f / 6.0f;
-  const float scale = has_nan ? bits_float(0x7fc00000u) : at_most_largest(amax * (global_scale * sixth));
-  return Fp8E4M3Fn::encode(scale, 0.0f);
+  return nearest_e4m3(at_most_largest(amax * (global_scale * sixth)));
 }
 
 /// NVFP4: what a block's elements are multiplied by, min(1 / (scale * tensor_scale), FLT_MAX): `scale` is the block's
@@ -434,6 +462,62 @@ class SpanDivideQuantizer {
   float scale_;
   float qmax_;
   float amax_;
+};
+
+/// encode(sat(x * 2^(127 - e))) of E2M1 codes, e a biased exponent, where the processor computes with pairs of
+/// elements: all products that matter are exact in the element's type.
+template <class Element>
+class E2M1PairQuantizer {
+ public:
+  using Format = Fp4E2M1;
+  using Code = typename Format::Code;
+
+  /// Whether the element's type has the factor: with any finite one for bfloat16.
+  KQ_HOST_DEVICE static constexpr bool serves(std::uint32_t e) {
+    return arch::encodes_e2m1_pairs && e < 255 && (std::is_same_v<Element, bfloat16> || e >= 112);
+  }
+  KQ_HOST_DEVICE constexpr explicit E2M1PairQuantizer(std::uint32_t e)
+      : factor_(std::is_same_v<Element, bfloat16> ? (e == 254 ? 0x0040u : (254u - e) << 7) : half_factor(e)) {
+    factor_ |= factor_ << 16;
+  }
+  template <class Vector>
+  KQ_HOST_DEVICE std::uint32_t codes8(const Vector& v) const {
+    return arch::e2m1_codes8<Element>(v, factor_);
+  }
+
+ private:
+  /// 2^(127 - e) for e from 112 on; those below half's least normal number are subnormal.
+  KQ_HOST_DEVICE static constexpr std::uint32_t half_factor(std::uint32_t e) {
+    return e <= 141 ? (142u - e) << 10 : (e <= 151 ? 0x0400u >> (e - 141u) : 0u);
+  }
+
+  std::uint32_t factor_;
+};
+
+/// encode(sat(x * 2^(127 - e))), e a biased exponent; NaN for 255.
+template <class Format_, class Element>
+class PowerOfTwoQuantizer {
+ public:
+  using Format = Format_;
+  using Code = typename Format::Code;
+  KQ_HOST_DEVICE constexpr explicit PowerOfTwoQuantizer(std::uint32_t e) : e_(e) {}
+
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return general().code(x); }
+  KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    return general().codes4(x, signs);
+  }
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    if constexpr (arch::encodes_e2m1_pairs && Format::code_bits == 4 && sizeof(Element) == 2) {
+      if (E2M1PairQuantizer<Element>::serves(e_)) return function(E2M1PairQuantizer<Element>(e_));
+    }
+    general().with_fast_path(function);
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr MultiplyQuantizer<Format> general() const { return {mx_factor(e_), Format::max}; }
+
+  std::uint32_t e_;
 };
 
 /// Asymmetric int8 while the zero point is small: sat(rne(x * factor) + zero_point), NaN counting as 0.

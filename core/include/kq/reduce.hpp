@@ -3,7 +3,7 @@
 
 /// \file
 /// Reductions over a span: AbsMax is max |x|, MinMax is min x and max x; NaN is left out of both. AbsMaxOrNan is AbsMax
-/// and whether there was a NaN.
+/// and whether there was a NaN; AbsMaxUpToNan says the same by one number.
 ///
 /// Every reduction is made of maxima, of which it has `count`: MinMax takes the minimum as max -x. extend() adds a
 /// number to them. A lane gathers its elements in a Fold<Element>; what folds found is combined as Maxima. Where the
@@ -36,6 +36,11 @@ struct OrderedKey {
 struct AbsMaxKey {
   KQ_HOST_DEVICE static std::uint32_t of(float value) { return float_bits(value); }
   KQ_HOST_DEVICE static float value(std::uint32_t key) { return bits_float(key); }
+};
+
+/// Their own bits, where a NaN counts as above infinity.
+struct UpToNanKey : AbsMaxKey {
+  static constexpr bool has_nan = true;
 };
 
 namespace detail {
@@ -213,6 +218,45 @@ struct AbsMaxOrNan {
   };
 };
 
+/// max |x|, NaN counting as above infinity: so it is NaN where there is one.
+struct AbsMaxUpToNan {
+  using Value = AbsMaxOrNan::Value;
+  using Key = UpToNanKey;
+  static constexpr int count = 1;
+  static constexpr float identity = 0.0f;
+
+  KQ_HOST_DEVICE static Value value(const float (&maxima)[1]) { return {maxima[0], is_nan(maxima[0])}; }
+  KQ_HOST_DEVICE static void extend(float (&maxima)[1], float x) { maxima[0] = greater(maxima[0], __builtin_fabsf(x)); }
+  /// The greater of two magnitudes.
+  KQ_HOST_DEVICE static float greater(float a, float b) { return float_bits(b) > float_bits(a) ? b : a; }
+
+  template <class Element>
+  class Fold {
+   public:
+    KQ_HOST_DEVICE void add(Element x) { single_ = greater(single_, __builtin_fabsf(to_float(x))); }
+    KQ_HOST_DEVICE void add(const Vector16& v) {
+      if constexpr (detail::folds_pairs<Element>) {
+        for (int i = 0; i < 4; ++i) {
+          pair_ = arch::max_up_to_nan2<Element>(pair_, v.word[i] & 0x7fff7fffu);
+        }
+      } else {
+        detail::for_each_float<Element>(v, [&](float x) { single_ = greater(single_, __builtin_fabsf(x)); });
+      }
+    }
+    KQ_HOST_DEVICE void to_maxima(float (&maxima)[1]) const {
+      maxima[0] = single_;
+      if constexpr (detail::folds_pairs<Element>) {
+        const float pair = greater(detail::low_element<Element>(pair_), detail::high_element<Element>(pair_));
+        maxima[0] = greater(single_, pair);
+      }
+    }
+
+   private:
+    float single_ = 0.0f;
+    std::uint32_t pair_ = 0;
+  };
+};
+
 /// What a reduction has found so far, over several tiles.
 template <class Reduction>
 struct Maxima {
@@ -231,7 +275,11 @@ struct Maxima {
   }
   KQ_HOST_DEVICE void add(const Maxima& other) {
     for (int k = 0; k < Reduction::count; ++k) {
-      value[k] = arch::max_number(value[k], other.value[k]);
+      if constexpr (std::is_same_v<Reduction, AbsMaxUpToNan>) {
+        value[k] = Reduction::greater(value[k], other.value[k]);
+      } else {
+        value[k] = arch::max_number(value[k], other.value[k]);
+      }
     }
   }
 };

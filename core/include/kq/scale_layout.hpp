@@ -111,6 +111,16 @@ KQ_HOST_DEVICE void put_group_scale(void* scales, ScaleFormat format, std::int64
   }
 }
 
+/// The number of a scale, or its byte.
+template <class Scale>
+KQ_HOST_DEVICE void put_group_scale_of(void* scales, ScaleFormat format, std::int64_t index, const Scale& scale) {
+  if constexpr (requires { scale.code(); }) {
+    static_cast<std::uint8_t*>(scales)[index] = scale.code();
+  } else {
+    put_group_scale(scales, format, index, scale.value());
+  }
+}
+
 }  // namespace detail
 
 /// Where programs store scales of groups or blocks in the layouts row and column: of type float, or bytes (UE8M0,
@@ -124,7 +134,7 @@ struct GroupScales {
 
     template <class Scale>
     KQ_HOST_DEVICE void write(const Scale& scale) const {
-      detail::put_group_scale(scales, format, index, scale.value());
+      detail::put_group_scale_of(scales, format, index, scale);
     }
   };
 
@@ -152,7 +162,7 @@ struct AnyGroupScales {
 
     template <class Scale>
     KQ_HOST_DEVICE void write(const Scale& scale) const {
-      of.put(place.row, place.column, scale.value());
+      detail::put_group_scale_of(of.scales, of.format, of.offset(place.row, place.column), scale);
       of.write_padding(place);
     }
   };

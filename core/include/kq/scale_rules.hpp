@@ -16,6 +16,7 @@
 /// A static rule has the first two, and scale(given, i): scale i of those given (kq/scale_layout.hpp). A scale has
 ///
 ///   value()            the number to be stored
+///   code()             how it is stored, if that is a byte by the rule itself
 ///   zero_point()       if has_zero_point
 ///   quantizer()        makes codes of elements (kq/numerics.hpp)
 ///
@@ -153,16 +154,33 @@ struct FactorScale {
   KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Format>(factor, Format::max); }
 };
 
+/// encode(sat(x * 2^(127 - e))), of a biased exponent.
+template <class Format, class Element>
+struct MxScale {
+  std::uint32_t e;
+  KQ_HOST_DEVICE float value() const { return mx_scale(e); }
+  KQ_HOST_DEVICE std::uint8_t code() const { return static_cast<std::uint8_t>(e); }
+  KQ_HOST_DEVICE auto quantizer() const { return PowerOfTwoQuantizer<Format, Element>(e); }
+};
+
+/// encode(sat(x * factor)), of a block of NVFP4.
+struct Nvfp4Scale {
+  E4M3Number scale;
+  float factor;
+  KQ_HOST_DEVICE float value() const { return scale.value; }
+  KQ_HOST_DEVICE std::uint8_t code() const { return scale.code; }
+  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Fp4E2M1>(factor, Fp4E2M1::max); }
+};
+
 }  // namespace detail
 
-/// A group as OCP's MX formats have it: a power of two by a rounding of amax's bits (kq::mx_exponent).
+/// A group as OCP's MX formats have it: a power of two by a rounding of amax's bits (kq::MxExponent).
 template <class Element, class Format>
-struct MxRule : detail::Rule<Element, Format, AbsMaxOrNan, false> {
-  ScaleRounding rounding;
-  KQ_HOST_DEVICE explicit MxRule(ScaleRounding how) : rounding(how) {}
-  KQ_HOST_DEVICE auto scale(AbsMaxOrNan::Value found) const {
-    const std::uint32_t e = mx_exponent<Format>(found.amax, found.has_nan, rounding);
-    return detail::FactorScale<Format>{mx_scale(e), mx_factor(e)};
+struct MxRule : detail::Rule<Element, Format, AbsMaxUpToNan, false> {
+  MxExponent<Format> exponent;
+  KQ_HOST_DEVICE explicit MxRule(ScaleRounding rounding) : exponent(rounding) {}
+  KQ_HOST_DEVICE auto scale(AbsMaxUpToNan::Value found) const {
+    return detail::MxScale<Format, Element>{exponent(found.amax)};
   }
 };
 
@@ -176,14 +194,16 @@ struct Nvfp4Global {
 /// A group of NVFP4: its scale is E4M3, and a scale of the tensor, 1 / g, multiplies it. Whoever launches the kernel
 /// stores that one: tensor_scale().
 template <class Element>
-struct Nvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMaxOrNan, false> {
+struct Nvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMaxUpToNan, false> {
   Nvfp4Global global;
-  KQ_HOST_DEVICE explicit Nvfp4Rule(Nvfp4Global g) : global(g) {}
-  KQ_HOST_DEVICE float tensor_scale() const { return 1.0f / global.value(); }
-  KQ_HOST_DEVICE auto scale(AbsMaxOrNan::Value found) const {
-    const float g = global.value();
-    const float scale = Fp8E4M3Fn::decode(nvfp4_scale_code(found.amax, found.has_nan, g));
-    return detail::FactorScale<Fp4E2M1>{scale, nvfp4_factor(scale, 1.0f / g)};
+  float reciprocal;  ///< of global.number
+  KQ_HOST_DEVICE explicit Nvfp4Rule(Nvfp4Global g) : global(g), reciprocal(1.0f / g.number) {}
+  KQ_HOST_DEVICE float tensor_scale() const {
+    return global.tensor_amax == nullptr ? reciprocal : 1.0f / global.value();
+  }
+  KQ_HOST_DEVICE auto scale(AbsMaxUpToNan::Value found) const {
+    const E4M3Number scale = nvfp4_scale(found.amax, global.value());
+    return detail::Nvfp4Scale{scale, nvfp4_factor(scale.value, tensor_scale())};
   }
 };
 
@@ -344,13 +364,22 @@ void with_block_rule(const Request& r, const Function& function) {
   with_format(r.format, [&](auto format) { function(GroupRule<Element, decltype(format)>(r.qmax, power_of_two)); });
 }
 
+/// Whether a request's groups are those of a block format: exponents rounded on amax's bits, or codes of four bits.
+inline bool is_block_format(const Request& r) {
+  return r.format == Format::fp4_e2m1 || (is_mx(r) && r.dialect == Dialect::kqbench);
+}
+
+/// Of groups of 8-bit codes whose scales are MX exponents.
+template <class Element, class Function>
+void with_mx_group_rule(const Request& r, const Function& function) {
+  if (r.format == Format::fp8_e5m2) return function(MxRule<Element, Fp8E5M2>(r.scale_rounding));
+  function(MxRule<Element, Fp8E4M3Fn>(r.scale_rounding));
+}
+
 /// Of groups of 8-bit codes.
 template <class Element, class Function>
 void with_group_rule(const Request& r, const Function& function) {
-  if (r.dialect == Dialect::kqbench && is_mx(r)) {
-    if (r.format == Format::fp8_e5m2) return function(MxRule<Element, Fp8E5M2>(r.scale_rounding));
-    return function(MxRule<Element, Fp8E4M3Fn>(r.scale_rounding));
-  }
+  if (r.dialect == Dialect::kqbench && is_mx(r)) return with_mx_group_rule<Element>(r, function);
   with_block_rule<Element>(r, function);
 }
 

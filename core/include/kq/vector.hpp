@@ -86,16 +86,27 @@ KQ_HOST_DEVICE std::uint32_t signs4(const Vector16& v, int quarter) {
   }
 }
 
+/// The codes of a vector's elements, as the n-th of a pack's vectors.
+template <int n, class Element, class Quantizer, class Code, int Count>
+KQ_HOST_DEVICE void quantize_vector_into(const Vector16& v, const Quantizer& quantizer, CodePack<Code, Count>& codes) {
+  if constexpr (requires { quantizer.codes8(v); }) {
+    codes.word[n] = quantizer.codes8(v);
+  } else {
+    constexpr int quarters = vector_width<Element> / 4;
+    KQ_UNROLL
+    for (int quarter = 0; quarter < quarters; ++quarter) {
+      float x[4];
+      unpack4<Element>(v, quarter, x);
+      codes.put4(n * quarters + quarter, quantizer.codes4(x, signs4<Element>(v, quarter)));
+    }
+  }
+}
+
 /// The codes of a vector's elements.
 template <class Element, class Quantizer, class Code>
 KQ_HOST_DEVICE void quantize_vector(const Vector16& v, const Quantizer& quantizer,
                                     CodePack<Code, vector_width<Element>>& codes) {
-  KQ_UNROLL
-  for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
-    float x[4];
-    unpack4<Element>(v, quarter, x);
-    codes.put4(quarter, quantizer.codes4(x, signs4<Element>(v, quarter)));
-  }
+  quantize_vector_into<0, Element>(v, quantizer, codes);
 }
 
 /// a / b for non-negative numbers, in 32 bits where both fit: a device divides those several times as fast.

@@ -8,7 +8,7 @@
 ///
 ///   load16(a)                    sixteen aligned bytes, one access
 ///   load16_evict_first(a)        the same access, with a hint that its cache lines go first
-///   store_words(a, w)            one or two words, one access
+///   store_words(a, w)            one, two or four words, one access
 ///   store_words_evict_first(a, w)
 ///   read_slot(a), write_slot(a)  64 bits that other programs write meanwhile, whole, unordered with all else
 ///   unpack_half(bits)            a half as float; the sign of a NaN may be lost
@@ -25,13 +25,20 @@
 ///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by
 ///   max_number2<E>, min_number2<E>
+///   max_up_to_nan2<E>            of magnitudes, the greater with NaN above all
+///   low_bytes(a, b, c, d)        the low bytes of four words in one, the first in the lowest
+///   even_bytes(w)                bytes 0 and 2 of a word in the low half of one
 ///   sign_bytes<n>(a, b)          the sign bytes of 2n elements in two words, in the low bytes of one word
 ///   encode4<Format>(v, s, word)  four codes by the processor's own conversion; false where it has none for them
-///   wave_size                    lanes that exchange registers
-///   exchange(v, mask)            the value of the lane whose number differs in the bits of mask; all lanes call it
-///   from_lane(v, lane, width)    the value of a lane, counted within each `width` lanes (a power of two) of a wave
-///   has_wave_max, wave_max(key)  the greatest key of a wave in one instruction
-///   wait_for_prerequisite_grids  returns once the launches before this one are done (kq/programmatic_launch.hpp);
+///   round_to_e4m3(v, code, value)  the nearest E4M3 number to one not negative, or NaN, by the processor; false where
+///                                it has no such conversion
+///   encodes_e2m1_pairs           whether pairs of elements become E2M1 codes in their own type, by
+///   e2m1_codes8<E>(v, f)         the codes of a vector's eight elements, multiplied by a power of two, which f has
+///   twice wave_size                    lanes that exchange registers exchange(v, mask)            the value of the
+///   lane whose number differs in the bits of mask; all lanes call it from_lane(v, lane, width)    the value of a lane,
+///   counted within each `width` lanes (a power of two) of a wave has_wave_max, wave_max(key)  the greatest key of a
+///   wave in one instruction wait_for_prerequisite_grids  returns once the launches before this one are done
+///   (kq/programmatic_launch.hpp);
 ///                                with an address and a count, these are computed while it waits
 ///   launch_dependent_grids       lets the launch after this one start once all blocks of this one have called it
 ///

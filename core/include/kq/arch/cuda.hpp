@@ -176,8 +176,23 @@ KQ_HOST_DEVICE std::uint32_t min_number2(std::uint32_t a, std::uint32_t b) {
   }
   return r;
 }
+/// A NaN becomes the canonical one, 0x7fff, which is above infinity.
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t max_up_to_nan2(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t r;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  } else {
+    asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  }
+  return r;
+}
 #else
 inline constexpr bool has_packed_extremes = false;
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t max_up_to_nan2(std::uint32_t a, std::uint32_t) {
+  return a;
+}
 template <class Element>
 KQ_HOST_DEVICE std::uint32_t max_number2(std::uint32_t a, std::uint32_t) {
   return a;
@@ -192,6 +207,20 @@ template <int Count>
 KQ_HOST_DEVICE std::uint32_t sign_bytes(std::uint32_t first, std::uint32_t second) {
   return __byte_perm(first, second, Count == 2 ? 0x7531 : 0x0073);
 }
+KQ_HOST_DEVICE std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+  return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
+}
+KQ_HOST_DEVICE std::uint32_t even_bytes(std::uint32_t word) {
+  return __byte_perm(word, 0, 0x4420);
+}
+
+/// Whether this pass's processor converts to E2M1: the targets of one architecture ("a") or family ("f") from compute
+/// capability 10.0 on.
+#if defined(__CUDA_ARCH_SPECIFIC__) || defined(__CUDA_ARCH_FAMILY_SPECIFIC__)
+#if __CUDA_ARCH__ >= 1000
+#define KQ_CUDA_CONVERTS_TO_E2M1 1
+#endif
+#endif
 
 /// A conversion gives NaN without its sign; every other code has it already.
 template <class Format>
@@ -214,8 +243,79 @@ KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], [[maybe_unused
     return true;
   }
 #endif
+#if defined(KQ_CUDA_CONVERTS_TO_E2M1)
+  if constexpr (Format::code_bits == 4) {
+    asm("{ .reg .b8 low, high; cvt.rn.satfinite.e2m1x2.f32 low, %2, %1; cvt.rn.satfinite.e2m1x2.f32 high, %4, %3; "
+        "mov.b32 %0, {low, high, 0, 0}; }"
+        : "=r"(word)
+        : "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]));
+    word |= portable::pack_nibbles(signs >> 4);
+    return true;
+  }
+#endif
   return false;
 }
+
+#if __CUDA_ARCH__ >= 890
+KQ_HOST_DEVICE bool round_to_e4m3(float v, std::uint8_t& code, float& value) {
+  std::uint16_t pair;
+  std::uint32_t halves;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(v));
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(pair));
+  code = static_cast<std::uint8_t>(pair);
+  value = unpack_half(static_cast<std::uint16_t>(halves));
+  return true;
+}
+#else
+using portable::round_to_e4m3;
+#endif
+
+#if __CUDA_ARCH__ >= 900 && !defined(KQ_CUDA_CONVERTS_TO_E2M1)
+/// Two elements at once, as detail::round_magnitude does it, with the sign: a product is limited to 6, and the power of
+/// two of its exponent, 1 at least, is added 2^9 + 1 times (2^6 + 1 times for bfloat16), where the sum's last bit is
+/// the format's. With twice that exponent added, the sum's lowest three bits are the code's magnitude; its sign is its
+/// own.
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t e2m1_pair(std::uint32_t pair, std::uint32_t factor) {
+  std::uint32_t limited;
+  std::uint32_t unit;
+  std::uint32_t sum;
+  if constexpr (std::is_same_v<Element, half>) {
+    asm("{ .reg .b32 v; mul.f16x2 v, %1, %2; min.xorsign.abs.f16x2 %0, v, %3; }"
+        : "=r"(limited)
+        : "r"(pair), "r"(factor), "r"(0x46004600u));
+    asm("max.xorsign.abs.f16x2 %0, %1, %2;" : "=r"(unit) : "r"(limited & 0xfc00fc00u), "r"(0x3c003c00u));
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(unit), "r"(0x60026002u), "r"(limited));
+    return (unit >> 9) + sum;
+  } else {
+    asm("{ .reg .b32 v; mul.bf16x2 v, %1, %2; min.xorsign.abs.bf16x2 %0, v, %3; }"
+        : "=r"(limited)
+        : "r"(pair), "r"(factor), "r"(0x40c040c0u));
+    asm("max.xorsign.abs.bf16x2 %0, %1, %2;" : "=r"(unit) : "r"(limited & 0xff80ff80u), "r"(0x3f803f80u));
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(unit), "r"(0x42824282u), "r"(limited));
+    return (unit >> 6) + sum;
+  }
+}
+
+inline constexpr bool encodes_e2m1_pairs = true;
+template <class Element, class Vector>
+KQ_HOST_DEVICE std::uint32_t e2m1_codes8(const Vector& v, std::uint32_t factor) {
+  // Codes in the highest four bits of each half of a word, whatever is below them, then those of all words.
+  std::uint32_t high[4];
+  for (int i = 0; i < 4; ++i) {
+    const std::uint32_t sum = e2m1_pair<Element>(v.word[i], factor);
+    high[i] = (sum & 0x80008000u) | (sum << 12 & 0x7fff7fffu);
+  }
+  const std::uint32_t even =
+      __byte_perm(__byte_perm(high[0], high[1], 0x0051), __byte_perm(high[2], high[3], 0x0051), 0x5410);
+  const std::uint32_t odd =
+      __byte_perm(__byte_perm(high[0], high[1], 0x0073), __byte_perm(high[2], high[3], 0x0073), 0x5410);
+  return (even >> 4 & 0x0f0f0f0fu) | (odd & 0xf0f0f0f0u);
+}
+#else
+using portable::e2m1_codes8;
+using portable::encodes_e2m1_pairs;
+#endif
 
 inline constexpr int wave_size = 32;
 

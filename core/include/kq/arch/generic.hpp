@@ -12,12 +12,17 @@ namespace kq::arch {
 
 using portable::approximate_reciprocal;
 using portable::clamp;
+using portable::e2m1_codes8;
+using portable::encodes_e2m1_pairs;
+using portable::even_bytes;
 using portable::half_to_float;
 using portable::launch_dependent_grids;
 using portable::load16;
+using portable::low_bytes;
 using portable::reciprocal;
 using portable::round_pair;
 using portable::round_to_16_bits;
+using portable::round_to_e4m3;
 using portable::rounds_to_16_bits;
 using portable::sign_bytes;
 using portable::square_root;
@@ -57,6 +62,10 @@ KQ_HOST_DEVICE std::uint32_t max_number2(std::uint32_t a, std::uint32_t) {
 }
 template <class Element>
 KQ_HOST_DEVICE std::uint32_t min_number2(std::uint32_t a, std::uint32_t) {
+  return a;
+}
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t max_up_to_nan2(std::uint32_t a, std::uint32_t) {
   return a;
 }
 

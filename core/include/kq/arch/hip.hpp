@@ -20,6 +20,12 @@
 #endif
 #endif
 #endif
+/// MI350 converts to E2M1 too.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_amdgcn_cvt_scalef32_pk_fp4_f32) && defined(__gfx950__)
+#define KQ_AMD_CONVERTS_TO_E2M1 1
+#endif
+#endif
 #if !defined(KQ_AMD_CONVERTS_TO_FNUZ)
 #define KQ_AMD_CONVERTS_TO_FNUZ 0
 #endif
@@ -30,11 +36,16 @@
 namespace kq::arch {
 
 using portable::clamp;
+using portable::e2m1_codes8;
+using portable::encodes_e2m1_pairs;
+using portable::even_bytes;
 using portable::launch_dependent_grids;
 using portable::load16;
+using portable::low_bytes;
 using portable::reciprocal;
 using portable::round_pair;
 using portable::round_to_16_bits;
+using portable::round_to_e4m3;
 using portable::rounds_to_16_bits;
 using portable::sign_bytes;
 using portable::square_root;
@@ -79,6 +90,10 @@ template <class Element>
 KQ_HOST_DEVICE std::uint32_t min_number2(std::uint32_t a, std::uint32_t) {
   return a;
 }
+template <class Element>
+KQ_HOST_DEVICE std::uint32_t max_up_to_nan2(std::uint32_t a, std::uint32_t) {
+  return a;
+}
 
 /// E4M3 and E5M2 are "fp8" and "bf8" in AMD's names. The instructions are given nothing that they might treat in ways
 /// of their own: numbers within the format's range. A NaN among the four sends all four the portable way.
@@ -105,6 +120,21 @@ KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], [[maybe_unused
       codes = __builtin_amdgcn_cvt_pk_bf8_f32(in_range[2], in_range[3], codes, true);
     }
     word = static_cast<std::uint32_t>(codes) | (is_ocp ? signs : 0);
+    return true;
+  }
+#endif
+#if defined(KQ_AMD_CONVERTS_TO_E2M1)
+  // Two numbers to a byte, divided by a power of two, which is 1 here.
+  if constexpr (Format::code_bits == 4) {
+    if (__builtin_isunordered(v[0], v[1]) || __builtin_isunordered(v[2], v[3])) [[unlikely]]
+      return false;
+    float in_range[4];
+    for (int i = 0; i < 4; ++i) {
+      in_range[i] = __builtin_amdgcn_fmed3f(v[i], -Format::max, Format::max);
+    }
+    word = __builtin_amdgcn_cvt_scalef32_pk_fp4_f32(0, in_range[0], in_range[1], 1.0f, 0);
+    word = __builtin_amdgcn_cvt_scalef32_pk_fp4_f32(word, in_range[2], in_range[3], 1.0f, 1);
+    word |= portable::pack_nibbles(signs >> 4);
     return true;
   }
 #endif

@@ -20,11 +20,13 @@ KQ_HOST_DEVICE Vector16 load16(const void* address) {
   return *static_cast<const Vector16*>(address);
 }
 
-/// Writes `Count` words, 1 or 2, in one access; the address is aligned to their size.
+/// Writes `Count` words, 1, 2 or 4, in one access; the address is aligned to their size.
 template <int Count>
 KQ_HOST_DEVICE void store_words(void* address, const std::uint32_t (&word)[Count]) {
-  static_assert(Count == 1 || Count == 2);
-  if constexpr (Count == 1) {
+  static_assert(Count == 1 || Count == 2 || Count == 4);
+  if constexpr (Count == 4) {
+    *static_cast<Vector16*>(address) = Vector16{{word[0], word[1], word[2], word[3]}};
+  } else if constexpr (Count == 1) {
     *static_cast<std::uint32_t*>(address) = word[0];
   } else {
     *static_cast<std::uint64_t*>(address) = word[0] | static_cast<std::uint64_t>(word[1]) << 32;
@@ -88,6 +90,31 @@ KQ_HOST_DEVICE constexpr std::uint32_t sign_bytes(std::uint32_t first, std::uint
   } else {
     return first >> 24 | (second >> 16 & 0xff00u);
   }
+}
+
+inline constexpr bool encodes_e2m1_pairs = false;
+template <class Element, class Vector>
+KQ_HOST_DEVICE std::uint32_t e2m1_codes8(const Vector&, std::uint32_t) {
+  return 0;
+}
+
+KQ_HOST_DEVICE constexpr bool round_to_e4m3(float, std::uint8_t&, float&) {
+  return false;
+}
+
+/// The low bytes of four words in one, the first in the lowest.
+KQ_HOST_DEVICE constexpr std::uint32_t low_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+  return (a & 0xffu) | (b & 0xffu) << 8 | (c & 0xffu) << 16 | d << 24;
+}
+
+/// Bytes 0 and 2 of a word in the low half of one.
+KQ_HOST_DEVICE constexpr std::uint32_t even_bytes(std::uint32_t word) {
+  return (word & 0xffu) | (word >> 8 & 0xff00u);
+}
+
+/// The low halves of four bytes, whose high halves are 0, in 16 bits.
+KQ_HOST_DEVICE constexpr std::uint32_t pack_nibbles(std::uint32_t bytes) {
+  return even_bytes(bytes | bytes >> 4);
 }
 
 }  // namespace kq::arch::portable
