@@ -33,13 +33,47 @@ struct DynamicGroup {
   }
 };
 
+/// Stores the scale of a tensor.
+template <class Rule>
+struct TensorScale {
+  Rule rule;
+  float* global_scale;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    program.store(global_scale, rule.tensor_scale());
+  }
+};
+
+/// Calls function(rule) for a rule of the request's groups, of those that DynamicGroup serves.
+template <class Element, class ExecutionSpace, class Function>
+void with_rule([[maybe_unused]] const ExecutionSpace& space, const Request& r, [[maybe_unused]] const Operands& b,
+               const Function& function) {
+  if constexpr (!on_host<ExecutionSpace>) {
+    with_block_rule<Element>(r, function);
+  } else if (r.format != Format::fp4_e2m1) {
+    with_group_rule<Element>(r, function);
+  } else {
+    const bool from_tensor = has_global_scale(r) && r.global_scale == 0.0f;
+    const float* const amax = from_tensor ? enqueue_tensor_amax<Element>(space, r, b) : nullptr;
+    with_fp4_group_rule<Element>(r, amax, [&]<class Rule>(const Rule& rule) {
+      function(rule);
+      if constexpr (requires { rule.tensor_scale(); }) {
+        if (!has_global_scale(r)) return;
+        launch<TileConfig<1, 0>>(space, "kq::tensor_scale", TensorScale<Rule>{rule, b.global_scale}, 1, host_grain);
+      }
+    });
+  }
+}
+
 }  // namespace
 
 template <class Element, class ExecutionSpace>
 void dynamic_group(const ExecutionSpace& space, const Request& r, const Operands& b) {
+  if (!on_host<ExecutionSpace> && is_block_format(r)) return dynamic_block_format<Element>(space, r, b);
   with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
     constexpr bool may_be_flat = std::is_same_v<Scales, GroupScales>;
-    with_group_rule<Element>(r, [&]<class Rule>(const Rule& rule) {
+    with_rule<Element>(space, r, b, [&]<class Rule>(const Rule& rule) {
       with_groups<Element, typename Rule::Code, may_be_flat>(
           space, r, b,
           [&]<class Config, class Groups>(Config, const Groups& groups, std::int64_t count, std::int64_t size) {

@@ -16,6 +16,7 @@
 #include "kernels.hpp"
 #include "kq/scale_rules.hpp"
 #include "launch.hpp"
+#include "tensor_extremes.hpp"
 #include "tensor_workspace.hpp"
 #include "tuning.hpp"
 
@@ -38,31 +39,6 @@ struct CooperativeTensor {
     const auto scale = rule.scale(program.reduce(rule.reduction, x));
     program.store(codes, encode(x, scale));
     if (program.id() == 0) program.store(scales.at(0), scale);
-  }
-};
-
-/// Where the first launch leaves what the second combines: the k-th of `count` programs' maxima begin at k * count.
-struct Partials {
-  float* values;
-  std::int64_t count;
-};
-
-/// program_id: every program_count-th slice, starting with its own.
-template <class Slices, class Rule>
-struct TensorExtremes {
-  Slices slices;
-  Partials partials;
-
-  template <class Program>
-  KQ_HOST_DEVICE void operator()(const Program& program) const {
-    Maxima<typename Rule::Reduction> maxima;
-    for (auto slice = program.id(); slice < slices.num_slices(); slice += program.count()) {
-      maxima.add(program.partial(Rule::reduction, program.load(slices.input_slice(slice))));
-    }
-    maxima = program.reduce(maxima);
-    for (int k = 0; k < Rule::Reduction::count; ++k) {
-      program.store(partials.values + k * partials.count + program.id(), maxima.value[k]);
-    }
   }
 };
 

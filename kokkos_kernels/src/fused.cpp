@@ -144,7 +144,7 @@ bool has_fused_groups(const Request& r) {
 /// The schemes that engines run behind producers. Others are less common: two launches serve them.
 template <class Element>
 bool has_fused_kernel(const Request& r) {
-  if (r.dialect != Dialect::kqbench || r.asymmetric) return false;
+  if (r.dialect != Dialect::kqbench || r.asymmetric || is_block_format(r)) return false;
   if (r.format != Format::int8 && r.format != Format::fp8_e4m3fn) return false;
   if (r.granularity == Granularity::token) return true;
   return r.static_scale ? r.granularity == Granularity::tensor : has_fused_groups<Element>(r);

@@ -37,6 +37,15 @@ void dynamic_block(const ExecutionSpace& space, const Request& request, const Op
 template <class Element, class ExecutionSpace>
 void dynamic_channel(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 
+/// Groups of block formats on a device: MX's rounded exponents, and codes of four bits. Those before are for others.
+template <class Element, class ExecutionSpace>
+void dynamic_block_format(const ExecutionSpace& space, const Request& request, const Operands& buffers);
+template <class Element, class ExecutionSpace>
+void static_block_format(const ExecutionSpace& space, const Request& request, const Operands& buffers);
+/// Launches what finds the largest magnitude of the tensor; where it will be.
+template <class Element, class ExecutionSpace>
+const float* enqueue_tensor_amax(const ExecutionSpace& space, const Request& request, const Operands& buffers);
+
 template <class ExecutionSpace>
 struct KernelEntry {
   bool static_scale;
@@ -55,7 +64,8 @@ inline constexpr std::array kernel_table = {
     KernelEntry<ExecutionSpace>{false, Granularity::tensor, dynamic_tensor<Element, ExecutionSpace>,
                                 tensor_workspace_bytes<ExecutionSpace>},
     KernelEntry<ExecutionSpace>{false, Granularity::token, dynamic_token<Element, ExecutionSpace>},
-    KernelEntry<ExecutionSpace>{false, Granularity::group, dynamic_group<Element, ExecutionSpace>},
+    KernelEntry<ExecutionSpace>{false, Granularity::group, dynamic_group<Element, ExecutionSpace>,
+                                group_workspace_bytes<ExecutionSpace>},
     KernelEntry<ExecutionSpace>{false, Granularity::block, dynamic_block<Element, ExecutionSpace>},
     KernelEntry<ExecutionSpace>{false, Granularity::channel, dynamic_channel<Element, ExecutionSpace>,
                                 channel_workspace_bytes<ExecutionSpace>},

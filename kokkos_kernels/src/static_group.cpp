@@ -33,15 +33,20 @@ struct StaticGroup {
 
 template <class Element, class ExecutionSpace>
 void static_group(const ExecutionSpace& space, const Request& r, const Operands& b) {
+  if (!on_host<ExecutionSpace> && r.format == Format::fp4_e2m1) return static_block_format<Element>(space, r, b);
   const GivenGroupScales scales = given_group_scales(r, b.scales);
-  with_static_group_rule<Element>(r, [&](const auto& rule) {
+  const auto run = [&](const auto& rule) {
     using Rule = std::decay_t<decltype(rule)>;
     with_groups<Element, typename Rule::Code,
                 true>(space, r, b, [&](auto config, const auto& groups, std::int64_t count, std::int64_t size) {
       using Groups = std::decay_t<decltype(groups)>;
       launch<decltype(config)>(space, "kq::static_group", StaticGroup<Rule, Groups>{groups, scales, rule}, count, size);
     });
-  });
+  };
+  if constexpr (on_host<ExecutionSpace>) {
+    if (r.format == Format::fp4_e2m1) return with_static_fp4_group_rule<Element>(r, b.global_scale, run);
+  }
+  with_static_group_rule<Element>(r, run);
 }
 
 KQ_INSTANTIATE_KERNEL(static_group)

@@ -11,6 +11,7 @@
 
 #include "kq/execution_space.hpp"
 #include "kq/grid_reduce.hpp"
+#include "kq/request.hpp"
 #include "tuning.hpp"
 
 namespace kq::detail {
@@ -42,6 +43,16 @@ template <class ExecutionSpace>
 std::size_t tensor_workspace_bytes(const ExecutionSpace& space, const Request& /*request*/) {
   return static_cast<std::size_t>(GridReduceWorkspace::bytes(max_sharing(space))) +
          2 * sizeof(float) * static_cast<std::size_t>(max_partials(space));
+}
+
+/// Of groups whose scales are multiplied by one that comes from the tensor: behind the rest, the tensor's amax.
+template <class ExecutionSpace>
+std::size_t group_workspace_bytes(const ExecutionSpace& space, const Request& r) {
+  return has_global_scale(r) && r.global_scale == 0.0f ? tensor_workspace_bytes(space, r) + sizeof(float) : 0;
+}
+template <class ExecutionSpace>
+float* tensor_amax_of(const ExecutionSpace& space, void* workspace) {
+  return partials_of(space, workspace) + 2 * max_partials(space);
 }
 
 }  // namespace kq::detail

@@ -256,6 +256,75 @@ TYPED_TEST(FusedProgram, NormsItsRowAndQuantizesGroups) {
   }
 }
 
+// --- programs of many groups -----------------------------------------------------------------------------------------
+
+template <class TestCase>
+class ChunkProgram : public testing::Test {};
+
+using ChunkCases = testing::Types<Case<Nvidia, kq::TileConfig<32, 2>>, Case<Rdna, kq::TileConfig<32, 2>>,
+                                  Case<Cdna, kq::TileConfig<32, 2>>, Case<Nvidia, kq::WholeFlatConfig<32, 2>>,
+                                  Case<Cdna, kq::WholeFlatConfig<32, 2>>, Case<Nvidia, kq::WholeTileConfig<256, 2>>,
+                                  Case<Rdna, kq::TileConfig<256, 2>>, Case<Cdna, kq::TileConfig<256, 2>>>;
+TYPED_TEST_SUITE(ChunkProgram, ChunkCases);
+
+/// Groups of `size` halfs in a span, of which `GroupLanes` share one (0: as many as their size says), by a rule.
+template <class TestCase, int GroupLanes, class Rule>
+void expect_groups(LaneOrder order, std::int64_t span, std::int64_t size, const Rule& rule) {
+  using Config = typename TestCase::Config;
+  using Format = typename Rule::Format;
+  using Code = typename Rule::Code;
+  constexpr std::uint8_t untouched = 0xa5;
+  auto input = random_halves(static_cast<std::size_t>(span), static_cast<std::uint32_t>(span));
+  const auto bytes = static_cast<std::size_t>(kq::code_bytes<Code>(span));
+  std::vector<std::uint8_t> codes(bytes + 16, untouched);
+  std::vector<std::uint8_t> scales(static_cast<std::size_t>((span + size - 1) / size) + 1, untouched);
+  const kq::GroupScales to{scales.data(), kq::ScaleFormat::ue8m0, 0, 1};
+  run_programs<typename TestCase::Block, Config>(order, 1, 0, [&](const auto& program) {
+    const auto x = program.load_chunk(kq::Span<const kq::half>{input.data(), span});
+    program.template store_groups<GroupLanes>(kq::Span<Code>{reinterpret_cast<Code*>(codes.data()), span}, x,
+                                              static_cast<int>(size / 16), rule,
+                                              [&](int first) { return to.at(first / size); });
+  });
+  for (std::int64_t begin = 0; begin < span; begin += size) {
+    const std::int64_t end = std::min(begin + size, span);
+    float amax = 0.0f;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float x = kq::to_float(input[static_cast<std::size_t>(i)]);
+      amax = std::isnan(x) || std::isnan(amax) ? std::numeric_limits<float>::quiet_NaN() : std::max(amax, std::fabs(x));
+    }
+    const auto scale = rule.scale({amax, std::isnan(amax)});
+    ASSERT_EQ(scales[static_cast<std::size_t>(begin / size)], scale.code()) << "group at " << begin << " of " << span;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float x = kq::to_float(input[static_cast<std::size_t>(i)]);
+      ASSERT_EQ(kq::code_at<Format>(codes.data(), i), scale.quantizer().code(x)) << "code " << i << " of " << span;
+    }
+  }
+  if (Format::code_bits == 4 && span % 2 != 0) {
+    EXPECT_EQ(codes[bytes - 1] >> 4, 0) << "the neighbour of the last of " << span;
+  }
+  EXPECT_EQ(codes[bytes], untouched) << "behind the codes of " << span;
+  EXPECT_EQ(scales.back(), untouched) << "behind the scales of " << span;
+}
+
+TYPED_TEST(ChunkProgram, FindsScalesAndCodesOfGroups) {
+  using Config = typename TypeParam::Config;
+  const std::int64_t full = Config::template capacity<kq::half>;
+  std::vector<std::int64_t> spans{full};
+  if (!Config::whole) spans.insert(spans.end(), {1, 7, 16, 31, 33, full - 1, full / 2 + 3});
+  const kq::MxRule<kq::half, kq::Fp4E2M1> mxfp4(kq::ScaleRounding::floor);
+  const kq::MxRule<kq::half, kq::Fp8E5M2> mxfp8(kq::ScaleRounding::rceil);
+  const kq::Nvfp4Rule<kq::half> nvfp4(kq::Nvfp4Global{200.0f});
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    for (const std::int64_t span : spans) {
+      expect_groups<TypeParam, 1>(order, span, 16, nvfp4);
+      expect_groups<TypeParam, 2>(order, span, 32, mxfp4);
+      expect_groups<TypeParam, 2>(order, span, 32, mxfp8);
+      expect_groups<TypeParam, 0>(order, span, 64, nvfp4);
+      expect_groups<TypeParam, 0>(order, span, 512, mxfp4);
+    }
+  }
+}
+
 // --- programs of blocks ----------------------------------------------------------------------------------------------
 
 template <class TestCase>

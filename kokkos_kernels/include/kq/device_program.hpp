@@ -43,6 +43,16 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
     return DeviceTile<Element, Config>(span, lane_);
   }
 
+  /// Elements of a chunk.
+  template <class Element>
+  static constexpr std::int64_t chunk_capacity = Config::template capacity<Element>;
+
+  /// A span of Config::lanes * Config::vectors vectors at most, each lane's consecutive.
+  template <class Element>
+  KQ_HOST_DEVICE auto load_chunk(Span<const Element> span) const {
+    return DeviceChunk<Element, Config>(span, lane_);
+  }
+
   template <class Element>
   KQ_HOST_DEVICE auto load(const Block<const Element>& block) const {
     return DeviceBlockTile<Element, Config>(block, lane_);
@@ -94,6 +104,11 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
     typename Reduction::template Fold<Element> fold;
     tile.for_each([&](const Vector16& v, std::int64_t) { fold.add(v); }, [&](Element x, std::int64_t) { fold.add(x); });
     return Maxima<Reduction>::of(fold);
+  }
+
+  template <class Reduction, class Element>
+  KQ_HOST_DEVICE Maxima<Reduction> partial(Reduction, const DeviceChunk<Element, Config>& chunk) const {
+    return chunk.template partial<Reduction>();
   }
 
   /// The maxima of all lanes.
@@ -211,6 +226,12 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
   template <class Code, template <class, class> class Tile, class Element, class Quantizer>
   KQ_HOST_DEVICE void store_by(Span<Code> codes, const Tile<Element, Config>& tile, const Quantizer& quantizer) const {
     store_by(codes, const_cast<Tile<Element, Config>&>(tile), quantizer);
+  }
+
+  template <class Code, class Element, class Quantizer>
+  KQ_HOST_DEVICE void store_by(Span<Code> codes, const DeviceChunk<Element, Config>& chunk,
+                               const Quantizer& quantizer) const {
+    chunk.store(codes, quantizer);
   }
 
   std::int64_t id_;

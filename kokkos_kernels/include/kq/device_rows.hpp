@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kq/arch/arch.hpp"
+#include "kq/device_chunk.hpp"
 #include "kq/device_lanes.hpp"
 #include "kq/device_tile.hpp"
 #include "kq/producers.hpp"
@@ -82,6 +83,30 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
     Element* const mine = span.data + tile.begin();
     tile.for_each([&](const Vector16& v, auto offset) { *reinterpret_cast<Vector16*>(mine + offset) = v; },
                   [](Element, auto) {});
+  }
+
+  /// Codes and scales of a chunk's groups, each of `GroupLanes` consecutive lanes, a power of two, 32 at most; with 0,
+  /// of `group_lanes`. scale_at(i) is where the scale of the group goes that begins at element i.
+  template <int GroupLanes, class Code, class Element, class Rule, class ScaleAt>
+  KQ_HOST_DEVICE void store_groups(Span<Code> codes, const DeviceChunk<Element, Config>& chunk, int group_lanes,
+                                   const Rule& rule, const ScaleAt& scale_at) const {
+    using Reduction = typename Rule::Reduction;
+    using Key = typename Reduction::Key;
+    const int lanes = GroupLanes == 0 ? group_lanes : GroupLanes;
+    Maxima<Reduction> maxima = chunk.template partial<Reduction>();
+    for (float& value : maxima.value) {
+      if constexpr (GroupLanes > 0) {
+        value = max_over_lanes<GroupLanes, Key>(wave_, value);
+      } else {
+        for (int mask = lanes / 2; mask > 0; mask /= 2) {
+          const float other = wave_.exchange(value, mask);
+          value = Key::of(other) > Key::of(value) ? other : value;
+        }
+      }
+    }
+    const auto scale = rule.scale(Reduction::value(maxima.value));
+    scale.quantizer().with_fast_path([&](const auto& quantizer) { chunk.store(codes, quantizer); });
+    if (lane_ % lanes == 0 && !chunk.is_empty()) scale_at(chunk.begin()).write(scale);
   }
 
   /// Codes and scales of a tile's groups, each of `group_lanes` consecutive lanes' vectors: a power of two, at least as

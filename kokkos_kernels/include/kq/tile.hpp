@@ -26,6 +26,7 @@
 ///     vector.hpp, reduce.hpp     16-byte vectors; AbsMax, AbsMaxOrNan and MinMax, over lanes by lanes.hpp
 ///     tile_config.hpp            lanes and registers of a program
 ///     device_tile.hpp            a span in the registers of its lanes
+///     device_chunk.hpp           a span whose groups are a few vectors long
 ///     block_tile.hpp             a block of rows and columns
 ///     column_maxima.hpp          a reduction of each column of a block
 ///     cooperative_partition.hpp  a tensor in the registers and scratch memory of all programs

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Groups of MXFP8, MXFP4 and NVFP4 on a device: 16 or 32 elements share a scale of one byte, so that a lane has one to
+// four parts in a scale, and many scales go to a program.
+//
+//   MX      scale = 2^(e - 127), e by a rounding of amax's bits; encode(sat(x * 2^(127 - e)))
+//   NVFP4   scale = e4m3(amax * (g * (1/6))), encode(sat(x * min(1 / (scale * (1/g)), FLT_MAX))); g is given, or made
+//           of the tensor's amax, which a launch before this one finds
+//
+// A program is a slice of a row, or of a contiguous tensor, in which each lane has consecutive vectors. Groups that are
+// no power of two of lanes of a wave are programs of their own. On a host groups are programs as those of other formats
+// are (dynamic_group.cpp, static_group.cpp).
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+#include "groups.hpp"
+#include "kernels.hpp"
+#include "kq/scale_rules.hpp"
+#include "launch.hpp"
+#include "slices.hpp"
+#include "tensor_extremes.hpp"
+#include "tensor_workspace.hpp"
+#include "tuning.hpp"
+
+namespace kq::detail {
+namespace {
+
+/// Which group of a row, or of a contiguous tensor, an element is in. With `PowerOfTwo`, a group's size is one.
+template <bool PowerOfTwo>
+struct GroupOfColumn {
+  std::int64_t size;
+  int shift;
+
+  explicit GroupOfColumn(std::int64_t group_size)
+      : size(group_size), shift(std::countr_zero(static_cast<std::uint64_t>(group_size))) {}
+  KQ_HOST_DEVICE std::int64_t operator()(std::int64_t column) const {
+    return PowerOfTwo ? column >> shift : divide(column, size);
+  }
+};
+
+/// Where the scale of a slice's element i lies. In a contiguous tensor's slices scales follow each other as groups do.
+template <class Slices, class Scales, bool PowerOfTwo>
+KQ_HOST_DEVICE typename Scales::Place scale_place(const Slices& slices, const Scales& scales,
+                                                  const GroupOfColumn<PowerOfTwo>& group_of, std::int64_t slice,
+                                                  int i) {
+  const std::int64_t group = group_of(slices.begin(slice) + i);
+  if constexpr (Slices::is_flat) {
+    return group;
+  } else {
+    return scales.place(slices.row(slice), group);
+  }
+}
+
+/// program_id: a slice. `GroupLanes` share a group; 0: so many as `group_lanes` says.
+template <class Slices, class Scales, class Rule, int GroupLanes>
+struct GroupsOfSlice {
+  Slices slices;
+  Scales scales;
+  float* global_scale;  ///< null: none
+  GroupOfColumn<true> group_of;
+  int group_lanes;
+  Rule rule;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto slice = program.id();
+    const auto x = program.load_chunk(slices.input_slice(slice));
+    program.template store_groups<GroupLanes>(slices.codes_slice(slice), x, group_lanes, rule, [&](int first) {
+      return scales.at(scale_place(slices, scales, group_of, slice, first));
+    });
+    if constexpr (requires { rule.tensor_scale(); }) {
+      if (slice == 0 && global_scale != nullptr) program.store(global_scale, rule.tensor_scale());
+    }
+  }
+};
+
+/// program_id: every program_count-th slice, from the last one down, once the launch before has left the tensor's
+/// extremes.
+template <class Slices, class Scales, class Rule, int GroupLanes>
+struct GroupsOfTensor {
+  Slices slices;
+  Scales scales;
+  float* global_scale;
+  GroupOfColumn<true> group_of;
+  int group_lanes;
+  Partials partials;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const float amax = program.reduce_stored(AbsMax{}, partials.values, partials.count);
+    const Rule rule(Nvfp4Global{nvfp4_global_scale(amax)});
+    for (auto slice = slices.num_slices() - 1 - program.id(); slice >= 0; slice -= program.count()) {
+      const auto x = program.load_chunk(slices.input_slice(slice));
+      program.template store_groups<GroupLanes>(slices.codes_slice(slice), x, group_lanes, rule, [&](int first) {
+        return scales.at(scale_place(slices, scales, group_of, slice, first));
+      });
+    }
+    if (program.id() == 0) program.store(global_scale, rule.tensor_scale());
+  }
+};
+
+/// Leaves the tensor's amax for rules that read it.
+struct AmaxOfPartials {
+  Partials partials;
+  float* amax;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    program.store(amax, program.reduce_stored(AbsMax{}, partials.values, partials.count));
+  }
+};
+
+/// program_id: a group of any size, which is read twice.
+template <class Groups, class Scales, class Rule>
+struct LongGroup {
+  Groups groups;
+  Scales scales;
+  float* global_scale;  ///< null: none
+  Rule rule;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto group = program.id();
+    const auto input = groups.input_group(group);
+    const auto codes = groups.codes_group(group);
+    Maxima<typename Rule::Reduction> maxima;
+    for_each_part<Program>(
+        input, [&](auto part, std::int64_t) { maxima.add(program.partial(rule.reduction, program.load_chunk(part))); });
+    const auto scale = rule.scale(Rule::Reduction::value(program.reduce(maxima).value));
+    for_each_part<Program>(input, [&](auto part, std::int64_t begin) {
+      const auto x = program.load_chunk(part);
+      program.store(Span<typename Rule::Code>{element_address(codes.data, begin), part.size}, encode(x, scale));
+    });
+    program.store(scales.at(groups.scale_place(scales, group)), scale);
+    if constexpr (requires { rule.tensor_scale(); }) {
+      if (group == 0 && global_scale != nullptr) program.store(global_scale, rule.tensor_scale());
+    }
+  }
+
+ private:
+  template <class Program, class Element, class Function>
+  KQ_HOST_DEVICE static void for_each_part(const Span<Element>& span, const Function& function) {
+    constexpr std::int64_t capacity = Program::template chunk_capacity<std::remove_const_t<Element>>;
+    std::int64_t begin = 0;
+    do {  // at least once: that a group has an element is for the compiler to see, which moves what waits for nothing
+      const std::int64_t left = span.size - begin;
+      function(Span<Element>{span.data + begin, left < capacity ? left : std::int64_t{capacity}}, begin);
+      begin += capacity;
+    } while (begin < span.size);
+  }
+};
+
+/// program_id: a slice, whose groups' scales are given.
+template <class Slices, class Rule, bool PowerOfTwo>
+struct GivenGroupsOfSlice {
+  Slices slices;
+  GivenGroupScales scales;
+  GroupOfColumn<PowerOfTwo> group_of;
+  Rule rule;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto slice = program.id();
+    const auto x = program.load_chunk(slices.input_slice(slice));
+    if (x.is_empty()) return;
+    const auto scale = rule.scale(scales, scale_place(slices, scales, group_of, slice, x.begin()));
+    program.store(slices.codes_slice(slice), encode(x, scale));
+  }
+};
+
+/// A program's lanes with two vectors each: a wave's, or of one that reads what a launch before it has left, a team's.
+template <int Lanes, bool Whole>
+using ChunkConfig = TileConfig<Lanes, 2, Whole, 1024, Whole>;
+
+/// Calls function(Config{}, slices) for a request's slices of `Lanes` lanes: those of a contiguous tensor, where groups
+/// and their scales follow each other in memory, or of rows.
+template <int Lanes, class Element, class Code, class ExecutionSpace, class Function>
+void with_chunks(const ExecutionSpace&, const Request& r, const Operands& b, const Function& function) {
+  constexpr int slice = ChunkConfig<Lanes, true>::template capacity<Element>;
+  constexpr int pack = CodePack<Code, slice / Lanes>::bytes;
+  const bool aligned = reinterpret_cast<std::uintptr_t>(b.input) % sizeof(Vector16) == 0 &&
+                       reinterpret_cast<std::uintptr_t>(b.codes) % pack == 0;
+  const std::int64_t size = r.num_tokens * r.hidden_size;
+  const bool flat = is_flat(r) && r.hidden_size % r.group_size == 0 && r.scale_layout == ScaleLayout::row;
+  const auto is_whole = [&](std::int64_t programs) { return Lanes > 32 || are_whole_waves(programs, Lanes); };
+  if (flat) {
+    const FlatSlices<Element, Code, slice> slices{{static_cast<const Element*>(b.input), size},
+                                                  {static_cast<Code*>(b.codes), size}};
+    if (aligned && size % slice == 0 && is_whole(size / slice)) return function(ChunkConfig<Lanes, true>{}, slices);
+    return function(ChunkConfig<Lanes, false>{}, slices);
+  }
+  const std::int64_t per_row = (r.hidden_size + slice - 1) / slice;
+  const RowSlices<Element, Code> slices{input_rows<Element>(r, b), code_rows<Code>(r, b), r.num_tokens, per_row, slice};
+  constexpr int chunk = slice / Lanes;
+  const bool whole = aligned && r.hidden_size % slice == 0 && r.input_stride % vector_width<Element> == 0 &&
+                     r.codes_stride % chunk == 0;
+  if (whole && is_whole(slices.num_slices())) return function(ChunkConfig<Lanes, true>{}, slices);
+  function(ChunkConfig<Lanes, false>{}, slices);
+}
+
+/// Lanes that share a group, if those are a power of two of a wave's; else 0.
+template <class Element>
+int lanes_of_group(const Request& r) {
+  constexpr int chunk = ChunkConfig<32, true>::template capacity<Element> / 32;
+  if (r.group_size % chunk != 0) return 0;
+  const auto lanes = static_cast<std::uint64_t>(r.group_size / chunk);
+  return lanes <= 32 && std::has_single_bit(lanes) ? static_cast<int>(lanes) : 0;
+}
+
+/// Calls function(integral constant, lanes): how many lanes share a group, as a constant for MX's and NVFP4's usual
+/// sizes, 0 for others.
+template <class Element, class Rule, class Function>
+void with_group_lanes(int lanes, const Function& function) {
+  constexpr int usual_size = std::is_same_v<Rule, Nvfp4Rule<Element>> ? 16 : 32;
+  constexpr int chunk = ChunkConfig<32, true>::template capacity<Element> / 32;
+  constexpr int usual = usual_size / chunk;
+  if (lanes == usual) return function(std::integral_constant<int, usual>(), lanes);
+  function(std::integral_constant<int, 0>(), lanes);
+}
+
+/// Calls function(rule) for a rule of a request's groups that knows the tensor's scale, or reads its amax.
+template <class Element, class Function>
+void with_block_format_rule(const Request& r, const float* tensor_amax, const Function& function) {
+  if (r.format == Format::fp4_e2m1) return with_fp4_group_rule<Element>(r, tensor_amax, function);
+  with_mx_group_rule<Element>(r, function);
+}
+
+/// The first launch for a scale of the tensor.
+template <class Element, class ExecutionSpace>
+Partials enqueue_extremes(const ExecutionSpace& space, const Request& r, const Operands& b) {
+  Partials partials{partials_of(space, b.workspace), 0};
+  with_slices<Element, std::uint8_t, true>(space, r, b, true, [&]<class Config>(Config, const auto& slices) {
+    using Slices = std::decay_t<decltype(slices)>;
+    partials.count = std::min(slices.num_slices(), max_partials(space));
+    launch<Config>(space, "kq::tensor_extremes",
+                   TensorExtremes<Slices, Rule<Element, Fp4E2M1, AbsMax, false>>{slices, partials}, partials.count,
+                   host_grain);
+  });
+  return partials;
+}
+
+}  // namespace
+
+template <class Element, class ExecutionSpace>
+const float* enqueue_tensor_amax(const ExecutionSpace& space, const Request& r, const Operands& b) {
+  const Partials partials = enqueue_extremes<Element>(space, r, b);
+  float* const amax = tensor_amax_of(space, b.workspace);
+  using Config = std::conditional_t<on_host<ExecutionSpace>, TileConfig<1, 0>, TileConfig<32, 0>>;
+  launch<Config>(space, "kq::tensor_amax", AmaxOfPartials{partials, amax}, 1, host_grain);
+  return amax;
+}
+
+template <class Element, class ExecutionSpace>
+void dynamic_block_format(const ExecutionSpace& space, const Request& r, const Operands& b) {
+  if constexpr (!on_host<ExecutionSpace>) {
+    const int lanes = lanes_of_group<Element>(r);
+    const bool from_tensor = has_global_scale(r) && r.global_scale == 0.0f;
+    float* const global_scale = has_global_scale(r) ? b.global_scale : nullptr;
+    const GroupOfColumn<true> group_of(r.group_size);
+    with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
+      if (lanes == 0) {
+        const float* const amax = from_tensor ? enqueue_tensor_amax<Element>(space, r, b) : nullptr;
+        return with_block_format_rule<Element>(r, amax, [&]<class Rule>(const Rule& rule) {
+          using Groups = TokenGroups<Element, typename Rule::Code>;
+          const Groups groups{input_rows<Element>(r, b), code_rows<typename Rule::Code>(r, b), r.group_size,
+                              groups_per_row(r), 1};
+          launch<ChunkConfig<32, false>>(space, "kq::dynamic_long_group",
+                                         LongGroup<Groups, Scales, Rule>{groups, scales, global_scale, rule},
+                                         num_scales(r), r.group_size);
+        });
+      }
+      const auto run = [&]<int Lanes, class Rule>(std::integral_constant<int, Lanes>, const Rule& rule,
+                                                  const auto& launch_slices) {
+        with_group_lanes<Element, Rule>(lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes> known, int) {
+          with_chunks<Lanes, Element, typename Rule::Code>(
+              space, r, b, [&]<class Config, class Slices>(Config config, const Slices& slices) {
+                if constexpr (!Slices::is_flat || std::is_same_v<Scales, GroupScales>) {
+                  launch_slices(config, slices, known, rule);
+                }
+              });
+        });
+      };
+      if (from_tensor && r.dialect == Dialect::kqbench) {
+        const Partials partials = enqueue_extremes<Element>(space, r, b);
+        return run(std::integral_constant<int, 256>(), Nvfp4Rule<Element>(Nvfp4Global{1.0f}),
+                   [&]<class Config, class Slices, int GroupLanes, class Rule>(
+                       Config, const Slices& slices, std::integral_constant<int, GroupLanes>, const Rule&) {
+                     const std::int64_t programs = std::min(slices.num_slices(), max_partials(space));
+                     launch<Config>(space, "kq::dynamic_tensor_groups",
+                                    GroupsOfTensor<Slices, Scales, Rule, GroupLanes>{slices, scales, b.global_scale,
+                                                                                     group_of, lanes, partials},
+                                    programs, host_grain);
+                   });
+      }
+      const float* const amax = from_tensor ? enqueue_tensor_amax<Element>(space, r, b) : nullptr;
+      with_block_format_rule<Element>(r, amax, [&](const auto& rule) {
+        run(std::integral_constant<int, 32>(), rule,
+            [&]<class Config, class Slices, int GroupLanes, class Rule>(
+                Config, const Slices& slices, std::integral_constant<int, GroupLanes>, const Rule& its) {
+              launch<Config>(
+                  space, "kq::dynamic_groups",
+                  GroupsOfSlice<Slices, Scales, Rule, GroupLanes>{slices, scales, global_scale, group_of, lanes, its},
+                  slices.num_slices(), r.group_size);
+            });
+      });
+    });
+  }
+}
+
+template <class Element, class ExecutionSpace>
+void static_block_format(const ExecutionSpace& space, const Request& r, const Operands& b) {
+  if constexpr (!on_host<ExecutionSpace>) {
+    with_static_fp4_group_rule<Element>(r, b.global_scale, [&]<class Rule>(const Rule& rule) {
+      with_chunks<32, Element, typename Rule::Code>(
+          space, r, b, [&]<class Config, class Slices>(Config, const Slices& slices) {
+            const auto run = [&]<bool PowerOfTwo>(const GroupOfColumn<PowerOfTwo>& group_of) {
+              launch<Config>(
+                  space, "kq::static_groups",
+                  GivenGroupsOfSlice<Slices, Rule, PowerOfTwo>{slices, given_group_scales(r, b.scales), group_of, rule},
+                  slices.num_slices(), r.group_size);
+            };
+            std::has_single_bit(static_cast<std::uint64_t>(r.group_size)) ? run(GroupOfColumn<true>(r.group_size))
+                                                                          : run(GroupOfColumn<false>(r.group_size));
+          });
+    });
+  }
+}
+
+KQ_INSTANTIATE_KERNEL(dynamic_block_format)
+KQ_INSTANTIATE_KERNEL(static_block_format)
+#define KQ_INSTANTIATE_AMAX(Space, unused) \
+  template const float* enqueue_tensor_amax<KQ_ELEMENT, Space>(const Space&, const Request&, const Operands&);
+KQ_FOR_EACH_SPACE(KQ_INSTANTIATE_AMAX, )
+
+}  // namespace kq::detail
