@@ -361,7 +361,6 @@ kq_status kq_quantize(const kq_request* given_request, const kq_buffers* given_b
     const kq::Request request = request_from(known_request(given_request));
     const kq_buffers given = known_buffers(given_buffers);
     if (request.num_tokens == 0) return;  // whose addresses may be NULL
-    if (const auto reason = kq::missing_kernels(request)) reject("format", *reason);
     kq::Operands operands = operands_from(request, given, false);
     operands.scale_ub = scale_ub_from(request, given);
     Instance& instance = instance_for(stream);

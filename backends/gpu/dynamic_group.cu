@@ -92,9 +92,10 @@ struct DynamicGroup {
 
 template <class Element, class Launcher>
 void dynamic_group(const Launcher& launcher, const kq::Request& r, const Operands& o) {
+  if (kq::is_block_format(r)) return dynamic_block_format<Element>(launcher, r, o);
   kq::with_group_scales(r, o.scales, [&]<class Scales>(const Scales& scales) {
     constexpr bool may_be_flat = std::is_same_v<Scales, GroupScales>;
-    kq::with_group_rule<Element>(r, [&]<class Rule>(const Rule& rule) {
+    kq::with_block_rule<Element>(r, [&]<class Rule>(const Rule& rule) {
       with_groups<Element, typename Rule::Code, may_be_flat>(
           r, o, launcher.multiprocessors,
           [&]<class Config, class Aligned, class Groups>(Config config, Aligned, const Groups& groups) {

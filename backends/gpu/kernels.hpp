@@ -36,6 +36,12 @@ void dynamic_block(const Launcher& launcher, const kq::Request& request, const O
 template <class Element, class Launcher>
 void dynamic_channel(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 
+/// Groups of block formats: MX's rounded exponents, and codes of four bits. Those before are for others.
+template <class Element, class Launcher>
+void dynamic_block_format(const Launcher& launcher, const kq::Request& request, const Operands& operands);
+template <class Element, class Launcher>
+void static_block_format(const Launcher& launcher, const kq::Request& request, const Operands& operands);
+
 /// Stores the values of a request's producer, which is not none, at `values`: [num_tokens, hidden_size] elements of
 /// kq::value_element. Stores residual_out, if the producer has one.
 template <class Element, class Launcher>
@@ -44,6 +50,9 @@ void produce(const Launcher& launcher, const kq::Request& request, const Operand
 /// Scratch memory that they need, in bytes.
 inline std::size_t tensor_workspace_bytes(const kq::Request& /*request*/, int multiprocessors) {
   return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(multiprocessors));
+}
+inline std::size_t group_workspace_bytes(const kq::Request& r, int /*multiprocessors*/) {
+  return kq::has_global_scale(r) && r.global_scale == 0.0f ? sizeof(float) : 0;
 }
 inline std::size_t channel_workspace_bytes(const kq::Request& r, int multiprocessors) {
   const int count = r.asymmetric ? kq::MinMax::count : kq::AbsMax::count;
@@ -67,7 +76,7 @@ inline constexpr std::array kernel_table = {
     KernelEntry<Launcher>{true, kq::Granularity::block, static_group<Element, Launcher>},
     KernelEntry<Launcher>{false, kq::Granularity::tensor, dynamic_tensor<Element, Launcher>, tensor_workspace_bytes},
     KernelEntry<Launcher>{false, kq::Granularity::token, dynamic_token<Element, Launcher>},
-    KernelEntry<Launcher>{false, kq::Granularity::group, dynamic_group<Element, Launcher>},
+    KernelEntry<Launcher>{false, kq::Granularity::group, dynamic_group<Element, Launcher>, group_workspace_bytes},
     KernelEntry<Launcher>{false, kq::Granularity::block, dynamic_block<Element, Launcher>},
     KernelEntry<Launcher>{false, kq::Granularity::channel, dynamic_channel<Element, Launcher>, channel_workspace_bytes},
 };

@@ -70,6 +70,7 @@ struct StaticGroup {
 
 template <class Element, class Launcher>
 void static_group(const Launcher& launcher, const kq::Request& r, const Operands& o) {
+  if (r.format == kq::Format::fp4_e2m1) return static_block_format<Element>(launcher, r, o);
   const GivenGroupScales scales = kq::given_group_scales(r, o.scales);
   kq::with_static_group_rule<Element>(r, [&](const auto& rule) {
     using Rule = std::decay_t<decltype(rule)>;

@@ -85,9 +85,9 @@ struct Tensors {
   }
 };
 
-/// out[i] = quantizer.code(in[i])
-template <class Element, class Quantizer>
-void quantize(const Element* in, typename Quantizer::Code* out, std::int64_t size, const Quantizer& quantizer) {
+/// out[i] = quantizer.code(in[i]), of codes of four bits two a byte.
+template <class Element, class Code, class Quantizer>
+void quantize(const Element* in, Code* out, std::int64_t size, const Quantizer& quantizer) {
   kq::host::quantize(in, out, size, quantizer, kq::host::prefetch_distance<Element>(size));
 }
 
@@ -164,16 +164,15 @@ void shared_tokens(int threads, const Request& r, const Operands& o, const Rule&
   });
 }
 
-/// The whole tensor in two passes over each thread's part.
-template <class Element, class Rule>
-void tensor(int threads, const Request& r, const Operands& o, const Rule& rule) {
-  using Found = kq::Maxima<typename Rule::Reduction>;
-  const auto t = Tensors<Element, typename Rule::Code>(r, o).flat();
-  auto* const partial = static_cast<Found*>(o.workspace);
+/// What a reduction finds in the whole tensor. The workspace holds what each thread finds in its part.
+template <class Reduction, class Element, class Code>
+auto reduce_tensor(int threads, const Tensors<Element, Code>& t, void* workspace) {
+  using Found = kq::Maxima<Reduction>;
+  auto* const partial = static_cast<Found*>(workspace);
   in_parallel(threads, [&](int part) {
     Found maxima;
     t.for_each_piece(t.part(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      maxima.add(kq::host::maxima(rule.reduction, t.in(row, column), count));
+      maxima.add(kq::host::maxima(Reduction{}, t.in(row, column), count));
     });
     partial[part] = maxima;
   });
@@ -181,7 +180,14 @@ void tensor(int threads, const Request& r, const Operands& o, const Rule& rule) 
   for (int part = 0; part < threads; ++part) {
     maxima.add(partial[part]);
   }
-  const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+  return Reduction::value(maxima.value);
+}
+
+/// The whole tensor in two passes over each thread's part.
+template <class Element, class Rule>
+void tensor(int threads, const Request& r, const Operands& o, const Rule& rule) {
+  const auto t = Tensors<Element, typename Rule::Code>(r, o).flat();
+  const auto scale = rule.scale(reduce_tensor<typename Rule::Reduction>(threads, t, o.workspace));
   kq::FloatScales{static_cast<float*>(o.scales), o.zero_points}.at(0).write(scale);
   in_parallel(threads, [&](int part) {
     t.for_each_piece_backwards(t.part(part, threads), [&](std::int64_t row, std::int64_t column, std::int64_t count) {
@@ -194,6 +200,11 @@ void tensor(int threads, const Request& r, const Operands& o, const Rule& rule) 
 bool takes_whole_tokens(const Request& r, int threads) {
   const std::int64_t rounds = (r.num_tokens + threads - 1) / threads;
   return 8 * rounds * threads <= 9 * r.num_tokens;
+}
+
+/// Whether the scales of groups are multiplied by one that comes from the tensor.
+bool has_scale_of_tensor(const Request& r) {
+  return !r.static_scale && kq::has_global_scale(r) && r.global_scale == 0.0f;
 }
 
 // --- groups ----------------------------------------------------------------------------------------------------------
@@ -227,6 +238,21 @@ void groups(int threads, const Request& r, const Operands& o, const Rule& rule) 
                      quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
                      scales.at({row, group}).write(scale);
                    });
+  });
+}
+
+/// Groups of codes of four bits, whose scales may have one of the tensor beside them.
+template <class Element>
+void fp4_groups(int threads, const Request& r, const Operands& o) {
+  float amax = 0.0f;
+  if (has_scale_of_tensor(r)) {
+    amax = reduce_tensor<kq::AbsMax>(threads, Tensors<Element, kq::Code4>(r, o).flat(), o.workspace);
+  }
+  kq::with_fp4_group_rule<Element>(r, &amax, [&](const auto& rule) {
+    if constexpr (requires { rule.tensor_scale(); }) {
+      if (kq::has_global_scale(r)) *o.global_scale = rule.tensor_scale();
+    }
+    groups<Element>(threads, r, o, rule);
   });
 }
 
@@ -399,6 +425,11 @@ void produce(int threads, const Request& r, const Operands& o, void* values) {
 
 template <class Element>
 void run(int threads, const Request& r, const Operands& o) {
+  if (r.format == kq::Format::fp4_e2m1) {
+    if (!r.static_scale) return fp4_groups<Element>(threads, r, o);
+    return kq::with_static_fp4_group_rule<Element>(
+        r, o.global_scale, [&](const auto& rule) { static_groups<Element>(threads, r, o, rule); });
+  }
   if (r.static_scale && kq::has_groups(r.granularity)) {
     return kq::with_static_group_rule<Element>(r,
                                                [&](const auto& rule) { static_groups<Element>(threads, r, o, rule); });
@@ -435,7 +466,7 @@ class NativeHostImplementation final : public Implementation {
     return "C++ for " + compiled_architecture() + ", " + std::to_string(threads_) +
            (threads_ == 1 ? " thread" : " threads") + (has_threads ? " (OpenMP)" : "");
   }
-  std::optional<std::string> unsupported_reason(const Request& r) const override { return kq::missing_kernels(r); }
+  std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }
   std::optional<int> host_threads() const override { return threads_; }
 
   std::size_t workspace_bytes(const Request& r) const override {
@@ -459,6 +490,7 @@ class NativeHostImplementation final : public Implementation {
 
   std::size_t quantizer_bytes(const Request& r) const {
     const auto partials = static_cast<std::size_t>(threads_) * sizeof(kq::Maxima<kq::MinMax>);
+    if (has_scale_of_tensor(r)) return partials;
     if (r.static_scale || kq::has_groups(r.granularity)) return 0;
     if (r.granularity == Granularity::channel) {
       const int count = r.asymmetric ? kq::MinMax::count : kq::AbsMax::count;

@@ -75,7 +75,7 @@ class KokkosImplementation final : public Implementation {
 
   std::string_view name() const override { return "kokkos"; }
   std::string description() const override { return description_; }
-  std::optional<std::string> unsupported_reason(const kq::Request& r) const override { return kq::missing_kernels(r); }
+  std::optional<std::string> unsupported_reason(const kq::Request&) const override { return std::nullopt; }
   std::optional<int> host_threads() const override { return host_threads_; }
   std::size_t workspace_bytes(const kq::Request& request) const override {
     return kq::workspace_bytes(space_, request);

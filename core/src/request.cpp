@@ -532,11 +532,6 @@ std::optional<InvalidField> why_not_sharded(const Request& request) {
   return std::nullopt;
 }
 
-std::optional<std::string> missing_kernels(const Request& r) {
-  if (code_bits(r.format) == 8) return std::nullopt;
-  return "there are no kernels yet for " + std::string(to_string(r.format)) + " codes";
-}
-
 Request resolved(const Request& request) {
   constexpr float usual_eps = 1e-6f;
   Request r = request;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iterator>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 
 #include "bench/tensors/stored_numbers.hpp"
@@ -187,6 +188,51 @@ std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_
         }
       }
     }
+  }
+  return requests;
+}
+
+std::vector<kq::Request> block_format_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size) {
+  static constexpr std::int64_t group_sizes[] = {32, 16, 64, 48, 32, 512, 16, 1040};
+  static constexpr kq::ScaleLayout layouts[] = {kq::ScaleLayout::row,          kq::ScaleLayout::swizzled_128x4,
+                                                kq::ScaleLayout::row,          kq::ScaleLayout::column_aligned,
+                                                kq::ScaleLayout::swizzled_8x4, kq::ScaleLayout::column,
+                                                kq::ScaleLayout::packed};
+  std::vector<kq::Request> requests;
+  const auto add = [&](kq::Format format, kq::ScaleFormat scale_format, const auto& change) {
+    kq::Request r;
+    r.element = element;
+    r.format = format;
+    r.granularity = kq::Granularity::group;
+    r.num_tokens = num_tokens;
+    r.hidden_size = hidden_size;
+    r.group_size = group_sizes[requests.size() % std::size(group_sizes)];
+    if (requests.empty() && format != kq::Format::fp4_e2m1) r.group_size = 20;
+    r.scale_format = scale_format;
+    r.scale_layout = layouts[requests.size() % std::size(layouts)];
+    change(r);
+    if (r.scale_layout == kq::ScaleLayout::packed && scale_format != kq::ScaleFormat::ue8m0) {
+      r.scale_layout = kq::ScaleLayout::row;
+    }
+    if (const auto invalid = kq::validate(r)) throw std::logic_error(invalid->field + ": " + invalid->reason);
+    requests.push_back(r);
+  };
+  for (const kq::Format format : {kq::Format::fp8_e4m3fn, kq::Format::fp4_e2m1, kq::Format::fp8_e5m2}) {
+    for (const auto rounding :
+         {kq::ScaleRounding::rceil, kq::ScaleRounding::floor, kq::ScaleRounding::even, kq::ScaleRounding::ceil}) {
+      add(format, kq::ScaleFormat::ue8m0, [&](kq::Request& r) { r.scale_rounding = rounding; });
+    }
+  }
+  for (const std::int64_t group_size : {16, 32, 96}) {
+    for (const float global_scale : {0.0f, 700.0f}) {
+      add(kq::Format::fp4_e2m1, kq::ScaleFormat::e4m3, [&](kq::Request& r) {
+        r.group_size = group_size;
+        r.global_scale = global_scale;
+      });
+    }
+  }
+  for (const auto scale_format : {kq::ScaleFormat::ue8m0, kq::ScaleFormat::e4m3, kq::ScaleFormat::e4m3}) {
+    add(kq::Format::fp4_e2m1, scale_format, [&](kq::Request& r) { r.static_scale = true; });
   }
   return requests;
 }

@@ -132,9 +132,6 @@ struct InvalidField {
   std::string reason;
 };
 
-/// Why there are no kernels yet for a valid request: nothing if there are.
-std::optional<std::string> missing_kernels(const Request& request);
-
 /// Nothing if the request can be served, otherwise the first field that stands in the way.
 std::optional<InvalidField> validate(const Request& request);
 

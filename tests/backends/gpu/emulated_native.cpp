@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "backends/gpu/block_formats.cu"
 #include "backends/gpu/dynamic_block.cu"
 #include "backends/gpu/dynamic_channel.cu"
 #include "backends/gpu/dynamic_group.cu"

@@ -92,6 +92,27 @@ TEST_P(EmulatedWaves, DialectsOfTensorsWithNan) {
   }
 }
 
+TEST_P(EmulatedWaves, BlockFormatsOnAnyShape) {
+  const auto native = make_native();
+  const auto grid_reduce = make_native(blocks_at_once);
+  std::uint64_t seed = 6000;
+  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
+    for (const std::int64_t hidden_size : {1, 33, 96, 130, 512, 1060}) {
+      for (kq::Request request : block_format_requests(element, hidden_size == 512 ? 8 : 3, hidden_size)) {
+        ++seed;
+        constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+        const bool aligned = seed % 2 == 0;
+        const Placement placement{aligned ? 0 : static_cast<int>(seed % 3), aligned ? 0 : static_cast<int>(seed % 5),
+                                  0};
+        if (hidden_size == 512 && seed % 5 == 0) request.input_stride = request.codes_stride = 544;
+        const Problem problem = problem_of(request, seed, fills[seed % 3]);
+        expect_right(*native, problem, placement);
+        if (kq::has_global_scale(request)) expect_right(*grid_reduce, problem, placement);
+      }
+    }
+  }
+}
+
 TEST_P(EmulatedWaves, ProducersOnRaggedShapes) {
   const auto native = make_native();
   std::uint64_t seed = 5000;
