@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/amd/native_implementation.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
+#include <vector>
 
 #include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launcher.hpp"
 #include "backends/gpu/native.hpp"
 #include "backends/gpu/runtime.hpp"
+#include "backends/reference/producers.hpp"
+#include "backends/reference/reference.hpp"
 
 namespace kqbench {
 namespace {
@@ -34,19 +39,46 @@ class NativeImplementation final : public Implementation {
   std::string_view name() const override { return "native"; }
   std::string description() const override { return "hand-written HIP kernels, interpreted"; }
   std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
-    if (request.element == test::native_element() && request.producer == kq::Producer::none) return std::nullopt;
+    if (request.element == test::native_element()) return std::nullopt;
     return "not in this program";
   }
   std::size_t workspace_bytes(const kq::Request& request) const override {
-    const auto& kernel = gpu::find_kernel<Element, gpu::DeviceLauncher>(request);
-    if (kernel.workspace_bytes == nullptr || request.num_tokens == 0) return 0;
-    return kernel.workspace_bytes(request, launcher_.multiprocessors);
+    return gpu::workspace_bytes(launcher_, request);
   }
   void enqueue(const kq::Request& request, const Operands& operands) override {
-    if (request.num_tokens > 0) gpu::quantize<Element>(launcher_, request, operands);
+    if (request.num_tokens == 0) return;
+    if (request.producer == kq::Producer::none) return gpu::quantize<Element>(launcher_, request, operands);
+    Operands quantized = operands;
+    void* const values = static_cast<std::byte*>(operands.workspace) + gpu::values_offset(launcher_, request);
+    quantized.input = values;
+    gpu::produce<Element>(launcher_, request, operands, values);
+    check_values(request, operands, static_cast<const std::byte*>(values));
+    const kq::Request quantizer = kq::quantizer_of(request);
+    if (quantizer.element == test::native_element()) {
+      gpu::quantize<Element>(launcher_, quantizer, quantized);
+    } else {  // this program has no kernels for it
+      make_reference_implementation(1)->enqueue(quantizer, quantized);
+    }
   }
 
  private:
+  /// Holds the values against the reference's, bit for bit: few of their bits are left in the codes. The stand-in's
+  /// memory is the host's.
+  void check_values(const kq::Request& request, const Operands& operands, const std::byte* values) const {
+    gpu::check(hipStreamSynchronize(launcher_.stream), "running a producer");
+    std::vector<std::byte> residual_out(static_cast<std::size_t>(request.num_tokens * request.residual_stride) *
+                                        kq::element_size(request.element));
+    Operands given = operands;
+    given.residual_out = residual_out.data();
+    const std::vector<std::byte> expected = reference_detail::produce(1, request, given);
+    const auto wrong = std::mismatch(expected.begin(), expected.end(), values).first;
+    if (wrong == expected.end()) return;
+    const auto index =
+        (wrong - expected.begin()) / static_cast<std::ptrdiff_t>(kq::element_size(kq::value_element(request)));
+    throw DeviceError("values[token " + std::to_string(index / request.hidden_size) + ", channel " +
+                      std::to_string(index % request.hidden_size) + "] differs from the reference's");
+  }
+
   gpu::DeviceLauncher launcher_;
 };
 
@@ -68,7 +100,7 @@ kq::Element native_element() {
   return kq::Element::float32;
 }
 
-std::string family_of(const kq::Request& request) {
+std::string quantizing_family_of(const kq::Request& request) {
   const auto enqueue = gpu::find_kernel<Element, gpu::DeviceLauncher>(request).enqueue;
   if (enqueue == gpu::static_scale<Element, gpu::DeviceLauncher>) return "static_scale";
   if (enqueue == gpu::static_group<Element, gpu::DeviceLauncher>) return "static_group";
@@ -77,6 +109,10 @@ std::string family_of(const kq::Request& request) {
   if (enqueue == gpu::dynamic_group<Element, gpu::DeviceLauncher>) return "dynamic_group";
   if (enqueue == gpu::dynamic_block<Element, gpu::DeviceLauncher>) return "dynamic_block";
   return "dynamic_channel";
+}
+
+std::string family_of(const kq::Request& request) {
+  return request.producer == kq::Producer::none ? quantizing_family_of(request) : "produce";
 }
 
 std::unique_ptr<Implementation> make_native(int reducing_blocks, std::size_t shared_bytes) {

@@ -15,7 +15,10 @@ namespace kqbench::test {
 /// The element type that this program has kernels for.
 kq::Element native_element();
 
-/// The file of backends/gpu whose function serves a request: "dynamic_token".
+/// The file of backends/gpu whose function quantizes for a request: "dynamic_token".
+std::string quantizing_family_of(const kq::Request& request);
+
+/// That file, or "produce" where the request has a producer.
 std::string family_of(const kq::Request& request);
 
 /// Where `reducing_blocks` is not 0, so many blocks run at once, each with `shared_bytes` of shared memory.

@@ -4,8 +4,9 @@
 // and holds what comes out against the reference. Exit status: 0 all came out right, 1 something did not, 2 bad usage,
 // 3 it cannot run.
 
+#include <sys/resource.h>
+
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -13,6 +14,7 @@
 #include <iostream>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -20,6 +22,7 @@
 
 #include "backends/gpu/device.hpp"
 #include "kq/dialect.hpp"
+#include "kq/producers.hpp"
 #include "tests/amd/native_implementation.hpp"
 #include "tests/amd/runtime/runtime.hpp"
 #include "tests/support/implementations.hpp"
@@ -82,10 +85,23 @@ std::optional<Arguments> parse(int argc, char** argv) {
   return arguments;
 }
 
+/// Seconds of processors, of this process and of the disassemblers that it ran: machines are shared.
+double processor_seconds() {
+  double seconds = 0;
+  for (const auto who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage{};
+    getrusage(who, &usage);
+    for (const timeval& time : {usage.ru_utime, usage.ru_stime}) {
+      seconds += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+    }
+  }
+  return seconds;
+}
+
 struct Totals {
   int cases = 0;
   int wrong = 0;
-  double seconds = 0;
+  double seconds = 0;  ///< of processors
   amd::Counts counts;
 };
 
@@ -99,6 +115,7 @@ class Cases {
     rows_apart();
     long_rows();
     tensors_of_blocks_that_meet();
+    producers();
   }
 
   /// A line for each request on a tensor of 4 x 4096: target, element, kernel, what it does, instructions that its
@@ -108,15 +125,13 @@ class Cases {
     for (const kq::Scheme& scheme : kq::schemes()) {
       for (const kq::Request& request : requests_of(scheme, native_element(), 4, 4096)) {
         if (!wanted(request)) continue;
-        const std::int64_t before = totals_[family_of(request)].counts.instructions;
-        run(*alone_, request, 1, Fill::normal, {});
-        const std::int64_t instructions = totals_[family_of(request)].counts.instructions - before;
-        const int lanes = amd::target_of(amd::emulated_target()).wave64 ? 64 : 32;
-        char per_element[32];
-        std::snprintf(per_element, sizeof per_element, "%.2f", static_cast<double>(instructions) * lanes / (4 * 4096));
-        file << amd::emulated_target() << ',' << kq::to_string(native_element()) << ',' << family_of(request) << ','
-             << kq::operation_name(request) << ',' << kq::to_string(request.format) << ',' << per_element << '\n';
+        count(file, request);
       }
+    }
+    for (const kq::Producer producer : all_producers) {
+      kq::Request request = dynamic(kq::Granularity::token, kq::Format::fp8_e4m3fn, 4, 4096);
+      request.producer = producer;
+      if (wanted(request)) count(file, kq::resolved(request));
     }
   }
 
@@ -127,10 +142,27 @@ class Cases {
   static constexpr int blocks_at_once = 3;
   static constexpr std::size_t shared_bytes = 20000;  // as the emulated waves have
 
+  static constexpr kq::Producer all_producers[] = {kq::Producer::rms_norm, kq::Producer::add_rms_norm,
+                                                   kq::Producer::silu_mul};
+
+  /// A producer is wanted with each quantizer that is.
   bool wanted(const kq::Request& request) const {
-    if (request.producer != kq::Producer::none) return false;  // their quantizers may take another element
-    const auto& families = arguments_.families;
-    return families.empty() || std::ranges::count(families, family_of(request)) > 0;
+    const auto is_wanted = [&](const std::string& family) {
+      return arguments_.families.empty() || std::ranges::count(arguments_.families, family) > 0;
+    };
+    return is_wanted(quantizing_family_of(request)) && is_wanted(family_of(request));
+  }
+
+  /// One line of count().
+  void count(std::ostream& file, const kq::Request& request) {
+    const std::int64_t before = totals_[family_of(request)].counts.instructions;
+    run(*alone_, request, 1, Fill::normal, {});
+    const std::int64_t instructions = totals_[family_of(request)].counts.instructions - before;
+    const int lanes = amd::target_of(amd::emulated_target()).wave64 ? 64 : 32;
+    char per_element[32];
+    std::snprintf(per_element, sizeof per_element, "%.2f", static_cast<double>(instructions) * lanes / (4 * 4096));
+    file << amd::emulated_target() << ',' << kq::to_string(native_element()) << ',' << family_of(request) << ','
+         << kq::operation_name(request) << ',' << kq::to_string(request.format) << ',' << per_element << '\n';
   }
 
   void run(Implementation& implementation, const kq::Request& request, std::uint64_t seed, Fill fill,
@@ -139,15 +171,17 @@ class Cases {
     const Problem problem = problem_of(request, seed, fill);
     const Candidate candidate{amd::emulated_target(), device_.get(), &implementation};
     Totals& totals = totals_[family_of(request)];
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin = processor_seconds();
     std::optional<std::string> complaint;
     try {
       complaint = test::run(candidate, problem, placement);
     } catch (const DeviceError& error) {
       complaint = describe(request) + ": " + error.what();
     }
-    totals.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    totals.seconds += processor_seconds() - begin;
     for (const auto& [name, counts] : amd::take_counts()) {
+      // What quantizes behind a producer is counted where it is tried.
+      if (request.producer != kq::Producer::none && name.find("7Produce") == std::string::npos) continue;
       totals.counts.launches += counts.launches;
       totals.counts.waves += counts.waves;
       totals.counts.instructions += counts.instructions;
@@ -240,6 +274,42 @@ class Cases {
         if (wanted(request)) run(*together_, request, seed, Fill::normal, {static_cast<int>(seed % 4), 0, 0});
       }
     }
+  }
+
+  /// Each producer in each of its forms, before quantizers of several kinds.
+  void producers() {
+    std::uint64_t seed = 5000;
+    const std::vector<std::int64_t> sizes =
+        arguments_.brief ? std::vector<std::int64_t>{7, 2500} : std::vector<std::int64_t>{1, 7, 640, 1025, 2500, 17001};
+    for (const kq::Producer producer : all_producers) {
+      for (const std::int64_t hidden_size : sizes) {
+        for (kq::Request& request : quantizers_behind(producer, hidden_size)) {
+          ++seed;
+          both(request, seed, shifted(seed));
+          request.input_stride += 5;
+          if (kq::has_residual(producer)) request.residual_stride += 3;
+          ++seed;
+          both(request, seed, shifted(seed));
+        }
+      }
+    }
+  }
+
+  static std::vector<kq::Request> quantizers_behind(kq::Producer producer, std::int64_t hidden_size) {
+    std::vector<kq::Request> requests;
+    const auto add = [&](kq::Request request) {
+      request.producer = producer;
+      if (!kq::validate(request)) requests.push_back(kq::resolved(request));
+    };
+    for (const kq::Scheme& scheme : kq::schemes()) {
+      add(request_of(scheme, native_element(), scheme.fp8 ? kq::Format::fp8_e4m3fn : kq::Format::int8, 2, hidden_size));
+    }
+    std::set<kq::ProducerForm> forms{kq::ProducerForm::plain};
+    for (kq::Request request : dialect_requests(native_element(), 2, hidden_size)) {
+      request.producer = producer;
+      if (!kq::validate(request) && forms.insert(kq::producer_form(request)).second) add(request);
+    }
+    return requests;
   }
 
   const Arguments& arguments_;

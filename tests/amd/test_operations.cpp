@@ -120,6 +120,35 @@ TEST(AmdFloats, DivisionIsRightHoweverTheReciprocalIsRounded) {
   EXPECT_TRUE(std::isnan(divide(machine, 0.0F, 0.0F)));
 }
 
+/// Of an approximation's exact value: the floats below and above, which are one where that is a float.
+TEST(AmdFloats, ApproximationsArePerturbedByLessThanAUnit) {
+  const struct {
+    const char* mnemonic;
+    double (*exact)(double);
+  } approximations[] = {{"v_rcp_f32_e32", [](double a) { return 1 / a; }},
+                        {"v_rsq_f32_e32", [](double a) { return 1 / std::sqrt(a); }},
+                        {"v_sqrt_f32_e32", [](double a) { return std::sqrt(a); }}};
+  for (const auto& one : approximations) {
+    for (const float a : {4.0F, 3.0F, 0.7F, 448.0F, 1e-20F, 1e30F}) {
+      float result[3];
+      for (const int perturbation : {-1, 0, 1}) {
+        Options options;
+        options.perturbation = perturbation;
+        Machine machine("gfx942", options);
+        machine.set(1, a);
+        machine.run(std::string(one.mnemonic) + " v0, v1");
+        result[perturbation + 1] = machine.number(0);
+      }
+      const double exact = one.exact(static_cast<double>(a));
+      EXPECT_LE(static_cast<double>(result[0]), exact) << one.mnemonic << ' ' << a;
+      EXPECT_GE(static_cast<double>(result[2]), exact) << one.mnemonic << ' ' << a;
+      EXPECT_EQ(result[1], static_cast<float>(exact)) << one.mnemonic << ' ' << a;
+      const bool is_float = static_cast<double>(static_cast<float>(exact)) == exact;
+      EXPECT_EQ(std::nextafter(result[0], is_float ? result[0] : infinity), result[2]) << one.mnemonic << ' ' << a;
+    }
+  }
+}
+
 TEST(AmdFloats, HalvesRoundOnce) {
   // A product of halves whose sum with a tiny one is just above a tie.
   const Half a{0x3c01};    // 1 + 2^-10

@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t page = 4096;
 constexpr std::uint32_t metadata_note = 32;     // NT_AMDGPU_METADATA
 constexpr std::uint32_t relative_address = 13;  // R_AMDGPU_RELATIVE64
+constexpr std::uint32_t float_mode = 0xf0;      // rounds to nearest, keeps subnormal numbers, of every type
 constexpr char bundle_magic[] = "__CLANG_OFFLOAD_BUNDLE__";
 
 template <class T>
@@ -133,6 +134,10 @@ void CodeObject::read_kernels(const std::vector<std::byte>& metadata) {
     const std::byte* const d = at(descriptor->address);
     kernel.entry = descriptor->address + static_cast<std::uint64_t>(read_at<std::int64_t>(d + 16));
     kernel.resources1 = read_at<std::uint32_t>(d + 48);
+    if ((kernel.resources1 >> 12 & 0xff) != float_mode) {
+      throw std::runtime_error("code object: kernel " + kernel.name +
+                               " rounds or flushes in another way than HIP's do");
+    }
     kernel.resources2 = read_at<std::uint32_t>(d + 52);
     kernel.properties = read_at<std::uint16_t>(d + 56);
     kernel.preload = read_at<std::uint16_t>(d + 58);

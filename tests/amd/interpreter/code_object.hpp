@@ -39,7 +39,8 @@ struct Kernel {
 
 class CodeObject {
  public:
-  /// Loads and relocates it. Throws std::runtime_error if it is no code object or has what this loader does not know.
+  /// Loads and relocates it. Throws std::runtime_error if it is no code object, has what this loader does not know, or
+  /// a kernel whose floating-point mode is not HIP's, the only one that is interpreted.
   explicit CodeObject(std::vector<std::byte> elf);
 
   const std::string& target() const { return target_; }  ///< "gfx942"

@@ -107,7 +107,6 @@ Program& Programs::find(const void* bundle, const std::string& kernel, Memory& m
   for (std::size_t i = 0; i < from_files_; ++i) {
     if (all_[i]->object().kernels().contains(kernel)) return *all_[i];
   }
-  if (from_files_ > 0) throw std::runtime_error("no file of KQ_AMD_CODE has kernel " + kernel);
   return of_bundle(bundle, memory);
 }
 
