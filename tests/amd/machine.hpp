@@ -44,6 +44,10 @@ class Machine {
     }
   }
   void set(int index, float value) { set(index, std::bit_cast<std::uint32_t>(value)); }
+  void set_double(int index, double value) {
+    set(index, static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(value)));
+    set(index + 1, static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(value) >> 32));
+  }
   void set_lane(int index, int lane, std::uint32_t value) {
     wave_.vector.at(static_cast<std::size_t>(index)).lane[lane] = value;
     wave_.vector_known[static_cast<std::size_t>(index)] |= std::uint64_t{1} << lane;
@@ -66,6 +70,9 @@ class Machine {
     return wave_.vector.at(static_cast<std::size_t>(index)).lane[lane];
   }
   float number(int index, int lane = 0) const { return std::bit_cast<float>(bits(index, lane)); }
+  double number64(int index, int lane = 0) const {
+    return std::bit_cast<double>(bits(index, lane) | std::uint64_t{bits(index + 1, lane)} << 32);
+  }
   bool known(int index, int lane = 0) const {
     return (wave_.vector_known.at(static_cast<std::size_t>(index)) >> lane & 1) != 0;
   }

@@ -56,8 +56,9 @@ class NativeImplementation final : public Implementation {
     const kq::Request quantizer = kq::quantizer_of(request);
     if (quantizer.element == test::native_element()) {
       gpu::quantize<Element>(launcher_, quantizer, quantized);
-    } else {  // this program has no kernels for it
-      make_reference_implementation(1)->enqueue(quantizer, quantized);
+    } else {
+      // Another program has the kernels for float values. Here the values were checked; the rest is the reference's.
+      make_reference_implementation(1)->enqueue(request, operands);
     }
   }
 

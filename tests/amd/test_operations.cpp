@@ -120,6 +120,70 @@ TEST(AmdFloats, DivisionIsRightHoweverTheReciprocalIsRounded) {
   EXPECT_TRUE(std::isnan(divide(machine, 0.0F, 0.0F)));
 }
 
+/// Those steps in double, as compilers write them.
+double divide(Machine& machine, double a, double b) {
+  machine.set_double(2, a);
+  machine.set_double(4, b);
+  machine.run(
+      "v_div_scale_f64 v[6:7], s[0:1], v[4:5], v[4:5], v[2:3]\nv_rcp_f64_e32 v[8:9], v[6:7]\n"
+      "v_fma_f64 v[10:11], -v[6:7], v[8:9], 1.0\nv_fma_f64 v[8:9], v[8:9], v[10:11], v[8:9]\n"
+      "v_fma_f64 v[10:11], -v[6:7], v[8:9], 1.0\nv_fma_f64 v[8:9], v[8:9], v[10:11], v[8:9]\n"
+      "v_div_scale_f64 v[10:11], vcc, v[2:3], v[4:5], v[2:3]\nv_mul_f64 v[12:13], v[10:11], v[8:9]\n"
+      "v_fma_f64 v[6:7], -v[6:7], v[12:13], v[10:11]\nv_div_fmas_f64 v[6:7], v[6:7], v[8:9], v[12:13]\n"
+      "v_div_fixup_f64 v[0:1], v[6:7], v[4:5], v[2:3]");
+  return machine.number64(0);
+}
+
+TEST(AmdDoubles, DivisionIsRightHoweverTheReciprocalIsRounded) {
+  for (const int perturbation : {-1, 0, 1}) {
+    Options options;
+    options.perturbation = perturbation;
+    Machine machine("gfx942", options);
+    for (const double a : {1.0, 3.0, 448.0, 1e308, 0x1p-1022, 1e-300, 7.7, -2.5}) {
+      for (const double b : {3.0, 127.0, 1.9, 1e300, 1e-300, -5.0, 0x1p-1000, 0x1p1023}) {
+        const double quotient = a / b;
+        if (std::isnormal(quotient)) {
+          EXPECT_EQ(divide(machine, a, b), quotient) << a << " / " << b << ", " << perturbation;
+        }
+      }
+    }
+  }
+  Machine machine;
+  EXPECT_EQ(divide(machine, -1.0, 0.0), -std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(divide(machine, 0.0, 0.0)));
+}
+
+TEST(AmdDoubles, ClassesOfNumbers) {
+  const std::pair<double, std::uint32_t> classes[] = {{std::numeric_limits<double>::quiet_NaN(), 1U << 1},
+                                                      {-std::numeric_limits<double>::infinity(), 1U << 2},
+                                                      {-1.0, 1U << 3},
+                                                      {-0x1p-1030, 1U << 4},
+                                                      {-0.0, 1U << 5},
+                                                      {0.0, 1U << 6},
+                                                      {0x1p-1030, 1U << 7},
+                                                      {2.5, 1U << 8},
+                                                      {std::numeric_limits<double>::infinity(), 1U << 9}};
+  Machine machine;
+  for (const auto& [value, one] : classes) {
+    machine.set_double(0, value);
+    machine.set(2, one);
+    machine.set(3, ~one);
+    machine.run("v_cmp_class_f64_e64 s[0:1], v[0:1], v2\nv_cmp_class_f64_e64 s[2:3], v[0:1], v3");
+    EXPECT_EQ(machine.scalar(0), ~0U) << value;
+    EXPECT_EQ(machine.scalar(2), 0U) << value;
+  }
+}
+
+TEST(AmdIntegers, LeadingBitsLikeTheSign) {
+  Machine machine;
+  for (const auto& [value, count] :
+       {std::pair{0U, ~0U}, {~0U, ~0U}, {1U, 31U}, {0x40000000U, 1U}, {0x80000000U, 1U}, {0xfff00000U, 12U}}) {
+    machine.set_scalar(1, value);
+    machine.run("s_flbit_i32 s0, s1");
+    EXPECT_EQ(machine.scalar(0), count) << value;
+  }
+}
+
 /// Of an approximation's exact value: the floats below and above, which are one where that is a float.
 TEST(AmdFloats, ApproximationsArePerturbedByLessThanAUnit) {
   const struct {

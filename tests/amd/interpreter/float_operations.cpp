@@ -22,6 +22,9 @@ using U64 = std::uint64_t;
 float quiet(float value) {
   return std::bit_cast<float>(std::bit_cast<U>(value) | 0x00400000U);
 }
+double quiet(double value) {
+  return std::bit_cast<double>(std::bit_cast<U64>(value) | U64{1} << 51);
+}
 
 /// The number where one of two is NaN; +0 is greater than -0.
 float greater(float a, float b) {
@@ -107,11 +110,14 @@ void approximate_half(Wave& wave, const Operation& operation) {
   write16(wave, operation, result, known);
 }
 
+/// AMD gives double's an error of up to 2^29 units, which the steps behind them make up for.
 template <class F>
 void approximate_double(Wave& wave, const Operation& operation) {
   Register64 result;
   const U64 known = for_lanes<double>(wave, operation, [&](int i, double a) {
-    result.lane[i] = std::bit_cast<U64>(F{}(a)) + static_cast<U64>(std::int64_t{wave.options.perturbation});
+    const double exact = F{}(a);
+    const auto error = static_cast<U64>(std::int64_t{wave.options.perturbation} * (std::int64_t{1} << 28));
+    result.lane[i] = std::bit_cast<U64>(exact) + (std::isnormal(exact) ? error : 0);
   });
   write64(wave, operation, result, known);
 }
@@ -136,83 +142,119 @@ void add_approximation(Table& table, const std::string& name, F) {
 
 // --- division in steps -----------------------------------------------------------------------------------------------
 
-int exponent_of(float value) {
-  return static_cast<int>(std::bit_cast<U>(value) >> 23 & 0xff);
+/// What the steps of a division take from a type.
+template <class T>
+struct Division;
+template <>
+struct Division<float> {
+  using Bits = U;
+  static constexpr int mantissa = 23;
+  static constexpr int infinite = 0xff;  ///< exponent of what is not finite
+  static constexpr int scaling = 64;     ///< steps scale by two to the power of it
+  static constexpr int near_overflow = 96;
+  static constexpr int tiny_numerator = 23;
+  static constexpr int underflow = -150;
+};
+template <>
+struct Division<double> {
+  using Bits = U64;
+  static constexpr int mantissa = 52;
+  static constexpr int infinite = 0x7ff;
+  static constexpr int scaling = 128;
+  static constexpr int near_overflow = 768;
+  static constexpr int tiny_numerator = 53;
+  static constexpr int underflow = -1075;
+};
+
+template <class T>
+int exponent_of(T value) {
+  using Of = Division<T>;
+  return static_cast<int>(std::bit_cast<typename Of::Bits>(value) >> Of::mantissa) & Of::infinite;
 }
 
+template <class T>
 struct Scaled {
-  float value;
+  T value;
   bool scaled_after;
 };
 
-Scaled scale_for_division(float value, float denominator, float numerator) {
-  if (denominator == 0 || numerator == 0) return {std::numeric_limits<float>::quiet_NaN(), false};
-  const auto is_subnormal = [](double x, double least) { return x != 0 && std::fabs(x) < least; };
-  constexpr double least = std::numeric_limits<float>::min();
-  const double quotient = static_cast<double>(numerator) / denominator;
-  const bool tiny_reciprocal = is_subnormal(1.0 / denominator, std::numeric_limits<double>::min());
-  const bool tiny_quotient = is_subnormal(static_cast<float>(quotient), least);
-  if (exponent_of(numerator) - exponent_of(denominator) >= 96) {
-    return {value == denominator ? std::ldexp(value, 64) : value, true};
+template <class T>
+Scaled<T> scale_for_division(T value, T denominator, T numerator) {
+  constexpr int scaling = Division<T>::scaling;
+  if (denominator == 0 || numerator == 0) return {std::numeric_limits<T>::quiet_NaN(), false};
+  const auto is_subnormal = [](auto x) { return std::fpclassify(x) == FP_SUBNORMAL; };
+  // The reciprocal is looked at in double whatever the type.
+  const bool tiny_reciprocal = is_subnormal(1.0 / static_cast<double>(denominator));
+  const bool tiny_quotient = is_subnormal(numerator / denominator);
+  if (exponent_of(numerator) - exponent_of(denominator) >= Division<T>::near_overflow) {
+    return {value == denominator ? std::ldexp(value, scaling) : value, true};
   }
-  if (is_subnormal(denominator, least)) return {std::ldexp(value, 64), false};
-  if (tiny_reciprocal && tiny_quotient) return {value == denominator ? std::ldexp(value, 64) : value, true};
-  if (tiny_reciprocal) return {std::ldexp(value, -64), false};
-  if (tiny_quotient) return {value == numerator ? std::ldexp(value, 64) : value, true};
-  if (exponent_of(numerator) <= 23) return {std::ldexp(value, 64), false};
+  if (is_subnormal(denominator)) return {std::ldexp(value, scaling), false};
+  if (tiny_reciprocal && tiny_quotient) return {value == denominator ? std::ldexp(value, scaling) : value, true};
+  if (tiny_reciprocal) return {std::ldexp(value, -scaling), false};
+  if (tiny_quotient) return {value == numerator ? std::ldexp(value, scaling) : value, true};
+  if (exponent_of(numerator) <= Division<T>::tiny_numerator) return {std::ldexp(value, scaling), false};
   return {value, false};
 }
 
+template <class T>
 void division_scale(Wave& wave, const Operation& operation) {
-  Register result;
+  Scratch<T> result;
   U64 mask = 0;
-  const U64 known = for_lanes<float, float, float>(wave, operation, [&](int i, float a, float b, float c) {
-    const Scaled scaled = scale_for_division(a, b, c);
+  const U64 known = for_lanes<T, T, T>(wave, operation, [&](int i, T a, T b, T c) {
+    const Scaled<T> scaled = scale_for_division(a, b, c);
     result.lane[i] = to_lane(scaled.value);
     mask |= static_cast<U64>(scaled.scaled_after ? 1 : 0) << i;
   });
-  write32(wave, operation, result, known);
+  write<T>(wave, operation, result, known);
   write_mask(wave, operation.mask, mask, known);
 }
 
+template <class T>
 void division_fma(Wave& wave, const Operation& operation) {
   Operand vcc;
   vcc.kind = Operand::Kind::scalar;
   vcc.index = vcc_register;
   vcc.count = 2;
   const Bits mask = read_mask(wave, vcc);
-  Register result;
-  const U64 known = for_lanes<float, float, float>(wave, operation, [&](int i, float a, float b, float c) {
-    float value = __builtin_fmaf(a, b, c);
-    if ((mask.value >> i & 1) != 0) value = std::ldexp(value, exponent_of(c) > 127 ? 64 : -64);
+  Scratch<T> result;
+  const U64 known = for_lanes<T, T, T>(wave, operation, [&](int i, T a, T b, T c) {
+    T value = std::fma(a, b, c);
+    if ((mask.value >> i & 1) != 0) {
+      const bool large = exponent_of(c) > Division<T>::infinite / 2;
+      value = std::ldexp(value, large ? Division<T>::scaling : -Division<T>::scaling);
+    }
     result.lane[i] = to_lane(value);
   });
-  write32(wave, operation, result, known & mask.known);
+  write<T>(wave, operation, result, known & mask.known);
 }
 
-float fix_up_division(float quotient, float denominator, float numerator) {
+template <class T>
+T fix_up_division(T quotient, T denominator, T numerator) {
   const bool negative = std::signbit(denominator) != std::signbit(numerator);
-  const auto with_sign = [&](float value) { return negative ? -value : value; };
-  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const auto with_sign = [&](T value) { return negative ? -value : value; };
+  constexpr T infinity = std::numeric_limits<T>::infinity();
   if (std::isnan(numerator)) return quiet(numerator);
   if (std::isnan(denominator)) return quiet(denominator);
   if ((denominator == 0 && numerator == 0) || (std::isinf(denominator) && std::isinf(numerator))) {
-    return std::bit_cast<float>(0xffc00000U);
+    return -std::numeric_limits<T>::quiet_NaN();
   }
   if (denominator == 0 || std::isinf(numerator)) return with_sign(infinity);
-  if (std::isinf(denominator) || numerator == 0) return with_sign(0.0F);
-  if (exponent_of(numerator) - exponent_of(denominator) < -150) return with_sign(0.0F);
+  if (std::isinf(denominator) || numerator == 0) return with_sign(T{0});
+  if (exponent_of(numerator) - exponent_of(denominator) < Division<T>::underflow) return with_sign(T{0});
   return with_sign(std::fabs(quotient));
 }
 
 // --- classes and parts -----------------------------------------------------------------------------------------------
 
-bool is_of_class(float value, U classes) {
-  const U bits = std::bit_cast<U>(value);
-  const bool negative = bits >> 31 != 0;
+template <class T>
+bool is_of_class(T value, U classes) {
+  using Of = Division<T>;
+  const auto bits = std::bit_cast<typename Of::Bits>(value);
+  const bool negative = std::signbit(value);
   int number = 0;
   if (std::isnan(value))
-    number = (bits & 0x00400000U) != 0 ? 1 : 0;
+    number = (bits >> (Of::mantissa - 1) & 1) != 0 ? 1 : 0;
   else if (std::isinf(value))
     number = negative ? 2 : 9;
   else if (value == 0)
@@ -263,16 +305,17 @@ void add_arithmetic(Table& table) {
             lanes([](float a) { return !std::isfinite(a) || a == 0 ? a : std::ldexp(a, -std::ilogb(a) - 1); }));
 }
 
-void add_division(Table& table) {
+template <class T>
+void add_division(Table& table, const std::string& suffix) {
   Entry entry;
-  entry.run = division_scale;
+  entry.run = division_scale<T>;
   entry.destinations = "dm";
-  entry.sources = {Type::f32, Type::f32, Type::f32};
-  table.add("v_div_scale_f32", entry);
-  entry.run = division_fma;
+  entry.sources = {type_of<T>(), type_of<T>(), type_of<T>()};
+  table.add("v_div_scale" + suffix, entry);
+  entry.run = division_fma<T>;
   entry.destinations = "d";
-  table.add("v_div_fmas_f32", entry);
-  table.add("v_div_fixup_f32", lanes([](float a, float b, float c) { return fix_up_division(a, b, c); }));
+  table.add("v_div_fmas" + suffix, entry);
+  table.add("v_div_fixup" + suffix, lanes([](T a, T b, T c) { return fix_up_division(a, b, c); }));
 }
 
 void add_halves(Table& table) {
@@ -362,7 +405,8 @@ void add_half_comparisons(Table& table) {
 
 void add_float_operations(Table& table) {
   add_arithmetic(table);
-  add_division(table);
+  add_division<float>(table, "_f32");
+  add_division<double>(table, "_f64");
   add_halves(table);
   add_doubles(table);
   add_approximation(table, "v_rcp", [](double a) { return 1.0 / a; });
@@ -384,6 +428,7 @@ void add_comparisons(Table& table) {
   add_ordered<std::uint64_t>(table, "_u64");
   add_half_comparisons(table);
   table.add("v_cmp_class_f32", comparison([](float a, U b) { return is_of_class(a, b); }));
+  table.add("v_cmp_class_f64", comparison([](double a, U b) { return is_of_class(a, b); }));
 }
 
 }  // namespace kqbench::amd

@@ -589,6 +589,11 @@ void add_scalar_operations(Table& table) {
   table.add("s_pack_lh_b32_b16", scalar([](U a, U b) { return (a & 0xffffU) | (b & 0xffff0000U); }));
   table.add("s_pack_hh_b32_b16", scalar([](U a, U b) { return a >> 16 | (b & 0xffff0000U); }));
   table.add("s_pack_hl_b32_b16", scalar([](U a, U b) { return a >> 16 | b << 16; }));
+  // Leading bits that are as the sign is; -1 where all are.
+  table.add({"s_flbit_i32", "s_cls_i32"}, scalar([](I a) {
+              const int count = std::countl_zero(static_cast<U>(a < 0 ? ~a : a));
+              return count == 32 ? ~U{0} : static_cast<U>(count);
+            }));
   add_integer_tests<U>(table, "_u32");
   add_integer_tests<I>(table, "_i32");
   add_integer_tests<U64>(table, "_u64");
