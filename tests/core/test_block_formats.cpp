@@ -172,11 +172,11 @@ TEST(Nvfp4, HasTheScalesOfItsFormulas) {
   EXPECT_EQ(nvfp4_global_scale(0x1p-149f), largest_float) << "2688 / amax is infinite";
   // 448 at the tensor's amax, whatever that is.
   for (const float amax : {1.0f, 3.7f, 1e-20f, 1e30f}) {
-    EXPECT_EQ(nvfp4_scale_code(amax, false, nvfp4_global_scale(amax)), 0x7e) << amax;
+    EXPECT_EQ(nvfp4_scale(amax, nvfp4_global_scale(amax)).code, 0x7e) << amax;
   }
-  EXPECT_EQ(nvfp4_scale_code(0.0f, false, 1.0f), 0);
-  EXPECT_EQ(nvfp4_scale_code(1.0f, true, 1.0f), 0x7f);
-  EXPECT_EQ(nvfp4_scale_code(infinity, false, 1.0f), 0x7e);
+  EXPECT_EQ(nvfp4_scale(0.0f, 1.0f).code, 0);
+  EXPECT_EQ(nvfp4_scale(nan, 1.0f).code, 0x7f);
+  EXPECT_EQ(nvfp4_scale(infinity, 1.0f).code, 0x7e);
   EXPECT_EQ(nvfp4_factor(0.0f, 1.0f), largest_float);
   EXPECT_EQ(nvfp4_factor(2.0f, 0.25f), 2.0f);
   EXPECT_TRUE(std::isnan(nvfp4_factor(nan, 1.0f)));
