@@ -159,6 +159,9 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
   if (!sample.zero_points.empty()) asymmetric.emplace_back(true);
   sweep.set_default("asymmetric", asymmetric);
   sweep.set_default("scale_format", values_of(scale_formats(sample)));
+  if (sample.scales_are_bytes) {
+    sweep.set_default("scale_rounding", values_of(kq::parameter("scale_rounding").names()));
+  }
   sweep.set_default("scale_layout", values_of(kq::parameter("scale_layout").names()));
   sweep.set_default("dialect", values_of(kq::parameter("dialect").names()));
 

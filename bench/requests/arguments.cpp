@@ -89,7 +89,7 @@ void RequestArguments::add_to(CLI::App& command, Use use) {
     for (const kq::NamedScheme& scheme : kq::named_schemes()) {
       help += fmt::format(" {} ({}),", scheme.name, scheme.description);
     }
-    help.back() = '.';
+    help.pop_back();
     add_list_option(command, use, "--scheme", schemes_, help)->group(how);
   }
   for (const kq::Parameter& parameter : kq::parameters()) {

@@ -196,7 +196,7 @@ static void refuses_what_cannot_be(void) {
       {no_size_but_memory, "request: struct_size is 14829735431805717965, which no version has"},
       {bad_element, "element: must be KQ_HALF, KQ_BFLOAT16 or KQ_FLOAT32, not 256"},
       {negative_format,
-       "format: must be KQ_INT8, KQ_FP8_E4M3FN, KQ_FP8_E5M2, KQ_FP8_E4M3FNUZ or KQ_FP8_E5M2FNUZ, not -1"},
+       "format: must be KQ_INT8, KQ_FP8_E4M3FN, KQ_FP8_E5M2, KQ_FP8_E4M3FNUZ, KQ_FP8_E5M2FNUZ or KQ_FP4_E2M1, not -1"},
       {odd_truth, "static_scale: must be 0 or 1"},
       {fewer_than_no_tokens, "num_tokens: must be 0 or more"},
       {no_columns, "hidden_size: must be 1 or more"},
