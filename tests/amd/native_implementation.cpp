@@ -43,13 +43,14 @@ class NativeImplementation final : public Implementation {
     return "not in this program";
   }
   std::size_t workspace_bytes(const kq::Request& request) const override {
-    return gpu::workspace_bytes(launcher_, request);
+    if (request.producer == kq::Producer::none) return quantizer_bytes(request);
+    return kq::values_offset(quantizer_bytes(request)) + kq::values_bytes(request);
   }
   void enqueue(const kq::Request& request, const Operands& operands) override {
     if (request.num_tokens == 0) return;
     if (request.producer == kq::Producer::none) return gpu::quantize<Element>(launcher_, request, operands);
     Operands quantized = operands;
-    void* const values = static_cast<std::byte*>(operands.workspace) + gpu::values_offset(launcher_, request);
+    void* const values = static_cast<std::byte*>(operands.workspace) + kq::values_offset(quantizer_bytes(request));
     quantized.input = values;
     gpu::produce<Element>(launcher_, request, operands, values);
     check_values(request, operands, static_cast<const std::byte*>(values));
@@ -63,6 +64,13 @@ class NativeImplementation final : public Implementation {
   }
 
  private:
+  /// By this element's table: gpu::workspace_bytes takes another's, whose kernels this program does not have.
+  std::size_t quantizer_bytes(const kq::Request& request) const {
+    const auto& kernel = gpu::find_kernel<Element, gpu::DeviceLauncher>(request);
+    if (kernel.workspace_bytes == nullptr || request.num_tokens == 0) return 0;
+    return kernel.workspace_bytes(request, launcher_.multiprocessors);
+  }
+
   /// Holds the values against the reference's, bit for bit: few of their bits are left in the codes. The stand-in's
   /// memory is the host's.
   void check_values(const kq::Request& request, const Operands& operands, const std::byte* values) const {
