@@ -13,6 +13,7 @@
 #include "backends/gpu/runtime.hpp"
 #include "backends/reference/producers.hpp"
 #include "backends/reference/reference.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kqbench {
 namespace {
@@ -110,6 +111,11 @@ kq::Element native_element() {
 }
 
 std::string quantizing_family_of(const kq::Request& request) {
+  const bool has_groups = request.granularity == kq::Granularity::group;
+  // The group's functions send these on.
+  if (has_groups && (request.static_scale ? request.format == kq::Format::fp4_e2m1 : kq::is_block_format(request))) {
+    return "block_formats";
+  }
   const auto enqueue = gpu::find_kernel<Element, gpu::DeviceLauncher>(request).enqueue;
   if (enqueue == gpu::static_scale<Element, gpu::DeviceLauncher>) return "static_scale";
   if (enqueue == gpu::static_group<Element, gpu::DeviceLauncher>) return "static_group";

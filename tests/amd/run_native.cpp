@@ -115,6 +115,7 @@ class Cases {
     rows_apart();
     long_rows();
     tensors_of_blocks_that_meet();
+    block_formats();
     producers();
   }
 
@@ -127,6 +128,9 @@ class Cases {
         if (!wanted(request)) continue;
         count(file, request);
       }
+    }
+    for (const kq::Request& request : block_format_requests(native_element(), 4, 4096)) {
+      if (wanted(request)) count(file, request);
     }
     for (const kq::Producer producer : all_producers) {
       kq::Request request = dynamic(kq::Granularity::token, kq::Format::fp8_e4m3fn, 4, 4096);
@@ -194,10 +198,12 @@ class Cases {
   }
 
   void both(const kq::Request& request, std::uint64_t seed, const Placement& placement) {
+    both(request, seed, placement, seed % 2 == 0 ? Fill::normal : Fill::specials);
+  }
+  void both(const kq::Request& request, std::uint64_t seed, const Placement& placement, Fill fill) {
     if (!wanted(request)) return;
-    const Fill fill = seed % 2 == 0 ? Fill::normal : Fill::specials;
     run(*alone_, request, seed, fill, placement);
-    if (request.granularity == kq::Granularity::tensor && !request.static_scale)
+    if ((request.granularity == kq::Granularity::tensor && !request.static_scale) || kq::has_global_scale(request))
       run(*together_, request, seed, fill, placement);
   }
   static Placement shifted(std::uint64_t seed) { return {static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0}; }
@@ -272,6 +278,20 @@ class Cases {
         const kq::Request request = dynamic(kq::Granularity::tensor, format, 1, size);
         ++seed;
         if (wanted(request)) run(*together_, request, seed, Fill::normal, {static_cast<int>(seed % 4), 0, 0});
+      }
+    }
+  }
+
+  void block_formats() {
+    std::uint64_t seed = 6000;
+    const std::vector<std::int64_t> sizes =
+        arguments_.brief ? std::vector<std::int64_t>{130, 512} : std::vector<std::int64_t>{1, 33, 96, 130, 512, 1060};
+    constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+    for (const std::int64_t hidden_size : sizes) {
+      for (kq::Request request : block_format_requests(native_element(), hidden_size == 512 ? 8 : 3, hidden_size)) {
+        ++seed;
+        if (hidden_size == 512 && seed % 5 == 0) request.input_stride = request.codes_stride = 544;
+        both(request, seed, seed % 2 == 0 ? Placement{} : shifted(seed), fills[seed % 3]);
       }
     }
   }
