@@ -106,7 +106,7 @@ TEST(AmdFloats, DivisionIsRightHoweverTheReciprocalIsRounded) {
     options.perturbation = perturbation;
     Machine machine("gfx942", options);
     for (const float a : {1.0F, 3.0F, 448.0F, 1e38F, 0x1p-126F, 1e-30F, 7.7F}) {
-      for (const float b : {3.0F, 127.0F, 1.9F, 1e30F, 1e-30F, -5.0F, 0x1p-100F}) {
+      for (const float b : {3.0F, 127.0F, 1.9F, 1e30F, 1e-30F, -5.0F, 0x1p-100F, 0x1.fep127F, 1e-39F}) {
         const float quotient = a / b;
         if (std::isnormal(quotient)) {
           EXPECT_EQ(divide(machine, a, b), quotient) << a << " / " << b << ", " << perturbation;
@@ -140,7 +140,7 @@ TEST(AmdDoubles, DivisionIsRightHoweverTheReciprocalIsRounded) {
     options.perturbation = perturbation;
     Machine machine("gfx942", options);
     for (const double a : {1.0, 3.0, 448.0, 1e308, 0x1p-1022, 1e-300, 7.7, -2.5}) {
-      for (const double b : {3.0, 127.0, 1.9, 1e300, 1e-300, -5.0, 0x1p-1000, 0x1p1023}) {
+      for (const double b : {3.0, 127.0, 1.9, 1e300, 1e-300, -5.0, 0x1p-1000, 0x1.fep1023, 1e-310}) {
         const double quotient = a / b;
         if (std::isnormal(quotient)) {
           EXPECT_EQ(divide(machine, a, b), quotient) << a << " / " << b << ", " << perturbation;

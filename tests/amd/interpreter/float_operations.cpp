@@ -183,14 +183,16 @@ Scaled<T> scale_for_division(T value, T denominator, T numerator) {
   constexpr int scaling = Division<T>::scaling;
   if (denominator == 0 || numerator == 0) return {std::numeric_limits<T>::quiet_NaN(), false};
   const auto is_subnormal = [](auto x) { return std::fpclassify(x) == FP_SUBNORMAL; };
-  // The reciprocal is looked at in double whatever the type.
-  const bool tiny_reciprocal = is_subnormal(1.0 / static_cast<double>(denominator));
+  // AMD's text asks of float's reciprocal whether it is subnormal in double, which none is, and scales a denominator by
+  // 2^64 where that and the quotient are subnormal, which would overflow. Compilers rely on float's own range and on
+  // 2^-64: the reciprocal instruction makes no subnormal numbers.
+  const bool tiny_reciprocal = is_subnormal(1 / denominator);
   const bool tiny_quotient = is_subnormal(numerator / denominator);
   if (exponent_of(numerator) - exponent_of(denominator) >= Division<T>::near_overflow) {
     return {value == denominator ? std::ldexp(value, scaling) : value, true};
   }
   if (is_subnormal(denominator)) return {std::ldexp(value, scaling), false};
-  if (tiny_reciprocal && tiny_quotient) return {value == denominator ? std::ldexp(value, scaling) : value, true};
+  if (tiny_reciprocal && tiny_quotient) return {value == denominator ? std::ldexp(value, -scaling) : value, true};
   if (tiny_reciprocal) return {std::ldexp(value, -scaling), false};
   if (tiny_quotient) return {value == numerator ? std::ldexp(value, scaling) : value, true};
   if (exponent_of(numerator) <= Division<T>::tiny_numerator) return {std::ldexp(value, scaling), false};
