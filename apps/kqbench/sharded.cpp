@@ -188,9 +188,9 @@ void print(const std::vector<ShardedRow>& rows, const JobPlace& place, bool colo
 std::string to_json(const std::vector<ShardedRow>& rows, const Context& context, const JobPlace& place,
                     const std::string& exchange) {
   nlohmann::ordered_json json = {{"schema", "kqbench-sharded/1"}, {"version", context.version},
-               {"commit", context.commit},      {"command_line", context.command_line},
-               {"host", context.host},          {"device", context.device},
-               {"exchange", exchange},          {"ranks", place.size}};
+                                 {"commit", context.commit},      {"command_line", context.command_line},
+                                 {"host", context.host},          {"device", context.device},
+                                 {"exchange", exchange},          {"ranks", place.size}};
   for (const ShardedRow& row : rows) {
     nlohmann::ordered_json of_row = {{"impl", "kokkos"}};
     add_request(of_row, row.request);

@@ -34,8 +34,8 @@ std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element eleme
 /// groups and layouts.
 std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size);
 
-/// Requests of block formats: every rounding of MX's scales for each of its formats, NVFP4's scales with a given scale of
-/// the tensor and with its own, and given scales; with different sizes of groups and layouts.
+/// Requests of block formats: every rounding of MX's scales for each of its formats, NVFP4's scales with a given scale
+/// of the tensor and with its own, and given scales; with different sizes of groups and layouts.
 std::vector<kq::Request> block_format_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size);
 
 /// A problem with given scales that suit the data.
