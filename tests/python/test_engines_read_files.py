@@ -70,7 +70,8 @@ def test_torchao_reads_mx(scheme, tmp_path):
 
 def test_compressed_tensors_reads_nvfp4(tmp_path):
     helpers = pytest.importorskip("compressed_tensors.compressors.nvfp4.helpers", reason="compressed-tensors is not installed")
-    forward = pytest.importorskip("compressed_tensors.quantization.lifecycle.forward", reason="compressed-tensors is not installed")
+    missing = "compressed-tensors is not installed"
+    forward = pytest.importorskip("compressed_tensors.quantization.lifecycle.forward", reason=missing)
     quantization = pytest.importorskip("compressed_tensors.quantization", reason="compressed-tensors is not installed")
     q = quantized(tmp_path, "--scheme", "nvfp4", "--names", "compressed-tensors")
     packed, scales = q["layer.weight_packed"], q["layer.weight_scale"]
