@@ -210,9 +210,11 @@ void print_text(const Json& all) {
   }
   fmt::print("\nBlock formats by name (--scheme)\n");
   for (const Json& scheme : all["named_schemes"]) {
-    fmt::print("  {:<10} {}: {}, {}, scales {}, rounded {}, {}\n", text(scheme["name"]), text(scheme["description"]),
+    const bool is_rounded = scheme["scale_rounding"] != "quotient";
+    fmt::print("  {:<10} {}: {}, {}, scales {}{}{}, {}\n", text(scheme["name"]), text(scheme["description"]),
                text(scheme["quant_dtype"]), text(scheme["granularity"]), text(scheme["scale_format"]),
-               text(scheme["scale_rounding"]), text(scheme["scale_layout"]));
+               is_rounded ? ", rounded " : "", is_rounded ? text(scheme["scale_rounding"]) : "",
+               text(scheme["scale_layout"]));
   }
 }
 

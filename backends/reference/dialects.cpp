@@ -388,8 +388,8 @@ void set_torchao_0_18_scale(const Request& r, Span& span) {
     const float amax = amax_with_nan(span);
     const int e = std::clamp(torchao_exponent(r, amax), 0, 255);
     span.scale = std::isnan(amax) ? not_a_number : power_of_two(e);
-    // A divisor: that of NaN is infinite.
-    span.operand = std::isnan(amax) ? infinity : std::max(power_of_two(e), smallest_normal);
+    span.operand = std::max(power_of_two(e), smallest_normal);  // a divisor
+    if (std::isnan(amax)) span.operand = infinity;
     return;
   }
   const float v = amax_with_nan(span) / limit_of(r);
