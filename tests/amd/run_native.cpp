@@ -12,6 +12,7 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "backends/gpu/device.hpp"
+#include "bench/tensors/random.hpp"
 #include "kq/dialect.hpp"
 #include "kq/producers.hpp"
 #include "tests/amd/native_implementation.hpp"
@@ -198,7 +200,8 @@ class Cases {
   }
 
   void both(const kq::Request& request, std::uint64_t seed, const Placement& placement) {
-    both(request, seed, placement, seed % 2 == 0 ? Fill::normal : Fill::specials);
+    constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+    both(request, seed, placement, fills[random_bits(seed, 0) % std::size(fills)]);  // of every kind for every format
   }
   void both(const kq::Request& request, std::uint64_t seed, const Placement& placement, Fill fill) {
     if (!wanted(request)) return;
