@@ -174,6 +174,19 @@ TEST(AmdDoubles, ClassesOfNumbers) {
   }
 }
 
+TEST(AmdIntegers, ProductsOf24Bits) {
+  Machine machine;
+  machine.set(1, 0xaa800001U);  // -2^23 + 1, whatever is above
+  machine.set(2, 0x557fffffU);  // 2^23 - 1
+  machine.run(
+      "v_mul_i32_i24_e32 v0, v1, v2\nv_mul_hi_i32_i24_e32 v3, v1, v2\nv_mul_hi_u32_u24_e32 v4, v1, v2\n"
+      "v_mul_u32_u24_e32 v5, v1, v2");
+  EXPECT_EQ(machine.bits(0), 0x00ffffffU);  // -(2^23 - 1)^2 = -2^46 + 2^24 - 1
+  EXPECT_EQ(machine.bits(3), 0xffffc000U);
+  EXPECT_EQ(machine.bits(4), 0x00003fffU);  // (2^23 + 1)(2^23 - 1) = 2^46 - 1
+  EXPECT_EQ(machine.bits(5), 0xffffffffU);
+}
+
 TEST(AmdIntegers, LeadingBitsLikeTheSign) {
   Machine machine;
   for (const auto& [value, count] :

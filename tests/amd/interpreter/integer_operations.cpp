@@ -142,6 +142,12 @@ void add_products(Table& table) {
   table.add("v_mul_i32_i24", lanes([](U a, U b) {
               return static_cast<U>(static_cast<I>(a << 8) >> 8) * static_cast<U>(static_cast<I>(b << 8) >> 8);
             }));
+  table.add("v_mul_hi_u32_u24",
+            lanes([](U a, U b) { return static_cast<U>(U64{a & 0xffffffU} * (b & 0xffffffU) >> 32); }));
+  table.add("v_mul_hi_i32_i24", lanes([](U a, U b) {
+              const auto product = I64{static_cast<I>(a << 8) >> 8} * (static_cast<I>(b << 8) >> 8);
+              return static_cast<U>(static_cast<U64>(product) >> 32);
+            }));
   table.add("v_mad_u32_u24", lanes([](U a, U b, U c) { return (a & 0xffffffU) * (b & 0xffffffU) + c; }));
   table.add("v_mul_lo_u16", lanes([](W a, W b) { return static_cast<W>(U{a} * b); }));
   table.add({"v_mad_u16"}, lanes([](W a, W b, W c) { return static_cast<W>(U{a} * b + c); }));
