@@ -27,7 +27,6 @@ constexpr Table e4m3fn = make_table<Fp8E4M3Fn>();
 constexpr Table e5m2 = make_table<Fp8E5M2>();
 constexpr Table e4m3fnuz = make_table<Fp8E4M3Fnuz>();
 constexpr Table e5m2fnuz = make_table<Fp8E5M2Fnuz>();
-
 constexpr Table e2m1 = make_table<Fp4E2M1>();
 
 /// What every floating-point code stands for; null for int8.

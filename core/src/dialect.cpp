@@ -78,7 +78,7 @@ constexpr unsigned bit(ScaleRounding rounding) {
 constexpr unsigned int8 = bit(Format::int8);
 constexpr unsigned e4m3 = bit(Format::fp8_e4m3fn);
 constexpr unsigned e4m3_e5m2 = e4m3 | bit(Format::fp8_e5m2);
-constexpr unsigned e2m1 = bit(Format::fp4_e2m1);
+constexpr unsigned fp4 = bit(Format::fp4_e2m1);
 constexpr unsigned floats = bit(ScaleFormat::float32);
 constexpr unsigned ue8m0_floats = bit(ScaleFormat::ue8m0_float32);
 constexpr unsigned ue8m0_bytes = bit(ScaleFormat::ue8m0);
@@ -144,7 +144,7 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "2^clamp(ceil(log2(max(amax, 2^-126) / 448)), -127, 127); NaN: 2^-127",
      "fp8(x / scale), above 464, and in a group with NaN: NaN",
      "log2 is rounded to float, so that a quotient just above a power of two stays there; no least amax of 1e-10"},
-    {D::vllm_0_33_0_torch, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, "e4m3(g * (amax * (1/6))), NaN above 464",
+    {D::vllm_0_33_0_torch, G::group, is_dynamic, symmetric, fp4, e4m3_bytes, "e4m3(g * (amax * (1/6))), NaN above 464",
      "e2m1(x * (1 / (scale * (1/g)))), 0 where the product is 0", "scales do not saturate; -0 becomes 0"},
 
     {D::sglang_0_5_23, G::tensor, is_static, symmetric, e4m3, floats, "given", vllm_static_code, vllm_static_differs},
@@ -174,7 +174,7 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "2^clamp(up(max(amax, 1e-4) / 448), -126, 127)", "fp8(x * (1 / scale)), infinity: NaN",
      "the least amax is 1e-4; NaN counts in amax"},
 
-    {D::deepgemm_54e2261, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+    {D::deepgemm_54e2261, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes,
      "2^clamp(up(max(amax, 1e-4) / 6), -126, 127)", "e2m1(x * (1 / scale)), ties toward 0, NaN: 0",
      "ties go toward 0; no -0; the least amax is 1e-4"},
 
@@ -189,10 +189,10 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "1 / m, m = qmax / amax lowered to a power of two, 1 where amax is 0", "fp8(sat(x * m))",
      "no least amax; NaN counts in amax"},
 
-    {D::te_d0067d0, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+    {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes,
      "2^clamp(ceil(log2(amax / 6)), -127, 127); NaN: NaN", "e2m1(x * (1 / scale))",
      "log2 is rounded to float; -0 becomes 0"},
-    {D::te_d0067d0, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, "e4m3(min(amax * (g * (1/6)), FLT_MAX))",
+    {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, e4m3_bytes, "e4m3(min(amax * (g * (1/6)), FLT_MAX))",
      "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))", "-0 becomes 0"},
 
     {D::te_kernels, G::tensor, is_dynamic, symmetric, e4m3, floats, te_scale, "fp8(sat(x * m))",
@@ -208,23 +208,23 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::flashinfer_trtllm_kernels, G::group, is_dynamic, symmetric, e4m3, floats,
      "1 / m, m = 448 / amax, 1 where amax is 0", "fp8(sat(x * m))", "the scale is a reciprocal; zeros have scale 1"},
 
-    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
+    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "2^up(amax * (1/qmax)), subnormal ones to nearest; NaN, infinity: NaN",
      "fp8(x * (1 / scale)), e2m1(x * (1 / scale))", "no least amax; NaN counts in amax; infinity makes all codes NaN",
      rceil},
-    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
+    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "by its rounding, on amax's bits; NaN, infinity: NaN", "fp8(sat(x * (1 / scale))), e2m1(x * (1 / scale))",
      "nothing from kqbench's own", other_roundings},
-    {D::torchao_36027d8, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, torchao_nvfp4_scale, torchao_nvfp4_code,
+    {D::torchao_36027d8, G::group, is_dynamic, symmetric, fp4, e4m3_bytes, torchao_nvfp4_scale, torchao_nvfp4_code,
      torchao_nvfp4_differs},
-    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
+    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "2^clamp(ceil(log2(amax / qmax)), -127, 127); NaN: NaN", "fp8(sat(x * (1 / scale))), scale 2^-127: fp8(x)",
      "log2 is rounded to float; no least amax; the least scale multiplies by 1; NaN counts in amax", rceil},
-    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | e2m1, ue8m0_bytes,
+    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "by its rounding, on amax's bits; NaN: NaN; infinity: 255 less the exponent of the largest number",
      "fp8(sat(x / max(scale, 2^-126))), e2m1(x / max(scale, 2^-126))",
      "infinity has an exponent; the least scale divides by 2^-126; under NaN numbers are 0", other_roundings},
-    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes, torchao_nvfp4_scale, torchao_nvfp4_code,
+    {D::torchao_0_18_0, G::group, is_dynamic, symmetric, fp4, e4m3_bytes, torchao_nvfp4_scale, torchao_nvfp4_code,
      torchao_nvfp4_differs},
 
     {D::aiter_e404860, G::tensor, is_dynamic, symmetric, e4m3, floats, "amax / 448", "fp8(x / scale)",
@@ -239,9 +239,9 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "trunc(x / scale)", "truncates; zeros have scale 1"},
     {D::aiter_e404860, G::group, is_dynamic, symmetric, e4m3, ue8m0_bytes, "2^up(amax / 448); NaN, infinity: NaN",
      "fp8(x / scale)", "no least amax; NaN counts in amax; infinity makes all codes NaN", rceil},
-    {D::aiter_e404860, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes, "2^up(amax / 6); NaN, infinity: NaN",
+    {D::aiter_e404860, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes, "2^up(amax / 6); NaN, infinity: NaN",
      "e2m1(x / scale)", "a quotient that is subnormal goes up to 2^-126", rceil},
-    {D::aiter_e404860, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+    {D::aiter_e404860, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes,
      "by its rounding, on the bits of amax / 4; NaN, infinity: NaN", "e2m1(x / scale)",
      "ceil: a quotient that is subnormal goes up to 2^-126", other_roundings},
 
@@ -251,10 +251,10 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e4m3, ue8m0_floats,
      "T(2^(floor(log2(amax, rounded to 2 bits of mantissa, of T)) - 8)), 1 where that is 0",
      "fp8(sat(T(T(x / scale) + 0)))", "rounds amax to the nearest power of two, so that codes saturate"},
-    {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e2m1, ue8m0_bytes,
+    {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes,
      "T(2^(floor(log2(amax, rounded to 2 bits of mantissa, of T)) - 2)), 1 where that is 0", "e2m1(T(x / scale))",
      "rounds to T; -0 becomes 0; infinity and NaN: NaN"},
-    {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, e2m1, e4m3_bytes,
+    {D::compressed_tensors_0_20_1, G::group, is_dynamic, symmetric, fp4, e4m3_bytes,
      "e4m3(g * T(amax / 6)), 0.125 where that is 0", "e2m1(x / (scale / g))",
      "amax / 6 is rounded to T; divides; zeros have scale 0.125; -0 becomes 0"},
     {D::compressed_tensors_0_20_1, G::block, is_dynamic, symmetric, e4m3, floats, ct_scale, ct_code, ct_differs},
