@@ -172,7 +172,8 @@ void print(const std::vector<ShardedRow>& rows, const JobPlace& place, bool colo
              {"verified"}});
   std::string section;
   for (const ShardedRow& row : rows) {
-    const std::string title = fmt::format("{}, columns over {} ranks", work_text(row.request), place.size);
+    const std::string title = fmt::format("{}, columns over {} ranks ({} cache)", work_text(row.request), place.size,
+                                          to_string(row.result.cache));
     if (title != section) grid.begin_section(section = title);
     const ShardedTimes times = row.result.slowest();
     const bool right = row.result.all_verified();
@@ -198,6 +199,7 @@ std::string to_json(const std::vector<ShardedRow>& rows, const Context& context,
     of_row["samples"] = row.result.samples;
     of_row["launches_per_sample"] = row.result.launches_per_sample;
     of_row["copies"] = row.result.copies;
+    of_row["cache"] = std::string(to_string(row.result.cache));
     for (std::size_t rank = 0; rank < row.result.ranks.size(); ++rank) {
       const ShardedTimes& times = row.result.ranks[rank];
       of_row["by_rank"].push_back({{"rank", rank},

@@ -22,6 +22,9 @@ namespace {
 constexpr double sample_seconds = 2e-3;
 constexpr std::int64_t most_launches = 2000;
 constexpr int warmup_samples = 3;
+/// Every copy is exchanged for and checked, and a graph has a node for each: small tensors are not cold then, and
+/// ShardedResult::cache says so.
+constexpr std::int64_t most_copies = 512;
 
 /// Columns of a matrix of the whole, row by row.
 std::vector<std::byte> cut(const kq::TensorSpec& tensor, const std::vector<std::byte>& from, const Columns& columns) {
@@ -218,8 +221,8 @@ ShardedResult measure_sharded(Device& device, Implementation& implementation, Ex
   Agreement agreement(device, exchange, ranks);
   const std::array<Implementation*, 1> implementations{&implementation};
   const DeviceArena room(device);
-  const auto copies = static_cast<std::int64_t>(
-      agreement.max(static_cast<double>(plan_copies(device, room, request, implementations, false))));
+  const std::int64_t planned = plan_copies(device, room, request, implementations, false);
+  const auto copies = static_cast<std::int64_t>(agreement.max(static_cast<double>(std::min(planned, most_copies))));
   Way local(device, alone, implementation, copies,
             [&](const Operands& operands) { implementation.enqueue(request, operands); });
   Way halves(device, alone, implementation, copies, [&](const Operands& operands) {
@@ -235,6 +238,10 @@ ShardedResult measure_sharded(Device& device, Implementation& implementation, Ex
 
   ShardedResult result;
   result.copies = copies;
+  const kq::Traffic traffic = kq::minimal_traffic(request);
+  const std::uint64_t between_uses = static_cast<std::uint64_t>(copies - 1) * (traffic.read + traffic.written);
+  const std::uint64_t cache_bytes = device.info().cache_bytes == 0 ? assumed_cache_bytes : device.info().cache_bytes;
+  result.cache = copies == 1 ? Cache::hot : (between_uses > 2 * cache_bytes ? Cache::cold : Cache::warm);
   const auto check = [&] {
     for (Way* way : ways) {
       if (auto mismatch = way->check(); mismatch && !result.mismatch) result.mismatch = std::move(mismatch);

@@ -13,6 +13,7 @@
 #include "backends/backend.hpp"
 #include "bench/measure/output_check.hpp"
 #include "bench/measure/problem.hpp"
+#include "bench/measure/rotation.hpp"
 #include "bench/measure/timer.hpp"
 
 namespace kqbench {
@@ -49,7 +50,8 @@ struct ShardedResult {
   std::optional<Mismatch> mismatch;  ///< of this rank
   std::int64_t launches_per_sample = 0;
   int samples = 0;
-  std::int64_t copies = 1;
+  std::int64_t copies = 1;  ///< of all tensors, used in turn
+  Cache cache = Cache::hot;
 
   bool all_verified() const;
   ShardedTimes slowest() const;  ///< each of the times by itself; there is a rank
