@@ -77,9 +77,8 @@ void dynamic_group(const ExecutionSpace& space, const Request& r, const Operands
       with_groups<Element, typename Rule::Code, may_be_flat>(
           space, r, b,
           [&]<class Config, class Groups>(Config, const Groups& groups, std::int64_t count, std::int64_t size) {
-            // Padding takes registers: 64 of them suffice.
-            using WithPadding = TileConfig<Config::lanes, Config::vectors, Config::aligned, 1024, Config::whole>;
-            launch<std::conditional_t<may_be_flat, Config, WithPadding>>(
+            // Padding and the places of its scales take more than 64 registers.
+            launch<std::conditional_t<may_be_flat, Config, LowOccupancy<Config>>>(
                 space, "kq::dynamic_group", DynamicGroup<Rule, Groups, Scales>{groups, scales, rule}, count, size);
           });
     });

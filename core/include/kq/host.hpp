@@ -85,6 +85,16 @@ KQ_HOST_DEVICE void quantize(const Element* in, typename Quantizer::Code* out, s
   });
 }
 
+/// A quantizer that gives codes one by one: the fastest there is, unless that takes pairs of elements.
+template <class Fastest, class Quantizer>
+KQ_HOST_DEVICE const auto& one_by_one(const Fastest& fastest, const Quantizer& quantizer) {
+  if constexpr (requires(float x) { fastest.code(x); }) {
+    return fastest;
+  } else {
+    return quantizer;
+  }
+}
+
 /// codes[i] = quantizer.code(in[i]), two codes a byte; the half of a byte that the last one leaves is 0.
 template <class Element, class Quantizer>
 KQ_HOST_DEVICE void quantize(const Element* in, Code4* out, std::int64_t size, const Quantizer& quantizer,
@@ -93,7 +103,8 @@ KQ_HOST_DEVICE void quantize(const Element* in, Code4* out, std::int64_t size, c
     std::uint8_t codes[block_size];
     for (std::int64_t begin = 0; begin < size; begin += block_size) {
       const std::int64_t count = size - begin < block_size ? size - begin : block_size;
-      map(in + begin, codes, count, [fastest](float x, std::int64_t) { return fastest.code(x); });
+      map(in + begin, codes, count,
+          [each = one_by_one(fastest, quantizer)](float x, std::int64_t) { return each.code(x); });
       if (count % 2 != 0) codes[count] = 0;
       for (std::int64_t i = 0; i < count; i += 2) {
         out[(begin + i) / 2].bits = static_cast<std::uint8_t>(codes[i] | codes[i + 1] << 4);
