@@ -175,7 +175,7 @@ class Device {
 
   virtual ClockReading read_clocks() const = 0;
 
-  /// What process 0 of a job makes and the others are given, to join_exchange. Throws DeviceError where this backend
+  /// Makes the id that process 0 of a job gives to the others, for join_exchange. Throws DeviceError where this backend
   /// has no exchange of its own: on a host.
   virtual std::string make_exchange_id() { throw DeviceError("backend " + info().backend + " has no exchange"); }
   /// Waits for all processes of the job.

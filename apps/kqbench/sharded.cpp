@@ -142,10 +142,17 @@ std::vector<kq::Request> requests_of(const ShardedArguments& arguments, const Jo
   sweep.set_default("quant_dtype", {"fp8"});
   sweep.set_default("dtype", {"half"});
   sweep.set_default("granularity", {"tensor", "token"});
-  std::vector<kq::Request> requests = plan_sweep(sweep).requests;
-  for (const kq::Request& request : requests) {
+  static_cast<void>(arguments.sweep.given_scales(sweep));  // which are refused where scales are computed
+  const SweepPlan plan = plan_sweep(sweep);
+  for (const std::string& line : plan.left_out) {
+    if (place.rank == 0) notice(line);
+  }
+  for (const kq::Request& request : plan.requests) {
     if (const auto invalid = kq::why_not_sharded(request)) {
       throw UsageError(fmt::format("{}: {}", describe(request), invalid->reason));
+    }
+    if (request.input_stride != 0 || request.codes_stride != 0) {
+      throw UsageError("--input-stride and --codes-stride: the columns of a rank lie without gaps; leave them out");
     }
     if (request.num_tokens == 0) throw UsageError("--num-tokens: of 0 tokens there is nothing to time");
     if (request.hidden_size < place.size) {
@@ -153,7 +160,7 @@ std::vector<kq::Request> requests_of(const ShardedArguments& arguments, const Jo
           fmt::format("--hidden-size: {} columns are too few for {} ranks", request.hidden_size, place.size));
     }
   }
-  return requests;
+  return plan.requests;
 }
 
 struct ShardedRow {
@@ -215,21 +222,14 @@ std::string to_json(const std::vector<ShardedRow>& rows, const Context& context,
   return json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 
-int run(const ShardedArguments& arguments, const DeviceOpener& open) {
-  JobPlace place = read_place();
-  const std::unique_ptr<Job> job = join_job(place);
-  if (job) {
-    place.rank = job->rank();
-    place.size = job->size();
-  }
-  const int samples =
-      static_cast<int>(arguments.num_samples ? parse_integer("--num-samples", *arguments.num_samples, 6, 100000) : 51);
-  const std::vector<kq::Request> requests = requests_of(arguments, place);
+/// The part of a rank; what goes wrong on one of them throws there.
+int run_rank(const ShardedArguments& arguments, const std::vector<kq::Request>& requests, int samples,
+             const DeviceOpener& open, const JobPlace& place, Job* job) {
   std::optional<TextOutput> json;
   if (arguments.json && place.rank == 0) json.emplace(*arguments.json);
   const std::unique_ptr<Device> device = open_by(open, arguments.device, place);
   Implementation& implementation = *choose_implementations(*device, {"kokkos"}, {}).front();
-  const std::unique_ptr<Exchange> exchange = join(*device, job.get(), place, arguments.rendezvous);
+  const std::unique_ptr<Exchange> exchange = join(*device, job, place, arguments.rendezvous);
   const InputSource input(arguments.sweep.seed(), std::nullopt);
   std::vector<ShardedRow> rows;
   bool right = true;
@@ -249,11 +249,30 @@ int run(const ShardedArguments& arguments, const DeviceOpener& open) {
     }
     if (!json || !json->is_stdout()) print(rows, place, use_color(arguments.no_color));
   }
-  if (job) {
-    job->gather({});
-    job->end();
-  }
   return right ? exit_done : exit_wrong;
+}
+
+int run(const ShardedArguments& arguments, const DeviceOpener& open) {
+  JobPlace place = read_place();
+  const std::unique_ptr<Job> job = join_job(place);
+  if (job) {
+    place.rank = job->rank();
+    place.size = job->size();
+  }
+  const int samples =
+      static_cast<int>(arguments.num_samples ? parse_integer("--num-samples", *arguments.num_samples, 6, 100000) : 51);
+  const std::vector<kq::Request> requests = requests_of(arguments, place);
+  try {
+    const int status = run_rank(arguments, requests, samples, open, place, job.get());
+    if (job) {
+      job->gather({});
+      job->end();
+    }
+    return status;
+  } catch (...) {
+    if (job) job->abandon();
+    throw;
+  }
 }
 
 }  // namespace
@@ -264,7 +283,7 @@ void add_sharded(CLI::App& program, const std::string& command_line, const Devic
   auto arguments = std::make_shared<ShardedArguments>();
   arguments->command_line = command_line;
   arguments->sweep.add_to(*command, Use::run);
-  arguments->device.add_to(*command, Use::run, "kokkos");
+  arguments->device.add_to(*command, Use::run, "");
   command->add_option("--num-samples", arguments->num_samples, "Of each, taken in turns; alike on all ranks [51]")
       ->type_name("N")
       ->group("Measurement");

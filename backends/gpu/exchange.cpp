@@ -62,7 +62,7 @@ struct Nccl {
 const Nccl& nccl() {
   static const Nccl library;
   if (!library.is_there()) {
-    throw DeviceError(std::string(library_name) + " is not found: " + *file_names.begin() +
+    throw DeviceError(std::string(library_name) + " is not found or lacks a function: " + *file_names.begin() +
                       " must be where the system's loader looks, as in a folder of LD_LIBRARY_PATH");
   }
   return library;
@@ -85,7 +85,8 @@ class NcclExchange final : public Exchange {
   }
 
   void enqueue_max(float* values, std::size_t count) override {
-    nccl().check(nccl().all_reduce(values, values, count, float32, max, communicator_, stream_), "combining extremes");
+    nccl().check(nccl().all_reduce(values, values, count, float32, max, communicator_, stream_),
+                 "taking the maximum over the processes");
   }
 
  private:

@@ -15,8 +15,9 @@
 
 namespace kqbench {
 
-/// One rank's view of the job. Rank 0 leads: it says when a step begins, and takes what the others report. No call
-/// waits for a rank that has ended; a rank that says nothing for longer than Job::patience_seconds is given up.
+/// One rank's view of the job. Rank 0 leads: it says when a step begins, and takes what the others report. Except
+/// for broadcast() and max(), no call waits for a rank that has ended; a rank that says nothing for longer than
+/// Job::patience_seconds is given up.
 ///
 /// Whoever dies does not keep the others: mpirun then sends them SIGTERM, and kills them a second later. In that second
 /// they report what they have, and rank 0 writes it.
@@ -47,10 +48,13 @@ class Job {
   virtual bool end() = 0;
 
   // Between all ranks, each of which must call them alike. A rank that is gone makes them wait until mpirun ends the
-  // job. Not to be mixed with the calls above. Both throw SystemError.
+  // job. Not to be called between meet() and the end of a step, nor after gather(). Both throw SystemError.
 
   virtual void broadcast(void* bytes, std::size_t size) = 0;  ///< those of rank 0
   virtual void max(float* values, std::size_t count) = 0;     ///< each becomes the greatest of any rank
+
+  /// This rank has failed: its end waits for no other rank, so that mpirun ends the job.
+  virtual void abandon() = 0;
 
   /// A row of another rank takes no longer.
   static constexpr double patience_seconds = 600.0;

@@ -128,6 +128,7 @@ class MpiJob final : public Job {
     require(MPI_Allreduce(MPI_IN_PLACE, values, static_cast<int>(count), MPI_FLOAT, MPI_MAX, MPI_COMM_WORLD),
             "combining numbers of all ranks");
   }
+  void abandon() override { all_in_order_ = false; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -157,7 +158,7 @@ class MpiJob final : public Job {
     pid_t process;
   };
 
-  /// The only collective: all ranks are there, or MPI has not started.
+  /// A collective: all ranks are there, or MPI has not started.
   void exchange_places(const JobPlace& place) {
     Card own{};
     place.host.copy(own.host.data(), own.host.size() - 1);

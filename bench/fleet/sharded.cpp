@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -89,6 +89,7 @@ class Way {
         implementations_{&implementation},
         buffers_(device, arena_, problem, implementations_, copies),
         rotation_(copies),
+        audit_(copies, kq::minimal_traffic(problem.request).total()),
         enqueue_(std::move(enqueue)) {}
 
   Work work() {
@@ -97,16 +98,15 @@ class Way {
               enqueue_(buffers_.operands(0, copy));
               return copy;
             },
-            [this](std::int64_t copy) { buffers_.launched(0, copy); }};
+            [this](std::int64_t copy) {
+              audit_.launched(copy);
+              buffers_.launched(0, copy);
+            }};
   }
 
-  void launch(std::int64_t times) {
-    const Work doing = work();
-    for (std::int64_t i = 0; i < times; ++i) {
-      doing.launched(doing.enqueue_next());
-    }
-  }
+  void launch(std::int64_t times) { kqbench::launch(work(), times); }
 
+  Cache cache(const Device& device) const { return audit_.label(device.info().cache_bytes); }
   void poison(std::byte value) { buffers_.poison(0, value); }
   std::optional<Mismatch> check() const { return buffers_.check(0); }
 
@@ -122,6 +122,7 @@ class Way {
   std::array<Implementation*, 1> implementations_;
   RotatingBuffers buffers_;
   Rotation rotation_;
+  ReuseAudit audit_;
   Enqueue enqueue_;
   std::unique_ptr<Sampler> sampler_;
   std::vector<double> samples_;
@@ -130,7 +131,7 @@ class Way {
 /// Seconds of a launch, roughly.
 double estimate(Device& device, Way& way, const Clock& clock) {
   constexpr std::int64_t times = 10;
-  double least = sample_seconds;
+  double least = std::numeric_limits<double>::infinity();
   for (int attempt = 0; attempt < 3; ++attempt) {
     device.synchronize();
     const double begin = clock();
@@ -238,10 +239,6 @@ ShardedResult measure_sharded(Device& device, Implementation& implementation, Ex
 
   ShardedResult result;
   result.copies = copies;
-  const kq::Traffic traffic = kq::minimal_traffic(request);
-  const std::uint64_t between_uses = static_cast<std::uint64_t>(copies - 1) * (traffic.read + traffic.written);
-  const std::uint64_t cache_bytes = device.info().cache_bytes == 0 ? assumed_cache_bytes : device.info().cache_bytes;
-  result.cache = copies == 1 ? Cache::hot : (between_uses > 2 * cache_bytes ? Cache::cold : Cache::warm);
   const auto check = [&] {
     for (Way* way : ways) {
       if (auto mismatch = way->check(); mismatch && !result.mismatch) result.mismatch = std::move(mismatch);
@@ -268,6 +265,7 @@ ShardedResult measure_sharded(Device& device, Implementation& implementation, Ex
     }
   }
   result.samples = samples;
+  result.cache = sharded.cache(device);
   check();
 
   const ShardedTimes mine = times_of(local, halves, sharded);

@@ -95,7 +95,7 @@ std::string_view to_string(StreamMix mix) {
 }
 
 StreamMix nearest_mix(const kq::Traffic& traffic) {
-  const double share = static_cast<double>(traffic.read) / static_cast<double>(traffic.read + traffic.written);
+  const double share = static_cast<double>(traffic.read) / static_cast<double>(traffic.total());
   return *std::min_element(all_stream_mixes.begin(), all_stream_mixes.end(), [share](StreamMix a, StreamMix b) {
     return std::abs(share_of_reads(a) - share) < std::abs(share_of_reads(b) - share);
   });

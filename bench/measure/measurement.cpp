@@ -48,12 +48,7 @@ class Candidate {
             }};
   }
 
-  void launch(std::int64_t times) {
-    const Work doing = work();
-    for (std::int64_t i = 0; i < times; ++i) {
-      doing.launched(doing.enqueue_next());
-    }
-  }
+  void launch(std::int64_t times) { kqbench::launch(work(), times); }
 
   /// Of two recorded graphs one must take up where the other ends, so nothing may be launched between recordings.
   void make_sampler(const MeasureOptions& options, Device& device, std::int64_t launches, const Clock& clock) {
@@ -271,7 +266,7 @@ std::int64_t plan_copies(const Device& device, const DeviceArena& arena, const k
   const BufferSizes sizes = buffer_sizes(request, implementations);
   const kq::Traffic traffic = kq::minimal_traffic(request);
   RotationLimits limits;
-  limits.bytes_per_launch = traffic.read + traffic.written;
+  limits.bytes_per_launch = traffic.total();
   limits.cache_bytes = device.info().cache_bytes;
   limits.memory_per_copy = sizes.per_copy;
   limits.memory_for_copies = arena.room() / 2;
@@ -303,7 +298,7 @@ bool measure_round(Device& device, DeviceArena& arena, const Problem& problem,
   RotatingBuffers buffers(device, arena, problem, implementations, after.copies);
   device.before_measuring();  // after the copies were allocated, before anything is recorded
   Rotation rotation(after.copies);
-  ReuseAudit audit(after.copies, traffic.read + traffic.written);
+  ReuseAudit audit(after.copies, traffic.total());
   Spending spending(clock, group.seconds);
   const Round round{device, options, clock, interrupted, spending, group.rounds};
 

@@ -40,7 +40,7 @@ std::vector<Row> profile(Device& device, DeviceArena& arena, const Problem& prob
     buffers.poison(i, poison);
   }
 
-  ReuseAudit audit(copies, traffic.read + traffic.written);
+  ReuseAudit audit(copies, traffic.total());
   const auto launch = [&](std::ptrdiff_t which, std::int64_t copy) {
     const auto i = static_cast<std::size_t>(which);
     implementations[i]->enqueue(request, buffers.operands(i, copy));
@@ -74,7 +74,7 @@ std::vector<Row> profile(Device& device, DeviceArena& arena, const Problem& prob
     row.cache = to_string(audit.label(device.info().cache_bytes));
     row.copies = copies;
     row.bytes_between_uses = audit.least_bytes_between_uses();
-    row.bytes = traffic.read + traffic.written;
+    row.bytes = traffic.total();
     row.verified = !mismatch;
     if (mismatch) row.failure = mismatch->message();
     rows.push_back(std::move(row));

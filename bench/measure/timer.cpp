@@ -52,9 +52,7 @@ class StreamSampler : public Sampler {
 
   double sample() override {
     begin_->record();
-    for (std::int64_t i = 0; i < launches(); ++i) {
-      work_.launched(work_.enqueue_next());
-    }
+    launch(work_, launches());
     end_->record();
     return per_launch(end_->microseconds_since(*begin_));
   }
@@ -73,9 +71,7 @@ class WallSampler : public Sampler {
   double sample() override {
     device_.synchronize();
     const double begin = clock_();
-    for (std::int64_t i = 0; i < launches(); ++i) {
-      work_.launched(work_.enqueue_next());
-    }
+    launch(work_, launches());
     device_.synchronize();
     return per_launch((clock_() - begin) * 1e6);
   }
@@ -87,6 +83,12 @@ class WallSampler : public Sampler {
 };
 
 }  // namespace
+
+void launch(const Work& work, std::int64_t times) {
+  for (std::int64_t i = 0; i < times; ++i) {
+    work.launched(work.enqueue_next());
+  }
+}
 
 std::string_view to_string(Timing timing) {
   switch (timing) {

@@ -40,6 +40,9 @@ struct Work {
   std::function<void(std::int64_t)> launched;  ///< called for every launch that really ran, graph replays' too
 };
 
+/// Puts so many launches on the stream.
+void launch(const Work& work, std::int64_t times);
+
 /// Takes samples, each the mean time of a fixed number of launches.
 class Sampler {
  public:

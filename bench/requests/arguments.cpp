@@ -126,7 +126,10 @@ Sweep RequestArguments::sweep() const {
     const auto known = kq::named_schemes();
     const auto found = std::find_if(known.begin(), known.end(), [&](const auto& s) { return s.name == name; });
     if (found == known.end()) {
-      throw UsageError(fmt::format("--scheme: {} is not known; give mxfp8, mxfp4, nvfp4 or deepgemm", in_quotes(name)));
+      std::vector<std::string_view> names;
+      for (const kq::NamedScheme& scheme : known)
+        names.push_back(scheme.name);
+      throw UsageError(fmt::format("--scheme: {} is not known; give {}", in_quotes(name), fmt::join(names, ", ")));
     }
     const bool again = std::any_of(schemes.begin(), schemes.end(), [&](const auto& s) { return s.name == name; });
     if (!again) schemes.push_back(*found);
@@ -189,10 +192,12 @@ void add_plugin_option(CLI::App& command, std::vector<std::string>& values, cons
 
 void DeviceArguments::add_to(CLI::App& command, Use use, const std::string& default_implementations) {
   const char* const where = "Where, and by whom";
-  add_list_option(command, use, "--impl", impl_,
-                  fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations))
-      ->group(where);
-  if (!takes_files(use)) add_plugin_option(command, plugins_, where);
+  if (!default_implementations.empty()) {
+    add_list_option(command, use, "--impl", impl_,
+                    fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations))
+        ->group(where);
+    if (!takes_files(use)) add_plugin_option(command, plugins_, where);
+  }
   add_value(command, "--backend", backend_, "Kind of device: cuda, hip, host [the best that is there]", "NAME")
       ->group(where);
   add_value(command, "--device", device_,

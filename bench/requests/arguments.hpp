@@ -57,6 +57,7 @@ void add_plugin_option(CLI::App& command, std::vector<std::string>& values, cons
 /// Where to do it, and by whom.
 class DeviceArguments {
  public:
+  /// `default_implementations` is for the help; empty where there is no choice of them.
   void add_to(CLI::App& command, Use use, const std::string& default_implementations);
 
   const std::optional<std::string>& backend() const { return backend_; }

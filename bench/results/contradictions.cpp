@@ -145,8 +145,8 @@ std::string request_contradiction(const Row& row, const DerivedMembers& derived)
                        in_quotes(kq::operation_name(row.request)));
   }
   const kq::Traffic traffic = kq::minimal_traffic(row.request);
-  if (row.bytes != traffic.read + traffic.written) {
-    return fmt::format("bytes is {}, and this shape has {}", row.bytes, traffic.read + traffic.written);
+  if (row.bytes != traffic.total()) {
+    return fmt::format("bytes is {}, and this shape has {}", row.bytes, traffic.total());
   }
   return "";
 }

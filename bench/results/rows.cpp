@@ -64,7 +64,7 @@ std::vector<Row> rows_of(const GroupMeasurement& group, const kq::Request& reque
     row.impl = measurement.implementation;
     row.backend = backend;
     row.threads = measurement.host_threads;
-    row.bytes = traffic.read + traffic.written;
+    row.bytes = traffic.total();
     row.timing = to_string(timing);
     row.launch = to_string(launch);
     row.cache = to_string(group.cache);
@@ -89,7 +89,7 @@ Row failed_row(const kq::Request& request, const std::string& implementation, co
   Row row;
   row.request = kq::resolved(request);
   row.impl = implementation;
-  row.bytes = traffic.read + traffic.written;
+  row.bytes = traffic.total();
   row.failure = failure;
   return row;
 }

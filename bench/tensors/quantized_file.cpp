@@ -188,7 +188,7 @@ void for_each_run(const kq::Request& whole, const kq::Request& block, std::int64
   const std::span zero_points(outputs.zero_points);
   const std::int64_t row_bytes = kq::codes_row_bytes(whole.format, whole.hidden_size);
   transfer(QuantizedLayout::codes, static_cast<std::uint64_t>(first_token * row_bytes), codes);
-  // The same for every block of rows.
+  // The tensor has one, whichever rows are transferred.
   if (kq::has_global_scale(whole)) transfer(QuantizedLayout::global_scale, 0, std::span(outputs.global_scale));
   for_each_run_of_scales(whole, block, first_token, [&](std::int64_t at, std::int64_t first, std::int64_t count) {
     const std::size_t size = kq::scale_size(whole);

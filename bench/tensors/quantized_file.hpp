@@ -11,8 +11,8 @@
 /// TensorNames has the names of other engines. <name> is the
 /// input's, or that of the .npy file it came from. Its metadata are the input's (of several those of each, the first's
 /// where they differ), `"format": "pt"` if they name no format, for that is what Transformers' loader asks for, and
-/// what the scheme was. OUT.npy has OUT.scale.npy and OUT.zero_point.npy beside it; NumPy has no fp8, so those codes
-/// are uint8 there.
+/// what the scheme was. OUT.npy has OUT.scale.npy and, where there is one, OUT.zero_point.npy or OUT.global_scale.npy
+/// beside it; NumPy has no fp8, so those codes are uint8 there.
 ///
 /// Codes have the input's shape [..., hidden_size]. Scales and zero points have one that broadcasts against it:
 /// [1] for the whole tensor, [..., 1] for a token's, [1, hidden_size] for a channel's; group scales have

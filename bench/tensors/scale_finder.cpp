@@ -147,9 +147,12 @@ StaticScales ScaleFinder::scales() const {
     for (const Range& range : ranges_) {
       tensor_amax = std::max(tensor_amax, amax(range));
     }
-    if (!given_.has_scale()) global_scale = kq::nvfp4_global_scale(tensor_amax);
+    if (given_.global_scale) {
+      global_scale = 1.0f / *given_.global_scale;
+    } else if (!given_.has_scale()) {
+      global_scale = kq::nvfp4_global_scale(tensor_amax);
+    }
     found.global_scale = given_.global_scale.value_or(1.0f / global_scale);
-    if (given_.global_scale) global_scale = 1.0f / *given_.global_scale;
   }
   for (const Range& range : ranges_) {
     if (kq::has_global_scale(whole_)) {

@@ -172,6 +172,8 @@ def expect_sharded(job):
     for row in result["rows"]:
         assert row["verified"] and [of_rank["rank"] for of_rank in row["by_rank"]] == list(range(RANKS))
         assert all(of_rank["sharded_us"] > 0 for of_rank in row["by_rank"])
+    ended = job.run("sharded", "--backend", "host", *shape, "--json", "missing/sharded.json")  # rank 0's alone
+    assert ended.returncode != 0 and "missing" in ended.stderr, ended
     ended = job.run("sharded", "--backend", "host", "--hidden-size", "3")
     assert ended.returncode == 2 and "3 columns are too few for 4 ranks" in ended.stderr, ended
 
