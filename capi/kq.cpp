@@ -404,11 +404,8 @@ kq_status kq_quantize_by_extremes(const kq_request* given_request, const kq_buff
     kq::Operands operands = operands_from(request, given, false);
     operands.scale_ub = scale_ub_from(request, given);
     require(extremes, alignof(float), "extremes");
-    std::vector<kq::TensorMemory> memory{{"extremes", kq::one_row(extremes, extremes_bytes(request)), false}};
-    for (const kq::TensorSpec& tensor : kq::tensors(request)) {
-      memory.push_back(kq::detail::memory_of(tensor, operands, tensor.is_written));
-    }
-    if (const auto invalid = kq::find_overlap(memory)) reject(invalid->field, invalid->reason);
+    kq::detail::require_apart(request, operands, 0,
+                              {{"extremes", kq::one_row(extremes, extremes_bytes(request)), false}});
     Instance& instance = instance_for(stream);
     const std::lock_guard lock(instance.launching);
     kq::quantize_by_extremes(instance.space, request, operands, extremes);

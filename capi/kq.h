@@ -74,7 +74,7 @@ typedef enum kq_status {
 /** Element type of the input. */
 enum { KQ_HALF = 0, KQ_BFLOAT16 = 1, KQ_FLOAT32 = 2 };
 
-/** Format of the codes: one byte each; since version 5 KQ_FP4_E2M1, two a byte, the even column in the low half, the
+/** Format of the codes: one byte each; since version 5 KQ_FP4_E2M1, two per byte, the even column in the low half, the
  * partner of an odd last column being 0. */
 enum { KQ_INT8 = 0, KQ_FP8_E4M3FN = 1, KQ_FP8_E5M2 = 2, KQ_FP8_E4M3FNUZ = 3, KQ_FP8_E5M2FNUZ = 4, KQ_FP4_E2M1 = 5 };
 
@@ -82,8 +82,9 @@ enum { KQ_INT8 = 0, KQ_FP8_E4M3FN = 1, KQ_FP8_E5M2 = 2, KQ_FP8_E4M3FNUZ = 3, KQ_
  * row, or a block of block_rows rows by group_size columns. */
 enum { KQ_TENSOR = 0, KQ_TOKEN = 1, KQ_CHANNEL = 2, KQ_GROUP = 3, KQ_BLOCK = 4 };
 
-/** Scales of groups and blocks: float; float, rounded up to a power of two; the 8-bit exponent of such a power (UE8M0).
- */
+/** Scales of groups and blocks: float; float, rounded up to a power of two; the 8-bit exponent of a power of two
+ * (UE8M0), found as scale_rounding says; since version 5 an E4M3 byte, times the tensor's global_scale, for
+ * KQ_FP4_E2M1 only. */
 enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2, KQ_SCALE_E4M3 = 3 };
 
 /** Since version 5: how the exponents of KQ_SCALE_UE8M0 are found. Groups with computed scales only, and for all but
@@ -112,8 +113,10 @@ enum {
  *   KQ_LAYOUT_SWIZZLED_128X4  ((t / 128) * columns4 + g / 4) * 512 + (t % 32) * 16 + ((t / 32) % 4) * 4 + g % 4, for
  *                             KQ_SCALE_UE8M0 and KQ_SCALE_E4M3 only; columns4 is columns / 4, rounded up; since
  *                             version 5
- *   KQ_LAYOUT_SWIZZLED_8X4    ((t / 8) * columns4 + g / 4) * 32 + (t % 8) * 4 + g % 4, for the same two; since version
- * 5 Places that no scale has are not written by KQ_LAYOUT_COLUMN, and are written 0 by those after it. */
+ *   KQ_LAYOUT_SWIZZLED_8X4    ((t / 8) * columns4 + g / 4) * 32 + (t % 8) * 4 + g % 4, for those two formats, too;
+ *                             since version 5
+ *
+ * Places that no scale has are not written by KQ_LAYOUT_COLUMN, and are written 0 by those after it. */
 enum {
   KQ_LAYOUT_ROW = 0,
   KQ_LAYOUT_COLUMN = 1,
@@ -165,10 +168,12 @@ typedef struct kq_request {
                          * that */
   int64_t codes_stride; /**< codes from a row's begin to the next row's, even for KQ_FP4_E2M1; 0: hidden_size, for
                          * KQ_FP4_E2M1 the next even number */
-  int64_t group_size;   /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, otherwise 0 */
-  float qmax;           /**< bound of a code's magnitude; 0: the format's largest */
-  float scale_ub;       /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
-                         * and KQ_FP8_* only; 0 or infinity: none. kq_buffers can have it in the device's memory */
+  int64_t
+      group_size; /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, a multiple of 16 for KQ_FP4_E2M1, otherwise 0 */
+  float qmax;     /**< bound of a code's magnitude; 0: the format's largest, and no other for KQ_FP4_E2M1 and for a
+                   * scale_rounding other than KQ_ROUNDING_QUOTIENT */
+  float scale_ub; /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
+                   * and KQ_FP8_* only; 0 or infinity: none. kq_buffers can have it in the device's memory */
   int64_t block_rows;   /**< since version 2: rows; 1 or more for KQ_BLOCK, otherwise 0 */
   int64_t scale_stride; /**< since version 2: scales from a column's begin to the next column's, KQ_LAYOUT_COLUMN only;
                          * 0: as many as there are rows of them */
@@ -179,8 +184,9 @@ typedef struct kq_request {
   int64_t residual_stride; /**< since version 4: elements from a row's begin to the next row's, of residual and
                             * residual_out, KQ_PRODUCER_ADD_RMS_NORM only; 0: hidden_size */
   int32_t scale_rounding;  /**< since version 5: one of KQ_ROUNDING_* */
-  float global_scale;      /**< since version 5: what the scales of KQ_SCALE_E4M3 are multiplied by, above 0, where they
-                            * are computed; its reciprocal is stored as the tensor's; 0: found from the tensor */
+  float global_scale; /**< since version 5: g, above 0, KQ_SCALE_E4M3 with computed scales only: scales are multiplied
+                       * by g before they are stored, and kq_buffers.global_scale gets 1 / g; 0: g is found from
+                       * the tensor */
 } kq_request;
 #define KQ_REQUEST_INIT                                                                                           \
   {                                                                                                               \
@@ -209,8 +215,8 @@ typedef struct kq_buffers {
                           * on the stream reads: above 0, or infinity. NULL: the request's counts; otherwise that must
                           * be 0 or infinity, and the request one that can have a scale_ub. Not looked at by
                           * kq_dequantize. */
-  float* global_scale; /**< since version 5: one number, KQ_SCALE_E4M3 only: what the tensor's scales are multiplied by
-                        * to give what the codes are; written by kq_quantize unless static_scale */
+  float* global_scale;   /**< since version 5: one number, 1 / g, KQ_SCALE_E4M3 only: a code stands for code * scale *
+                          * global_scale; written by kq_quantize unless static_scale */
 } kq_buffers;
 #define KQ_BUFFERS_INIT \
   { sizeof(kq_buffers), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL }
@@ -223,7 +229,8 @@ typedef struct kq_buffer_sizes {
   int64_t num_scales;
   size_t scales_bytes;       /**< from the first scale to the last, gaps and padding included */
   size_t zero_points_bytes;  /**< 0 unless asymmetric */
-  size_t workspace_bytes;    /**< above 0 only for KQ_TENSOR and KQ_CHANNEL with computed scales, and for producers */
+  size_t workspace_bytes;    /**< above 0 only for KQ_TENSOR, KQ_CHANNEL and KQ_SCALE_E4M3 with computed scales, and for
+                              * producers */
   size_t weight_bytes;       /**< since version 4 */
   size_t residual_bytes;     /**< since version 4: of residual, and of residual_out */
   size_t extremes_bytes;     /**< since version 5: of kq_find_extremes; 0 for requests that it refuses */

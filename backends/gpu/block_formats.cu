@@ -4,10 +4,11 @@
 // and one to four neighbours share a group.
 //
 //   DynamicChunks   a group's own scale, by groups of a power of two of threads
-//   LongGroups      the same of groups of any other size, a wave each, read twice
+//   LongGroups      groups of any other size: 32 threads per group, which is read twice
 //   TensorChunks    NVFP4 with a scale of the tensor's own: one launch, whose blocks all run at once, reads the tensor,
 //                   reduces over the grid, and reads what it did not keep again from the end
-//   TensorAmax      where blocks cannot meet: finds the tensor's amax by a single block; DynamicChunks follow
+//   TensorAmax      where TensorChunks does not serve (blocks cannot meet, other dialects, LongGroups): one block reads
+//                   the whole tensor for its amax
 //   StaticChunks    given scales
 
 #include <algorithm>
@@ -64,10 +65,13 @@ struct ChunkQuantizer {
   }
 };
 
+/// One chunk per thread.
+using ChunkConfig = TileConfig<256, 1, 2, 1280>;
+
 /// With `Whole`, every chunk is whole and aligned, and every thread has one.
 template <class Rule, class ChunkSet, class Scales, int GroupLanes, bool Whole>
 struct DynamicChunks {
-  using Config = TileConfig<256, 1, 2, 1280>;
+  using Config = ChunkConfig;
   using Element = typename Rule::Element;
 
   ChunkSet chunks;
@@ -85,11 +89,7 @@ struct DynamicChunks {
     block.wait_for_prerequisites(input, place.count);
     // 2. Load the chunk; then the next launch may start.
     Chunk<Element> chunk;
-    if constexpr (Whole) {
-      chunk.load(input);
-    } else {
-      chunk.load(input, place.count);
-    }
+    chunk.template load<Whole>(input, place.count);
     block.launch_dependents();
     // 3. Find the scales, quantize and store.
     ChunkQuantizer<Whole, Rule, ChunkSet, Scales>::template run<GroupLanes>(block, chunk, chunks, place, scales,
@@ -101,7 +101,7 @@ struct DynamicChunks {
   }
 };
 
-/// A wave has a group.
+/// 32 threads per group.
 template <class Rule, class ChunkSet, class Scales>
 struct LongGroups {
   using Config = TileConfig<32, 32, 2, 1024>;
@@ -127,7 +127,7 @@ struct LongGroups {
       for (std::int64_t i = block.thread() * ChunkSet::size; i < size; i += Config::threads * ChunkSet::size) {
         const int count = size - i < ChunkSet::size ? static_cast<int>(size - i) : ChunkSet::size;
         Chunk<Element> chunk;
-        chunk.load(input + i, count);
+        chunk.template load<false>(input + i, count);
         function(chunk, i, count);
       }
     };
@@ -184,7 +184,7 @@ struct TensorChunks {
     const auto count = static_cast<int>(divide(chunks.count() + step - 1, step));
     const auto load = [&](Chunk<Element>& chunk, int n) {
       const ChunkPlace place = chunks.template place<false>(first + n * step);
-      chunk.load(chunks.rows.input + place.input, place.count);
+      chunk.template load<false>(chunks.rows.input + place.input, place.count);
       return place;
     };
     // 1. Wait for the launch before this one.
@@ -250,7 +250,7 @@ struct TensorAmax {
     for (std::int64_t number = block.thread(); number < chunks.count(); number += Config::threads) {
       const ChunkPlace place = chunks.template place<false>(number);
       Chunk<Element> chunk;
-      chunk.load(chunks.rows.input + place.input, place.count);
+      chunk.template load<false>(chunks.rows.input + place.input, place.count);
       chunk.fold(fold);
     }
     std::uint32_t key[1];
@@ -263,7 +263,7 @@ struct TensorAmax {
 /// Given scales. Groups are whole chunks, of any number.
 template <class Rule, class ChunkSet, bool Whole>
 struct StaticChunks {
-  using Config = TileConfig<256, 1, 2, 1280>;
+  using Config = ChunkConfig;
   using Element = typename Rule::Element;
 
   ChunkSet chunks;
@@ -278,11 +278,7 @@ struct StaticChunks {
     block.wait_for_prerequisites(input, place.count);
     // 2. Load the chunk; then the next launch may start.
     Chunk<Element> chunk;
-    if constexpr (Whole) {
-      chunk.load(input);
-    } else {
-      chunk.load(input, place.count);
-    }
+    chunk.template load<Whole>(input, place.count);
     block.launch_dependents();
     if (!Whole && place.count == 0) return;
     // 3. Look the scale up, quantize and store.
@@ -318,12 +314,12 @@ void with_chunks(const kq::Request& r, const Operands& o, const Function& functi
     rows.size *= rows.count;
     rows.count = 1;
     const Chunks<Element, Code, true, PowerOfTwo> chunks{rows, rows.size / size, r.group_size, shift_of(r.group_size)};
-    const bool whole = aligned && chunks.count() % 256 == 0;
+    const bool whole = aligned && chunks.count() % ChunkConfig::threads == 0;
     return whole ? function(chunks, Aligned()) : function(chunks, Any());
   }
   const auto chunks = chunks_of_rows<PowerOfTwo, Element, Code>(r, o);
   const bool whole = aligned && r.hidden_size % r.group_size == 0 && r.input_stride % vector_width<Element> == 0 &&
-                     r.codes_stride % size == 0 && chunks.count() % 256 == 0;
+                     r.codes_stride % size == 0 && chunks.count() % ChunkConfig::threads == 0;
   whole ? function(chunks, Aligned()) : function(chunks, Any());
 }
 
@@ -382,7 +378,7 @@ void enqueue_tensor_groups(const Launcher& launcher, const kq::Request& r, const
       if constexpr (!ChunkSet::is_flat || std::is_same_v<Scales, GroupScales>) {
         with_group_lanes<Element, 16>(lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes>) {
           using Kernel = TensorChunks<Element, ChunkSet, Scales, GroupLanes>;
-          const std::int64_t most = std::max(1, launcher.grid_reduce.capacity);
+          const std::int64_t most = launcher.grid_reduce.capacity;  // above 1
           const std::int64_t blocks = std::min(most, blocks_of_threads(chunks.count(), Kernel::Config::threads));
           launcher.launch_together(Kernel{chunks, scales, o.global_scale, lanes, launcher.grid_reduce},
                                    static_cast<int>(blocks), 0);
@@ -398,7 +394,7 @@ void dynamic_block_format(const Launcher& launcher, const kq::Request& r, const 
     return kq::with_mx_group_rule<Element>(r, [&](const auto& rule) { enqueue_groups<Element>(launcher, r, o, rule); });
   }
   auto* const amax = static_cast<float*>(o.workspace);
-  if (kq::has_global_scale(r) && r.global_scale == 0.0f) {
+  if (kq::finds_global_scale(r)) {
     const int lanes = lanes_of_group<Element>(r);
     if (lanes > 0 && launcher.grid_reduce.capacity > 1 && r.dialect == kq::Dialect::kqbench)
       return enqueue_tensor_groups<Element>(launcher, r, o, lanes);

@@ -21,19 +21,13 @@ class Chunk {
   static constexpr int vectors = 2;
   static constexpr int size = vectors * width;
 
-  /// All of them, aligned.
-  KQ_HOST_DEVICE void load(const Element* address) {
-    KQ_UNROLL
-    for (int n = 0; n < vectors; ++n) {
-      vectors_[n] = kq::arch::load16(address + n * width);
-    }
-  }
-  /// Those that there are, wherever they lie.
+  /// The first `count`, wherever they lie; with `Whole`, all of them, from an aligned address.
+  template <bool Whole>
   KQ_HOST_DEVICE void load(const Element* address, int count) {
-    const bool aligned = reinterpret_cast<std::uintptr_t>(address) % sizeof(Vector16) == 0;
+    const bool aligned = Whole || reinterpret_cast<std::uintptr_t>(address) % sizeof(Vector16) == 0;
     KQ_UNROLL
     for (int n = 0; n < vectors; ++n) {
-      const bool is_vector = aligned && (n + 1) * width <= count;
+      const bool is_vector = Whole || (aligned && (n + 1) * width <= count);
       vectors_[n] =
           is_vector ? kq::arch::load16(address + n * width) : kq::load_elements(address + n * width, count - n * width);
     }

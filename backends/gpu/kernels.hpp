@@ -36,7 +36,8 @@ void dynamic_block(const Launcher& launcher, const kq::Request& request, const O
 template <class Element, class Launcher>
 void dynamic_channel(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 
-/// Groups of block formats: MX's rounded exponents, and codes of four bits. Those before are for others.
+/// Groups of block formats: MX's rounded exponents, and codes of four bits. dynamic_group and static_group hand
+/// these requests on.
 template <class Element, class Launcher>
 void dynamic_block_format(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 template <class Element, class Launcher>
@@ -52,7 +53,7 @@ inline std::size_t tensor_workspace_bytes(const kq::Request& /*request*/, int mu
   return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(multiprocessors));
 }
 inline std::size_t group_workspace_bytes(const kq::Request& r, int /*multiprocessors*/) {
-  return kq::has_global_scale(r) && r.global_scale == 0.0f ? sizeof(float) : 0;
+  return kq::finds_global_scale(r) ? sizeof(float) : 0;
 }
 inline std::size_t channel_workspace_bytes(const kq::Request& r, int multiprocessors) {
   const int count = r.asymmetric ? kq::MinMax::count : kq::AbsMax::count;

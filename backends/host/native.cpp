@@ -202,11 +202,6 @@ bool takes_whole_tokens(const Request& r, int threads) {
   return 8 * rounds * threads <= 9 * r.num_tokens;
 }
 
-/// Whether the scales of groups are multiplied by one that comes from the tensor.
-bool has_scale_of_tensor(const Request& r) {
-  return !r.static_scale && kq::has_global_scale(r) && r.global_scale == 0.0f;
-}
-
 // --- groups ----------------------------------------------------------------------------------------------------------
 
 /// Calls function(row, group, first column, columns) for the groups that are part `part` of `parts`, in order.
@@ -245,7 +240,7 @@ void groups(int threads, const Request& r, const Operands& o, const Rule& rule) 
 template <class Element>
 void fp4_groups(int threads, const Request& r, const Operands& o) {
   float amax = 0.0f;
-  if (has_scale_of_tensor(r)) {
+  if (kq::finds_global_scale(r)) {
     amax = reduce_tensor<kq::AbsMax>(threads, Tensors<Element, kq::Code4>(r, o).flat(), o.workspace);
   }
   kq::with_fp4_group_rule<Element>(r, &amax, [&](const auto& rule) {
@@ -490,7 +485,7 @@ class NativeHostImplementation final : public Implementation {
 
   std::size_t quantizer_bytes(const Request& r) const {
     const auto partials = static_cast<std::size_t>(threads_) * sizeof(kq::Maxima<kq::MinMax>);
-    if (has_scale_of_tensor(r)) return partials;
+    if (kq::finds_global_scale(r)) return partials;
     if (r.static_scale || kq::has_groups(r.granularity)) return 0;
     if (r.granularity == Granularity::channel) {
       const int count = r.asymmetric ? kq::MinMax::count : kq::AbsMax::count;

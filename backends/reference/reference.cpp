@@ -57,7 +57,7 @@ std::uint8_t ue8m0(float power_of_two) {
 
 // --- the column "scale" ----------------------------------------------------------------------------------------------
 
-/// MX: the power of two of a block, its exponent found by looking for it; NaN where there is none.
+/// MX: the power of two of a block; NaN where it has none.
 ///
 /// With e the exponent of amax's power of two and p that of the format's largest number M, it is e - p: for rceil one
 /// more where M at that scale does not reach amax, for ceil one more where amax is no power of two, and for even that
@@ -276,15 +276,17 @@ std::vector<Span> dynamic_spans(int threads, const Request& request, const Eleme
       }
     });
   }
-  const float global_scale = kq::has_global_scale(request) ? global_scale_of(threads, request, element, input) : 0.0f;
-  for_each_scale(request, [&](std::int64_t i) {
-    Span& span = spans[static_cast<std::size_t>(i)];
-    span.global_scale = global_scale;
-    span.tensor_scale = request.dialect == kq::Dialect::kqbench
-                            ? 1.0f / global_scale
-                            : reference_detail::dialect_tensor_scale(request, global_scale);
-    set_scale(request, span);
-  });
+  if (kq::has_global_scale(request)) {
+    const float global_scale = global_scale_of(threads, request, element, input);
+    const float tensor_scale = request.dialect == kq::Dialect::kqbench
+                                   ? 1.0f / global_scale
+                                   : reference_detail::dialect_tensor_scale(request, global_scale);
+    for (Span& span : spans) {
+      span.global_scale = global_scale;
+      span.tensor_scale = tensor_scale;
+    }
+  }
+  for_each_scale(request, [&](std::int64_t i) { set_scale(request, spans[static_cast<std::size_t>(i)]); });
   return spans;
 }
 

@@ -83,7 +83,7 @@ constexpr unsigned floats = bit(ScaleFormat::float32);
 constexpr unsigned ue8m0_floats = bit(ScaleFormat::ue8m0_float32);
 constexpr unsigned ue8m0_bytes = bit(ScaleFormat::ue8m0);
 constexpr unsigned e4m3_bytes = bit(ScaleFormat::e4m3);
-constexpr unsigned rceil = bit(ScaleRounding::quotient) | bit(ScaleRounding::rceil);
+constexpr unsigned quotient_or_rceil = bit(ScaleRounding::quotient) | bit(ScaleRounding::rceil);
 constexpr unsigned other_roundings = bit(ScaleRounding::floor) | bit(ScaleRounding::even) | bit(ScaleRounding::ceil);
 constexpr unsigned any_ue8m0 = ue8m0_floats | ue8m0_bytes;
 
@@ -211,7 +211,7 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "2^up(amax * (1/qmax)), subnormal ones to nearest; NaN, infinity: NaN",
      "fp8(x * (1 / scale)), e2m1(x * (1 / scale))", "no least amax; NaN counts in amax; infinity makes all codes NaN",
-     rceil},
+     quotient_or_rceil},
     {D::torchao_36027d8, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "by its rounding, on amax's bits; NaN, infinity: NaN", "fp8(sat(x * (1 / scale))), e2m1(x * (1 / scale))",
      "nothing from kqbench's own", other_roundings},
@@ -219,7 +219,7 @@ constexpr DialectScheme dialect_scheme_table[] = {
      torchao_nvfp4_differs},
     {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "2^clamp(ceil(log2(amax / qmax)), -127, 127); NaN: NaN", "fp8(sat(x * (1 / scale))), scale 2^-127: fp8(x)",
-     "log2 is rounded to float; no least amax; the least scale multiplies by 1; NaN counts in amax", rceil},
+     "log2 is rounded to float; no least amax; the least scale multiplies by 1; NaN counts in amax", quotient_or_rceil},
     {D::torchao_0_18_0, G::group, is_dynamic, symmetric, e4m3_e5m2 | fp4, ue8m0_bytes,
      "by its rounding, on amax's bits; NaN: NaN; infinity: 255 less the exponent of the largest number",
      "fp8(sat(x / max(scale, 2^-126))), e2m1(x / max(scale, 2^-126))",
@@ -238,9 +238,9 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::aiter_e404860, G::group, is_dynamic, symmetric, int8, floats, "amax / 127, 1 where that is 0",
      "trunc(x / scale)", "truncates; zeros have scale 1"},
     {D::aiter_e404860, G::group, is_dynamic, symmetric, e4m3, ue8m0_bytes, "2^up(amax / 448); NaN, infinity: NaN",
-     "fp8(x / scale)", "no least amax; NaN counts in amax; infinity makes all codes NaN", rceil},
+     "fp8(x / scale)", "no least amax; NaN counts in amax; infinity makes all codes NaN", quotient_or_rceil},
     {D::aiter_e404860, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes, "2^up(amax / 6); NaN, infinity: NaN",
-     "e2m1(x / scale)", "a quotient that is subnormal goes up to 2^-126", rceil},
+     "e2m1(x / scale)", "a quotient that is subnormal goes up to 2^-126", quotient_or_rceil},
     {D::aiter_e404860, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes,
      "by its rounding, on the bits of amax / 4; NaN, infinity: NaN", "e2m1(x / scale)",
      "ceil: a quotient that is subnormal goes up to 2^-126", other_roundings},
@@ -367,7 +367,7 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
   const std::string wanted = name_of(r.granularity, r.static_scale, r.asymmetric);
   std::vector<std::string> others;
   std::vector<std::string> formats;
-  std::vector<std::string> scale_formats;
+  std::vector<std::string> scale_formats, roundings;
   for (const DialectScheme& scheme : dialect_schemes(r.dialect)) {
     const std::string other = scheme_name(scheme);
     add_once(others, other);
@@ -379,6 +379,10 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
     for (const ScaleFormat format : all_scale_formats) {
       if (has_scale_format(scheme, format)) add_once(scale_formats, std::string(to_string(format)));
     }
+    if (!has_scale_format(scheme, r.scale_format)) continue;
+    for (const ScaleRounding rounding : all_roundings) {
+      if (has_scale_rounding(scheme, rounding)) add_once(roundings, std::string(to_string(rounding)));
+    }
   }
   const std::string codes(to_string(r.format));
   if (formats.empty()) {
@@ -388,15 +392,6 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
   if (scale_formats.empty()) {
     return InvalidField{"dialect", name + " has no " + codes + " codes with " + wanted + " scales; take " +
                                        alternatives(formats) + ", or another dialect"};
-  }
-  std::vector<std::string> roundings;
-  for (const DialectScheme& scheme : dialect_schemes(r.dialect)) {
-    if (scheme_name(scheme) != wanted || !has_format(scheme, r.format) || !has_scale_format(scheme, r.scale_format)) {
-      continue;
-    }
-    for (const ScaleRounding rounding : all_roundings) {
-      if (has_scale_rounding(scheme, rounding)) add_once(roundings, std::string(to_string(rounding)));
-    }
   }
   if (!roundings.empty() && dialect_scheme(r) == nullptr) {
     return InvalidField{"scale_rounding", name + " has no " + std::string(to_string(r.scale_rounding)) +

@@ -157,8 +157,9 @@ constexpr std::array table{
     Parameter{"qmax", "", Kind::number, false, false, false, "Bound of a code's magnitude", "the format's largest", "",
               0, get_number<&Request::qmax>, set_number<&Request::qmax>, nullptr},
     Parameter{"global_scale", "", Kind::number, false, false, false,
-              "What e4m3 scales are multiplied by, 2688 / amax in engines", "found from the tensor", "", 0,
-              get_positive<&Request::global_scale>, set_positive<&Request::global_scale>, nullptr},
+              "Of e4m3 scales: what they are multiplied by before they are rounded (torchao: divided by)",
+              "found from the tensor", "", 0, get_positive<&Request::global_scale>,
+              set_positive<&Request::global_scale>, nullptr},
     Parameter{"scale_ub", "", Kind::number, false, false, false, "Upper bound of amax, dynamic token fp8", "none: inf",
               "", 0, get_number<&Request::scale_ub>, set_number<&Request::scale_ub>, nullptr},
     Parameter{

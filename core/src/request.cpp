@@ -337,14 +337,14 @@ Verdict check_block_formats(const Request& r) {
                         "must be a multiple of 16 for fp4_e2m1 codes, not " + std::to_string(r.group_size)};
   }
   if (four_bits && r.codes_stride % 2 != 0) {
-    return InvalidField{"codes_stride", "must be even for fp4_e2m1 codes, of which two are a byte, not " +
+    return InvalidField{"codes_stride", "must be even for fp4_e2m1 codes, of which a byte has two, not " +
                                             std::to_string(r.codes_stride)};
   }
   if (is_mx(r)) {
     if (r.static_scale) return InvalidField{"scale_rounding", "static scales are given, not rounded; leave it out"};
     if (r.granularity != Granularity::group || r.scale_format != ScaleFormat::ue8m0) {
       return InvalidField{"scale_rounding",
-                          "only scales of groups of scale_format ue8m0 are rounded so; take these, or "
+                          "only dynamic groups with scale_format ue8m0 have this rounding; take those, or "
                           "quotient"};
     }
     if (r.format != Format::fp8_e4m3fn && r.format != Format::fp8_e5m2 && !four_bits) {
@@ -577,6 +577,10 @@ std::int64_t codes_columns(const Request& r) {
 
 bool has_global_scale(const Request& r) {
   return r.scale_format == ScaleFormat::e4m3;
+}
+
+bool finds_global_scale(const Request& r) {
+  return has_global_scale(r) && !r.static_scale && r.global_scale == 0.0f;
 }
 
 bool is_mx(const Request& r) {

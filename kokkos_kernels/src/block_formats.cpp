@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Groups of MXFP8, MXFP4 and NVFP4 on a device: 16 or 32 elements share a scale of one byte, so that a lane has one to
-// four parts in a scale, and many scales go to a program.
+// Groups of MXFP8, MXFP4 and NVFP4 on a device: 16 or 32 elements share a scale of one byte, so that one to four
+// lanes share a scale, and a program has many scales.
 //
 //   MX      scale = 2^(e - 127), e by a rounding of amax's bits; encode(sat(x * 2^(127 - e)))
 //   NVFP4   scale = e4m3(amax * (g * (1/6))), encode(sat(x * min(1 / (scale * (1/g)), FLT_MAX))); g is given, or made
@@ -102,17 +102,6 @@ struct GroupsOfTensor {
   }
 };
 
-/// Leaves the tensor's amax for rules that read it.
-struct AmaxOfPartials {
-  Partials partials;
-  float* amax;
-
-  template <class Program>
-  KQ_HOST_DEVICE void operator()(const Program& program) const {
-    program.store(amax, program.reduce_stored(AbsMax{}, partials.values, partials.count));
-  }
-};
-
 /// program_id: a group of any size, which is read twice.
 template <class Groups, class Scales, class Rule>
 struct LongGroup {
@@ -145,7 +134,7 @@ struct LongGroup {
   KQ_HOST_DEVICE static void for_each_part(const Span<Element>& span, const Function& function) {
     constexpr std::int64_t capacity = Program::template chunk_capacity<std::remove_const_t<Element>>;
     std::int64_t begin = 0;
-    do {  // at least once: that a group has an element is for the compiler to see, which moves what waits for nothing
+    do {  // at least once, so that the compiler sees a load, and with it the wait, before all that follows
       const std::int64_t left = span.size - begin;
       function(Span<Element>{span.data + begin, left < capacity ? left : std::int64_t{capacity}}, begin);
       begin += capacity;
@@ -171,7 +160,7 @@ struct GivenGroupsOfSlice {
   }
 };
 
-/// A program's lanes with two vectors each: a wave's, or of one that reads what a launch before it has left, a team's.
+/// Two vectors per lane. A program is a wave, or a team where it first reduces what an earlier launch left.
 template <int Lanes, bool Whole>
 using ChunkConfig = TileConfig<Lanes, 2, Whole, 1024, Whole>;
 
@@ -210,15 +199,14 @@ int lanes_of_group(const Request& r) {
   return lanes <= 32 && std::has_single_bit(lanes) ? static_cast<int>(lanes) : 0;
 }
 
-/// Calls function(integral constant, lanes): how many lanes share a group, as a constant for MX's and NVFP4's usual
-/// sizes, 0 for others.
+/// Calls function(integral constant): how many lanes share a group of MX's and NVFP4's usual sizes, 0 for others.
 template <class Element, class Rule, class Function>
 void with_group_lanes(int lanes, const Function& function) {
   constexpr int usual_size = std::is_same_v<Rule, Nvfp4Rule<Element>> ? 16 : 32;
   constexpr int chunk = ChunkConfig<32, true>::template capacity<Element> / 32;
   constexpr int usual = usual_size / chunk;
-  if (lanes == usual) return function(std::integral_constant<int, usual>(), lanes);
-  function(std::integral_constant<int, 0>(), lanes);
+  if (lanes == usual) return function(std::integral_constant<int, usual>());
+  function(std::integral_constant<int, 0>());
 }
 
 /// Calls function(rule) for a rule of a request's groups that knows the tensor's scale, or reads its amax.
@@ -235,8 +223,7 @@ Partials enqueue_extremes(const ExecutionSpace& space, const Request& r, const O
   with_slices<Element, std::uint8_t, true>(space, r, b, true, [&]<class Config>(Config, const auto& slices) {
     using Slices = std::decay_t<decltype(slices)>;
     partials.count = std::min(slices.num_slices(), max_partials(space));
-    launch<Config>(space, "kq::tensor_extremes",
-                   TensorExtremes<Slices, Rule<Element, Fp4E2M1, AbsMax, false>>{slices, partials}, partials.count,
+    launch<Config>(space, "kq::tensor_extremes", TensorExtremes<Slices, AbsMax>{slices, partials}, partials.count,
                    host_grain);
   });
   return partials;
@@ -248,8 +235,7 @@ template <class Element, class ExecutionSpace>
 const float* enqueue_tensor_amax(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const Partials partials = enqueue_extremes<Element>(space, r, b);
   float* const amax = tensor_amax_of(space, b.workspace);
-  using Config = std::conditional_t<on_host<ExecutionSpace>, TileConfig<1, 0>, TileConfig<32, 0>>;
-  launch<Config>(space, "kq::tensor_amax", AmaxOfPartials{partials, amax}, 1, host_grain);
+  launch<TileConfig<256, 1>>(space, "kq::tensor_amax", CombinePartials<AbsMax>{partials, amax}, 1, partials.count);
   return amax;
 }
 
@@ -257,7 +243,7 @@ template <class Element, class ExecutionSpace>
 void dynamic_block_format(const ExecutionSpace& space, const Request& r, const Operands& b) {
   if constexpr (!on_host<ExecutionSpace>) {
     const int lanes = lanes_of_group<Element>(r);
-    const bool from_tensor = has_global_scale(r) && r.global_scale == 0.0f;
+    const bool from_tensor = finds_global_scale(r);
     float* const global_scale = has_global_scale(r) ? b.global_scale : nullptr;
     const GroupOfColumn<true> group_of(r.group_size);
     with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
@@ -274,7 +260,7 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
       }
       const auto run = [&]<int Lanes, class Rule>(std::integral_constant<int, Lanes>, const Rule& rule,
                                                   const auto& launch_slices) {
-        with_group_lanes<Element, Rule>(lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes> known, int) {
+        with_group_lanes<Element, Rule>(lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes> known) {
           with_chunks<Lanes, Element, typename Rule::Code>(
               space, r, b, [&]<class Config, class Slices>(Config config, const Slices& slices) {
                 if constexpr (!Slices::is_flat || std::is_same_v<Scales, GroupScales>) {

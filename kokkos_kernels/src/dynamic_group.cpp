@@ -54,7 +54,7 @@ void with_rule([[maybe_unused]] const ExecutionSpace& space, const Request& r, [
   } else if (r.format != Format::fp4_e2m1) {
     with_group_rule<Element>(r, function);
   } else {
-    const bool from_tensor = has_global_scale(r) && r.global_scale == 0.0f;
+    const bool from_tensor = finds_global_scale(r);
     const float* const amax = from_tensor ? enqueue_tensor_amax<Element>(space, r, b) : nullptr;
     with_fp4_group_rule<Element>(r, amax, [&]<class Rule>(const Rule& rule) {
       function(rule);

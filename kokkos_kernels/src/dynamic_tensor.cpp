@@ -61,21 +61,6 @@ struct TensorQuantize {
   }
 };
 
-/// One program: of the partial results that TensorExtremes has left, the extremes.
-template <class Reduction>
-struct CombinePartials {
-  Partials partials;
-  float* extremes;
-
-  template <class Program>
-  KQ_HOST_DEVICE void operator()(const Program& program) const {
-    const auto maxima = program.reduce_maxima(Reduction{}, partials.values, partials.count);
-    for (int k = 0; k < Reduction::count; ++k) {
-      program.store(extremes + k, maxima.value[k]);
-    }
-  }
-};
-
 /// One program: the extremes of a tensor's part that has no tokens.
 template <class Reduction>
 struct NoExtremes {
@@ -108,8 +93,8 @@ void enqueue_passes(const ExecutionSpace& space, const Request& r, const Operand
     const Partials partials =
         passes == Passes::codes ? Partials{extremes, 1} : Partials{partials_of(space, b.workspace), programs};
     if constexpr (passes != Passes::codes) {
-      launch<decltype(config)>(space, "kq::tensor_extremes", TensorExtremes<Slices, Rule>{slices, partials}, programs,
-                               host_grain);
+      launch<decltype(config)>(space, "kq::tensor_extremes", TensorExtremes<Slices, Reduction>{slices, partials},
+                               programs, host_grain);
     }
     if constexpr (passes == Passes::extremes) {
       launch<TileConfig<256, 1>>(space, "kq::combine_partials", CombinePartials<Reduction>{partials, extremes}, 1,

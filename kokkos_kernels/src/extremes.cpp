@@ -5,7 +5,6 @@
 
 #include "extremes.hpp"
 
-#include "kernels.hpp"
 #include "kq/scale_rules.hpp"
 #include "launch.hpp"
 #include "tuning.hpp"
@@ -49,31 +48,7 @@ struct TokenByExtremes {
   }
 };
 
-/// Calls function(Config{}) for programs that take a token each and read it once: a part of a wave, or a team that goes
-/// through it.
-template <class Element, class ExecutionSpace, class Function>
-void with_token_config([[maybe_unused]] std::int64_t size, const Function& function) {
-  if constexpr (on_host<ExecutionSpace>) {
-    function(TileConfig<1, 0>{});
-  } else {
-    if (size <= 128 * vector_width<Element>) return function(TileConfig<32, 4>{});
-    function(TileConfig<256, 0>{});
-  }
-}
-
 }  // namespace
-
-template <class Element>
-int extremes_per_scale(const Request& r) {
-  int count = 0;
-  const auto see = [&]<class Rule>(const Rule&) { count = Rule::Reduction::count; };
-  if (r.granularity == Granularity::tensor) {
-    with_tensor_rule<Element>(r, see);
-  } else {
-    with_token_rule<Element>(r, nullptr, see);
-  }
-  return count;
-}
 
 template <class Element, class ExecutionSpace>
 void token_extremes(const ExecutionSpace& space, const Request& r, const Operands& b, float* extremes) {
@@ -97,7 +72,6 @@ void token_by_extremes(const ExecutionSpace& space, const Request& r, const Oper
   });
 }
 
-template int extremes_per_scale<KQ_ELEMENT>(const Request&);
 KQ_FOR_EACH_SPACE(KQ_INSTANTIATE_HALVES, token)
 
 }  // namespace kq::detail

@@ -4,16 +4,12 @@
 /// \file
 /// A dynamic tensor or token scale in two halves, between which the extremes may be combined with those of other parts
 /// of the same tensor. Extremes are the maxima that a rule's reduction is made of (kq/reduce.hpp): extremes[scale *
-/// extremes_per_scale + k] is the k-th of a scale's elements.
+/// count + k] is the k-th of a scale's elements, of the reduction's count.
 
 #include "kq/request.hpp"
 #include "kq/tensors.hpp"
 
 namespace kq::detail {
-
-/// One for amax, two for min and max or for amax and whether there was a NaN.
-template <class Element>
-int extremes_per_scale(const Request& request);
 
 template <class Element, class ExecutionSpace>
 void tensor_extremes(const ExecutionSpace& space, const Request& request, const Operands& operands, float* extremes);

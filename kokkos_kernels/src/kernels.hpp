@@ -37,12 +37,13 @@ void dynamic_block(const ExecutionSpace& space, const Request& request, const Op
 template <class Element, class ExecutionSpace>
 void dynamic_channel(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 
-/// Groups of block formats on a device: MX's rounded exponents, and codes of four bits. Those before are for others.
+/// Groups of block formats on a device: MX's rounded exponents, and codes of four bits. dynamic_group and static_group
+/// hand these requests on.
 template <class Element, class ExecutionSpace>
 void dynamic_block_format(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 template <class Element, class ExecutionSpace>
 void static_block_format(const ExecutionSpace& space, const Request& request, const Operands& buffers);
-/// Launches what finds the largest magnitude of the tensor; where it will be.
+/// Enqueues the search for the tensor's amax, and returns where in the workspace it will be.
 template <class Element, class ExecutionSpace>
 const float* enqueue_tensor_amax(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 

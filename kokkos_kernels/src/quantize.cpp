@@ -59,8 +59,11 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Operands
 }
 
 std::int64_t extremes_count(const Request& request) {
-  if (request.granularity == Granularity::tensor) return detail::extremes_per_scale<half>(request);
-  return num_scales(request) * detail::extremes_per_scale<half>(request);  // of any element
+  const bool of_tensor = request.granularity == Granularity::tensor;
+  std::int64_t per_scale = 0;  // of any element
+  const auto see = [&]<class Rule>(const Rule&) { per_scale = Rule::Reduction::count; };
+  of_tensor ? with_tensor_rule<half>(request, see) : with_token_rule<half>(request, nullptr, see);
+  return per_scale * (of_tensor ? 1 : num_scales(request));  // a tensor's part without tokens has extremes, too
 }
 
 template <class ExecutionSpace>

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The first of two launches for a scale of the whole tensor: what every program finds in its part.
+/// The first of two launches for a scale of the whole tensor: what every program finds in its part, and what all found.
 
 #include <cstdint>
 
@@ -17,20 +17,35 @@ struct Partials {
 };
 
 /// program_id: every program_count-th slice, starting with its own.
-template <class Slices, class Rule>
+template <class Slices, class Reduction>
 struct TensorExtremes {
   Slices slices;
   Partials partials;
 
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
-    Maxima<typename Rule::Reduction> maxima;
+    Maxima<Reduction> maxima;
     for (auto slice = program.id(); slice < slices.num_slices(); slice += program.count()) {
-      maxima.add(program.partial(Rule::reduction, program.load(slices.input_slice(slice))));
+      maxima.add(program.partial(Reduction{}, program.load(slices.input_slice(slice))));
     }
     maxima = program.reduce(maxima);
-    for (int k = 0; k < Rule::Reduction::count; ++k) {
+    for (int k = 0; k < Reduction::count; ++k) {
       program.store(partials.values + k * partials.count + program.id(), maxima.value[k]);
+    }
+  }
+};
+
+/// One program: of the partial results that TensorExtremes has left, the extremes.
+template <class Reduction>
+struct CombinePartials {
+  Partials partials;
+  float* extremes;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto maxima = program.reduce_maxima(Reduction{}, partials.values, partials.count);
+    for (int k = 0; k < Reduction::count; ++k) {
+      program.store(extremes + k, maxima.value[k]);
     }
   }
 };

@@ -48,7 +48,7 @@ std::size_t tensor_workspace_bytes(const ExecutionSpace& space, const Request& /
 /// Of groups whose scales are multiplied by one that comes from the tensor: behind the rest, the tensor's amax.
 template <class ExecutionSpace>
 std::size_t group_workspace_bytes(const ExecutionSpace& space, const Request& r) {
-  return has_global_scale(r) && r.global_scale == 0.0f ? tensor_workspace_bytes(space, r) + sizeof(float) : 0;
+  return finds_global_scale(r) ? tensor_workspace_bytes(space, r) + sizeof(float) : 0;
 }
 template <class ExecutionSpace>
 float* tensor_amax_of(const ExecutionSpace& space, void* workspace) {

@@ -54,6 +54,18 @@ void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unuse
   }
 }
 
+/// Calls function(Config{}) for programs that read a token of `size` elements once: a short one is held by 32 lanes, a
+/// team goes through a longer one.
+template <class Element, class ExecutionSpace, class Function>
+void with_token_config([[maybe_unused]] std::int64_t size, const Function& function) {
+  if constexpr (on_host<ExecutionSpace>) {
+    function(TileConfig<1, 0>{});
+  } else {
+    if (size <= 128 * vector_width<Element>) return function(TileConfig<32, 4>{});
+    function(TileConfig<256, 0>{});
+  }
+}
+
 /// Whether lanes should have one vector each. With several, too few lanes would be left to fill the device, and a
 /// launch this short is mostly instruction-cache misses, of which more instructions cause more.
 template <class Element, class ExecutionSpace>

@@ -197,7 +197,8 @@ TEST(AmdIntegers, LeadingBitsLikeTheSign) {
   }
 }
 
-/// Of an approximation's exact value: the floats below and above, which are one where that is a float.
+/// Perturbed by -1 and 1, an approximation gives the floats just below and above the exact value; where that is a
+/// float, itself.
 TEST(AmdFloats, ApproximationsArePerturbedByLessThanAUnit) {
   const struct {
     const char* mnemonic;

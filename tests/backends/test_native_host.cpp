@@ -34,14 +34,7 @@ std::vector<Request> requests(Element element, std::int64_t num_tokens, std::int
   for (const Format format : formats) {
     for (const kq::Scheme& scheme : kq::schemes()) {
       if (!(format == Format::int8 ? scheme.int8 : scheme.fp8)) continue;
-      Request r;
-      r.element = element;
-      r.format = format;
-      r.granularity = scheme.granularity;
-      r.static_scale = scheme.static_scale;
-      r.asymmetric = scheme.asymmetric;
-      r.num_tokens = num_tokens;
-      r.hidden_size = hidden_size;
+      Request r = test::row_request(scheme, element, format, num_tokens, hidden_size);
       if (!kq::has_groups(scheme.granularity)) {
         all.push_back(r);
         continue;

@@ -231,12 +231,6 @@ kq_request random_request(Draw& draw) {
       case 14:
         r.scale_stride = draw.of<std::int64_t>({-1, 0, 1, 6, 1000, least64, most64, half_of_memory});
         break;
-      case 17:
-        r.scale_rounding = odd;
-        break;
-      case 18:
-        r.global_scale = draw.of({1.0f, -1.0f, -0.0f, infinity, not_a_number, 1e-45f});
-        break;
       case 15:
         r.qmax = draw.of({1.0f, 127.0f, 127.5f, 128.0f, 240.0f, 448.0f, 449.0f, 57344.0f, -1.0f, -0.0f, infinity,
                           not_a_number, 1e-45f});
@@ -244,6 +238,12 @@ kq_request random_request(Draw& draw) {
       case 16:
         (draw.one_in(2) ? r.dialect : r.reserved2) =
             draw.of<std::int32_t>({-1, 1000, std::numeric_limits<std::int32_t>::max()});
+        break;
+      case 17:
+        r.scale_rounding = odd;
+        break;
+      case 18:
+        r.global_scale = draw.of({1.0f, -1.0f, -0.0f, infinity, not_a_number, 1e-45f});
         break;
       default:
         r.scale_ub = draw.of({1.0f, -1.0f, -0.0f, infinity, -infinity, not_a_number, 1e-45f});

@@ -162,8 +162,7 @@ TYPED_TEST(HostQuantize, EveryFloatBecomesItsCode) {
   }
 }
 
-// --- extremes
-// ----------------------------------------------------------------------------------------------------------
+// --- extremes --------------------------------------------------------------------------------------------------------
 
 template <class Element>
 void expect_extremes(const std::vector<Element>& in) {

@@ -54,7 +54,7 @@ std::vector<std::byte> byte_scales(const kq::Request& r, const NpyArray& array) 
   return bytes;
 }
 
-/// Codes of four bits, two a byte: some were recorded one a byte, NaN as 255.
+/// Codes of four bits, two per byte: some were recorded one per byte, NaN as 255.
 std::vector<std::byte> half_byte_codes(const kq::Request& r, const NpyArray& array) {
   const std::vector<std::byte>& codes = array.bytes;
   if (static_cast<std::int64_t>(codes.size()) < r.num_tokens * r.hidden_size) return codes;

@@ -86,14 +86,7 @@ std::int32_t random_zero_point(Draw& draw, RandomCase::Scales scales) {
 
 kq::Request request_of(const kq::Scheme& scheme, kq::Element element, kq::Format format, std::int64_t num_tokens,
                        std::int64_t hidden_size) {
-  kq::Request request;
-  request.element = element;
-  request.format = format;
-  request.granularity = scheme.granularity;
-  request.static_scale = scheme.static_scale;
-  request.asymmetric = scheme.asymmetric;
-  request.num_tokens = num_tokens;
-  request.hidden_size = hidden_size;
+  kq::Request request = row_request(scheme, element, format, num_tokens, hidden_size);
   if (kq::has_groups(scheme.granularity)) request.group_size = 128;
   if (scheme.granularity == kq::Granularity::block) request.block_rows = 128;
   return request;
@@ -150,28 +143,26 @@ std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_
   static constexpr kq::ScaleLayout layouts[] = {kq::ScaleLayout::row, kq::ScaleLayout::column_aligned,
                                                 kq::ScaleLayout::packed, kq::ScaleLayout::column};
   std::vector<kq::Request> requests;
+  std::size_t of_blocks = 0;  // formats, which have sizes and layouts in turns of their own
   const auto add = [&](const kq::DialectScheme& scheme, kq::Format format, kq::ScaleFormat scale_format,
                        kq::ScaleRounding rounding) {
-    kq::Request r;
+    kq::Request r = row_request(scheme, element, format, num_tokens, hidden_size);
     r.dialect = scheme.dialect;
-    r.element = element;
-    r.format = format;
-    r.granularity = scheme.granularity;
-    r.static_scale = scheme.static_scale;
-    r.asymmetric = scheme.asymmetric;
-    r.num_tokens = num_tokens;
-    r.hidden_size = hidden_size;
+    r.scale_rounding = rounding;
+    const bool is_block_format = kq::is_mx(r) || format == kq::Format::fp4_e2m1;
+    const std::size_t turn = is_block_format ? of_blocks : requests.size() - of_blocks;
     if (kq::has_groups(r.granularity)) {
-      r.group_size = group_sizes[requests.size() % std::size(group_sizes)];
+      r.group_size = group_sizes[turn % std::size(group_sizes)];
       if (format == kq::Format::fp4_e2m1) r.group_size -= r.group_size % 16;
       r.scale_format = scale_format;
-      r.scale_rounding = rounding;
-      r.scale_layout = layouts[requests.size() % std::size(layouts)];
+      r.scale_layout = layouts[turn % std::size(layouts)];
       const bool may_be_packed = scale_format == kq::ScaleFormat::ue8m0;
       if (r.scale_layout == kq::ScaleLayout::packed && !may_be_packed) r.scale_layout = kq::ScaleLayout::row;
     }
     if (r.granularity == kq::Granularity::block) r.block_rows = 3;
-    if (!kq::validate(r)) requests.push_back(r);
+    if (kq::validate(r)) return;
+    requests.push_back(r);
+    of_blocks += is_block_format ? 1 : 0;
   };
   for (const kq::DialectFacts& facts : kq::dialects()) {
     for (const kq::DialectScheme& scheme : kq::dialect_schemes(facts.dialect)) {

@@ -21,6 +21,22 @@ inline constexpr kq::Element all_elements[] = {kq::Element::half, kq::Element::b
 inline constexpr kq::Format all_formats[] = {kq::Format::int8, kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2,
                                              kq::Format::fp8_e4m3fnuz, kq::Format::fp8_e5m2fnuz};
 
+/// A request as a row of a table of schemes (kq::Scheme, kq::DialectScheme) says, contiguous, everything else at its
+/// default; groups have no size yet.
+template <class Scheme>
+kq::Request row_request(const Scheme& scheme, kq::Element element, kq::Format format, std::int64_t num_tokens,
+                        std::int64_t hidden_size) {
+  kq::Request request;
+  request.element = element;
+  request.format = format;
+  request.granularity = scheme.granularity;
+  request.static_scale = scheme.static_scale;
+  request.asymmetric = scheme.asymmetric;
+  request.num_tokens = num_tokens;
+  request.hidden_size = hidden_size;
+  return request;
+}
+
 /// A request of a scheme, contiguous, everything else at its default; groups of 128.
 kq::Request request_of(const kq::Scheme& scheme, kq::Element element, kq::Format format, std::int64_t num_tokens,
                        std::int64_t hidden_size);

@@ -3,7 +3,8 @@
 
 /// \file
 /// Codes in registers and in memory, by the bits that one takes. A row of codes begins at a byte, and its codes follow
-/// each other without a gap: those of 8 bits one a byte, those of 4 bits two a byte, the even column in the low half.
+/// each other without a gap: those of 8 bits one per byte, those of 4 bits two per byte, the even column in the low
+/// half.
 
 #include <cstdint>
 #include <type_traits>

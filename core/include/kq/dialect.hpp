@@ -55,8 +55,7 @@ bool has_format(const DialectScheme& scheme, Format format);
 bool has_scale_format(const DialectScheme& scheme, ScaleFormat format);
 bool has_scale_rounding(const DialectScheme& scheme, ScaleRounding rounding);
 
-/// What a request with scale format e4m3 has as its global_scale where none is given, from the largest magnitude of its
-/// tensor, which is finite.
+/// The global_scale of a request with scale format e4m3 that gives none, made of its tensor's amax, which is finite.
 float global_scale_of(const Request& request, float tensor_amax);
 
 /// What stands in the way of a request's dialect, nothing else looked at: a scheme, format, scale format, element or

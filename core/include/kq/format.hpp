@@ -12,9 +12,8 @@
 ///                   `v` rounded to nearest even, limited to +-bound (an integer format: one lower on the low side),
 ///                   with the sign of `x`; see each format for NaN. `bound` is `max` if it is left out, and never more
 ///   encode4(v, s)   four codes in the lowest 4 * code_bits bits of a word, the first in the lowest ones, with the
-///   signs
-///                   `s` of the inputs as signs4 gives them; by the device's own conversion instruction where it has
-///                   one for this very format, the same bits where it has not
+///                   signs `s` of the inputs as signs4 gives them; by the device's own conversion instruction where
+///                   it has one for this very format, the same bits where it has not
 ///   decode(code)    the exact value
 ///
 /// `x` is the input that `v` was scaled from. A positive scale keeps its sign, so this only matters where the scaling
@@ -273,6 +272,9 @@ struct Int8 {
 };
 
 static_assert(Fp8E4M3Fn::max == 448.0f && Fp8E5M2::max == 57344.0f);
+static_assert(Fp4E2M1::decode(7) == Fp4E2M1::max);
+static_assert(Fp8E4M3Fnuz::max == 240.0f && Fp8E5M2Fnuz::max == 57344.0f);
+
 /// Code `i` of those at an address whose first code is the low half of its byte, if it is one of four bits.
 template <class Format>
 KQ_HOST_DEVICE constexpr typename Format::Code code_at(const typename Format::Code* codes, std::int64_t i) {
@@ -282,8 +284,5 @@ KQ_HOST_DEVICE constexpr typename Format::Code code_at(const typename Format::Co
     return static_cast<typename Format::Code>(i % 2 == 0 ? codes[i / 2] & 15u : codes[i / 2] >> 4);
   }
 }
-
-static_assert(Fp4E2M1::decode(7) == Fp4E2M1::max);
-static_assert(Fp8E4M3Fnuz::max == 240.0f && Fp8E5M2Fnuz::max == 57344.0f);
 
 }  // namespace kq

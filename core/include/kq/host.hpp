@@ -95,7 +95,7 @@ KQ_HOST_DEVICE const auto& one_by_one(const Fastest& fastest, const Quantizer& q
   }
 }
 
-/// codes[i] = quantizer.code(in[i]), two codes a byte; the half of a byte that the last one leaves is 0.
+/// codes[i] = quantizer.code(in[i]), two codes per byte; the half of a byte that the last one leaves is 0.
 template <class Element, class Quantizer>
 KQ_HOST_DEVICE void quantize(const Element* in, Code4* out, std::int64_t size, const Quantizer& quantizer,
                              std::int64_t /*distance*/) {

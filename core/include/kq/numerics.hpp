@@ -100,7 +100,7 @@ KQ_HOST_DEVICE constexpr float ue8m0_value(std::uint8_t code) {
 ///
 ///   rceil  exp(amax) - p, one more where amax's fraction is above that of the largest number
 ///   floor  exp(amax) - p
-///   even   that of amax with half of the last bit added that the format keeps, which may make it infinite
+///   even   exp(amax + half a unit of the last mantissa bit that the format keeps) - p; the sum may be infinite
 ///   ceil   exp(amax) - p, one more where amax has a fraction
 ///
 /// At least 0. All but floor add to amax what carries into its exponent. Sources: OCP Microscaling Formats (MX)
@@ -134,14 +134,9 @@ KQ_HOST_DEVICE constexpr std::uint32_t mx_exponent(float amax, bool has_nan, Sca
   return has_nan ? 255u : MxExponent<Format>(rounding)(amax);
 }
 
-/// 2^(e - 127) of a biased exponent; NaN for 255.
-KQ_HOST_DEVICE constexpr float mx_scale(std::uint32_t e) {
-  return e == 255 ? bits_float(0x7fc00000u) : bits_float(e == 0 ? 0x00400000u : e << 23);
-}
-
-/// 2^(127 - e), which its elements are multiplied by; NaN for 255.
+/// 2^(127 - e) of a biased exponent, which its block's elements are multiplied by; NaN for 255.
 KQ_HOST_DEVICE constexpr float mx_factor(std::uint32_t e) {
-  return e == 255 ? bits_float(0x7fc00000u) : mx_scale(254u - e);
+  return ue8m0_value(static_cast<std::uint8_t>(e == 255 ? 255u : 254u - e));
 }
 
 inline constexpr float largest_float = 0x1.fffffep127f;

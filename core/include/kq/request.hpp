@@ -33,8 +33,8 @@ enum class Granularity : std::uint8_t { tensor, token, channel, group, block };
 /// (NVFP4, of codes fp4_e2m1 only).
 enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0, e4m3 };
 
-/// How a group's scale becomes a power of two. Formats are those of OCP's MX specification but for `quotient`: the
-/// exponent is that of amax less that of the format's largest number, rounded on amax's bits (docs/numerics.md).
+/// How a group's scale becomes a power of two. All but `quotient` are for OCP's MX formats: the exponent is amax's less
+/// that of the format's largest number, rounded on amax's bits (docs/numerics.md).
 ///
 ///   quotient  amax / qmax is raised to the next power of two
 ///   rceil     up: the least exponent for which amax is within the format's range
@@ -97,14 +97,14 @@ struct Request {
   std::int64_t num_tokens = 0;    ///< may be 0: then there is nothing to do, and no address is looked at
   std::int64_t hidden_size = 0;   ///< 1 or more
   std::int64_t input_stride = 0;  ///< elements from one row to the next; 0: input_columns()
-  std::int64_t codes_stride = 0;  ///< codes from one row to the next, even for two a byte; 0: codes_columns()
+  std::int64_t codes_stride = 0;  ///< codes from one row to the next, even for 4-bit codes; 0: codes_columns()
 
   std::int64_t group_size = 0;    ///< columns that share a scale, granularities group and block only
   std::int64_t block_rows = 0;    ///< rows that share a scale, granularity block only
   std::int64_t scale_stride = 0;  ///< from one column of scales to the next, layout column only; 0: as many as rows
   ScaleFormat scale_format = ScaleFormat::float32;
   ScaleLayout scale_layout = ScaleLayout::row;
-  ScaleRounding scale_rounding = ScaleRounding::quotient;  ///< dynamic scales of scale format ue8m0 only
+  ScaleRounding scale_rounding = ScaleRounding::quotient;  ///< dynamic groups with scale format ue8m0 only
   /// What the scales of scale format e4m3 are multiplied by, dynamic schemes only: g of docs/numerics.md, whose
   /// reciprocal is stored as the tensor's scale; 0: found from the tensor.
   float global_scale = 0.0f;
@@ -135,9 +135,9 @@ struct InvalidField {
 /// Nothing if the request can be served, otherwise the first field that stands in the way.
 std::optional<InvalidField> validate(const Request& request);
 
-/// Why a valid request cannot be quantized in parts, whose extremes are combined in between; nothing if it can: dynamic
-/// tensor and token scales, without a producer. The parts of a tensor scale are any that make up the tensor; those of
-/// token scales have all tokens and some of the columns each.
+/// Why a valid request cannot be quantized in parts whose extremes are combined; nothing if it can. Dynamic tensor and
+/// token scales without a producer can: a tensor scale from any parts that make up the tensor, token scales from parts
+/// that have all tokens and some of the columns each.
 std::optional<InvalidField> why_not_sharded(const Request& request);
 
 /// The defaults filled in (strides, qmax, eps), so that kernels need not know of them. The request must be valid.
@@ -152,7 +152,7 @@ Request quantizer_of(const Request& request);
 std::size_t element_size(Element element);  ///< bytes
 float format_max(Format format);            ///< largest finite magnitude: 127, 448, 57344, 240, 57344, 6
 bool is_fp8(Format format);
-int code_bits(Format format);  ///< 8, or 4: two codes a byte, the even column in the low half
+int code_bits(Format format);  ///< 8, or 4: two codes per byte, the even column in the low half
 
 /// Bytes that so many codes of a row take. The last of an odd number of 4-bit codes has a byte whose high half is 0.
 std::int64_t codes_row_bytes(Format format, std::int64_t codes);
@@ -162,6 +162,9 @@ std::int64_t codes_columns(const Request& request);
 
 /// Whether the scales of groups are multiplied by one of the tensor: scale format e4m3.
 bool has_global_scale(const Request& request);
+
+/// Whether that scale is found from the tensor: of a dynamic scheme, where none is given.
+bool finds_global_scale(const Request& request);
 
 /// Whether scales are exponents that are rounded on amax's bits, as MX has them.
 bool is_mx(const Request& request);
@@ -224,6 +227,8 @@ std::size_t zero_points_bytes(const Request& request);  ///< int32 each, 0 unles
 struct Traffic {
   std::uint64_t read = 0;
   std::uint64_t written = 0;
+
+  std::uint64_t total() const { return read + written; }
 };
 Traffic minimal_traffic(const Request& request);
 

@@ -9,7 +9,7 @@
 /// A dynamic rule has
 ///
 ///   Element, Format    what it is for
-///   reduction          AbsMax, AbsMaxOrNan or MinMax: what it needs to know of a span
+///   reduction          AbsMax, AbsMaxOrNan, AbsMaxUpToNan or MinMax: what it needs to know of a span
 ///   has_zero_point     whether its scales have a zero point
 ///   scale(value)       the scale of a span that the reduction found `value` in
 ///
@@ -158,7 +158,7 @@ struct FactorScale {
 template <class Format, class Element>
 struct MxScale {
   std::uint32_t e;
-  KQ_HOST_DEVICE float value() const { return mx_scale(e); }
+  KQ_HOST_DEVICE float value() const { return ue8m0_value(code()); }
   KQ_HOST_DEVICE std::uint8_t code() const { return static_cast<std::uint8_t>(e); }
   KQ_HOST_DEVICE auto quantizer() const { return PowerOfTwoQuantizer<Format, Element>(e); }
 };

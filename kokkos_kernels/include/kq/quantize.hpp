@@ -69,8 +69,9 @@ struct ElementOf<float> {
   static constexpr Element value = Element::float32;
 };
 
-/// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor and channel scales, and for
-/// producers. Those of channels and producers depend on the shape.
+/// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor and channel scales, for
+/// groups whose tensor's scale is found (finds_global_scale), and for producers. Those of channels and producers depend
+/// on the shape.
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request);
 
@@ -84,7 +85,7 @@ void enqueue(const ExecutionSpace& space, const Request& request, const Operands
 /// of, none of them NaN. Whoever owns the parts replaces them by the greatest that any part has: ncclAllReduce with
 /// ncclMax, MPI_Allreduce with MPI_MAX. quantize_by_extremes() then writes this part's codes, and the scales of the
 /// whole: the bytes that quantizing the whole tensor in one piece would give. Both take the request and the operands of
-/// the part; between the two calls nothing else may use the workspace. For which requests: why_not_sharded().
+/// the part. For which requests: why_not_sharded().
 template <class ExecutionSpace>
 void find_extremes(const ExecutionSpace& space, const Request& request, const Operands& operands, float* extremes);
 template <class ExecutionSpace>
@@ -92,9 +93,10 @@ void quantize_by_extremes(const ExecutionSpace& space, const Request& request, c
                           const float* extremes);
 std::int64_t extremes_count(const Request& request);
 
-/// The way back: output[token * hidden_size + column] = decode(code) * scale for fp8, (code - zero_point) * scale for
-/// int8, in binary32. Reads codes, scales and zero points; the input is not looked at. On plain addresses, and nothing
-/// is checked, as with `enqueue`; `dequantize` is the same on Views.
+/// The way back: output[token * hidden_size + column] = decode(code) * scale for fp8 and fp4, where a scale of
+/// scale format e4m3 is multiplied by the tensor's first; (code - zero_point) * scale for int8; in binary32. Reads
+/// codes and all scales and zero points; the input is not looked at. On plain addresses, and nothing is checked, as
+/// with `enqueue`; `dequantize` takes Views.
 template <class ExecutionSpace>
 void enqueue_dequantize(const ExecutionSpace& space, const Request& request, const Operands& operands, float* output);
 
@@ -127,10 +129,10 @@ inline TensorMemory memory_of(const TensorSpec& tensor, const Operands& operands
   return {tensor.name, tensor.is_matrix ? tensor_rows(tensor, address) : one_row(address, tensor.bytes()), written};
 }
 
-/// Throws if what quantizing a valid, resolved request writes shares memory with its other tensors. `workspace_bytes`
-/// of the workspace are used.
-inline void require_apart(const Request& r, const Operands& o, std::size_t workspace_bytes) {
-  std::vector<TensorMemory> memory;
+/// Throws if what quantizing a valid, resolved request writes shares memory with its other tensors, or with what is in
+/// `memory` already. `workspace_bytes` of the workspace are used.
+inline void require_apart(const Request& r, const Operands& o, std::size_t workspace_bytes,
+                          std::vector<TensorMemory> memory = {}) {
   for (const TensorSpec& tensor : tensors(r)) {
     // The sum may take the residual's place.
     if (tensor.name == "residual" && o.residual == o.residual_out) continue;

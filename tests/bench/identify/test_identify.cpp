@@ -152,8 +152,8 @@ TEST(IdentifyMixtures, NamesBothEnginesOfCodesUnderAnothersScales) {
                                         << kq::to_string(of_scales.dialect);
     }
   }
-  EXPECT_GE(trial.of, 70);
-  EXPECT_LE(thirds.right, trial.of / 8);
+  EXPECT_GE(trial.of, 90);
+  EXPECT_LE(thirds.right, trial.of / 10);
 }
 
 TEST(IdentifyMixtures, NamesTheRoundingOfCodesTowardZero) {

@@ -15,9 +15,8 @@
 ///   half_to_float(bits)          a half as float, exact, the sign of a NaN kept
 ///   rounds_to_16_bits            whether a float is rounded to half and bfloat16 in one instruction, by
 ///   round_to_16_bits<E>(v)       the nearest element, ties to even, as float; a NaN stays NaN, its sign may be lost
-///   round_pair<E>(a, b)          the bits of two elements in a word, the first in the low half; NaN has all bits set
-///   but
-///                                the sign; only where rounds_to_16_bits
+///   round_pair<E>(a, b)          the bits of two elements in a word, the first in the low half; NaN: all bits set
+///                                but the sign; only where rounds_to_16_bits
 ///   square_root(x)               correctly rounded
 ///   clamp(v, low, high)          v limited to a range; NaN stays NaN
 ///   reciprocal(x)                1 / x, rounded to nearest, for 2^-126 <= x <= 2^126
@@ -30,15 +29,17 @@
 ///   even_bytes(w)                bytes 0 and 2 of a word in the low half of one
 ///   sign_bytes<n>(a, b)          the sign bytes of 2n elements in two words, in the low bytes of one word
 ///   encode4<Format>(v, s, word)  four codes by the processor's own conversion; false where it has none for them
-///   round_to_e4m3(v, code, value)  the nearest E4M3 number to one not negative, or NaN, by the processor; false where
-///                                it has no such conversion
+///   round_to_e4m3(v, code, value)
+///                                the nearest E4M3 number to one not negative, or NaN; false where the processor has
+///                                no such conversion
 ///   encodes_e2m1_pairs           whether pairs of elements become E2M1 codes in their own type, by
-///   e2m1_codes8<E>(v, f)         the codes of a vector's eight elements, multiplied by a power of two, which f has
-///   twice wave_size                    lanes that exchange registers exchange(v, mask)            the value of the
-///   lane whose number differs in the bits of mask; all lanes call it from_lane(v, lane, width)    the value of a lane,
-///   counted within each `width` lanes (a power of two) of a wave has_wave_max, wave_max(key)  the greatest key of a
-///   wave in one instruction wait_for_prerequisite_grids  returns once the launches before this one are done
-///   (kq/programmatic_launch.hpp);
+///   e2m1_codes8<E>(v, f)         the codes of a vector's eight elements times a power of two, whose bits are in
+///                                both halves of f
+///   wave_size                    lanes that exchange registers
+///   exchange(v, mask)            the value of the lane whose number differs in the bits of mask; all lanes call it
+///   from_lane(v, lane, width)    the value of a lane, counted within each `width` lanes (a power of two) of a wave
+///   has_wave_max, wave_max(key)  the greatest key of a wave in one instruction
+///   wait_for_prerequisite_grids  returns once the launches before this one are done (kq/programmatic_launch.hpp);
 ///                                with an address and a count, these are computed while it waits
 ///   launch_dependent_grids       lets the launch after this one start once all blocks of this one have called it
 ///
