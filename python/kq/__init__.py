@@ -77,7 +77,7 @@ def error_report(x, codes, scales, zero_points=None, *, scheme: Scheme | str) ->
 
 
 def __getattr__(name: str) -> Any:
-    """bench and verify ask for NumPy: they are imported when they are used."""
+    """Imports bench and verify when they are first used, so that programs that only quantize start faster."""
     if name in ("bench", "verify"):
         module = importlib.import_module(f"kq._{name}")
         return getattr(module, name)

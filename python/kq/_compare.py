@@ -43,7 +43,7 @@ def wanted(x: Any, scheme: Scheme, given: Quantized) -> Quantized:
 
 def differences(found: Quantized, right: Quantized) -> list[Difference]:
     """One for each tensor that differs. Raises InvalidArgument for one that is missing, or has another number of elements
-    or other bytes an element."""
+    or another number of bytes per element."""
     all_of_them = []
     for name, ours, theirs in zip(Quantized._fields, right, found, strict=True):
         if ours is None:

@@ -55,6 +55,7 @@ def identify(
     format: str | None = None,
     granularity: str | None = None,
     scale_format: str | None = None,
+    scale_rounding: str | None = None,
     scale_layout: str | None = None,
     qmax: float | None = None,
     scale_ub: float | None = None,
@@ -67,7 +68,8 @@ def identify(
     scales: as many as the scheme has, as they lie in memory: float32, float16, bfloat16, uint8 or float8_e8m0fnu
         (exponents), int32 (four exponents each). Strides tell columns from rows.
     zero_points: int32 or int8, as many as scales, for asymmetric codes.
-    format, granularity, scale_format, scale_layout, qmax, scale_ub, dialect: what is known, as kq.Scheme has it.
+    format, granularity, scale_format, scale_rounding, scale_layout, qmax, scale_ub, dialect: what is known, as kq.Scheme has
+        it.
 
     Returns what `kqbench identify --json` prints (docs/identify.md): `["identified"]`; `["matches"]`, each with the members
     `dialect`, `operation`, `granularity`, `quant_dtype`, `scale_layout`, ...; `["nearest"]`, None where there is a match.
@@ -81,8 +83,8 @@ def identify(
     if codes_shape[1] != shape[1] or codes_shape[0] < shape[0]:
         raise InvalidArgument("codes", f"must be codes of x, {list(shape)}, not {list(codes_shape)}")
     known = {"dtype": _ELEMENTS[element], "quant-dtype": format or _FP8.get(code_type), "granularity": granularity,
-             "scale-format": scale_format, "scale-layout": scale_layout, "qmax": qmax, "scale-ub": scale_ub,
-             "dialect": dialect}
+             "scale-format": scale_format, "scale-rounding": scale_rounding, "scale-layout": scale_layout, "qmax": qmax,
+             "scale-ub": scale_ub, "dialect": dialect}
     options = [f"--{name}={value}" for name, value in known.items() if value is not None]
     with tempfile.TemporaryDirectory(prefix="kq-") as name:
         folder = pathlib.Path(name)

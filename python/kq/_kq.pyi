@@ -13,6 +13,7 @@ class Scheme:
         static_scale: bool | None = None,
         asymmetric: bool | None = None,
         scale_format: str | None = None,
+        scale_rounding: str | None = None,
         scale_layout: str | None = None,
         qmax: float | None = None,
         scale_ub: float | None = None,
@@ -26,6 +27,7 @@ class Scheme:
         static_scale: bool | None = None,
         asymmetric: bool | None = None,
         scale_format: str | None = None,
+        scale_rounding: str | None = None,
         scale_layout: str | None = None,
         qmax: float | None = None,
         scale_ub: float | None = None,
@@ -47,6 +49,8 @@ class Scheme:
     def asymmetric(self) -> bool: ...
     @property
     def scale_format(self) -> str: ...
+    @property
+    def scale_rounding(self) -> str: ...
     @property
     def scale_layout(self) -> str: ...
     @property

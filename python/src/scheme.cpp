@@ -106,8 +106,9 @@ Value parsed(const std::optional<Value>& value, const char* field, const std::st
 Scheme with_changes(const Scheme& scheme, const std::optional<std::string>& format,
                     const std::optional<std::string>& granularity, std::optional<bool> static_scale,
                     std::optional<bool> asymmetric, const std::optional<std::string>& scale_format,
-                    const std::optional<std::string>& scale_layout, std::optional<float> qmax,
-                    std::optional<float> scale_ub, const std::optional<std::string>& dialect) {
+                    const std::optional<std::string>& scale_rounding, const std::optional<std::string>& scale_layout,
+                    std::optional<float> qmax, std::optional<float> scale_ub,
+                    const std::optional<std::string>& dialect) {
   Request r = scheme.request;
   if (format) r.format = parsed(parse_format(*format), "format", *format);
   if (granularity) {
@@ -119,6 +120,9 @@ Scheme with_changes(const Scheme& scheme, const std::optional<std::string>& form
   if (static_scale) r.static_scale = *static_scale;
   if (asymmetric) r.asymmetric = *asymmetric;
   if (scale_format) r.scale_format = parsed(parse_scale_format(*scale_format), "scale_format", *scale_format);
+  if (scale_rounding) {
+    r.scale_rounding = parsed(parse_scale_rounding(*scale_rounding), "scale_rounding", *scale_rounding);
+  }
   if (scale_layout) r.scale_layout = parsed(parse_scale_layout(*scale_layout), "scale_layout", *scale_layout);
   if (qmax) r.qmax = *qmax;
   if (scale_ub) r.scale_ub = *scale_ub;
@@ -281,8 +285,8 @@ void bind_schemes(nb::module_& m) {
           [](Scheme* self, const std::string& text, const std::optional<std::string>& format,
              const std::optional<std::string>& granularity, std::optional<bool> static_scale,
              std::optional<bool> asymmetric, const std::optional<std::string>& scale_format,
-             const std::optional<std::string>& scale_layout, std::optional<float> qmax, std::optional<float> scale_ub,
-             const std::optional<std::string>& dialect) {
+             const std::optional<std::string>& scale_rounding, const std::optional<std::string>& scale_layout,
+             std::optional<float> qmax, std::optional<float> scale_ub, const std::optional<std::string>& dialect) {
             std::string all = text;
             if (format) all.append(" ").append(to_string(parsed(parse_format(*format), "format", *format)));
             if (granularity) {
@@ -290,15 +294,16 @@ void bind_schemes(nb::module_& m) {
               all.append(" ").append(*granularity);
             }
             new (self) Scheme(with_changes(Scheme::parse(all), std::nullopt, std::nullopt, static_scale, asymmetric,
-                                           scale_format, scale_layout, qmax, scale_ub, dialect));
+                                           scale_format, scale_rounding, scale_layout, qmax, scale_ub, dialect));
           },
           "text"_a = "", nb::kw_only(), "format"_a = nb::none(), "granularity"_a = nb::none(),
           "static_scale"_a = nb::none(), "asymmetric"_a = nb::none(), "scale_format"_a = nb::none(),
-          "scale_layout"_a = nb::none(), "qmax"_a = nb::none(), "scale_ub"_a = nb::none(), "dialect"_a = nb::none())
+          "scale_rounding"_a = nb::none(), "scale_layout"_a = nb::none(), "qmax"_a = nb::none(),
+          "scale_ub"_a = nb::none(), "dialect"_a = nb::none())
       .def("replace", &with_changes, nb::kw_only(), "format"_a = nb::none(), "granularity"_a = nb::none(),
            "static_scale"_a = nb::none(), "asymmetric"_a = nb::none(), "scale_format"_a = nb::none(),
-           "scale_layout"_a = nb::none(), "qmax"_a = nb::none(), "scale_ub"_a = nb::none(), "dialect"_a = nb::none(),
-           "This scheme with some parts changed.")
+           "scale_rounding"_a = nb::none(), "scale_layout"_a = nb::none(), "qmax"_a = nb::none(),
+           "scale_ub"_a = nb::none(), "dialect"_a = nb::none(), "This scheme with some parts changed.")
       .def_prop_ro("format", [](const Scheme& s) { return std::string(to_string(s.request.format)); })
       .def_prop_ro(
           "granularity",
@@ -309,6 +314,7 @@ void bind_schemes(nb::module_& m) {
       .def_prop_ro("static_scale", [](const Scheme& s) { return s.request.static_scale; })
       .def_prop_ro("asymmetric", [](const Scheme& s) { return s.request.asymmetric; })
       .def_prop_ro("scale_format", [](const Scheme& s) { return std::string(to_string(s.request.scale_format)); })
+      .def_prop_ro("scale_rounding", [](const Scheme& s) { return std::string(to_string(s.request.scale_rounding)); })
       .def_prop_ro("scale_layout", [](const Scheme& s) { return std::string(to_string(s.request.scale_layout)); })
       .def_prop_ro(
           "qmax",

@@ -264,8 +264,15 @@ def test_a_candidate_that_cannot_be_timed_costs_the_others_nothing():
     assert events == [("poison", (1,)), "check"]
 
 
+def test_a_scheme_is_timed_with_its_rounding():
+    options = _bench._options(kq.Scheme("fp8 group:32 ue8m0 rceil"), "float16", None, None, None)
+    assert "--scale-rounding=rceil" in options
+    assert kq.Scheme("fp8 group:32 ue8m0", scale_rounding="floor").scale_rounding == "floor"
+
+
 def test_kqbenchs_refusals_are_of_arguments():
-    for message, field in [("--num-tokens: too large", "shapes"), ("--dialect: has no such scheme", "scheme")]:
+    for message, field in [("--num-tokens: too large", "shapes"), ("--dialect: has no such scheme", "scheme"),
+                           ("--max-time: must be above 0", "max_time")]:
         error = _bench._error(2, message)
         assert isinstance(error, kq.InvalidArgument) and error.field == field
     assert isinstance(_bench._error(3, "no device"), kq.DeviceError)

@@ -62,7 +62,8 @@ class Benchmark:
 
     def save(self, path: str, kqbench: str | None = None) -> None:
         """Writes the result file that `kqbench compare` and `kqbench report` read; `kqbench` names a second one, for the times
-        of kqbench's own process. Both appear whole or not at all. Raises OSError where one cannot be written."""
+        of kqbench's own process. Each appears whole or not at all; the first stays
+        where the second cannot be written. Raises OSError then."""
         for name, result in ((path, self.result), (kqbench, self.kqbench)):
             if name is None:
                 continue
@@ -105,7 +106,7 @@ def bench(functions: Callable[..., Any] | Iterable[Callable[..., Any]] | Mapping
     make: "numpy", "torch" or "cupy", which x is of: by default NumPy's for a host build, PyTorch's or CuPy's on a GPU.
     timing: "graph", of a GPU: device time of replayed launches; or "wall", the host's clock, all that a host has.
     cache: "cold", copies of the tensors in turn, or "hot", one.
-    max_time: seconds at most, a function and shape. min_iters, num_warmup_iters: launches, at least.
+    max_time: at most this many seconds per function and shape. min_iters, num_warmup_iters: launches, at least.
     with_canary: whether kq's static call is timed before and after, and by kqbench, to tell whether this process is as fast as
         that one; without it `kqbench compare` refuses the file's times.
 
@@ -182,8 +183,9 @@ def _pairs(shapes):
 
 def _options(scheme, dtype, timing, cache, max_time):
     options = {"backend": kq.backend(), "dtype": _DTYPES[dtype], "quant-dtype": scheme.format, "granularity": scheme.granularity,
-               "scale-format": scheme.scale_format, "scale-layout": scheme.scale_layout, "qmax": scheme.qmax,
-               "scale-ub": scheme.scale_ub, "dialect": scheme.dialect, "timing": timing, "cache": cache, "max-time": max_time}
+               "scale-format": scheme.scale_format, "scale-rounding": scheme.scale_rounding,
+               "scale-layout": scheme.scale_layout, "qmax": scheme.qmax, "scale-ub": scheme.scale_ub, "dialect": scheme.dialect,
+               "timing": timing, "cache": cache, "max-time": max_time}
     said = [f"--{name}={value}" for name, value in options.items() if value is not None]
     return said + ["--static-scale"] * scheme.static_scale + ["--asymmetric"] * scheme.asymmetric
 
@@ -218,7 +220,7 @@ def _error(status, message):
     if status != 2:
         return DeviceError(f"kqbench run: {message or f'ended with status {status}'}")
     option, _, reason = message.partition(": ")
-    field = {"--num-tokens": "shapes", "--hidden-size": "shapes"}.get(option, "scheme")
+    field = {"--num-tokens": "shapes", "--hidden-size": "shapes", "--max-time": "max_time"}.get(option, "scheme")
     return InvalidArgument(field, reason if option.startswith("--") else message)
 
 
@@ -229,7 +231,7 @@ def _setting(ours, called):
     for name in ("torch", "triton", "cupy", "numpy"):
         if name in sys.modules:
             libraries[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
-    described = {one.name: (getattr(one.function, "__doc__", None) or "a function in Python").strip().splitlines()[0]
+    described = {one.name: ((getattr(one.function, "__doc__", None) or "").strip() or "a function in Python").splitlines()[0]
                  for one in called}
     setting.update(program="kq.bench", libraries=libraries, command_line=shlex.join(sys.argv), canary=[],
                    implementations={**described, _OWN: "kq.quantize, outputs given"},

@@ -75,7 +75,7 @@ class StaticCall:
 
 
 def times(found, cache_bytes, framework, make_sampler, max_seconds):
-    """(median in microseconds, launches a sample) of each call, here. `make_sampler` makes, for a timing, what makes
+    """(median in microseconds, launches per sample) of each call, here. `make_sampler` makes, for a timing, what makes
     samplers."""
     limits, medians = measure.Limits(max_seconds=max_seconds), []
     for call in found:

@@ -18,7 +18,7 @@ LEAST_SAMPLES = 6  # that a 95 % interval takes, whatever time they need
 class Limits:
     min_launches: int = 100
     min_samples: int = 20
-    max_seconds: float = 1.0  # a candidate and row; it counts before the others
+    max_seconds: float = 1.0  # per candidate and row; ends sampling even below the minima
 
 
 class Candidate:
@@ -62,11 +62,11 @@ class WallSampler:
         self.launches = enough_launches(candidate, limits, self.sample() * 1e-6)
 
     def set_launches(self, launches):
-        """Of a sample."""
+        """Launches per sample."""
         self.launches = launches
 
     def sample(self):
-        """Microseconds a launch."""
+        """Microseconds per launch."""
         self.synchronize()
         begin = self.clock()
         for launch in range(self.launches):
@@ -94,7 +94,7 @@ class GraphSampler:
         self.set_launches(max(self.launches, enough_launches(candidate, limits, self.sample() * 1e-6)))
 
     def set_launches(self, launches):
-        """Of a sample."""
+        """Launches per sample."""
         if launches != self.launches:
             self.capture(launches)
 
@@ -110,7 +110,7 @@ class GraphSampler:
         self.graph = self.stream.capture(enqueue)
 
     def sample(self):
-        """Microseconds a launch."""
+        """Microseconds per launch."""
         return self.graph.microseconds() / self.launches
 
     def close(self):
@@ -120,7 +120,7 @@ class GraphSampler:
 
 
 def take_turns(samplers, limits, warmup_launches, clock=time.perf_counter, shuffle=random.shuffle):
-    """([samples of each, in microseconds a launch], why it ended). The samplers take a sample each in a random order, again
+    """([samples of each, in microseconds per launch], why it ended). The samplers take a sample each in a random order, again
     and again, so that what slows the machine slows all alike, and ratios are those of pairs."""
     begin, launches = clock(), 0
     while launches < warmup_launches or clock() - begin < 0.1 * limits.max_seconds * len(samplers):
@@ -146,7 +146,7 @@ def take_turns(samplers, limits, warmup_launches, clock=time.perf_counter, shuff
 
 @dataclasses.dataclass
 class Timed:
-    samples: list  # microseconds a launch, in the order taken
+    samples: list  # microseconds per launch, in the order taken
     launches_per_sample: int
     stop: str
     codes_checked: tuple | None = None  # (differ, compared); None where they were not
@@ -154,13 +154,12 @@ class Timed:
 
 
 def measure(candidates, make_sampler, limits, warmup_launches, poison, check):
-    """Times candidates in turns, all with as many launches a sample. Returns for each a Timed, or the Exception that it ended
+    """Times candidates in turns, all with as many launches per sample. Returns for each a Timed, or the Exception that it ended
     with before it could be timed, which costs the others nothing.
 
     `poison(outputs)` writes over what one launch has written; `check(candidate)` says of the outputs of all copies (differ,
-    compared) codes, and what is wrong: "" if nothing is. It is asked after a last sample that follows a poison: what is
-    checked is what the timed launches write, and where the memory of one candidate's outputs is used by another's replays,
-    its own come after these.
+    compared) codes, and what is wrong: "" if nothing is. Before it is called, the outputs are poisoned and one more
+    sample is taken: it sees what the timed launches write, even where another candidate's replays use the memory.
     """
     samplers, found = {}, [None] * len(candidates)
     try:
@@ -172,8 +171,14 @@ def measure(candidates, make_sampler, limits, warmup_launches, poison, check):
         if not samplers:
             return found
         launches = max(sampler.launches for sampler in samplers.values())
-        for which, sampler in samplers.items():
-            sampler.set_launches(rounded_up(launches, candidates[which].copies))
+        for which, sampler in list(samplers.items()):
+            try:
+                sampler.set_launches(rounded_up(launches, candidates[which].copies))
+            except Exception as error:
+                found[which] = error
+                samplers.pop(which).close()
+        if not samplers:
+            return found
         all_samples, stop = take_turns(list(samplers.values()), limits, warmup_launches)
         for (which, sampler), samples in zip(samplers.items(), all_samples, strict=True):
             for outputs in candidates[which].outputs:
