@@ -4,7 +4,7 @@ that peer's rows only.
 
 The process sends JSON objects, one a line: `setting` and `device` (what it tells of its machine) or `refused` (why no
 peer can be timed) or `absent` (why this one cannot); `work` and `number` when it begins with a work; `row`; `say`;
-`canary`, a list of [median before, median after, launches a sample]; at last `done` with the status, or `failed`."""
+`canary`, a list of [median before, median after, launches per sample]; at last `done` with the status, or `failed`."""
 
 import dataclasses
 import json

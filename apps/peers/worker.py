@@ -53,7 +53,7 @@ class Clock:
 
 
 def canaries(job, clock):
-    """(median, launches a sample) of each call of the job's canary."""
+    """(median, launches per sample) of each call of the job's canary."""
     from kq import _frameworks
     from kq._bench import canary
     return canary.times(job["canary"], job["cache_bytes"], _frameworks.Torch(job["device"]), clock.make_sampler,

@@ -60,8 +60,7 @@ std::vector<std::string> result_remarks(const ResultFile& result) {
   if (any([](const Row& row) { return row.verified && !row.suspect && (row.clocks.dropped || row.drifted); })) {
     lines.emplace_back("ok~  unsteady: a clock dropped or times drifted while it was measured");
   }
-  if (any(is_unchecked))
-    lines.emplace_back("unchecked  not compared with kqbench's codes; the peers' --libkq does that");
+  if (any(is_unchecked)) lines.emplace_back("unchecked  not compared with kqbench's codes; apps/peers compares them");
   if (any([](const Row& row) { return is_unsettled(row) && !has_few_samples(row); })) {
     lines.emplace_back("*  sampling ended, by --max-time or by a signal, before the interval was within 1 %");
   }

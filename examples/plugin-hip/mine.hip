@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A kernel for kqbench: one scale a token, int8 from bfloat16, as vLLM's dynamic_scaled_int8_quant gives them.
+// A kernel for kqbench: one scale per token, int8 from bfloat16, as vLLM's dynamic_scaled_int8_quant gives them.
 #include <hip/hip_runtime.h>
 
 #include <cstdint>

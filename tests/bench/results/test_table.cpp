@@ -100,7 +100,7 @@ TEST(Table, APeerThatWasNotComparedIsUncheckedAndHasNotFailed) {
   result.rows[0].codes_checked.reset();
   const std::string text = table(result);
   EXPECT_TRUE(has(text, " unchecked")) << text;
-  EXPECT_TRUE(has(text, "--libkq")) << text;
+  EXPECT_TRUE(has(text, "apps/peers compares them")) << text;
   EXPECT_FALSE(has(text, "FAILED")) << text;
 }
 
