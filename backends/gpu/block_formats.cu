@@ -104,7 +104,7 @@ struct DynamicChunks {
 /// 32 threads per group.
 template <class Rule, class ChunkSet, class Scales>
 struct LongGroups {
-  using Config = TileConfig<32, 32, 2, 1024>;
+  using Config = TileConfig<32, 32, 2, 512>;
   using Element = typename Rule::Element;
   using Reduction = typename Rule::Reduction;
 

@@ -23,6 +23,7 @@ struct TileConfig {
   static constexpr int spans_per_block = Threads / Lanes;
   static constexpr int capacity = Lanes * Vectors;  ///< vectors of a span that fit in registers
   static_assert(Threads % Lanes == 0 && (Lanes & (Lanes - 1)) == 0);
+  static_assert(Resident <= 16 * Threads, "multiprocessors of compute capability 8.6 hold 16 blocks");
 
   /// This thread's number among those that share its span.
   template <class Block>
