@@ -34,6 +34,7 @@ function(kq_add_test name)
     set(test_TIMEOUT 120)
   endif()
   add_executable(test_${name} ${test_SOURCES})
+  set_target_properties(test_${name} PROPERTIES KQ_TEST ON)
   kq_unity(test_${name})
   if(test_KOKKOS_SOURCES) # which may be compiled for a device
     kq_kokkos_sources(test_${name} ${test_KOKKOS_SOURCES})

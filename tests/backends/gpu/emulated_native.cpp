@@ -71,7 +71,10 @@ std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder orde
       }
       break;
     case Waves::of_64:
-      return std::make_unique<EmulatedNative<Waves::of_64>>(order, reducing_blocks, shared_bytes);
+      if constexpr (emulates_all) {
+        return std::make_unique<EmulatedNative<Waves::of_64>>(order, reducing_blocks, shared_bytes);
+      }
+      break;
   }
   return nullptr;
 }
