@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/amd/native_implementation.hpp"
-
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -14,6 +12,7 @@
 #include "backends/reference/producers.hpp"
 #include "backends/reference/reference.hpp"
 #include "kq/scale_rules.hpp"
+#include "tests/amd/implementation.hpp"
 
 namespace kqbench {
 namespace {
@@ -40,7 +39,7 @@ class NativeImplementation final : public Implementation {
   std::string_view name() const override { return "native"; }
   std::string description() const override { return "hand-written HIP kernels, interpreted"; }
   std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
-    if (request.element == test::native_element()) return std::nullopt;
+    if (request.element == test::program_element()) return std::nullopt;
     return "not in this program";
   }
   std::size_t workspace_bytes(const kq::Request& request) const override {
@@ -56,7 +55,7 @@ class NativeImplementation final : public Implementation {
     gpu::produce<Element>(launcher_, request, operands, values);
     check_values(request, operands, static_cast<const std::byte*>(values));
     const kq::Request quantizer = kq::quantizer_of(request);
-    if (quantizer.element == test::native_element()) {
+    if (quantizer.element == test::program_element()) {
       gpu::quantize<Element>(launcher_, quantizer, quantized);
     } else {
       // Another program has the kernels for float values. Here the values were checked; the rest is the reference's.
@@ -104,7 +103,10 @@ std::unique_ptr<Implementation> make_native_implementation(Stream stream, const 
 
 namespace test {
 
-kq::Element native_element() {
+const char* const family_prefix = "";
+const bool any_launch_is_together = false;
+
+kq::Element program_element() {
   if constexpr (std::is_same_v<Element, kq::half>) return kq::Element::half;
   if constexpr (std::is_same_v<Element, kq::bfloat16>) return kq::Element::bfloat16;
   return kq::Element::float32;
@@ -130,7 +132,7 @@ std::string family_of(const kq::Request& request) {
   return request.producer == kq::Producer::none ? quantizing_family_of(request) : "produce";
 }
 
-std::unique_ptr<Implementation> make_native(int reducing_blocks, std::size_t shared_bytes) {
+std::unique_ptr<Implementation> make_implementation(int reducing_blocks, std::size_t shared_bytes) {
   return std::make_unique<NativeImplementation>(nullptr, reducing_blocks, shared_bytes);
 }
 

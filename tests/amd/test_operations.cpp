@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "tests/amd/machine.hpp"
 
@@ -266,6 +267,46 @@ TEST(AmdFp8, FnuzOnGfx942AndOcpElsewhere) {
     machine.run("v_cvt_pk_fp8_f32 v0, v3, v3");
     EXPECT_EQ(machine.bits(0) & 0xff, target.least * (target.least == 1 ? 4 : 1)) << target.target << ": subnormal";
   }
+}
+
+TEST(AmdIntegers, LowerHalfOfAProductNeedsTheLowerHalfOfWhatIsAdded) {
+  Machine machine;
+  machine.set(2, 3U);
+  machine.set(3, 5U);
+  machine.set(4, 7U);  // and nothing in the register behind it
+  machine.run("v_mad_u64_u32 v[0:1], vcc, v2, v3, v[4:5]");
+  EXPECT_EQ(machine.bits(0), 22U);
+  EXPECT_TRUE(machine.known(0));
+  EXPECT_FALSE(machine.known(1));
+}
+
+TEST(AmdFp4, EachByteByItself) {
+  // By code: the number, the ties that go to it, and what lies beyond the format.
+  const std::pair<float, std::uint32_t> expected[] = {
+      {0.0F, 0},  {0.25F, 0}, {0.2501F, 1}, {0.5F, 1},  {0.75F, 2},  {1.25F, 2}, {1.5F, 3},
+      {1.75F, 4}, {2.5F, 4},  {2.51F, 5},   {3.0F, 5},  {3.5F, 6},   {5.0F, 6},  {5.01F, 7},
+      {6.0F, 7},  {99.0F, 7}, {-0.0F, 8},   {-0.5F, 9}, {-6.0F, 15}, {1e30F, 7}, {-1e30F, 15}};
+  Machine machine("gfx950");
+  for (const auto& [number, code] : expected) {
+    machine.set(0, 0x87654321U);
+    machine.set(1, number);
+    machine.set(2, 1.0F);
+    machine.run("v_cvt_scalef32_pk_fp4_f32 v0, v1, v2, 1.0");
+    EXPECT_EQ(machine.bits(0), 0x87654320U | code) << number;
+    machine.run("v_cvt_scalef32_pk_fp4_f32 v0, v2, v1, 1.0 op_sel:[0,0,1,0]");
+    EXPECT_EQ(machine.bits(0), 0x87650220U | code << 12 | code) << number;
+    machine.run("v_cvt_scalef32_pk_fp4_f32 v0, v2, v2, 1.0 op_sel:[0,0,0,1]");
+    machine.run("v_cvt_scalef32_pk_fp4_f32 v0, v1, v1, 1.0 op_sel:[0,0,1,1]");
+    EXPECT_EQ(machine.bits(0), 0x00220220U | code << 28 | code << 24 | code << 12 | code) << number;
+  }
+  machine.set(1, 12.0F);
+  machine.set(3, 5.9F);  // of a scale its power of two counts
+  machine.run("v_cvt_scalef32_pk_fp4_f32 v0, v1, v1, v3");
+  EXPECT_EQ(machine.bits(0) & 0xff, 0x55U);
+  EXPECT_TRUE(machine.known(0));
+  machine.set(1, std::numeric_limits<float>::quiet_NaN());
+  machine.run("v_cvt_scalef32_pk_fp4_f32 v0, v2, v1, 1.0");
+  EXPECT_FALSE(machine.known(0));
 }
 
 TEST(AmdIntegers, CarriesAndBorrows) {

@@ -3,6 +3,7 @@
 // Conversions between types of numbers.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -17,8 +18,8 @@ using U = std::uint32_t;
 using I = std::int32_t;
 using U64 = std::uint64_t;
 
-/// A format of 8 bits.
-struct Fp8 {
+/// A format of 8 bits or fewer, whose sign is bit 7.
+struct Small {
   int mantissa_bits;
   int bias;
   U greatest;  ///< code of the greatest finite number
@@ -26,16 +27,17 @@ struct Fp8 {
   bool negative_zero;
 };
 
-constexpr Fp8 e4m3fn{3, 7, 0x7e, 0x7f, true};
-constexpr Fp8 e5m2{2, 15, 0x7b, 0x7f, true};
-constexpr Fp8 e4m3fnuz{3, 8, 0x7f, 0x80, false};
-constexpr Fp8 e5m2fnuz{2, 16, 0x7f, 0x80, false};
+constexpr Small e4m3fn{3, 7, 0x7e, 0x7f, true};
+constexpr Small e5m2{2, 15, 0x7b, 0x7f, true};
+constexpr Small e4m3fnuz{3, 8, 0x7f, 0x80, false};
+constexpr Small e5m2fnuz{2, 16, 0x7f, 0x80, false};
+constexpr Small e2m1{1, 1, 7, 7, true};
 
 /// To the nearest, subnormal results kept; a number beyond the format becomes NaN, for the kernels give none.
-U encode(const Fp8& format, float value) {
+U encode(const Small& format, double value) {
   const U sign = std::signbit(value) ? 0x80 : 0;
   if (std::isnan(value)) return format.nan;
-  const double size = std::fabs(static_cast<double>(value));
+  const double size = std::fabs(value);
   const int least = 1 - format.bias;
   const int exponent = size == 0 ? least : std::max(std::ilogb(size), least);
   if (exponent > 40) return format.nan;
@@ -48,13 +50,32 @@ U encode(const Fp8& format, float value) {
 
 template <bool E4M3>
 void convert_to_fp8(Wave& wave, const Operation& operation) {
-  const Fp8& format = E4M3 ? (wave.target.fnuz ? e4m3fnuz : e4m3fn) : (wave.target.fnuz ? e5m2fnuz : e5m2);
+  const Small& format = E4M3 ? (wave.target.fnuz ? e4m3fnuz : e4m3fn) : (wave.target.fnuz ? e5m2fnuz : e5m2);
   Register result;
   const U64 exec = wave.exec();
   const U64 known = for_lanes<float, float>(wave, operation, [&](int i, float a, float b) {
     result.lane[i] = (exec >> i & 1) != 0 ? encode(format, a) | encode(format, b) << 8 : 0;
   });
   write16(wave, operation, result, known);
+}
+
+/// Two numbers, divided by the third's power of two, to codes of 4 bits in one byte of the destination; its others
+/// stay. A number beyond the format becomes its greatest one; what comes of NaN, which the format lacks, is not known.
+void convert_to_fp4(Wave& wave, const Operation& operation) {
+  const int shift = 8 * (int{operation.source[2].upper} + 2 * int{operation.destination_upper});
+  Register result;
+  U64 is_nan = 0;
+  const U64 known =
+      for_lanes<float, float, float, U>(wave, operation, [&](int i, float a, float b, float scale, U old) {
+        const int exponent = static_cast<int>(std::bit_cast<U>(scale) >> 23 & 0xff) - 127;
+        if (std::isnan(a) || std::isnan(b)) is_nan |= U64{1} << i;
+        const auto code = [exponent](float number) {
+          const U eight = encode(e2m1, std::clamp(std::ldexp(static_cast<double>(number), -exponent), -6.0, 6.0));
+          return (eight & 7) | eight >> 7 << 3;
+        };
+        result.lane[i] = (old & ~(0xffU << shift)) | (code(a) | code(b) << 4) << shift;
+      });
+  write32(wave, operation, result, known & ~is_nan);
 }
 
 }  // namespace
@@ -95,6 +116,10 @@ void add_conversions(Table& table) {
   table.add("v_cvt_pk_fp8_f32", entry);
   entry.run = convert_to_fp8<false>;
   table.add("v_cvt_pk_bf8_f32", entry);
+  entry.sources = {Type::f32, Type::f32, Type::f32};
+  entry.accumulates = true;
+  entry.run = convert_to_fp4;
+  table.add("v_cvt_scalef32_pk_fp4_f32", entry);
 }
 
 }  // namespace kqbench::amd

@@ -68,7 +68,20 @@ void multiply_add_wide(Wave& wave, const Operation& operation) {
     result.lane[i] = product + c;
     carry |= static_cast<U64>(product + c < product ? 1 : 0) << i;
   });
-  write64(wave, operation, result, known);
+  if ((wave.exec() & ~known) == 0) {
+    write64(wave, operation, result, known);
+  } else {
+    // The lower half needs no more than the addend's: compilers leave the upper one where they take that half alone.
+    Register low;
+    Register high;
+    const U64 low_known = for_lanes<U, U, U>(wave, operation, [&](int i, U, U, U) {
+      low.lane[i] = static_cast<U>(result.lane[i]);
+      high.lane[i] = static_cast<U>(result.lane[i] >> 32);
+    });
+    const U64 lanes = written_lanes(wave, operation);
+    write_register(wave, operation.destination.index, low, lanes, low_known);
+    write_register(wave, operation.destination.index + 1, high, lanes, known);
+  }
   write_mask(wave, operation.mask, carry, known);
 }
 

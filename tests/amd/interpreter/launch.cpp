@@ -67,7 +67,7 @@ class Runner {
       }
     }
     if (options_.backward) std::reverse(groups.begin(), groups.end());
-    const std::size_t at_once = grid_.together ? groups.size() : 1;
+    const std::size_t at_once = grid_.together || options_.together ? groups.size() : 1;
     std::vector<std::unique_ptr<Resident>> residents;
     for (std::size_t i = 0; i < std::min(at_once, groups.size()); ++i) {
       residents.push_back(make_resident());

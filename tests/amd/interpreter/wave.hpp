@@ -41,6 +41,7 @@ struct Options {
   bool backward = false;               ///< waves and groups take turns from the last to the first
   std::uint32_t poison = 0xdbdbdbdbU;  ///< in registers and LDS at first
   bool trace = false;                  ///< print instructions whose results are unknown
+  bool together = false;               ///< all groups of a launch run at once, whether it asks for that or not
 };
 
 struct Target {

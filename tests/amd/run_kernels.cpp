@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs the native kernels' code for an AMD GPU, instruction by instruction, on the data of the emulated waves' tests,
-// and holds what comes out against the reference. Exit status: 0 all came out right, 1 something did not, 2 bad usage,
-// 3 it cannot run.
+// Runs the kernels' code for an AMD GPU, instruction by instruction, on the data of the emulated waves' tests, and
+// holds what comes out against the reference. Exit status: 0 all came out right, 1 something did not, 2 bad usage, 3 it
+// cannot run.
 
 #include <sys/resource.h>
 
@@ -25,7 +25,7 @@
 #include "bench/tensors/random.hpp"
 #include "kq/dialect.hpp"
 #include "kq/producers.hpp"
-#include "tests/amd/native_implementation.hpp"
+#include "tests/amd/implementation.hpp"
 #include "tests/amd/runtime/runtime.hpp"
 #include "tests/support/implementations.hpp"
 #include "tests/support/requests.hpp"
@@ -126,12 +126,12 @@ class Cases {
   void count(std::ostream& file) {
     file << "target,element,kernel,request,format,instructions per element\n";
     for (const kq::Scheme& scheme : kq::schemes()) {
-      for (const kq::Request& request : requests_of(scheme, native_element(), 4, 4096)) {
+      for (const kq::Request& request : requests_of(scheme, program_element(), 4, 4096)) {
         if (!wanted(request)) continue;
         count(file, request);
       }
     }
-    for (const kq::Request& request : block_format_requests(native_element(), 4, 4096)) {
+    for (const kq::Request& request : block_format_requests(program_element(), 4, 4096)) {
       if (wanted(request)) count(file, request);
     }
     for (const kq::Producer producer : all_producers) {
@@ -156,7 +156,8 @@ class Cases {
     const auto is_wanted = [&](const std::string& family) {
       return arguments_.families.empty() || std::ranges::count(arguments_.families, family) > 0;
     };
-    return is_wanted(quantizing_family_of(request)) && is_wanted(family_of(request));
+    return is_wanted(quantizing_family_of(request)) && is_wanted(family_of(request)) &&
+           !alone_->unsupported_reason(request);
   }
 
   /// One line of count().
@@ -167,8 +168,9 @@ class Cases {
     const int lanes = amd::target_of(amd::emulated_target()).wave64 ? 64 : 32;
     char per_element[32];
     std::snprintf(per_element, sizeof per_element, "%.2f", static_cast<double>(instructions) * lanes / (4 * 4096));
-    file << amd::emulated_target() << ',' << kq::to_string(native_element()) << ',' << family_of(request) << ','
-         << kq::operation_name(request) << ',' << kq::to_string(request.format) << ',' << per_element << '\n';
+    file << amd::emulated_target() << ',' << kq::to_string(program_element()) << ',' << family_prefix
+         << family_of(request) << ',' << kq::operation_name(request) << ',' << kq::to_string(request.format) << ','
+         << per_element << '\n';
   }
 
   void run(Implementation& implementation, const kq::Request& request, std::uint64_t seed, Fill fill,
@@ -206,8 +208,10 @@ class Cases {
   void both(const kq::Request& request, std::uint64_t seed, const Placement& placement, Fill fill) {
     if (!wanted(request)) return;
     run(*alone_, request, seed, fill, placement);
-    if ((request.granularity == kq::Granularity::tensor && !request.static_scale) || kq::has_global_scale(request))
+    const bool reads_all = request.granularity == kq::Granularity::tensor && !request.static_scale;
+    if (together_ != nullptr && (reads_all || kq::has_global_scale(request))) {
       run(*together_, request, seed, fill, placement);
+    }
   }
   static Placement shifted(std::uint64_t seed) { return {static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0}; }
 
@@ -218,7 +222,7 @@ class Cases {
     for (const kq::Scheme& scheme : kq::schemes()) {
       for (const std::int64_t hidden_size : sizes) {
         for (const kq::Request& request :
-             requests_of(scheme, native_element(), hidden_size > 1000 ? 2 : 5, hidden_size)) {
+             requests_of(scheme, program_element(), hidden_size > 1000 ? 2 : 5, hidden_size)) {
           ++seed;
           both(request, seed, shifted(seed));
         }
@@ -231,7 +235,7 @@ class Cases {
     const std::vector<std::int64_t> sizes =
         arguments_.brief ? std::vector<std::int64_t>{130} : std::vector<std::int64_t>{7, 64, 130, 1025};
     for (const std::int64_t hidden_size : sizes) {
-      for (const kq::Request& request : dialect_requests(native_element(), 3, hidden_size)) {
+      for (const kq::Request& request : dialect_requests(program_element(), 3, hidden_size)) {
         ++seed;
         both(request, seed, shifted(seed));
       }
@@ -241,7 +245,7 @@ class Cases {
   void rows_apart() {
     std::uint64_t seed = 1000;
     for (const kq::Scheme& scheme : kq::schemes()) {
-      for (kq::Request request : requests_of(scheme, native_element(), 3, 256)) {
+      for (kq::Request request : requests_of(scheme, program_element(), 3, 256)) {
         both(request, ++seed, {});
         request.input_stride = 264;
         request.codes_stride = 272;
@@ -253,7 +257,7 @@ class Cases {
   kq::Request dynamic(kq::Granularity granularity, kq::Format format, std::int64_t num_tokens,
                       std::int64_t hidden_size) {
     kq::Request request;
-    request.element = native_element();
+    request.element = program_element();
     request.format = format;
     request.granularity = granularity;
     request.asymmetric = format == kq::Format::int8;
@@ -280,7 +284,8 @@ class Cases {
         if (arguments_.brief && size % 4096 == 0) continue;
         const kq::Request request = dynamic(kq::Granularity::tensor, format, 1, size);
         ++seed;
-        if (wanted(request)) run(*together_, request, seed, Fill::normal, {static_cast<int>(seed % 4), 0, 0});
+        Implementation& implementation = together_ == nullptr ? *alone_ : *together_;
+        if (wanted(request)) run(implementation, request, seed, Fill::normal, {static_cast<int>(seed % 4), 0, 0});
       }
     }
   }
@@ -291,7 +296,7 @@ class Cases {
         arguments_.brief ? std::vector<std::int64_t>{130, 512} : std::vector<std::int64_t>{1, 33, 96, 130, 512, 1060};
     constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
     for (const std::int64_t hidden_size : sizes) {
-      for (kq::Request request : block_format_requests(native_element(), hidden_size == 512 ? 8 : 3, hidden_size)) {
+      for (kq::Request request : block_format_requests(program_element(), hidden_size == 512 ? 8 : 3, hidden_size)) {
         ++seed;
         if (hidden_size == 512 && seed % 5 == 0) request.input_stride = request.codes_stride = 544;
         both(request, seed, seed % 2 == 0 ? Placement{} : shifted(seed), fills[seed % 3]);
@@ -325,10 +330,11 @@ class Cases {
       if (!kq::validate(request)) requests.push_back(kq::resolved(request));
     };
     for (const kq::Scheme& scheme : kq::schemes()) {
-      add(request_of(scheme, native_element(), scheme.fp8 ? kq::Format::fp8_e4m3fn : kq::Format::int8, 2, hidden_size));
+      add(request_of(scheme, program_element(), scheme.fp8 ? kq::Format::fp8_e4m3fn : kq::Format::int8, 2,
+                     hidden_size));
     }
     std::set<kq::ProducerForm> forms{kq::ProducerForm::plain};
-    for (kq::Request request : dialect_requests(native_element(), 2, hidden_size)) {
+    for (kq::Request request : dialect_requests(program_element(), 2, hidden_size)) {
       request.producer = producer;
       if (!kq::validate(request) && forms.insert(kq::producer_form(request)).second) add(request);
     }
@@ -337,14 +343,16 @@ class Cases {
 
   const Arguments& arguments_;
   std::unique_ptr<Device> device_;
-  std::unique_ptr<Implementation> alone_ = make_native(0, 0);
-  std::unique_ptr<Implementation> together_ = make_native(blocks_at_once, shared_bytes);
+  std::unique_ptr<Implementation> alone_ = make_implementation(0, 0);
+  std::unique_ptr<Implementation> together_ = make_implementation(blocks_at_once, shared_bytes);
   std::map<std::string, Totals> totals_;
   int complaints_ = 0;
 };
 
-int run_native(const Arguments& arguments) {
-  amd::set_options(arguments.options);
+int run_kernels(const Arguments& arguments) {
+  amd::Options options = arguments.options;
+  options.together = any_launch_is_together;
+  amd::set_options(options);
   Cases cases(arguments);
   if (arguments.counts.empty()) {
     cases.run_all();
@@ -355,9 +363,9 @@ int run_native(const Arguments& arguments) {
   }
   int wrong = 0;
   for (const auto& [family, totals] : cases.totals()) {
-    std::printf("%s %s %s: %d cases, %d wrong, %lld instructions, %.1f s\n", amd::emulated_target().c_str(),
-                std::string(kq::to_string(native_element())).c_str(), family.c_str(), totals.cases, totals.wrong,
-                static_cast<long long>(totals.counts.instructions), totals.seconds);
+    std::printf("%s %s %s%s: %d cases, %d wrong, %lld instructions, %.1f s\n", amd::emulated_target().c_str(),
+                std::string(kq::to_string(program_element())).c_str(), family_prefix, family.c_str(), totals.cases,
+                totals.wrong, static_cast<long long>(totals.counts.instructions), totals.seconds);
     wrong += totals.wrong;
   }
   if (amd::planted_faults() > 0) std::printf("faults planted: %d\n", amd::planted_faults());
@@ -373,7 +381,7 @@ int main(int argc, char** argv) try {
     std::cerr << kqbench::test::usage;
     return 2;
   }
-  return kqbench::test::run_native(*arguments);
+  return kqbench::test::run_kernels(*arguments);
 } catch (const std::exception& error) {
   std::cerr << argv[0] << ": error: " << error.what() << '\n';
   return 3;
