@@ -53,10 +53,12 @@ install(TARGETS kqbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 include(KqManual)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 install(FILES ${PROJECT_SOURCE_DIR}/docs/numerics.md ${PROJECT_SOURCE_DIR}/docs/measurement.md
-              ${PROJECT_SOURCE_DIR}/docs/your_own_kernel.md
+              ${PROJECT_SOURCE_DIR}/docs/your_own_kernel.md ${PROJECT_SOURCE_DIR}/docs/command_line.md
+              ${PROJECT_SOURCE_DIR}/docs/result_file.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(CPACK_GENERATOR DEB)
+set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_LIST_DIR}/KqPackageTools.cmake)
 set(CPACK_PACKAGE_CONTACT "kqbench maintainers <kqbench@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
 set(CPACK_PACKAGE_INSTALL_DIRECTORY kqbench)

@@ -13,7 +13,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/bin" "$scratch/top"
 cp "$1" "$scratch/top/bootstrap"
-for tool in sh awk cat dirname grep head id mkdir nproc sed tail tr wc; do
+for tool in sh awk cat dirname grep head id mkdir nproc paste sed sort tail tr wc; do
   ln -s "$(command -v $tool)" "$scratch/bin/$tool"
 done
 
@@ -27,7 +27,7 @@ stand_in() {
 expect() {
   local status=0
   PATH=$scratch/bin KQ_PRESET=host KQ_JOBS=1 "$scratch/top/bootstrap" build >"$scratch/out" 2>"$scratch/err" || status=$?
-  grep -v -e '^bootstrap: updating' -e '^bootstrap: installing' -e '^bootstrap: configuring' -e '^bootstrap: building' \
+  grep -v -e '^bootstrap: not there, and to be installed with apt-get: ' -e '^bootstrap: updating' -e '^bootstrap: installing' -e '^bootstrap: configuring' -e '^bootstrap: building' \
     "$scratch/err" >"$scratch/said" || true
   printf '%s\n' "${@:2}" "bootstrap: error: $1; all of it is in $scratch/top/build/bootstrap-host.log" | sed '/^$/d' >"$scratch/wanted"
   if [ $status -ne 3 ] || ! diff "$scratch/wanted" "$scratch/said"; then
@@ -42,6 +42,7 @@ stand_in dpkg-query 'exit 1'
 stand_in apt-cache 'exit 1'
 stand_in c++ 'exit 0'
 stand_in ninja 'exit 0'
+stand_in make 'exit 0'
 stand_in gnuplot 'exit 0'
 stand_in cmake 'exit 1'
 
@@ -88,4 +89,50 @@ mapfile -t log < <(printf '+ %s\n' 'apt-get -q update' "env DEBIAN_FRONTEND=noni
 --no-install-recommends install libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev ca-certificates" \
   'cmake --preset host -G Ninja' 'cmake --build build/host --parallel 1')
 expect 'the build failed' "${log[@]}" 'a.cpp:1: error: no'
+
+# said <job> <line>...: all that a bootstrap says that ends well.
+said() {
+  local job=$1
+  shift
+  # shellcheck disable=SC2086  # a list of words
+  PATH=$scratch/bin KQ_PRESET=host KQ_JOBS=1 "$scratch/top/bootstrap" $job 2>"$scratch/err"
+  printf 'bootstrap: %s\n' "$@" | diff - "$scratch/err" || { echo "after: bootstrap $job" && exit 1; }
+}
+
+# A dry run names what would be installed, by the names that apt knows, and touches nothing.
+stand_in apt-get 'echo "a dry run calls apt-get"; exit 100'
+stand_in apt-cache '[ "$2" = libkokkos-dev ]'
+rm -r "$scratch/top/build"
+said '--dry-run bench' \
+  "would install with apt-get, and what these need: libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev libkokkos-dev" \
+  "would build build/host by the preset host, and then run bench"
+[ ! -e "$scratch/top/build" ]
+
+# All is there, and a folder that make was used for keeps it. Tests that were skipped are named by reason.
+stand_in dpkg-query 'echo installed'
+said '--dry-run packages bench' "would install nothing: all of it is there"
+for tool in python3 chromium; do stand_in $tool 'exit 0'; done
+mkdir -p "$scratch/top/build/host/Testing/Temporary"
+echo 'CMAKE_GENERATOR:INTERNAL=Unix Makefiles' >"$scratch/top/build/host/CMakeCache.txt"
+stand_in cmake '[ "$1" != --preset ] || [ "$4" = "Unix Makefiles" ]'
+stand_in ctest 'cat >build/host/Testing/Temporary/LastTest.log <<END
+1/4 Test: of.a
+x.cpp:9: Skipped
+no GPU here
+
+[  SKIPPED ] Of.A (0 ms)
+2/4 Test: of.b
+ok
+3/4 Test: of.c
+x.cpp:12: Skipped
+no GPU here
+4/4 Test: of.d
+skipped: NumPy is not installed
+END'
+said test "building kqbench and its tests (the first time takes minutes; progress is in $scratch/top/build/bootstrap-host.log)" \
+  "1 skipped: NumPy is not installed: of.d" "2 skipped: no GPU here: of.a, of.c"
+status=0
+stand_in ctest 'exit 8'
+PATH=$scratch/bin KQ_PRESET=host KQ_JOBS=1 "$scratch/top/bootstrap" test 2>/dev/null || status=$?
+[ $status -eq 8 ]
 echo ok

@@ -172,7 +172,7 @@ int run(const CompareArguments& arguments) {
 void add_compare(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand("compare", "Hold result files against each other");
   auto arguments = std::make_shared<CompareArguments>();
-  command->add_option("files", arguments->files, "Result files; they are called A, B, C, …")->required();
+  command->add_option("FILE", arguments->files, "Result files; they are called A, B, C, …")->required();
   command
       ->add_option("--baseline", arguments->baseline,
                    "What the others are held against: an implementation, or B:native for that of the second file "

@@ -87,7 +87,7 @@ int run(const FleetArguments& arguments) {
 void add_fleet(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand("fleet", "Hold the devices of a cluster against each other");
   auto arguments = std::make_shared<FleetArguments>();
-  command->add_option("files", arguments->files, "Result files, one for each device or gathered from several ranks")
+  command->add_option("FILE", arguments->files, "Result files, one for each device or gathered from several ranks")
       ->required();
   command
       ->add_option(

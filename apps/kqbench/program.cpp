@@ -36,6 +36,23 @@ std::vector<std::string> with_subcommand(std::vector<std::string> arguments) {
   return arguments;
 }
 
+/// `help` is --help, and `help run` is `run --help`.
+std::vector<std::string> with_help_as_option(std::vector<std::string> arguments) {
+  if (arguments.empty() || arguments[0] != "help") return arguments;
+  if (arguments.size() == 1) return {"--help"};
+  if (arguments[1].starts_with('-')) return arguments;
+  arguments.erase(arguments.begin());
+  arguments.insert(arguments.begin() + 1, "--help");
+  return arguments;
+}
+
+/// Listed with the others. with_help_as_option() leaves it no work but its own --help.
+void add_help(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("help", "Show what the program or a subcommand takes");
+  static std::string subcommand;
+  command->add_option("SUBCOMMAND", subcommand, "Which one [the program]")->type_name("");
+}
+
 void require_known_subcommand(const CLI::App& program, const std::string& name) {
   if (name.starts_with('-')) return;
   std::vector<std::string> names;
@@ -71,6 +88,14 @@ std::string similar_option(const CLI::App& command, const std::string& name) {
 std::string usage_text(const CLI::App& program, const CLI::App& command, const CLI::ParseError& error) {
   const bool is_subcommand = command.get_parent() != nullptr;
   const std::string help = fmt::format("see `kqbench {}--help`", is_subcommand ? command.get_name() + ' ' : "");
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    static const std::string end = " is required";
+    std::string name = first_line(error.what());
+    if (name.ends_with(end)) {
+      name.resize(name.size() - end.size());
+      return fmt::format("{}: is missing; give it, {}", name, help);
+    }
+  }
   const std::vector<std::string> extras = program.remaining(true);
   if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || extras.empty()) {
     return fmt::format("{}; {}", printable(first_line(error.what())), help);
@@ -132,7 +157,7 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   program.require_subcommand(1);
   program.get_formatter()->column_width(34);
   program.footer(
-      "Without a subcommand: run. `kqbench run --help` shows its options.\n"
+      "Without a subcommand: run. `kqbench help run` shows its options.\n"
       "Exit status: 0 done, 1 wrong output or failed comparison, 2 bad usage or input file,\n"
       "3 device or system error, 130 interrupted.");
   Action chosen;
@@ -146,8 +171,9 @@ int parse_and_run(const std::vector<std::string>& all, const DeviceOpener& open)
   add_sharded(program, command_line_text(all), open, chosen);
   add_report(program, chosen);
   add_completion(program, chosen);
+  add_help(program);
 
-  std::vector<std::string> arguments = with_subcommand({all.begin() + 1, all.end()});
+  std::vector<std::string> arguments = with_subcommand(with_help_as_option({all.begin() + 1, all.end()}));
   require_known_subcommand(program, arguments.front());
   const CLI::App* const command =
       arguments.front().starts_with('-') ? &program : program.get_subcommand(arguments.front());

@@ -62,7 +62,7 @@ bool reads_back_the_same(const QuantizedTensor& tensor) {
   return !tensor.error_again || *tensor.error_again == tensor.error;
 }
 
-/// One line: what was made of what, how well, and how fast.
+/// One line: what was made of what, how well, and how long the kernels took, without copies and files.
 std::string line_about(const QuantizedTensor& tensor) {
   const kq::ErrorReport& error = tensor.error;
   std::string line = tensor.name.empty() ? "" : in_quotes(tensor.name) + ": ";
@@ -73,7 +73,7 @@ std::string line_about(const QuantizedTensor& tensor) {
     line += fmt::format(", {} input{} not finite", error.not_finite, error.not_finite == 1 ? "" : "s");
   if (error.lost > 0) line += fmt::format(", {} finite input{} lost", error.lost, error.lost == 1 ? "" : "s");
   if (tensor.error_again && reads_back_the_same(tensor)) line += ", the same read back";
-  return line + fmt::format("; {:.3f} us", tensor.microseconds);
+  return line + fmt::format("; {:.3f} us in kernels", tensor.microseconds);
 }
 
 /// "3 tensors left out, not being floats in two dimensions: 'a', 'b', ..."

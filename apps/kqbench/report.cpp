@@ -61,7 +61,7 @@ int run(const ReportArguments& arguments) {
 void add_report(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand("report", "Make a page of result files: summary, charts, context, rows");
   auto arguments = std::make_shared<ReportArguments>();
-  command->add_option("files", arguments->files, "Result files; they are called A, B, C, …")->required();
+  command->add_option("FILE", arguments->files, "Result files; they are called A, B, C, …")->required();
   command->add_option("-o,--output", arguments->output, "Where it goes; - is standard output [-]")->type_name("FILE");
   command->add_option("--format", arguments->format, "html (charts by gnuplot), md (no charts) [html]")
       ->type_name("FORMAT");

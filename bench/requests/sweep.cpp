@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "bench/requests/numbers.hpp"
+#include "bench/requests/option_message.hpp"
 #include "bench/support/errors.hpp"
 
 namespace kqbench {
@@ -19,7 +20,7 @@ struct Reason {
 };
 
 void count(std::vector<Reason>& reasons, const kq::Request& request, const kq::InvalidField& invalid) {
-  const std::string text = kq::option_of_field(invalid.field) + ": " + invalid.reason;
+  const std::string text = option_message(invalid);
   auto reason = std::find_if(reasons.begin(), reasons.end(), [&](const Reason& r) { return r.text == text; });
   if (reason == reasons.end()) reason = reasons.insert(reasons.end(), {text, describe(request), 0});
   ++reason->combinations;

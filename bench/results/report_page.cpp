@@ -15,6 +15,7 @@
 #include "bench/results/comparison_text.hpp"
 #include "bench/results/context_text.hpp"
 #include "bench/results/grid.hpp"
+#include "bench/results/heat_map.hpp"
 #include "bench/results/report_charts.hpp"
 #include "bench/results/table.hpp"
 #include "bench/support/errors.hpp"
@@ -57,6 +58,9 @@ tr { break-inside: avoid; } .wide { overflow-x: auto; }
   .charts { grid-template-columns: 1fr 1fr; } .wide { overflow: visible; }
   table { font-size: 7.5pt; } th, td { padding-right: 0.6rem; } }
 )css";
+
+/// Of a file's rows; more are folded.
+constexpr std::size_t most_open_rows = 400;
 
 constexpr std::string_view content_policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
@@ -135,12 +139,17 @@ std::string share_text(std::size_t some, std::size_t all) {
 /// How many rows' outputs were right. Peers' are told apart: they are compared, but need not be equal.
 std::string checks_text(const std::vector<NamedResult>& files) {
   std::size_t own = 0, right = 0, peers = 0, checked = 0, equal = 0;
+  double most_unequal = 0.0;  // of a row's codes
   for (const NamedResult& file : files) {
     for (const Row& row : file.result.rows) {
       if (is_peer(row.impl)) {
         ++peers;
         checked += row.codes_checked ? 1 : 0;
         equal += row.codes_checked && row.codes_checked->differ == 0 ? 1 : 0;
+        if (row.codes_checked && row.codes_checked->differ > 0) {
+          most_unequal = std::max(most_unequal, static_cast<double>(row.codes_checked->differ) /
+                                                    static_cast<double>(row.codes_checked->compared));
+        }
       } else {
         ++own;
         right += row.verified ? 1 : 0;
@@ -153,8 +162,11 @@ std::string checks_text(const std::vector<NamedResult>& files) {
                        share_text(right, own));
   }
   if (peers > 0) {
-    text += fmt::format("{}Other projects' codes were compared in {}, and equal to kqbench's in {}.",
+    text += fmt::format("{}Other projects' codes were compared in {}, and equal to kqbench's in {}",
                         text.empty() ? "" : " ", share_text(checked, peers), equal);
+    text += most_unequal > 0.0
+                ? fmt::format("; in the others at most {:.2g} % of the codes differ.", 100.0 * most_unequal)
+                : std::string(".");
   }
   return text;
 }
@@ -247,6 +259,7 @@ void write_summary(std::ostream& out, const std::optional<Comparison>& compariso
     out << "<p class=\"soft\">None: " << html_text(reason) << "</p>\n";
     return;
   }
+  write_heat_maps_html(out, heat_maps(*comparison));
   if (chart) write_figure(out, *chart, svg);
   out << "<div class=\"wide\">\n";
   summary_grid(*comparison).write_html(out);
@@ -290,9 +303,14 @@ void write_charts(std::ostream& out, const std::vector<NamedResult>& files, cons
 void write_rows(std::ostream& out, const std::vector<NamedResult>& files) {
   out << "<h2 id=\"rows\">All rows</h2>\n";
   for (std::size_t file = 0; file < files.size(); ++file) {
-    out << "<h3>" << file_letter(file) << ": " << html_text(files[file].name) << "</h3>\n<div class=\"wide\">\n";
+    // A page of thousands of rows is read from its top; a browser's search opens what is folded.
+    const std::size_t rows = files[file].result.rows.size();
+    const bool folded = rows > most_open_rows;
+    out << "<h3>" << file_letter(file) << ": " << html_text(files[file].name) << "</h3>\n";
+    if (folded) out << fmt::format("<details>\n<summary>{} rows</summary>\n", rows);
+    out << "<div class=\"wide\">\n";
     results_grid(files[file].result).write_html(out);
-    out << "</div>\n";
+    out << "</div>\n" << (folded ? "</details>\n" : "");
     for (const std::string& remark : result_remarks(files[file].result)) {
       out << "<p>" << html_text(remark) << "</p>\n";
     }
@@ -309,7 +327,7 @@ std::string report_html(const std::vector<NamedResult>& files, const ComparisonO
   out << "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       << "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       << "<meta http-equiv=\"Content-Security-Policy\" content=\"" << content_policy << "\">\n"
-      << "<link rel=\"icon\" href=\"data:,\">\n<title>" << title << "</title>\n<style>" << style_sheet
+      << "<link rel=\"icon\" href=\"data:,\">\n<title>" << title << "</title>\n<style>" << style_sheet << heat_map_style
       << "</style>\n</head>\n<body>\n<h1>" << title << "</h1>\n";
   write_lead(out, files, with.remarks);
   const std::optional<FleetSummary> fleet = fleet_of(files);

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "bench/requests/option_message.hpp"
 #include "bench/requests/sweep.hpp"
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
@@ -95,7 +96,7 @@ class Planner {
     request.input_stride = 0;
     request.codes_stride = 0;
     if (const auto invalid = kq::validate(request)) {
-      throw UsageError(fmt::format("{}: {}", kq::option_of_field(invalid->field), invalid->reason));
+      throw UsageError(option_message(*invalid));
     }
     request = kq::resolved(request);
     if (const auto refusal = implementation_.unsupported_reason(request)) {

@@ -799,6 +799,9 @@ std::string to_string(Granularity granularity, std::int64_t group_size, std::int
 }
 
 std::optional<Element> parse_element(std::string_view name) {
+  if (name == "fp16" || name == "float16") return Element::half;
+  if (name == "bf16") return Element::bfloat16;
+  if (name == "fp32" || name == "float32") return Element::float32;
   return parse(element_names, name);
 }
 

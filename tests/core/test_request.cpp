@@ -412,6 +412,10 @@ TEST(Names, AreReadBackAsTheyAreWritten) {
   }
   EXPECT_EQ(parse_format("fp8"), Format::fp8_e4m3fn);
   EXPECT_FALSE(parse_format("fp16"));
+  EXPECT_EQ(parse_element("fp16"), Element::half);
+  EXPECT_EQ(parse_element("bf16"), Element::bfloat16);
+  EXPECT_EQ(parse_element("float32"), Element::float32);
+  EXPECT_FALSE(parse_element("fp8"));
   EXPECT_FALSE(parse_element("Half"));
   EXPECT_FALSE(parse_element(""));
   EXPECT_EQ(to_string(Granularity::group, 128), "group:128");

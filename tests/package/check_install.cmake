@@ -3,7 +3,7 @@
 # Installs BUILD_DIR into a folder of its own, moves that, and from there runs the program, builds and runs a C program with
 # libkq.so (where C_COMPILER is given), builds and runs the example, and follows PLUGIN_PAGE, as users would:
 #   cmake -DBUILD_DIR=... -DEXAMPLE=... -DWORK=... -DGENERATOR=... -DKOKKOS_ROOT=... \
-#     -DPUBLIC_HEADERS=... -DREADME=... -DPLUGIN_PAGE=... -DPLUGIN_PAGE_RUNNER=... \
+#     -DPUBLIC_HEADERS=... -DPAGE=... -DPLUGIN_PAGE=... -DPLUGIN_PAGE_RUNNER=... \
 #     -DCOMPILER=... -DFLAGS=... [-DC_COMPILER=... -DC_PROGRAM=...] -P check_install.cmake
 
 function(run)
@@ -25,15 +25,15 @@ if(C_COMPILER) # kq.h and libkq.so, with no CMake
       -Wl,-rpath,${library_dir})
   run(${WORK}/from_c)
 endif()
-# Each public header is enough by itself, and README.md lists them.
-file(READ ${README} readme)
-string(REGEX MATCH "Public headers:[^.]*[.]hpp[^#]*#" listed "${readme}")
+# Each public header is enough by itself, and docs/c.md lists them.
+file(READ ${PAGE} page)
+string(REGEX MATCH "Public headers:[^.]*[.]hpp.*" listed "${page}")
 string(REGEX MATCHALL "include/kq/[a-z_/]+[.]hpp" listed "${listed}")
 list(TRANSFORM listed REPLACE "include/kq/" "")
 list(SORT listed)
 list(SORT PUBLIC_HEADERS)
 if(NOT "${listed}" STREQUAL "${PUBLIC_HEADERS}")
-  message(FATAL_ERROR "README.md lists ${listed} as public, and installed are ${PUBLIC_HEADERS}")
+  message(FATAL_ERROR "docs/c.md lists ${listed} as public, and installed are ${PUBLIC_HEADERS}")
 endif()
 foreach(header ${PUBLIC_HEADERS})
   if(NOT header STREQUAL "quantize.hpp") # which needs Kokkos; the example compiles it

@@ -57,7 +57,7 @@ expect "kqbench --granularity group : 6" ""
 expect "kqbench --tensor " ""
 expect "kqbench --num-tokens " ""
 expect "kqbench compare --baseline " ""
-expect "kqbench " "run verify list quantize identify compare fleet sharded report completion"
+expect "kqbench " "run verify list quantize identify compare fleet sharded report completion help"
 
 # The program knows each of them.
 while read -r option; do

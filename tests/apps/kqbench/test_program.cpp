@@ -94,6 +94,10 @@ TEST(Program, HelpAndVersionAreNoErrors) {
     EXPECT_TRUE(contains(help.out, subcommand)) << help.out;
   }
   EXPECT_TRUE(contains(kqbench({"--help"}).out, "quantize"));
+  EXPECT_EQ(kqbench({"help"}).out, kqbench({"--help"}).out);
+  EXPECT_EQ(kqbench({"help", "quantize"}).out, kqbench({"quantize", "--help"}).out);
+  EXPECT_TRUE(contains(kqbench({"help", "--help"}).out, "SUBCOMMAND"));
+  expect_refused({"help", "measure"}, "'measure' is no subcommand");
   EXPECT_TRUE(kqbench({"--version"}).out.starts_with("kqbench "));
 }
 
@@ -155,7 +159,7 @@ TEST(Program, AnUnknownOptionIsNamedWithOneLikeIt) {
                  "'--fail-over': is no option of compare; try --fail-above, or see `kqbench compare --help`");
   expect_refused({"verify", "--walk"}, "'--walk': is no option of verify; see `kqbench verify --help`");
   expect_refused({"list", "extra"}, "'extra': is not expected by list; see `kqbench list --help`");
-  expect_refused({"report"}, "files is required; see `kqbench report --help`");
+  expect_refused({"report"}, "FILE: is missing; give it, see `kqbench report --help`");
 }
 
 TEST(Program, AComparisonThatFailsSaysOfWhat) {
@@ -393,7 +397,7 @@ TEST(Program, AnEmptyValueIsRefusedHoweverItIsWritten) {
   expect_refused({"quantize", "in.npy", "-o", ""}, "--output: '' names no file");
   expect_refused({"quantize", "in.npy", "-o=out.npy"}, "'-o=out.npy': a short option's value follows after a space");
   expect_refused({"quantize", "", "-o", "out.npy"}, "IN: '' names no file");
-  expect_refused({"compare", "", "b.json"}, "files: '' names no file");
+  expect_refused({"compare", "", "b.json"}, "FILE: '' names no file");
   expect_refused({"--quiet="}, "'--quiet=': has no value");
   EXPECT_FALSE(std::filesystem::exists("--quiet"));
 }
@@ -632,8 +636,8 @@ TEST(Program, QuantizeRefusesInOneLine) {
   const std::string input = write_matrix(folder);
   const std::string output = folder / "out.npy";
   const Arguments base = {"quantize", input, "-o", output, "--backend", "host"};
-  expect_refused({"quantize", input}, "--output is required");
-  expect_refused({"quantize", "-o", output}, "IN is required");
+  expect_refused({"quantize", input}, "--output: is missing");
+  expect_refused({"quantize", "-o", output}, "IN: is missing");
   expect_refused(joined(base, {"--quant-dtype", "int8,fp8"}), "--quant-dtype: takes one value");
   expect_refused(joined(base, {"--granularity", "token,tensor"}), "--granularity: takes one value");
   expect_refused(joined(base, {"--impl", "kokkos,native"}),

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "bench/requests/option_message.hpp"
 #include "bench/requests/sweep.hpp"
 #include "bench/support/errors.hpp"
 
@@ -102,4 +103,11 @@ TEST(SingleScheme, HasDefaultsAndRefusesLists) {
 }
 
 }  // namespace
+TEST(OptionMessage, NamesFieldsAsOptions) {
+  EXPECT_EQ(option_message({"group_size", "static only; add static_scale, or asymmetric ones, with scale_formats"}),
+            "--granularity: static only; add --static-scale, or asymmetric ones, with scale_formats");
+  EXPECT_EQ(option_message({"asymmetric", "leave out asymmetric, or scale_layout column"}),
+            "--asymmetric: leave out --asymmetric, or --scale-layout column");
+}
+
 }  // namespace kqbench

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "bench/results/chart.hpp"
 #include "bench/results/gnuplot.hpp"
 #include "bench/results/grid.hpp"
+#include "bench/results/heat_map.hpp"
 #include "bench/results/report_charts.hpp"
 #include "bench/results/report_page.hpp"
 #include "bench/support/errors.hpp"
@@ -96,6 +100,55 @@ TEST(ReportCharts, ASummaryIsADotForEachSchemeAndSeries) {
   EXPECT_FALSE(summary_chart(files, {}));
 }
 
+TEST(HeatMap, HasNativeAndTheFastestRivalOverKokkos) {
+  ResultFile result = report_sample();
+  for (const std::int64_t hidden_size : {4096, 8192}) {
+    const kq::Request request = token_request(16, hidden_size);
+    Row kokkos = sample_row("kokkos", request, 4.0);
+    Row native = sample_row("native", request, hidden_size == 4096 ? 2.0 : 8.0);
+    kokkos.time_ratio_to_native = hidden_size == 4096 ? 2.0 : 0.5;
+    result.rows.insert(result.rows.end(), {kokkos, native, sample_row("vllm", request, 6.0),
+                                           sample_row("triton", request, hidden_size == 4096 ? 12.0 : 1.0)});
+  }
+  ComparisonOptions options;
+  options.baseline = "kokkos";
+  options.ignore_canary = true;
+  const std::vector<NamedResult> files = {{"a.json", result}};
+  const Comparison comparison = compare(files, options);
+  const std::vector<HeatMap> maps = heat_maps(comparison);
+  ASSERT_EQ(maps.size(), 2u);
+  const auto cell = [](const HeatMap& map, std::int64_t tokens) {
+    const auto column = std::find(map.tokens.begin(), map.tokens.end(), tokens) - map.tokens.begin();
+    return map.rows.at(0).cells.at(static_cast<std::size_t>(column));
+  };
+  EXPECT_EQ(maps[0].title, "The fastest rival over A kokkos");
+  ASSERT_TRUE(cell(maps[0], 16));
+  EXPECT_NEAR(cell(maps[0], 16)->ratio, std::sqrt(1.5 * 0.25), 1e-9) << "vllm at 4096, triton at 8192";
+  EXPECT_EQ(cell(maps[0], 16)->fastest, "A triton, A vllm");
+  EXPECT_EQ(maps[1].title, "A native over A kokkos");
+  EXPECT_EQ(maps[1].rows[0].scheme, "dynamic token int8 from half");
+  EXPECT_EQ(cell(maps[1], 16)->shapes, 2u);
+  EXPECT_NEAR(cell(maps[1], 16)->ratio, 1.0, 0.01) << "half and twice";
+  std::ostringstream page;
+  write_heat_maps_html(page, maps);
+  EXPECT_EQ(count(page.str(), "<table class=\"heat\">"), 2u);
+  EXPECT_EQ(count(page.str(), "<td class=\"f3\" title=\"A triton, A vllm: 0.612, 2 shapes\">0.61</td>"), 1u);
+  EXPECT_TRUE(heat_maps({}).empty());
+}
+
+TEST(ReportPage, FoldsManyRows) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  ResultFile result = report_sample();
+  EXPECT_EQ(count(report_html({{"a.json", result}}), "<details>"), 0u);
+  for (std::int64_t tokens = 100; tokens < 1100; ++tokens) {
+    const kq::Request request = token_request(tokens, 1024);
+    result.rows.insert(result.rows.end(), {sample_row("kokkos", request, 3.0), sample_row("native", request, 2.0)});
+  }
+  const std::string page = report_html({{"a.json", result}});
+  EXPECT_EQ(count(page, "<details>"), 1u);
+  EXPECT_EQ(count(page, "rows</summary>"), 1u);
+}
+
 TEST(ReportCharts, TheCeilingDoesNotStretchTheAxisOfTime) {
   const Chart time = scheme_charts({{"a.json", report_sample()}})[0].charts[2];
   const ChartSeries* const limit = find(time, "memory's ceiling");
@@ -168,7 +221,7 @@ TEST(ReportPage, BeginsWithWhatItIsAbout) {
   EXPECT_EQ(count(page, "<dt>A</dt><dd>a.json: Some GPU, CUDA 13.0,"), 1u);
   EXPECT_EQ(count(page, "<dt>A kokkos</dt><dd>Kokkos 5.0.2, Cuda</dd>"), 1u);
   EXPECT_EQ(count(page, "4 of 4 rows of kqbench's own had every timed output byte right"), 1u);
-  EXPECT_EQ(count(page, "codes were compared in 1 of 1 row, and equal to kqbench's in 0."), 1u);
+  EXPECT_EQ(count(page, "codes were compared in 1 of 1 row, and equal to kqbench's in 0; in the others at most "), 1u);
   for (const char* part : {"summary", "roofline", "schemes", "context", "rows"}) {
     EXPECT_EQ(count(page, std::string("href=\"#") + part + '"'), 1u) << part;
     EXPECT_EQ(count(page, std::string("id=\"") + part + '"'), 1u) << part;

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the pages against what they are about.
+
+usage: check_pages.py [--list]
+
+- Every link leads to a file, and its anchor to a heading.
+- A block of code that names a file of the repository, as ```cpp core/x.cpp, is part of that file.
+- The figures of FIGURES are those of the result files that they come from. --list prints them, with the files and commits.
+- README.md's kernel is there, and short.
+
+Prints a line for each mistake, and ends with status 1 if there is one.
+"""
+
+import json
+import re
+import subprocess
+import sys
+
+from pages import ROOT, pages, split
+
+mistakes = []
+
+
+def mistake(where, what):
+    mistakes.append(f"{where}: {what}")
+
+
+def anchor_of(heading):
+    """As GitHub makes it."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
+    return re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+
+
+def anchors(page):
+    return {anchor_of(line.lstrip("#").strip()) for line in split(page)[1] if line.startswith("#")}
+
+
+def check_links(page):
+    for number, line in enumerate(split(page)[1], 1):
+        for target in re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "code", line)):
+            path, _, anchor = target.partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            file = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+            if not file.exists():
+                mistake(f"{page}:{number}", f"{target} is not there")
+            elif anchor and file.suffix == ".md" and anchor not in anchors(str(file.relative_to(ROOT))):
+                mistake(f"{page}:{number}", f"{target} names no heading there")
+
+
+def check_code(page):
+    for block in split(page)[0]:
+        file = ROOT / block.name.split(" ")[0]
+        if "/" in block.name and file.is_file() and block.text not in file.read_text(encoding="utf-8"):
+            mistake(f"{page}:{block.line}", f"shows other code than {block.name}")
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def read(path):
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def rounded(microseconds):
+    return f"{microseconds:.2f}" if microseconds < 10 else f"{microseconds:.1f}"
+
+
+SPEED = "docs/results/h200/speed.json"
+PEERS = "docs/results/h200/best_peers.json"
+OURS = "docs/results/h200/ours.json"
+
+
+def row_of(result, **wanted):
+    rows = [row for row in result["rows"] if row["verified"] and all(row[name] == value for name, value in wanted.items())]
+    assert len(rows) == 1, (len(rows), wanted)
+    return rows[0]
+
+
+def readme_table():
+    """The lines of README.md's table: Kokkos, native, best peer at 4096x8192 from half."""
+    speed, peers = read(SPEED), read(PEERS)
+    column = peers["shapes"].index("4096x8192")
+    for scheme in ["static tensor", "dynamic token", "dynamic tensor"]:
+        times = [row_of(speed, impl=impl, operation=scheme, quant_dtype="fp8_e4m3fn", dtype="half", num_tokens=4096,
+                        hidden_size=8192)["time_us"]["median"] for impl in ("kokkos", "native")]
+        peer = peers[f"{scheme} fp8_e4m3fn"][column]
+        yield f"| {scheme} | {rounded(times[0])} | {rounded(times[1])} | {rounded(peer)} |"
+
+
+def console_table():
+    """The lines of the example of a table."""
+    ours = read(OURS)
+    for impl, shape in (("kokkos", "  4096x8192  "), ("native", "             ")):
+        row = row_of(ours, impl=impl, operation="dynamic token", quant_dtype="int8", dtype="bfloat16", num_tokens=4096,
+                     hidden_size=8192)
+        yield (f"{shape}{impl} {row['time_us']['median']:>10.3f}  "
+               f"{(row['time_us']['ci95'][1] - row['time_us']['ci95'][0]) / 2 / row['time_us']['median']:.1%}  "
+               f"{row['gbps']:.1f} {row['ceiling_fraction']:>8.1%} {row['time_ratio_to_native']:>10.3f}  ok")
+
+
+def table_of_h200():
+    """What docs/results/table makes of the files, lines of tables and of means."""
+    made = subprocess.run([sys.executable, ROOT / "docs/results/table", ROOT / SPEED, ROOT / PEERS], check=True,
+                          capture_output=True, text=True).stdout.splitlines()
+    shapes = read(PEERS)["shapes"]
+    yield from (line for line in made if line.startswith(tuple(f"| {shape} |" for shape in shapes)))
+    yield from (line for line in made if line.startswith(tuple(f"| {dtype} {shape} |" for dtype in ("half", "bfloat16", "float")
+                                                               for shape in ("4096x8192", "16384x8192"))))
+    yield from (line for line in made if line.startswith("Geometric means over Kokkos"))
+
+
+def compared_codes():
+    rows = read("docs/results/h200/peers.json")["rows"]
+    equal = sum(row["codes_checked"]["differ"] == 0 for row in rows)
+    worst = max(row["codes_checked"]["differ"] / row["codes_checked"]["compared"] for row in rows)
+    yield f"equal in {equal} of {len(rows)} rows; in the others at most {worst:.2%} of the codes differ"
+
+
+FIGURES = [  # page, where its figures come from, the lines that it must have
+    ("README.md", [SPEED, PEERS], readme_table),
+    ("README.md", [OURS], console_table),
+    ("docs/getting_started.md", [OURS], console_table),
+    ("docs/results/h200.md", [SPEED, PEERS], table_of_h200),
+    ("docs/results/h200.md", ["docs/results/h200/peers.json"], compared_codes),
+]
+
+
+def squeezed(text):
+    return re.sub(r"\s+", " ", text).replace(" %", "%")
+
+
+def check_figures(show):
+    for page, sources, figures in FIGURES:
+        text = squeezed((ROOT / page).read_text(encoding="utf-8"))
+        for line in figures():
+            if squeezed(line).strip() not in text:
+                mistake(page, f"has other figures than {' and '.join(sources)}, which give: {line}")
+            if show:
+                commits = [f"{source} ({read(source).get('setting', {}).get('commit', 'noted by hand')})" for source in sources]
+                print(f"{page}: {line.strip()}\n    from {', '.join(commits)}")
+
+
+def main(arguments):
+    if arguments not in ([], ["--list"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    for page in pages():
+        check_links(page)
+        check_code(page)
+    if not any(block.name.endswith("dynamic_token.cpp") and block.text.count("\n") <= 20 for block in split("README.md")[0]):
+        mistake("README.md", "shows no portable kernel")
+    check_figures("--list" in arguments)
+    for text in mistakes:
+        print(text, file=sys.stderr)
+    print(f"{len(pages())} pages, {len(mistakes)} mistakes")
+    return 1 if mistakes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

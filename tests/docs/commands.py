@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every block of commands (```sh) of every page is run by a test, or listed here with a reason.
+
+usage: commands.py check
+       commands.py run KQBENCH [PAGE]...
+
+`check` looks for blocks that are not listed and for entries without a block. `run` runs the blocks whose entry is RUN, those of
+a page in order in a folder of their own, on the host. There kqbench is a stand-in that makes measurements short and
+`verify` small, and that otherwise passes on what it was given.
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+from pages import ROOT, pages, split
+
+RUN = "run"
+
+
+def by(file, *words):
+    """Run by another test, which has these words."""
+    return ("by", file, words)
+
+
+def left(reason):
+    return ("left", reason)
+
+
+BARE = ".ci/gates/13-bare"
+PLUGIN_PAGE = by("tests/plugin/run_page.bash", "```sh blocks")
+NEEDS_GPU = left("needs a GPU; the project's results are made so")
+NEEDS_CLUSTER = left("needs a job of several ranks; .ci/gates/11-mpi runs the same on a host with small shapes")
+TOP = left("the tree's own build, which takes an hour on a small machine; the parts are run by .ci/gates/13-bare")
+
+# page and first line: how
+HOW = {
+    ("README.md", "git clone <this repository> kqbench && cd kqbench"):
+        by(".ci/gates/2-debian-12", "./bootstrap test", "./bootstrap bench"),
+    ("README.md", "python3 -m venv env && . env/bin/activate"): by(".ci/gates/10-python", "pip"),
+    (".github/ISSUE_TEMPLATE/amd-results.md", "kqbench list"): left("needs an AMD GPU"),
+    ("apps/peers/README.md", "kqbench --sweep llm --quant-dtype fp8,int8 --dtype bfloat16 --json ours.json"):
+        by("tests/python/test_peers.py", "peers"),
+    ("docs/amd.md", "cmake --preset hip -DKQ_HIP_ARCHITECTURES=gfx942"):
+        left("needs a Kokkos for HIP, whose build takes an hour; .ci/gates/6-compile-hip compiles the sources"),
+    ("docs/amd.md", "kqbench verify --backend hip"): left("needs an AMD GPU"),
+    ("docs/building.md", "./bootstrap packages"): by(BARE, "./bootstrap packages", "--preset"),
+    ("docs/building.md", "KQ_EXHAUSTIVE=1 ctest --preset host -L 'core|soak'   # every number of a format; ten thousand runs "
+     "(cuda, hip: on the GPU too)"): left("takes an hour; by hand before a release"),
+    ("docs/building.md", "./bootstrap packages coverage"): by(BARE, "./bootstrap packages all", "coverage"),
+    ("docs/building.md", "./bootstrap packages tsan"): by(".ci/gates/9-threads", "--preset tsan"),
+    ("docs/building.md", "./bootstrap packages fuzz"): by(BARE, "cmake -S fuzz", "fuzz_npy"),
+    ("docs/building.md", "./bootstrap packages package"): by(".ci/gates/7-package", "--preset package", "cpack"),
+    ("docs/building.md", "python3 -m venv build/mkdocs && build/mkdocs/bin/pip install -r docs/site/requirements.txt"):
+        by(".ci/gates/12-docs", "build --strict --config-file docs/site/mkdocs.yml", "install -r docs/site/requirements.txt"),
+    ("docs/c.md", "./bootstrap build"): by("tests/package/check_install.cmake", "--install", "-S ${EXAMPLE}"),
+    ("docs/clusters.md", "srun --ntasks-per-node=8 kqbench --sweep quick --json 'run-%h-%r.json'"): NEEDS_CLUSTER,
+    ("docs/clusters.md", "mpirun -n 8 --bind-to none kqbench --sweep quick --json together.json           # all at once: the "
+     "default, --together"): NEEDS_CLUSTER,
+    ("docs/clusters.md", "kqbench fleet run-*.json [--json F] [--csv F] [--markdown F] [--fail-outside 5%]"):
+        left("a synopsis, no command"),
+    ("docs/clusters.md", "mpirun -n 8 --bind-to none kqbench sharded --num-tokens 4096 --hidden-size 8192 --quant-dtype fp8 "
+     "--json sharded.json"): NEEDS_CLUSTER,
+    ("docs/command_line.md", "kqbench --sweep quick --quant-dtype fp8 --granularity group:128 --json results.json"): RUN,
+    ("docs/comparing.md", "kqbench --num-tokens 64 --hidden-size 1024 --json a.json"): RUN,
+    ("docs/comparing.md", "kqbench report a.json b.json -o report.html"): RUN,
+    ("docs/dialects.md", "kqbench list --dialects                        # names, versions, schemes, formulas, and where each "
+     "differs"): RUN,
+    ("docs/extending.md", "./bootstrap build"): TOP,
+    ("docs/extending.md", "build/host/apps/kqbench/kqbench --num-tokens 1024 --hidden-size 4096 --quant-dtype fp8 --json "
+     "before.json"): RUN,
+    ("docs/getting_started.md", "git clone <this repository> kqbench && cd kqbench"):
+        by(BARE, "./bootstrap --dry-run bench", "./bootstrap bench"),
+    ("docs/getting_started.md", "./bootstrap bench --num-tokens 64 --hidden-size 1024 --quant-dtype fp8 --granularity token"):
+        by(BARE, "./bootstrap bench --num-tokens 64 --hidden-size 1024"),
+    ("docs/getting_started.md", "kqbench --num-tokens 64 --hidden-size 1024 --quant-dtype int8,fp8 --json ours.json"): RUN,
+    ("docs/getting_started.md", "./bootstrap test"): by(".ci/gates/2-debian-12", "./bootstrap test"),
+    ("docs/getting_started.md", "python3 -m venv env && . env/bin/activate"): by(".ci/gates/10-python", "pip"),
+    ("docs/getting_started.md", 'python3 -m venv "$HOME/kq-tools" && "$HOME/kq-tools/bin/pip" install cmake ninja'):
+        left("fetches and builds Kokkos and four libraries; by hand"),
+    ("docs/measurement.md", "ncu --profile-from-start off --clock-control none --cache-control none \\"): NEEDS_GPU,
+    ("docs/python.md", "python3 -m venv env && . env/bin/activate                 # a virtual environment, which Debian's Python "
+     "asks for"): by(".ci/gates/10-python", "pip"),
+    ("docs/python.md", "apt-get install g++ python3-dev python3-venv libtrilinos-kokkos-dev libcli11-dev nlohmann-json3-dev "
+     "libfmt-dev"): by("bootstrap", "missing_for_python"),
+    ("docs/results/README.md", "python/make_in_build build/cuda         # the Python package, which the peers use"): NEEDS_GPU,
+    ("docs/results/README.md", "PEERS_OPTIONS='--hidden-size 2048,4096,8192,16384 --num-tokens 1,16,128,1024,4096,16384 "
+     "--max-time 0.2' docs/results/regenerate h200 build/cuda"): NEEDS_GPU,
+    ("docs/results/README.md", "tools/check_on_gpu BUILD OUT speed                                 # writes OUT/speed.json"):
+        NEEDS_GPU,
+    ("docs/results/host.md", "kqbench --num-tokens 1024 --hidden-size 4096 --dtype half,float --quant-dtype fp8,int8 "
+     "--static-scale --host-threads 1"): RUN,
+    ("docs/results/tiles.md", "tools/measure_launches before=build/before after=build/after --dtype half"): NEEDS_GPU,
+}
+
+
+def how(block):
+    if block.page == "docs/your_own_kernel.md":  # run whole, in order
+        return PLUGIN_PAGE
+    return HOW.get((block.page, block.text.splitlines()[0] if block.text else ""))
+
+
+def blocks():
+    return [block for page in pages() for block in split(page)[0] if block.language in ("sh", "bash", "shell")]
+
+
+def check():
+    wrong = []
+    for block in blocks():
+        where = f"{block.page}:{block.line}"
+        entry = how(block)
+        if entry is None:
+            wrong.append(f"{where}: this block of commands is not in tests/docs/commands.py")
+        elif entry[0] == "by":
+            file = ROOT / entry[1]
+            text = file.read_text(encoding="utf-8") if file.is_file() else ""
+            wrong += [f"{where}: {entry[1]} does not run {words!r}" for words in entry[2] if words not in text]
+    there = {(block.page, block.text.splitlines()[0]) for block in blocks()}
+    wrong += [f"tests/docs/commands.py: {page} has no block that begins with {line!r}" for page, line in HOW
+              if (page, line) not in there]
+    for text in wrong:
+        print(text, file=sys.stderr)
+    kinds = [entry if isinstance(entry, str) else entry[0] for entry in map(how, blocks()) if entry]
+    print(f"{len(blocks())} blocks of commands: {kinds.count(RUN)} run by this test, {kinds.count('by')} by others, "
+          f"{kinds.count('left')} left out with a reason")
+    return 1 if wrong else 0
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+STAND_IN = """#!/bin/sh
+case ${{1-}} in
+  verify) set -- "$@" --num-tokens 3 --hidden-size 256 --dtype half ;;
+  -* | run) set -- "$@" --max-time 0.05 --num-iters 1 --num-warmup-iters 1 --rounds 1 --backend host ;;
+esac
+exec {program} "$@"
+"""
+
+
+def small_tensor():
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 256), }"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + struct.pack("<1024f", *range(1024))
+
+
+def run(program, only):
+    if not shutil.which("gnuplot"):
+        print("skipped: gnuplot is not installed (./bootstrap packages)")
+        return 77
+    failed = 0
+    for page in pages():
+        chosen = [block for block in blocks() if block.page == page and how(block) == RUN]
+        if not chosen or (only and page not in only):
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = pathlib.Path(scratch)
+            tools = folder / "build/host/apps/kqbench"
+            tools.mkdir(parents=True)
+            (tools / "kqbench").write_text(STAND_IN.format(program=shlex.quote(program)))
+            (tools / "kqbench").chmod(0o755)
+            (folder / "x.npy").write_bytes(small_tensor())
+            environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+            for block in chosen:
+                script = re.sub(r"^ +", "", block.text, flags=re.MULTILINE)
+                ended = subprocess.run(["bash", "-Eeuo", "pipefail", "-c", script], cwd=folder, env=environment, text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+                print(f"{page}:{block.line}: status {ended.returncode}")
+                if ended.returncode != 0:
+                    failed += 1
+                    print("\n".join(ended.stdout.splitlines()[-20:]))
+    return 1 if failed else 0
+
+
+def main(arguments):
+    if arguments == ["check"]:
+        return check()
+    if len(arguments) >= 2 and arguments[0] == "run":
+        return run(os.path.abspath(arguments[1]), arguments[2:])
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
