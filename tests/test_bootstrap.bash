@@ -107,6 +107,8 @@ said '--dry-run bench' \
   "would install with apt-get, and what these need: libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev libkokkos-dev" \
   "would build build/host by the preset host, and then run bench"
 [ ! -e "$scratch/top/build" ]
+KQ_WITHOUT='libfmt-dev kokkos' said '--dry-run packages' \
+  "would install with apt-get, and what these need: libcli11-dev nlohmann-json3-dev libgtest-dev"
 
 # All is there, and a folder that make was used for keeps it. Tests that were skipped are named by reason.
 stand_in dpkg-query 'echo installed'
