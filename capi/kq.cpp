@@ -188,13 +188,15 @@ constexpr std::array<std::string_view, 6> formats{"KQ_INT8",         "KQ_FP8_E4M
 constexpr std::array<std::string_view, 5> granularities{"KQ_TENSOR", "KQ_TOKEN", "KQ_CHANNEL", "KQ_GROUP", "KQ_BLOCK"};
 constexpr std::array<std::string_view, 4> scale_formats{"KQ_SCALE_FLOAT", "KQ_SCALE_UE8M0_FLOAT", "KQ_SCALE_UE8M0",
                                                         "KQ_SCALE_E4M3"};
-constexpr std::array<std::string_view, 5> scale_roundings{"KQ_ROUNDING_QUOTIENT", "KQ_ROUNDING_RCEIL",
-                                                          "KQ_ROUNDING_FLOOR", "KQ_ROUNDING_EVEN", "KQ_ROUNDING_CEIL"};
+constexpr std::array<std::string_view, 7> scale_roundings{
+    "KQ_ROUNDING_QUOTIENT", "KQ_ROUNDING_RCEIL",          "KQ_ROUNDING_FLOOR",         "KQ_ROUNDING_EVEN",
+    "KQ_ROUNDING_CEIL",     "KQ_ROUNDING_4OVER6_MAE_448", "KQ_ROUNDING_4OVER6_MSE_256"};
 constexpr std::array<std::string_view, 4> producers{"KQ_PRODUCER_NONE", "KQ_PRODUCER_RMS_NORM",
                                                     "KQ_PRODUCER_ADD_RMS_NORM", "KQ_PRODUCER_SILU_MUL"};
-constexpr std::array<std::string_view, 6> scale_layouts{
-    "KQ_LAYOUT_ROW",    "KQ_LAYOUT_COLUMN",         "KQ_LAYOUT_COLUMN_ALIGNED",
-    "KQ_LAYOUT_PACKED", "KQ_LAYOUT_SWIZZLED_128X4", "KQ_LAYOUT_SWIZZLED_8X4"};
+constexpr std::array<std::string_view, 7> scale_layouts{
+    "KQ_LAYOUT_ROW",          "KQ_LAYOUT_COLUMN",         "KQ_LAYOUT_COLUMN_ALIGNED",
+    "KQ_LAYOUT_PACKED",       "KQ_LAYOUT_SWIZZLED_128X4", "KQ_LAYOUT_SWIZZLED_8X4",
+    "KQ_LAYOUT_SHUFFLED_32X8"};
 
 /// kq::Dialect has the order of kq.h.
 kq::Dialect dialect(std::int32_t value) {

@@ -89,17 +89,22 @@ enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2, KQ_SCAL
 
 /** Since version 5: how the exponents of KQ_SCALE_UE8M0 are found. Groups with computed scales only, and for all but
  * the first KQ_FP8_E4M3FN, KQ_FP8_E5M2 and KQ_FP4_E2M1 only. kqbench's own arithmetic has no other for KQ_FP4_E2M1.
+ * The last two are Transformer Engine's for KQ_SCALE_E4M3, in groups of 16 and KQ_DIALECT_TE_D0067D0 only.
  *   KQ_ROUNDING_QUOTIENT  the magnitude's quotient by qmax, raised to the next power of two
  *   KQ_ROUNDING_RCEIL     MX, the least exponent with which nothing saturates
  *   KQ_ROUNDING_FLOOR     MX, that of the largest magnitude, down
  *   KQ_ROUNDING_EVEN      MX, that of the largest magnitude rounded to the codes' mantissa bits, down
- *   KQ_ROUNDING_CEIL      MX, that of the largest magnitude, up */
+ *   KQ_ROUNDING_CEIL      MX, that of the largest magnitude, up
+ *   KQ_ROUNDING_4OVER6_*  the group's largest magnitude becomes 6, or 4 where that leaves a lesser error: the sum of
+ *                         absolute ones under scales up to 448, or of squared ones under scales made for 256 */
 enum {
   KQ_ROUNDING_QUOTIENT = 0,
   KQ_ROUNDING_RCEIL = 1,
   KQ_ROUNDING_FLOOR = 2,
   KQ_ROUNDING_EVEN = 3,
-  KQ_ROUNDING_CEIL = 4
+  KQ_ROUNDING_CEIL = 4,
+  KQ_ROUNDING_4OVER6_MAE_448 = 5,
+  KQ_ROUNDING_4OVER6_MSE_256 = 6
 };
 
 /** Scales of groups and blocks, [rows, columns]: one row for each token or row of blocks, one column for each group or
@@ -115,6 +120,9 @@ enum {
  *                             version 5
  *   KQ_LAYOUT_SWIZZLED_8X4    ((t / 8) * columns4 + g / 4) * 32 + (t % 8) * 4 + g % 4, for those two formats, too;
  *                             since version 5
+ *   KQ_LAYOUT_SHUFFLED_32X8   ((t / 32) * columns8 + g / 8) * 256 + (g % 4) * 64 + (t % 16) * 4 + (g % 8) / 4 * 2 +
+ *                             (t % 32) / 16, for those two formats, as AITER shuffles them; columns8 is columns / 8,
+ *                             rounded up, and the rows are rounded up to a multiple of 256; since version 5
  *
  * Places that no scale has are not written by KQ_LAYOUT_COLUMN, and are written 0 by those after it. */
 enum {
@@ -123,7 +131,8 @@ enum {
   KQ_LAYOUT_COLUMN_ALIGNED = 2,
   KQ_LAYOUT_PACKED = 3,
   KQ_LAYOUT_SWIZZLED_128X4 = 4,
-  KQ_LAYOUT_SWIZZLED_8X4 = 5
+  KQ_LAYOUT_SWIZZLED_8X4 = 5,
+  KQ_LAYOUT_SHUFFLED_32X8 = 6
 };
 
 /** Whose arithmetic, bit for bit: kqbench's own, or an engine's at one version. `kqbench list --dialects` shows what

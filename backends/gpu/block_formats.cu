@@ -4,7 +4,8 @@
 // and one to four neighbours share a group.
 //
 //   DynamicChunks   a group's own scale, by groups of a power of two of threads
-//   LongGroups      groups of any other size: 32 threads per group, which is read twice
+//   LongGroups      groups of any other size, blocks of several rows, and groups whose scale is chosen of two: 32
+//                   threads per group or block, which is read twice
 //   TensorChunks    NVFP4 with a scale of the tensor's own: one launch, whose blocks all run at once, reads the tensor,
 //                   reduces over the grid, and reads what it did not keep again from the end
 //   TensorAmax      where TensorChunks does not serve (blocks cannot meet, other dialects, LongGroups): one block reads
@@ -101,7 +102,7 @@ struct DynamicChunks {
   }
 };
 
-/// 32 threads per group.
+/// 32 threads per group, or per block of `block_rows` rows.
 template <class Rule, class ChunkSet, class Scales>
 struct LongGroups {
   using Config = TileConfig<32, 32, 2, 512>;
@@ -110,6 +111,7 @@ struct LongGroups {
 
   ChunkSet chunks;
   std::int64_t groups_per_row;
+  std::int64_t block_rows;
   Scales scales;
   float* global_scale;
   Rule rule;
@@ -121,19 +123,25 @@ struct LongGroups {
     const std::int64_t begin = group * chunks.group_size;
     const std::int64_t left = chunks.rows.size - begin;
     const std::int64_t size = left < chunks.group_size ? left : chunks.group_size;
-    const Element* const input = chunks.rows.input + row * chunks.rows.input_stride + begin;
-    auto* const codes = element_address(chunks.rows.codes, row * chunks.rows.codes_stride + begin);
+    const std::int64_t first_row = row * block_rows;
+    const std::int64_t end_row =
+        first_row + block_rows < chunks.rows.count ? first_row + block_rows : chunks.rows.count;
+    const Element* const input = chunks.rows.input + first_row * chunks.rows.input_stride + begin;
     const auto for_each_chunk = [&](const auto& function) {
-      for (std::int64_t i = block.thread() * ChunkSet::size; i < size; i += Config::threads * ChunkSet::size) {
+      const std::int64_t per_row = divide(size + ChunkSet::size - 1, std::int64_t{ChunkSet::size});
+      const std::int64_t total = (end_row - first_row) * per_row;
+      for (std::int64_t n = block.thread(); n < total; n += Config::threads) {
+        const std::int64_t of_row = block_rows == 1 ? 0 : divide(n, per_row);
+        const std::int64_t i = (n - of_row * per_row) * ChunkSet::size;
         const int count = size - i < ChunkSet::size ? static_cast<int>(size - i) : ChunkSet::size;
         Chunk<Element> chunk;
-        chunk.template load<false>(input + i, count);
-        function(chunk, i, count);
+        chunk.template load<false>(input + of_row * chunks.rows.input_stride + i, count);
+        function(chunk, (first_row + of_row) * chunks.rows.codes_stride + begin + i, count);
       }
     };
     // 1. Wait for the launch before this one.
     block.wait_for_prerequisites();
-    // 2. Fold the group; then the next launch may start.
+    // 2. Fold the group or block; then the next launch may start.
     typename Reduction::template Fold<Element> fold;
     for_each_chunk([&](const Chunk<Element>& chunk, std::int64_t, int) { chunk.fold(fold); });
     block.launch_dependents();
@@ -145,10 +153,10 @@ struct LongGroups {
       key[k] = max_in_wave<32>(block, key[k]);
     }
     // 4. Compute the scale, quantize and store.
-    const auto scale = rule.scale(value_of_keys<Reduction>(key));
+    const auto scale = kq::scale_of_span(rule, value_of_keys<Reduction>(key), input, size);
     const auto quantizer = scale.quantizer();
     for_each_chunk([&](const Chunk<Element>& chunk, std::int64_t i, int count) {
-      chunk.template store<false>(element_address(codes, i), count, quantizer);
+      chunk.template store<false>(element_address(chunks.rows.codes, i), count, quantizer);
     });
     if (block.thread() == 0) scales.at(scales.place(row, group)).write(scale);
     if constexpr (requires { rule.tensor_scale(); }) {
@@ -352,21 +360,24 @@ void enqueue_groups(const Launcher& launcher, const kq::Request& r, const Operan
   const int lanes = lanes_of_group<Element>(r);
   float* const global_scale = kq::has_global_scale(r) ? o.global_scale : nullptr;
   kq::with_group_scales(r, o.scales, [&]<class Scales>(const Scales& scales) {
-    if (lanes == 0) {
+    if (lanes == 0 || Rule::reads_span || r.granularity == kq::Granularity::block) {
       const auto chunks = chunks_of_rows<false, Element, Code>(r, o);
       using Kernel = LongGroups<Rule, std::decay_t<decltype(chunks)>, Scales>;
-      return launcher.launch(Kernel{chunks, kq::groups_per_row(r), scales, global_scale, rule}, kq::num_scales(r));
+      return launcher.launch(Kernel{chunks, kq::groups_per_row(r), kq::rows_per_scale(r), scales, global_scale, rule},
+                             kq::num_scales(r));
     }
-    with_chunks<true, Element, Code>(r, o, [&]<class ChunkSet, class Whole>(const ChunkSet& chunks, Whole) {
-      if constexpr (!ChunkSet::is_flat || std::is_same_v<Scales, GroupScales>) {
-        with_group_lanes<Element, is_nvfp4 ? 16 : 32>(
-            lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes>) {
-              using Kernel = DynamicChunks<Rule, ChunkSet, Scales, GroupLanes, Whole::value>;
-              launcher.launch(Kernel{chunks, scales, global_scale, lanes, rule},
-                              blocks_of_threads(chunks.count(), Kernel::Config::threads));
-            });
-      }
-    });
+    if constexpr (!Rule::reads_span) {
+      with_chunks<true, Element, Code>(r, o, [&]<class ChunkSet, class Whole>(const ChunkSet& chunks, Whole) {
+        if constexpr (!ChunkSet::is_flat || std::is_same_v<Scales, GroupScales>) {
+          with_group_lanes<Element, is_nvfp4 ? 16 : 32>(
+              lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes>) {
+                using Kernel = DynamicChunks<Rule, ChunkSet, Scales, GroupLanes, Whole::value>;
+                launcher.launch(Kernel{chunks, scales, global_scale, lanes, rule},
+                                blocks_of_threads(chunks.count(), Kernel::Config::threads));
+              });
+        }
+      });
+    }
   });
 }
 
@@ -396,7 +407,8 @@ void dynamic_block_format(const Launcher& launcher, const kq::Request& r, const 
   auto* const amax = static_cast<float*>(o.workspace);
   if (kq::finds_global_scale(r)) {
     const int lanes = lanes_of_group<Element>(r);
-    if (lanes > 0 && launcher.grid_reduce.capacity > 1 && r.dialect == kq::Dialect::kqbench)
+    const bool is_group = r.granularity == kq::Granularity::group;
+    if (lanes > 0 && launcher.grid_reduce.capacity > 1 && r.dialect == kq::Dialect::kqbench && is_group)
       return enqueue_tensor_groups<Element>(launcher, r, o, lanes);
     with_chunks<false, Element, kq::Code4>(r, o, [&]<class ChunkSet>(const ChunkSet& chunks, auto) {
       launcher.launch(TensorAmax<Element, ChunkSet>{chunks, amax}, 1);

@@ -191,6 +191,7 @@ struct DynamicHeldBlock {
 
 template <class Element, class Launcher>
 void dynamic_block(const Launcher& launcher, const kq::Request& r, const Operands& o) {
+  if (kq::is_block_format(r)) return dynamic_block_format<Element>(launcher, r, o);
   const AnyGroupScales scales = kq::any_group_scales(r, o.scales);
   const std::int64_t block_rows = std::min(r.block_rows, r.num_tokens);
   const std::int64_t block_columns = std::min(r.group_size, r.hidden_size);

@@ -36,8 +36,8 @@ void dynamic_block(const Launcher& launcher, const kq::Request& request, const O
 template <class Element, class Launcher>
 void dynamic_channel(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 
-/// Groups of block formats: MX's rounded exponents, and codes of four bits. dynamic_group and static_group hand
-/// these requests on.
+/// Groups and blocks of block formats: MX's rounded exponents, and codes of four bits. dynamic_group, dynamic_block and
+/// static_group hand these requests on.
 template <class Element, class Launcher>
 void dynamic_block_format(const Launcher& launcher, const kq::Request& request, const Operands& operands);
 template <class Element, class Launcher>
@@ -78,7 +78,7 @@ inline constexpr std::array kernel_table = {
     KernelEntry<Launcher>{false, kq::Granularity::tensor, dynamic_tensor<Element, Launcher>, tensor_workspace_bytes},
     KernelEntry<Launcher>{false, kq::Granularity::token, dynamic_token<Element, Launcher>},
     KernelEntry<Launcher>{false, kq::Granularity::group, dynamic_group<Element, Launcher>, group_workspace_bytes},
-    KernelEntry<Launcher>{false, kq::Granularity::block, dynamic_block<Element, Launcher>},
+    KernelEntry<Launcher>{false, kq::Granularity::block, dynamic_block<Element, Launcher>, group_workspace_bytes},
     KernelEntry<Launcher>{false, kq::Granularity::channel, dynamic_channel<Element, Launcher>, channel_workspace_bytes},
 };
 

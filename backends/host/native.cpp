@@ -229,25 +229,11 @@ void groups(int threads, const Request& r, const Operands& o, const Rule& rule) 
     for_each_group(r, part, threads,
                    [&](std::int64_t row, std::int64_t group, std::int64_t column, std::int64_t count) {
                      const auto maxima = kq::host::maxima(rule.reduction, t.in(row, column), count);
-                     const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+                     const auto value = Rule::Reduction::value(maxima.value);
+                     const auto scale = kq::scale_of_span(rule, value, t.in(row, column), count);
                      quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
                      scales.at({row, group}).write(scale);
                    });
-  });
-}
-
-/// Groups of codes of four bits, whose scales may have one of the tensor beside them.
-template <class Element>
-void fp4_groups(int threads, const Request& r, const Operands& o) {
-  float amax = 0.0f;
-  if (kq::finds_global_scale(r)) {
-    amax = reduce_tensor<kq::AbsMax>(threads, Tensors<Element, kq::Code4>(r, o).flat(), o.workspace);
-  }
-  kq::with_fp4_group_rule<Element>(r, &amax, [&](const auto& rule) {
-    if constexpr (requires { rule.tensor_scale(); }) {
-      if (kq::has_global_scale(r)) *o.global_scale = rule.tensor_scale();
-    }
-    groups<Element>(threads, r, o, rule);
   });
 }
 
@@ -290,6 +276,24 @@ void blocks(int threads, const Request& r, const Operands& o, const Rule& rule) 
       }
       scales.at({block / scales.columns, block % scales.columns}).write(scale);
     }
+  });
+}
+
+/// Groups and blocks of codes of four bits, whose scales may have one of the tensor beside them.
+template <class Element>
+void fp4_spans(int threads, const Request& r, const Operands& o) {
+  float amax = 0.0f;
+  if (kq::finds_global_scale(r)) {
+    amax = reduce_tensor<kq::AbsMax>(threads, Tensors<Element, kq::Code4>(r, o).flat(), o.workspace);
+  }
+  kq::with_fp4_group_rule<Element>(r, &amax, [&]<class Rule>(const Rule& rule) {
+    if constexpr (requires { rule.tensor_scale(); }) {
+      if (kq::has_global_scale(r)) *o.global_scale = rule.tensor_scale();
+    }
+    if constexpr (!Rule::reads_span) {
+      if (r.granularity == Granularity::block) return blocks<Element>(threads, r, o, rule);
+    }
+    groups<Element>(threads, r, o, rule);
   });
 }
 
@@ -421,7 +425,7 @@ void produce(int threads, const Request& r, const Operands& o, void* values) {
 template <class Element>
 void run(int threads, const Request& r, const Operands& o) {
   if (r.format == kq::Format::fp4_e2m1) {
-    if (!r.static_scale) return fp4_groups<Element>(threads, r, o);
+    if (!r.static_scale) return fp4_spans<Element>(threads, r, o);
     return kq::with_static_fp4_group_rule<Element>(
         r, o.global_scale, [&](const auto& rule) { static_groups<Element>(threads, r, o, rule); });
   }

@@ -111,9 +111,8 @@ class PluginImplementation final : public Implementation {
     if (request.producer != kq::Producer::none && kernel_.c.api_version < version_of_producers) {
       return "it was compiled with a kq.h that has no producers";
     }
-    const bool has_tiles = request.scale_layout == kq::ScaleLayout::swizzled_128x4 ||
-                           request.scale_layout == kq::ScaleLayout::swizzled_8x4;
-    if ((kq::is_mx(request) || request.format == kq::Format::fp4_e2m1 || has_tiles) &&
+    const bool is_tiled = kq::is_tiled(request.scale_layout);
+    if ((kq::is_mx(request) || request.format == kq::Format::fp4_e2m1 || is_tiled) &&
         kernel_.c.api_version < version_of_block_formats) {
       return "it was compiled with a kq.h that has no block formats";
     }

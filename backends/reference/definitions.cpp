@@ -158,4 +158,14 @@ std::uint8_t Fp8Encoder::operator()(float value, bool negative) const {
   return static_cast<std::uint8_t>(negative ? code | sign_bit : code);
 }
 
+float e4m3(float v) {
+  static const Fp8Encoder encoder(kq::Format::fp8_e4m3fn);
+  const float limited = std::isnan(v) ? v : std::clamp(v, -448.0f, 448.0f);
+  return static_cast<float>(decode(definition(kq::Format::fp8_e4m3fn), encoder(limited, std::signbit(limited))));
+}
+
+float at_most_largest(float v) {
+  return v > std::numeric_limits<float>::max() ? std::numeric_limits<float>::max() : v;
+}
+
 }  // namespace kqbench::reference_detail

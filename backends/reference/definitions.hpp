@@ -63,4 +63,10 @@ class Fp8Encoder {
   std::vector<float> last_;  ///< by code without sign: the largest float that is not rounded to a higher one
 };
 
+/// The nearest number of E4M3, saturating; NaN stays NaN.
+float e4m3(float v);
+
+/// The lesser of a number and the largest float; NaN stays NaN.
+float at_most_largest(float v);
+
 }  // namespace kqbench::reference_detail

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 namespace kqbench::reference_detail {
 namespace {
@@ -118,18 +119,6 @@ std::uint8_t e2m1_below(const Fp8Encoder& fp4, Scaled v) {
 
 std::uint8_t e2m1_keep(const Fp8Encoder& fp4, Scaled v) {
   return e2m1(fp4, v.value, v.negative);
-}
-
-/// The nearest number of E4M3, saturating.
-float e4m3(float v) {
-  static const Fp8Encoder encoder(Format::fp8_e4m3fn);
-  const float limited = std::isnan(v) ? v : std::clamp(v, -448.0f, 448.0f);
-  return static_cast<float>(decode(definition(Format::fp8_e4m3fn), encoder(limited, std::signbit(limited))));
-}
-
-/// The lesser of a number and the largest float; NaN stays NaN.
-float at_most_largest(float v) {
-  return v > std::numeric_limits<float>::max() ? std::numeric_limits<float>::max() : v;
 }
 
 // --- vLLM 0.33.0 -----------------------------------------------------------------------------------------------------
@@ -300,6 +289,41 @@ void set_te_scale(const Request& r, Span& span) {
     span.operand = std::isnan(span.operand) ? 0.5f : e == 0 ? 0.0f : power_of_two(e);
   }
   span.scale = 1.0f / span.operand;
+}
+
+/// "4 over 6": E, the largest number that scales are made for.
+float te_largest_scale(const Request& r) {
+  return r.scale_rounding == kq::ScaleRounding::four_over_six_mse_256 ? 256.0f : 448.0f;
+}
+
+/// The scale and operand of one of the two, of what amax / 6 becomes.
+void set_te_candidate(Span& span, float g, float v) {
+  span.scale = e4m3(v);
+  span.operand = at_most_largest(1.0f / (span.scale * (1.0f / g)));
+}
+
+float te_error(const Request& r, const Span& span, const std::vector<float>& elements) {
+  static const Fp8Encoder fp4(Format::fp4_e2m1);
+  float sum = 0.0f;
+  for (const float x : elements) {
+    const std::uint8_t code = e2m1_below(fp4, Scaled(x * span.operand, x));
+    const auto q = static_cast<float>(decode(definition(Format::fp4_e2m1), code));
+    const float product = q * span.scale;
+    const float value = product * span.global_scale / (te_largest_scale(r) * 6.0f);
+    const float difference = value - x;
+    const float squared = difference * difference;
+    sum += r.scale_rounding == kq::ScaleRounding::four_over_six_mse_256 ? squared : std::fabs(difference);
+  }
+  return sum;
+}
+
+/// The amax of 6 E, for a tensor of zeros: its g is 1.
+float te_global_scale(const Request& r, float amax) {
+  return amax == 0.0f ? te_largest_scale(r) * 6.0f : amax;
+}
+
+float te_g(const Request& r, float amax) {
+  return std::min(te_largest_scale(r) * 6.0f / amax, largest);
 }
 
 std::uint8_t te_code(const Request& r, const Fp8Encoder* fp8, float x, const Span& span) {
@@ -507,6 +531,7 @@ std::uint8_t compressed_tensors_code(const Request& r, const Fp8Encoder* fp8, fl
 }  // namespace
 
 float dialect_global_scale(const Request& r, float amax) {
+  if (kq::is_four_over_six(r)) return te_global_scale(r, amax);
   if (r.dialect == Dialect::torchao_36027d8 || r.dialect == Dialect::torchao_0_18_0) {
     return amax == 0.0f ? 1.0f : amax / 2688.0f;
   }
@@ -515,8 +540,19 @@ float dialect_global_scale(const Request& r, float amax) {
 }
 
 float dialect_tensor_scale(const Request& r, float global_scale) {
+  if (kq::is_four_over_six(r)) return 1.0f / te_g(r, global_scale);
   const bool divides = r.dialect == Dialect::torchao_36027d8 || r.dialect == Dialect::torchao_0_18_0;
   return divides ? global_scale : 1.0f / global_scale;
+}
+
+void choose_dialect_scale(const Request& r, Span& span, const std::vector<float>& elements) {
+  const float g = te_g(r, span.global_scale);
+  const float b = amax_with_nan(span) / 6.0f * g;
+  Span four = span;
+  Span six = span;
+  set_te_candidate(four, g, b * 1.5f);
+  set_te_candidate(six, g, b);
+  span = te_error(r, four, elements) < te_error(r, six, elements) ? four : six;
 }
 
 void set_dialect_scale(const Request& r, Span& span) {

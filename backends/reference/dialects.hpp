@@ -6,6 +6,7 @@
 /// backends/backend.hpp runs whole requests of any dialect.
 
 #include <cstdint>
+#include <vector>
 
 #include "backends/reference/definitions.hpp"
 #include "backends/reference/span.hpp"
@@ -15,6 +16,9 @@ namespace kqbench::reference_detail {
 
 /// Sets scale, zero point and operand of a dynamic span whose elements were all added.
 void set_dialect_scale(const kq::Request& request, Span& span);
+
+/// Does so where the scale is chosen of two, by the errors of the span's elements.
+void choose_dialect_scale(const kq::Request& request, Span& span, const std::vector<float>& elements);
 
 /// What the scales of a tensor are multiplied by, or divided by, from its largest magnitude; and what is stored of it.
 float dialect_global_scale(const kq::Request& request, float amax);

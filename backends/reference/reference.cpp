@@ -27,6 +27,8 @@ using kq::Format;
 using kq::Granularity;
 using kq::Request;
 using kq::ScaleFormat;
+using reference_detail::at_most_largest;
+using reference_detail::e4m3;
 using reference_detail::ElementReader;
 using reference_detail::for_each_row;
 using reference_detail::Fp8Encoder;
@@ -72,6 +74,8 @@ float mx_scale(const Request& request, const Span& span) {
   switch (request.scale_rounding) {
     case kq::ScaleRounding::quotient:
     case kq::ScaleRounding::floor:
+    case kq::ScaleRounding::four_over_six_mae_448:
+    case kq::ScaleRounding::four_over_six_mse_256:
       break;
     case kq::ScaleRounding::rceil:
       if (amax > std::ldexp(largest, e - p)) ++e;
@@ -90,21 +94,9 @@ float mx_scale(const Request& request, const Span& span) {
   return static_cast<float>(std::ldexp(1.0, std::max(e - p, -127)));
 }
 
-/// The nearest number of E4M3, saturating.
-float e4m3(float v) {
-  static const Fp8Encoder encoder(Format::fp8_e4m3fn);
-  const std::uint8_t code = encoder(sat_fp8(v, 448.0f), std::signbit(v));
-  return static_cast<float>(decode(reference_detail::definition(Format::fp8_e4m3fn), code));
-}
-
 /// NVFP4: g of a tensor whose largest magnitude is `amax`.
 float nvfp4_global(float amax) {
   return amax == 0.0f ? 1.0f : std::min(448.0f * 6.0f / amax, std::numeric_limits<float>::max());
-}
-
-/// At most the largest float; NaN stays NaN.
-float finite(float v) {
-  return std::isnan(v) ? v : std::min(v, std::numeric_limits<float>::max());
 }
 
 constexpr float S_MIN = 1.0f / (448.0f * 512.0f);
@@ -143,7 +135,7 @@ void set_scale(const Request& request, Span& span) {
     span.scale = mx_scale(request, span);
   } else if (request.scale_format == ScaleFormat::e4m3) {
     const float one_sixth = 1.0f / 6.0f;
-    const float scale = finite(span.amax * (span.global_scale * one_sixth));
+    const float scale = at_most_largest(span.amax * (span.global_scale * one_sixth));
     span.scale = e4m3(span.has_nan ? std::numeric_limits<float>::quiet_NaN() : scale);
   } else if (kq::has_groups(request.granularity)) {
     span.scale = std::max(amax, 1e-10f) / qmax;
@@ -175,7 +167,7 @@ std::int8_t int8_code(const Request& request, float x, const Span& span) {
 
 std::uint8_t fp8_code(const Request& request, const Fp8Encoder& fp8, float x, const Span& span) {
   if (request.scale_format == ScaleFormat::e4m3) {
-    const float v = x * finite(1.0f / (span.scale * span.tensor_scale));
+    const float v = x * at_most_largest(1.0f / (span.scale * span.tensor_scale));
     return fp8(sat_fp8(v, 6.0f), std::signbit(x));
   }
   const bool by_reciprocal = request.static_scale || request.granularity == Granularity::tensor;
@@ -247,6 +239,19 @@ float global_scale_of(int threads, const Request& request, const ElementReader& 
                                                  : reference_detail::dialect_global_scale(request, amax);
 }
 
+/// Sets the scales of a token's groups that are chosen by their elements.
+void choose_scales(const Request& request, const ElementReader& element, const void* input, std::int64_t token,
+                   std::vector<Span>& spans) {
+  for (std::int64_t first = 0; first < request.hidden_size; first += request.group_size) {
+    std::vector<float> elements;
+    for (std::int64_t channel = first; channel < std::min(first + request.group_size, request.hidden_size); ++channel) {
+      elements.push_back(element(input, token * request.input_stride + channel));
+    }
+    Span& span = spans[static_cast<std::size_t>(kq::scale_index(request, token, first))];
+    reference_detail::choose_dialect_scale(request, span, elements);
+  }
+}
+
 std::vector<Span> dynamic_spans(int threads, const Request& request, const ElementReader& element, const void* input) {
   std::vector<Span> spans = spans_of(request);
   const auto add = [&](std::int64_t token, std::int64_t channel) {
@@ -285,6 +290,11 @@ std::vector<Span> dynamic_spans(int threads, const Request& request, const Eleme
       span.global_scale = global_scale;
       span.tensor_scale = tensor_scale;
     }
+  }
+  if (kq::is_four_over_six(request)) {
+    for_each_row(threads, request.num_tokens,
+                 [&](std::int64_t token) { choose_scales(request, element, input, token, spans); });
+    return spans;
   }
   for_each_scale(request, [&](std::int64_t i) { set_scale(request, spans[static_cast<std::size_t>(i)]); });
   return spans;

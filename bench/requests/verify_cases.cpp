@@ -47,8 +47,12 @@ Sweep all_but_blocks(const Sweep& given) {
   if (given.has_schemes()) return sweep;
   if (!given.has("quant_dtype")) leave_out(sweep, "quant_dtype", {"fp4_e2m1"});
   if (!given.has("scale_format")) leave_out(sweep, "scale_format", {"e4m3"});
-  if (!given.has("scale_layout")) leave_out(sweep, "scale_layout", {"swizzled_128x4", "swizzled_8x4"});
-  if (!given.has("scale_rounding")) leave_out(sweep, "scale_rounding", {"rceil", "floor", "even", "ceil"});
+  if (!given.has("scale_layout")) {
+    leave_out(sweep, "scale_layout", {"swizzled_128x4", "swizzled_8x4", "shuffled_32x8"});
+  }
+  if (!given.has("scale_rounding")) {
+    leave_out(sweep, "scale_rounding", {"rceil", "floor", "even", "ceil", "4over6_mae_448", "4over6_mse_256"});
+  }
   return sweep;
 }
 
@@ -58,7 +62,7 @@ Sweep all_blocks(const Sweep& given) {
   Sweep sweep = given;
   sweep.set_default("num_tokens", {1, 3, 131});
   sweep.set_default("hidden_size", {1, 17, 95, 1025});
-  sweep.set_default("granularity", {"group:16", "group:32"});
+  sweep.set_default("granularity", {"group:16", "group:32", "block:16x16"});
   sweep.set_default("quant_dtype", {"fp8_e4m3fn", "fp8_e5m2", "fp4_e2m1"});
   sweep.set_default("scale_format", {"ue8m0", "e4m3"});
   sweep.set_default("asymmetric", {false});
@@ -66,8 +70,7 @@ Sweep all_blocks(const Sweep& given) {
 }
 
 bool is_block_format(const kq::Request& r) {
-  return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || r.scale_layout == kq::ScaleLayout::swizzled_128x4 ||
-         r.scale_layout == kq::ScaleLayout::swizzled_8x4;
+  return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || kq::is_tiled(r.scale_layout);
 }
 
 /// The valid ones of a sweep, perhaps none.

@@ -129,7 +129,7 @@ bool has_local_scales(const kq::Request& request) {
 std::int64_t row_unit(const kq::Request& whole) {
   if (!kq::has_groups(whole.granularity)) return 1;
   const bool padded = whole.scale_layout != kq::ScaleLayout::row && whole.scale_layout != kq::ScaleLayout::column;
-  constexpr std::int64_t most_padding = 128;
+  constexpr std::int64_t most_padding = 256;
   // More than all rows is as good as all, and cannot overflow.
   return std::min(kq::rows_per_scale(whole), whole.num_tokens) * (padded ? most_padding : 1);
 }

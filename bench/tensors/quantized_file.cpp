@@ -76,6 +76,7 @@ std::vector<std::int64_t> scale_shape(const PlannedTensor& tensor) {
       return {kq::padded_scale_columns(request) / 4, kq::padded_scale_rows(request)};
     case kq::ScaleLayout::swizzled_128x4:
     case kq::ScaleLayout::swizzled_8x4:
+    case kq::ScaleLayout::shuffled_32x8:
       return {kq::padded_scale_rows(request), kq::padded_scale_columns(request)};
   }
   return shape;
@@ -160,6 +161,7 @@ void for_each_run_of_scales(const kq::Request& whole, const kq::Request& block, 
       return;
     case kq::ScaleLayout::swizzled_128x4:
     case kq::ScaleLayout::swizzled_8x4:
+    case kq::ScaleLayout::shuffled_32x8:
       transfer(first_row * kq::padded_scale_columns(whole), 0, kq::stored_scales(block));
   }
 }

@@ -85,6 +85,8 @@ constexpr unsigned ue8m0_bytes = bit(ScaleFormat::ue8m0);
 constexpr unsigned e4m3_bytes = bit(ScaleFormat::e4m3);
 constexpr unsigned quotient_or_rceil = bit(ScaleRounding::quotient) | bit(ScaleRounding::rceil);
 constexpr unsigned other_roundings = bit(ScaleRounding::floor) | bit(ScaleRounding::even) | bit(ScaleRounding::ceil);
+constexpr unsigned four_over_six =
+    bit(ScaleRounding::four_over_six_mae_448) | bit(ScaleRounding::four_over_six_mse_256);
 constexpr unsigned any_ue8m0 = ue8m0_floats | ue8m0_bytes;
 
 constexpr bool is_static = true;
@@ -193,6 +195,13 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "2^clamp(ceil(log2(amax / 6)), -127, 127); NaN: NaN", "e2m1(x * (1 / scale))",
      "log2 is rounded to float; -0 becomes 0"},
     {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, e4m3_bytes, "e4m3(min(amax * (g * (1/6)), FLT_MAX))",
+     "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))", "-0 becomes 0"},
+    {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, e4m3_bytes,
+     "e4m3(1.5 b) or e4m3(b), b = (amax / 6) * g, g = 6 E / amax of the tensor: the one with the lesser error, the "
+     "latter of equal ones",
+     "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))",
+     "4 over 6: two scales are tried; global_scale is amax of the tensor; -0 becomes 0", four_over_six},
+    {D::te_d0067d0, G::block, is_dynamic, symmetric, fp4, e4m3_bytes, "e4m3(min(amax * (g * (1/6)), FLT_MAX))",
      "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))", "-0 becomes 0"},
 
     {D::te_kernels, G::tensor, is_dynamic, symmetric, e4m3, floats, te_scale, "fp8(sat(x * m))",
@@ -304,8 +313,13 @@ constexpr std::array all_formats{Format::int8,         Format::fp8_e4m3fn,   For
                                  Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz, Format::fp4_e2m1};
 constexpr std::array all_scale_formats{ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0,
                                        ScaleFormat::e4m3};
-constexpr std::array all_roundings{ScaleRounding::quotient, ScaleRounding::rceil, ScaleRounding::floor,
-                                   ScaleRounding::even, ScaleRounding::ceil};
+constexpr std::array all_roundings{ScaleRounding::quotient,
+                                   ScaleRounding::rceil,
+                                   ScaleRounding::floor,
+                                   ScaleRounding::even,
+                                   ScaleRounding::ceil,
+                                   ScaleRounding::four_over_six_mae_448,
+                                   ScaleRounding::four_over_six_mse_256};
 
 /// Whether an engine has kernels of the request's producer and scheme, which the dialect has both of.
 bool has_fused(const Request& r) {

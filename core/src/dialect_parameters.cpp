@@ -224,6 +224,8 @@ DialectParameters dialect_parameters(const Request& r) {
 }
 
 float global_scale_of(const Request& r, float tensor_amax) {
+  // Of a tensor of zeros a number whose g is 1, as 0 would be none that is given.
+  if (is_four_over_six(r)) return tensor_amax == 0.0f ? 6.0f * four_over_six_largest(r.scale_rounding) : tensor_amax;
   if (r.dialect == Dialect::kqbench) return nvfp4_global_scale(tensor_amax);
   DialectParameters p = dialect_parameters(r);
   p.tensor_amax = &tensor_amax;

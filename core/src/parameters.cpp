@@ -137,16 +137,17 @@ constexpr std::array table{
               set_name<&Request::scale_format, parse_scale_format>, names_of<ScaleFormat>},
     Parameter{"scale_layout", "", Kind::name, true, false, true,
               "Of group and block scales: row, column, column_aligned (columns of whole 16 bytes), packed (ue8m0, four "
-              "to an int32), swizzled_128x4 (bytes, in tiles), swizzled_8x4 (bytes, in tiles)",
-              "row", "row, column, column_aligned, packed, swizzled_128x4 or swizzled_8x4", 0,
+              "to an int32), swizzled_128x4, swizzled_8x4, shuffled_32x8 (bytes, in tiles)",
+              "row", "row, column, column_aligned, packed, swizzled_128x4, swizzled_8x4 or shuffled_32x8", 0,
               get_name<&Request::scale_layout>, set_name<&Request::scale_layout, parse_scale_layout>,
               names_of<ScaleLayout>},
     Parameter{
         "scale_rounding", "", Kind::name, true, false, false,
         "Of ue8m0 group scales: quotient (amax / qmax is raised), rceil, floor, even, ceil (on amax's bits, as MX "
-        "has them)",
-        "quotient", "quotient, rceil, floor, even or ceil", 0, get_name<&Request::scale_rounding>,
-        set_name<&Request::scale_rounding, parse_scale_rounding>, names_of<ScaleRounding>},
+        "has them); of e4m3 group scales: quotient, 4over6_mae_448, 4over6_mse_256 (dialect te)",
+        "quotient", "quotient, rceil, floor, even, ceil, 4over6_mae_448 or 4over6_mse_256", 0,
+        get_name<&Request::scale_rounding>, set_name<&Request::scale_rounding, parse_scale_rounding>,
+        names_of<ScaleRounding>},
     Parameter{"scale_stride", "", Kind::count, false, true, false,
               "Scales from one column of them to the next, scale layout column", "the rows of scales", "", 1,
               get_count<&Request::scale_stride>, set_count<&Request::scale_stride>, nullptr},

@@ -35,21 +35,24 @@ constexpr std::array<Name<ScaleFormat>, 4> scale_format_names{{
     {ScaleFormat::e4m3, "e4m3"},
 }};
 
-constexpr std::array<Name<ScaleLayout>, 6> scale_layout_names{{
+constexpr std::array<Name<ScaleLayout>, 7> scale_layout_names{{
     {ScaleLayout::row, "row"},
     {ScaleLayout::column, "column"},
     {ScaleLayout::column_aligned, "column_aligned"},
     {ScaleLayout::packed, "packed"},
     {ScaleLayout::swizzled_128x4, "swizzled_128x4"},
     {ScaleLayout::swizzled_8x4, "swizzled_8x4"},
+    {ScaleLayout::shuffled_32x8, "shuffled_32x8"},
 }};
 
-constexpr std::array<Name<ScaleRounding>, 5> scale_rounding_names{{
+constexpr std::array<Name<ScaleRounding>, 7> scale_rounding_names{{
     {ScaleRounding::quotient, "quotient"},
     {ScaleRounding::rceil, "rceil"},
     {ScaleRounding::floor, "floor"},
     {ScaleRounding::even, "even"},
     {ScaleRounding::ceil, "ceil"},
+    {ScaleRounding::four_over_six_mae_448, "4over6_mae_448"},
+    {ScaleRounding::four_over_six_mse_256, "4over6_mse_256"},
 }};
 
 constexpr std::array<Name<Producer>, 4> producer_names{{
@@ -89,11 +92,14 @@ constexpr std::string_view given_code_formula = "fp8: fp8(sat(x * (1 / scale)));
 constexpr std::string_view group_scale_formula =
     "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two, or by a scale rounding on amax's bits; e4m3: "
     "e4m3(amax * (g * (1/6))), g = 2688 / amax of the tensor";
-constexpr std::string_view block_scale_formula = "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two";
+constexpr std::string_view block_scale_formula =
+    "max(amax, 1e-10) / qmax; ue8m0: raised to the next power of two; e4m3: e4m3(amax * (g * (1/6))), g = 2688 / amax "
+    "of the tensor";
 constexpr std::string_view group_code_formula =
     "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale)); fp4: e2m1(x / scale), of e4m3: e2m1(x * (1 / (scale * "
     "(1/g))))";
-constexpr std::string_view block_code_formula = "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale))";
+constexpr std::string_view block_code_formula =
+    "fp8: fp8(sat(x / scale)); int8: sat(rne(x / scale)); fp4: e2m1(x * (1 / (scale * (1/g))))";
 
 // What there is: validate() serves the rows of this table and nothing else. The formulas name fp8 first where fp8 and
 // int8 differ; docs/numerics.md has them in full.
@@ -125,7 +131,7 @@ constexpr std::array<Scheme, 16> scheme_table{{
     {"dynamic channel asymmetric", Granularity::channel, false, true, false, true, false, affine_scale_formula,
      affine_code_formula},
     {"dynamic group", Granularity::group, false, false, true, true, true, group_scale_formula, group_code_formula},
-    {"dynamic block", Granularity::block, false, false, true, true, false, block_scale_formula, block_code_formula},
+    {"dynamic block", Granularity::block, false, false, true, true, true, block_scale_formula, block_code_formula},
 }};
 
 constexpr std::array<NamedScheme, 4> named_scheme_table{{
@@ -219,12 +225,9 @@ std::string number(float value) {
 
 using Verdict = std::optional<InvalidField>;
 
-bool is_swizzled(ScaleLayout layout) {
-  return layout == ScaleLayout::swizzled_128x4 || layout == ScaleLayout::swizzled_8x4;
-}
-
-/// Rows of a tile of scales, which has 4 columns.
-std::int64_t tile_rows(ScaleLayout layout) {
+/// Rows that those of a layout of tiles are rounded up to.
+std::int64_t padded_to_rows(ScaleLayout layout) {
+  if (layout == ScaleLayout::shuffled_32x8) return 256;
   return layout == ScaleLayout::swizzled_128x4 ? 128 : 8;
 }
 
@@ -312,9 +315,10 @@ Verdict check_groups(const Request& r) {
   if (r.scale_layout == ScaleLayout::packed && r.scale_format != ScaleFormat::ue8m0) {
     return InvalidField{"scale_layout", "only scales of scale_format ue8m0 are packed; take that, or another layout"};
   }
-  if (is_swizzled(r.scale_layout) && scale_size(r) != 1) {
+  if (is_tiled(r.scale_layout) && scale_size(r) != 1) {
     return InvalidField{"scale_layout",
-                        "only scales of scale_format ue8m0 or e4m3 are swizzled; take one of these, or another layout"};
+                        "only scales of scale_format ue8m0 or e4m3 are swizzled or shuffled; take one of these, or "
+                        "another layout"};
   }
   return std::nullopt;
 }
@@ -323,10 +327,14 @@ Verdict check_groups(const Request& r) {
 /// tensor.
 Verdict check_block_formats(const Request& r) {
   const bool four_bits = r.format == Format::fp4_e2m1;
-  if (r.scale_format == ScaleFormat::e4m3 && (!four_bits || r.granularity != Granularity::group)) {
+  if (r.scale_format == ScaleFormat::e4m3 && !four_bits) {
     return InvalidField{"scale_format",
-                        "only groups of fp4_e2m1 codes have e4m3 scales; take that quant_dtype, or "
+                        "only groups and blocks of fp4_e2m1 codes have e4m3 scales; take that quant_dtype, or "
                         "another scale_format"};
+  }
+  if (four_bits && r.granularity == Granularity::block && r.scale_format != ScaleFormat::e4m3) {
+    return InvalidField{"scale_format", "blocks of fp4_e2m1 codes have scales of e4m3, not " +
+                                            std::string(to_string(r.scale_format)) + "; take that, or a group"};
   }
   if (four_bits && r.scale_format != ScaleFormat::ue8m0 && r.scale_format != ScaleFormat::e4m3) {
     return InvalidField{"scale_format", "fp4_e2m1 codes have scales of ue8m0 or e4m3, not " +
@@ -350,6 +358,15 @@ Verdict check_block_formats(const Request& r) {
     if (r.format != Format::fp8_e4m3fn && r.format != Format::fp8_e5m2 && !four_bits) {
       return InvalidField{"scale_rounding", "serves codes fp8_e4m3fn, fp8_e5m2 and fp4_e2m1, not " +
                                                 std::string(to_string(r.format)) + "; take one of these, or quotient"};
+    }
+  }
+  if (is_four_over_six(r)) {
+    const bool has_it = four_bits && !r.static_scale && r.granularity == Granularity::group && r.group_size == 16 &&
+                        r.scale_format == ScaleFormat::e4m3 && r.dialect == Dialect::te_d0067d0;
+    if (!has_it) {
+      return InvalidField{"scale_rounding",
+                          "only dialect te-d0067d0 has this, of fp4_e2m1 codes in dynamic groups of 16 with "
+                          "scale_format e4m3; take those, or quotient"};
     }
   }
   const bool raised = r.scale_format == ScaleFormat::ue8m0 && r.scale_rounding == ScaleRounding::quotient;
@@ -584,7 +601,17 @@ bool finds_global_scale(const Request& r) {
 }
 
 bool is_mx(const Request& r) {
-  return r.scale_rounding != ScaleRounding::quotient;
+  return r.scale_rounding != ScaleRounding::quotient && !is_four_over_six(r);
+}
+
+bool is_four_over_six(const Request& r) {
+  return r.scale_rounding == ScaleRounding::four_over_six_mae_448 ||
+         r.scale_rounding == ScaleRounding::four_over_six_mse_256;
+}
+
+bool is_tiled(ScaleLayout layout) {
+  return layout == ScaleLayout::swizzled_128x4 || layout == ScaleLayout::swizzled_8x4 ||
+         layout == ScaleLayout::shuffled_32x8;
 }
 
 bool has_norm(Producer producer) {
@@ -684,6 +711,10 @@ std::int64_t scale_index(const Request& r, std::int64_t token, std::int64_t chan
       const std::int64_t tile = row / 8 * (padded_scale_columns(r) / 4) + group / 4;
       return tile * 32 + row % 8 * 4 + group % 4;
     }
+    case ScaleLayout::shuffled_32x8: {
+      const std::int64_t tile = row / 32 * (padded_scale_columns(r) / 8) + group / 8;
+      return tile * 256 + group % 4 * 64 + row % 16 * 4 + group % 8 / 4 * 2 + row % 32 / 16;
+    }
   }
   return 0;
 }
@@ -714,14 +745,16 @@ std::int64_t padded_scale_rows(const Request& r) {
       return quotient_up(rows, 4) * 4;
     case ScaleLayout::swizzled_128x4:
     case ScaleLayout::swizzled_8x4:
-      return quotient_up(rows, tile_rows(r.scale_layout)) * tile_rows(r.scale_layout);
+    case ScaleLayout::shuffled_32x8:
+      return quotient_up(rows, padded_to_rows(r.scale_layout)) * padded_to_rows(r.scale_layout);
   }
   return rows;
 }
 
 std::int64_t padded_scale_columns(const Request& r) {
   const std::int64_t columns = groups_per_row(r);
-  const bool in_fours = r.scale_layout == ScaleLayout::packed || is_swizzled(r.scale_layout);
+  if (r.scale_layout == ScaleLayout::shuffled_32x8) return quotient_up(columns, 8) * 8;
+  const bool in_fours = r.scale_layout == ScaleLayout::packed || is_tiled(r.scale_layout);
   return in_fours ? quotient_up(columns, 4) * 4 : columns;
 }
 
@@ -852,7 +885,7 @@ std::string operation_name(const Request& r) {
   name += to_string(r.granularity, r.group_size, r.block_rows);
   if (r.asymmetric) name += " asymmetric";
   if (r.scale_format != ScaleFormat::float32) name += ' ' + std::string(to_string(r.scale_format));
-  if (is_mx(r)) name += ' ' + std::string(to_string(r.scale_rounding));
+  if (r.scale_rounding != ScaleRounding::quotient) name += ' ' + std::string(to_string(r.scale_rounding));
   if (r.global_scale != 0.0f) name.append(":").append(number(r.global_scale));
   if (r.scale_layout != ScaleLayout::row) name += ' ' + std::string(to_string(r.scale_layout));
   if (r.scale_stride != 0) name += ':' + std::to_string(r.scale_stride);

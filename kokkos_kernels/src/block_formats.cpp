@@ -8,8 +8,9 @@
 //           of the tensor's amax, which a launch before this one finds
 //
 // A program is a slice of a row, or of a contiguous tensor, in which each lane has consecutive vectors. Groups that are
-// no power of two of lanes of a wave are programs of their own. On a host groups are programs as those of other formats
-// are (dynamic_group.cpp, static_group.cpp).
+// no power of two of lanes of a wave are programs of their own, and so are blocks of several rows and groups whose
+// scale is chosen of two. On a host groups are programs as those of other formats are (dynamic_group.cpp,
+// static_group.cpp).
 
 #include <algorithm>
 #include <bit>
@@ -102,30 +103,45 @@ struct GroupsOfTensor {
   }
 };
 
-/// program_id: a group of any size, which is read twice.
-template <class Groups, class Scales, class Rule>
+/// program_id: a group of any size, or a block of such groups of several rows, which is read twice.
+template <class Scales, class Rule>
 struct LongGroup {
-  Groups groups;
+  Rows<const typename Rule::Element> input;
+  Rows<typename Rule::Code> codes;
+  std::int64_t num_tokens;
+  std::int64_t block_rows;
+  std::int64_t size;
+  std::int64_t per_row;
   Scales scales;
   float* global_scale;  ///< null: none
   Rule rule;
 
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
-    const auto group = program.id();
-    const auto input = groups.input_group(group);
-    const auto codes = groups.codes_group(group);
+    const auto row = divide(program.id(), per_row);
+    const auto column = program.id() - row * per_row;
+    const auto first = row * block_rows;
+    const auto end = first + block_rows < num_tokens ? first + block_rows : num_tokens;
     Maxima<typename Rule::Reduction> maxima;
-    for_each_part<Program>(
-        input, [&](auto part, std::int64_t) { maxima.add(program.partial(rule.reduction, program.load_chunk(part))); });
-    const auto scale = rule.scale(Rule::Reduction::value(program.reduce(maxima).value));
-    for_each_part<Program>(input, [&](auto part, std::int64_t begin) {
-      const auto x = program.load_chunk(part);
-      program.store(Span<typename Rule::Code>{element_address(codes.data, begin), part.size}, encode(x, scale));
-    });
-    program.store(scales.at(groups.scale_place(scales, group)), scale);
+    std::int64_t token = first;
+    do {
+      for_each_part<Program>(input.slice(token, column * size, size), [&](auto part, std::int64_t) {
+        maxima.add(program.partial(rule.reduction, program.load_chunk(part)));
+      });
+    } while (++token < end);
+    const auto group = input.slice(first, column * size, size);
+    const auto value = Rule::Reduction::value(program.reduce(maxima).value);
+    const auto scale = scale_of_span(rule, value, group.data, group.size);
+    for (token = first; token < end; ++token) {
+      const auto to = codes.slice(token, column * size, size);
+      for_each_part<Program>(input.slice(token, column * size, size), [&](auto part, std::int64_t begin) {
+        const auto x = program.load_chunk(part);
+        program.store(Span<typename Rule::Code>{element_address(to.data, begin), part.size}, encode(x, scale));
+      });
+    }
+    program.store(scales.at(scales.place(row, column)), scale);
     if constexpr (requires { rule.tensor_scale(); }) {
-      if (group == 0 && global_scale != nullptr) program.store(global_scale, rule.tensor_scale());
+      if (program.id() == 0 && global_scale != nullptr) program.store(global_scale, rule.tensor_scale());
     }
   }
 
@@ -247,15 +263,20 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
     float* const global_scale = has_global_scale(r) ? b.global_scale : nullptr;
     const GroupOfColumn<true> group_of(r.group_size);
     with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
-      if (lanes == 0) {
+      if (lanes == 0 || r.granularity == Granularity::block || is_four_over_six(r)) {
         const float* const amax = from_tensor ? enqueue_tensor_amax<Element>(space, r, b) : nullptr;
         return with_block_format_rule<Element>(r, amax, [&]<class Rule>(const Rule& rule) {
-          using Groups = TokenGroups<Element, typename Rule::Code>;
-          const Groups groups{input_rows<Element>(r, b), code_rows<typename Rule::Code>(r, b), r.group_size,
-                              groups_per_row(r), 1};
-          launch<ChunkConfig<32, false>>(space, "kq::dynamic_long_group",
-                                         LongGroup<Groups, Scales, Rule>{groups, scales, global_scale, rule},
-                                         num_scales(r), r.group_size);
+          const LongGroup<Scales, Rule> kernel{input_rows<Element>(r, b),
+                                               code_rows<typename Rule::Code>(r, b),
+                                               r.num_tokens,
+                                               rows_per_scale(r),
+                                               r.group_size,
+                                               groups_per_row(r),
+                                               scales,
+                                               global_scale,
+                                               rule};
+          launch<ChunkConfig<32, false>>(space, "kq::dynamic_long_group", kernel, num_scales(r),
+                                         rows_per_scale(r) * r.group_size);
         });
       }
       const auto run = [&]<int Lanes, class Rule>(std::integral_constant<int, Lanes>, const Rule& rule,
@@ -282,15 +303,17 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
                    });
       }
       const float* const amax = from_tensor ? enqueue_tensor_amax<Element>(space, r, b) : nullptr;
-      with_block_format_rule<Element>(r, amax, [&](const auto& rule) {
-        run(std::integral_constant<int, 32>(), rule,
-            [&]<class Config, class Slices, int GroupLanes, class Rule>(
-                Config, const Slices& slices, std::integral_constant<int, GroupLanes>, const Rule& its) {
-              launch<Config>(
-                  space, "kq::dynamic_groups",
-                  GroupsOfSlice<Slices, Scales, Rule, GroupLanes>{slices, scales, global_scale, group_of, lanes, its},
-                  slices.num_slices(), r.group_size);
-            });
+      with_block_format_rule<Element>(r, amax, [&]<class Its>(const Its& rule) {
+        if constexpr (!Its::reads_span) {
+          run(std::integral_constant<int, 32>(), rule,
+              [&]<class Config, class Slices, int GroupLanes, class Rule>(
+                  Config, const Slices& slices, std::integral_constant<int, GroupLanes>, const Rule& its) {
+                launch<Config>(
+                    space, "kq::dynamic_groups",
+                    GroupsOfSlice<Slices, Scales, Rule, GroupLanes>{slices, scales, global_scale, group_of, lanes, its},
+                    slices.num_slices(), r.group_size);
+              });
+        }
       });
     });
   }

@@ -5,9 +5,11 @@
 //   scale = max(amax, 1e-10) / qmax, for UE8M0 raised to the next power of two
 //   fp8   encode(sat(x / scale))
 //   int8  sat(rne(x / scale))
+//   fp4   as groups of NVFP4 are, on a device by their kernels (block_formats.cpp)
 
 #include <algorithm>
 
+#include "host_fp4.hpp"
 #include "kernels.hpp"
 #include "kq/scale_rules.hpp"
 #include "launch.hpp"
@@ -45,21 +47,27 @@ struct DynamicBlock {
 
 template <class Element, class ExecutionSpace>
 void dynamic_block(const ExecutionSpace& space, const Request& r, const Operands& b) {
+  if (!on_host<ExecutionSpace> && is_block_format(r)) return dynamic_block_format<Element>(space, r, b);
   const std::int64_t rows = std::min(r.block_rows, r.num_tokens);
   const std::int64_t columns = std::min(r.group_size, r.hidden_size);
   const bool aligned = is_aligned<Element>(r, b) && columns % vector_width<Element> == 0;
   with_block_config<Element, ExecutionSpace>(rows, columns, aligned, [&](auto config) {
-    with_block_rule<Element>(r, [&](const auto& rule) {
-      using Rule = std::decay_t<decltype(rule)>;
-      const DynamicBlock<Rule> kernel{input_rows<Element>(r, b),
-                                      code_rows<typename Rule::Code>(r, b),
-                                      r.num_tokens,
-                                      rows,
-                                      columns,
-                                      any_group_scales(r, b.scales),
-                                      rule};
-      launch<decltype(config)>(space, "kq::dynamic_block", kernel, num_scales(r), rows * columns);
-    });
+    const auto run = [&]<class Rule>(const Rule& rule) {
+      if constexpr (!Rule::reads_span) {
+        const DynamicBlock<Rule> kernel{input_rows<Element>(r, b),
+                                        code_rows<typename Rule::Code>(r, b),
+                                        r.num_tokens,
+                                        rows,
+                                        columns,
+                                        any_group_scales(r, b.scales),
+                                        rule};
+        launch<decltype(config)>(space, "kq::dynamic_block", kernel, num_scales(r), rows * columns);
+      }
+    };
+    if constexpr (on_host<ExecutionSpace>) {
+      if (r.format == Format::fp4_e2m1) return with_host_fp4_rule<Element>(space, r, b, run);
+    }
+    with_block_rule<Element>(r, run);
   });
 }
 

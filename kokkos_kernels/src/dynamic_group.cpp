@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "groups.hpp"
+#include "host_fp4.hpp"
 #include "kernels.hpp"
 #include "kq/scale_rules.hpp"
 #include "launch.hpp"
@@ -27,21 +28,10 @@ struct DynamicGroup {
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto group = program.id();
     const auto x = program.load(groups.input_group(group));
-    const auto scale = rule.scale(program.reduce(rule.reduction, x));
+    const auto input = groups.input_group(group);
+    const auto scale = scale_of_span(rule, program.reduce(rule.reduction, x), input.data, input.size);
     program.store(groups.codes_group(group), encode(x, scale));
     program.store(scales.at(groups.scale_place(scales, group)), scale);
-  }
-};
-
-/// Stores the scale of a tensor.
-template <class Rule>
-struct TensorScale {
-  Rule rule;
-  float* global_scale;
-
-  template <class Program>
-  KQ_HOST_DEVICE void operator()(const Program& program) const {
-    program.store(global_scale, rule.tensor_scale());
   }
 };
 
@@ -54,15 +44,7 @@ void with_rule([[maybe_unused]] const ExecutionSpace& space, const Request& r, [
   } else if (r.format != Format::fp4_e2m1) {
     with_group_rule<Element>(r, function);
   } else {
-    const bool from_tensor = finds_global_scale(r);
-    const float* const amax = from_tensor ? enqueue_tensor_amax<Element>(space, r, b) : nullptr;
-    with_fp4_group_rule<Element>(r, amax, [&]<class Rule>(const Rule& rule) {
-      function(rule);
-      if constexpr (requires { rule.tensor_scale(); }) {
-        if (!has_global_scale(r)) return;
-        launch<TileConfig<1, 0>>(space, "kq::tensor_scale", TensorScale<Rule>{rule, b.global_scale}, 1, host_grain);
-      }
-    });
+    with_host_fp4_rule<Element>(space, r, b, function);
   }
 }
 

@@ -37,8 +37,8 @@ void dynamic_block(const ExecutionSpace& space, const Request& request, const Op
 template <class Element, class ExecutionSpace>
 void dynamic_channel(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 
-/// Groups of block formats on a device: MX's rounded exponents, and codes of four bits. dynamic_group and static_group
-/// hand these requests on.
+/// Groups and blocks of block formats on a device: MX's rounded exponents, and codes of four bits. dynamic_group,
+/// dynamic_block and static_group hand these requests on.
 template <class Element, class ExecutionSpace>
 void dynamic_block_format(const ExecutionSpace& space, const Request& request, const Operands& buffers);
 template <class Element, class ExecutionSpace>
@@ -67,7 +67,8 @@ inline constexpr std::array kernel_table = {
     KernelEntry<ExecutionSpace>{false, Granularity::token, dynamic_token<Element, ExecutionSpace>},
     KernelEntry<ExecutionSpace>{false, Granularity::group, dynamic_group<Element, ExecutionSpace>,
                                 group_workspace_bytes<ExecutionSpace>},
-    KernelEntry<ExecutionSpace>{false, Granularity::block, dynamic_block<Element, ExecutionSpace>},
+    KernelEntry<ExecutionSpace>{false, Granularity::block, dynamic_block<Element, ExecutionSpace>,
+                                group_workspace_bytes<ExecutionSpace>},
     KernelEntry<ExecutionSpace>{false, Granularity::channel, dynamic_channel<Element, ExecutionSpace>,
                                 channel_workspace_bytes<ExecutionSpace>},
 };

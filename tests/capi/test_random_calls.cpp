@@ -69,8 +69,8 @@ bool is_valid(const kq_request& r) {
   if (r.producer != 0 || r.eps != 0.0f || r.residual_stride != 0) return false;
   if (!within(r.element, KQ_FLOAT32) || !within(r.format, KQ_FP4_E2M1) || !within(r.granularity, KQ_BLOCK) ||
       !within(r.static_scale, 1) || !within(r.asymmetric, 1) || !within(r.scale_format, KQ_SCALE_E4M3) ||
-      !within(r.scale_layout, KQ_LAYOUT_SWIZZLED_8X4) || !within(r.scale_rounding, KQ_ROUNDING_CEIL)) {
-    return false;
+      !within(r.scale_layout, KQ_LAYOUT_SHUFFLED_32X8) || !within(r.scale_rounding, KQ_ROUNDING_CEIL)) {
+    return false;  // (KQ_ROUNDING_4OVER6_*: not of dialect 0)
   }
   const bool block = r.granularity == KQ_BLOCK;
   const bool group = r.granularity == KQ_GROUP || block;
@@ -82,9 +82,8 @@ bool is_valid(const kq_request& r) {
   const bool four_bits = r.format == KQ_FP4_E2M1;
   const bool one_byte = r.scale_format == KQ_SCALE_UE8M0 || r.scale_format == KQ_SCALE_E4M3;
   const bool rounded = r.scale_rounding != KQ_ROUNDING_QUOTIENT;
-  if (four_bits && (r.granularity != KQ_GROUP || !one_byte || r.group_size % 16 != 0 || r.codes_stride % 2 != 0)) {
-    return false;
-  }
+  if (four_bits && (!group || !one_byte || r.group_size % 16 != 0 || r.codes_stride % 2 != 0)) return false;
+  if (four_bits && block && (r.static_scale == 1 || r.scale_format != KQ_SCALE_E4M3)) return false;
   if (r.scale_format == KQ_SCALE_E4M3 && !four_bits) return false;
   if (r.scale_layout >= KQ_LAYOUT_SWIZZLED_128X4 && !one_byte) return false;
   if (rounded && (r.granularity != KQ_GROUP || r.scale_format != KQ_SCALE_UE8M0 || r.static_scale == 1)) return false;
@@ -166,14 +165,16 @@ kq_request random_request(Draw& draw) {
     r.group_size = draw.between(16, 48);
     if (r.granularity == KQ_BLOCK) r.block_rows = draw.between(1, 7);
     r.scale_format = static_cast<std::int32_t>(draw.between(0, 2));
-    r.scale_layout = static_cast<std::int32_t>(draw.between(0, r.scale_format == KQ_SCALE_UE8M0 ? 5 : 2));
-    if (r.granularity == KQ_GROUP && (r.format == KQ_FP4_E2M1 || (r.format <= KQ_FP8_E5M2 && draw.one_in(4)))) {
-      r.scale_format = r.format == KQ_FP4_E2M1 && draw.one_in(2) ? KQ_SCALE_E4M3 : KQ_SCALE_UE8M0;
+    r.scale_layout = static_cast<std::int32_t>(draw.between(0, r.scale_format == KQ_SCALE_UE8M0 ? 6 : 2));
+    const bool block = r.granularity == KQ_BLOCK;
+    if (r.format == KQ_FP4_E2M1 || (!block && r.format <= KQ_FP8_E5M2 && draw.one_in(4))) {
+      r.scale_format = r.format == KQ_FP4_E2M1 && (block || draw.one_in(2)) ? KQ_SCALE_E4M3 : KQ_SCALE_UE8M0;
+      if (block) r.static_scale = 0;
       const bool rounded = r.scale_format == KQ_SCALE_UE8M0 && r.static_scale == 0 && r.format != KQ_INT8;
       if (rounded) r.scale_rounding = static_cast<std::int32_t>(draw.between(1, 4));
       if (r.format == KQ_FP4_E2M1) r.group_size = 16 * draw.between(1, 3);
       r.codes_stride += r.format == KQ_FP4_E2M1 ? r.codes_stride % 2 : 0;
-      r.scale_layout = draw.of<std::int32_t>({0, 1, 2, 4, 5});
+      r.scale_layout = draw.of<std::int32_t>({0, 1, 2, 4, 5, 6});
       if (r.scale_format == KQ_SCALE_E4M3 && r.static_scale == 0 && draw.one_in(2)) r.global_scale = 3.5f;
     }
     if (r.scale_layout == KQ_LAYOUT_COLUMN && draw.one_in(2)) r.scale_stride = r.num_tokens + draw.between(0, 9);
@@ -182,7 +183,7 @@ kq_request random_request(Draw& draw) {
   constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
   while (draw.one_in(2)) {
     const auto odd =
-        static_cast<std::int32_t>(draw.one_in(3) ? draw.between(INT32_MIN, INT32_MAX) : draw.between(-1, 6));
+        static_cast<std::int32_t>(draw.one_in(3) ? draw.between(INT32_MIN, INT32_MAX) : draw.between(-1, 7));
     switch (draw.between(0, 19)) {
       case 0:
         r.struct_size = static_cast<std::size_t>(

@@ -11,6 +11,7 @@
 #include <limits>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kq/dequantize.hpp"
@@ -275,17 +276,39 @@ TEST(NamedSchemes, AreRefusedWhereTheyCannotBe) {
       "nvfp4", [](Request& r) { r.global_scale = 1.0f, r.static_scale = true; }, "global_scale");
   refused(
       "nvfp4", [](Request& r) { r.scale_layout = ScaleLayout::packed; }, "scale_layout");
+  for (const ScaleRounding rounding : {ScaleRounding::four_over_six_mae_448, ScaleRounding::four_over_six_mse_256}) {
+    const auto with = [&](auto change) {
+      return [change, rounding](Request& r) {
+        r.dialect = Dialect::te_d0067d0;
+        r.scale_rounding = rounding;
+        change(r);
+      };
+    };
+    refused("nvfp4", with([](Request&) {}), "");
+    refused("nvfp4", with([](Request& r) { r.dialect = Dialect::kqbench; }), "scale_rounding");
+    refused("nvfp4", with([](Request& r) { r.group_size = 32; }), "scale_rounding");
+    refused("nvfp4", with([](Request& r) { r.granularity = Granularity::block, r.block_rows = 16; }), "scale_rounding");
+    refused("mxfp4", with([](Request&) {}), "scale_rounding");
+    refused("nvfp4", with([](Request& r) { r.static_scale = true; }), "scale_rounding");
+  }
+  const auto as_block = [](Request& r) { r.granularity = Granularity::block, r.block_rows = 16; };
+  refused("nvfp4", as_block, "");
+  refused(
+      "nvfp4", [&](Request& r) { as_block(r), r.static_scale = true; }, "quant_dtype");
+  refused("mxfp4", as_block, "scale_format");
+  refused("mxfp8", as_block, "scale_rounding");
   refused(
       "deepgemm", [](Request& r) { r.scale_format = ScaleFormat::float32, r.scale_layout = ScaleLayout::swizzled_8x4; },
       "scale_layout");
 }
 
-TEST(SwizzledScales, AreEachInAPlaceOfTheirOwn) {
-  for (const ScaleLayout layout : {ScaleLayout::swizzled_128x4, ScaleLayout::swizzled_8x4}) {
+TEST(ScalesInTiles, AreEachInAPlaceOfTheirOwn) {
+  for (const auto& [layout, rows] : {std::pair(ScaleLayout::swizzled_128x4, std::int64_t{384}),
+                                     std::pair(ScaleLayout::swizzled_8x4, std::int64_t{304}),
+                                     std::pair(ScaleLayout::shuffled_32x8, std::int64_t{512})}) {
     Request r = named("mxfp8", 300, 32 * 7);
     r.scale_layout = layout;
     ASSERT_FALSE(validate(r));
-    const std::int64_t rows = layout == ScaleLayout::swizzled_128x4 ? 384 : 304;
     EXPECT_EQ(padded_scale_rows(r), rows);
     EXPECT_EQ(padded_scale_columns(r), 8);
     EXPECT_EQ(scales_bytes(r), static_cast<std::size_t>(rows * 8));
@@ -305,6 +328,10 @@ TEST(SwizzledScales, AreEachInAPlaceOfTheirOwn) {
   EXPECT_EQ(scale_index(r, 33, 0), 16 + 4);
   r.scale_layout = ScaleLayout::swizzled_8x4;
   EXPECT_EQ(scale_index(r, 130, 5 * 32), (16 * 2 + 1) * 32 + 2 * 4 + 1);
+  r.hidden_size = 32 * 12;  // 16 columns
+  r.scale_layout = ScaleLayout::shuffled_32x8;
+  EXPECT_EQ(scale_index(r, 130, 9 * 32), (4 * 16) * 32 + 1 * 256 + 1 * 64 + 2 * 4);
+  EXPECT_EQ(scale_index(r, 27, 6 * 32), 2 * 64 + 11 * 4 + 2 + 1);
 }
 
 TEST(BlockFormats, ComeBackAsTheirNumbers) {

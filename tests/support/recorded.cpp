@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/recorded.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include <map>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "kq/dialect.hpp"
 #include "kq/element.hpp"
@@ -65,12 +67,58 @@ std::vector<std::byte> half_byte_codes(const kq::Request& r, const NpyArray& arr
   return packed;
 }
 
-/// The first number of a recorded file, or the number that is written in its place.
-float number_of(const std::string& text) {
+/// A number of a recorded file, or the number that is written in its place.
+float number_of(const std::string& text, std::size_t index = 0) {
   if (text.find('/') == std::string::npos) return std::stof(text);
   float number = 0.0f;
-  std::memcpy(&number, engine_array(text).bytes.data(), sizeof number);
+  std::memcpy(&number, engine_array(text).bytes.data() + index * sizeof number, sizeof number);
   return number;
+}
+
+/// Bytes of scales that were recorded for each row of a block: the first row's of each, which the others must equal.
+std::vector<std::byte> scales_of_blocks(const kq::Request& r, const std::vector<std::byte>& scales) {
+  const auto columns = static_cast<std::size_t>(kq::groups_per_row(r));
+  if (r.granularity != kq::Granularity::block || scales.size() == kq::scales_bytes(r)) return scales;
+  std::vector<std::byte> of_blocks;
+  for (std::size_t row = 0; row < static_cast<std::size_t>(r.num_tokens); ++row) {
+    const auto begin = scales.begin() + static_cast<std::ptrdiff_t>(row * columns);
+    const auto first = row % static_cast<std::size_t>(r.block_rows);
+    if (first == 0) {
+      of_blocks.insert(of_blocks.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
+    } else if (!std::equal(begin, begin + static_cast<std::ptrdiff_t>(columns),
+                           of_blocks.end() - static_cast<std::ptrdiff_t>(columns))) {
+      throw std::runtime_error("a block's rows have different scales");
+    }
+  }
+  return of_blocks;
+}
+
+/// A case of a row of another, with a scale of the tensor that is made of this amax.
+RecordedCase row_of(const RecordedCase& whole, std::int64_t row, float amax) {
+  const auto part = [row](const std::vector<std::byte>& bytes, std::size_t size) {
+    const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(row) * size);
+    return std::vector<std::byte>(begin, begin + static_cast<std::ptrdiff_t>(size));
+  };
+  RecordedCase c = whole;
+  kq::Request& r = c.problem.request;
+  r.num_tokens = 1;
+  r.global_scale = kq::global_scale_of(r, amax);
+  c.name += " row " + std::to_string(row);
+  c.problem.given.input = part(whole.problem.given.input, kq::input_bytes(r));
+  c.problem.expected.codes = part(whole.problem.expected.codes, kq::codes_bytes(r));
+  c.problem.expected.scales = part(whole.problem.expected.scales, kq::scales_bytes(r));
+  return c;
+}
+
+/// The lines of a file of engines/, but those that are empty or comments.
+std::vector<std::string> lines_of(const std::string& name) {
+  std::ifstream file(golden_folder() + "/engines/" + name);
+  if (!file) throw std::runtime_error("tests/golden/engines/" + name + " cannot be read");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.front() != '#') lines.push_back(line);
+  }
+  return lines;
 }
 
 /// What no span has a scale for: 0, as dynamic schemes write it.
@@ -109,7 +157,7 @@ void set_granularity(kq::Request& r, const std::string& text) {
   }
 }
 
-RecordedCase case_of(const std::string& line) {
+std::vector<RecordedCase> cases_of(const std::string& line) {
   std::string dialect, element, format, when, granularity, zero_point, scale_format, layout, upper_bound, scale, input,
       scales, codes, zero_points;
   RecordedCase c;
@@ -146,7 +194,7 @@ RecordedCase case_of(const std::string& line) {
     r.scale_rounding = or_throw(kq::parse_scale_rounding(more["rounding"]), more["rounding"]);
   }
   if (more.count("global_scale") != 0) r.global_scale = number_of(more["global_scale"]);
-  if (more.count("global_amax") != 0) r.global_scale = kq::nvfp4_global_scale(number_of(more["global_amax"]));
+  if (more.count("global_amax") != 0) r.global_scale = kq::global_scale_of(r, number_of(more["global_amax"]));
   r = kq::resolved(r);
   c.name = codes + ' ' + layout;
   if (const auto invalid = kq::validate(r)) throw std::runtime_error(c.name + ": " + invalid->reason);
@@ -165,7 +213,7 @@ RecordedCase case_of(const std::string& line) {
   if (scale != "-") {
     append(expected.scales, std::stof(scale));
   } else if (kq::scale_size(r) == 1) {
-    expected.scales = byte_scales(r, engine_array(scales));
+    expected.scales = scales_of_blocks(r, byte_scales(r, engine_array(scales)));
   } else {
     expected.scales = float_scales(engine_array(scales), r.element);
   }
@@ -180,7 +228,12 @@ RecordedCase case_of(const std::string& line) {
       append(expected.zero_points, std::int32_t{static_cast<std::int8_t>(zero)});
     }
   }
-  return c;
+  if (more.count("row_amax") == 0) return {c};
+  std::vector<RecordedCase> rows;
+  for (std::int64_t row = 0; row < r.num_tokens; ++row) {
+    rows.push_back(row_of(c, row, number_of(more["row_amax"], static_cast<std::size_t>(row))));
+  }
+  return rows;
 }
 
 bool same_code(kq::Format format, std::byte a, std::byte b) {
@@ -204,13 +257,66 @@ bool has_nan_scale(const kq::Request& r, const HostTensors& tensors, std::size_t
 }  // namespace
 
 std::vector<RecordedCase> recorded_cases() {
-  std::ifstream index(golden_folder() + "/engines/index.txt");
-  if (!index) throw std::runtime_error("tests/golden/engines/index.txt cannot be read");
   std::vector<RecordedCase> cases;
-  for (std::string line; std::getline(index, line);) {
-    if (!line.empty() && line.front() != '#') cases.push_back(case_of(line));
+  for (const std::string& line : lines_of("index.txt")) {
+    for (RecordedCase& c : cases_of(line)) {
+      cases.push_back(std::move(c));
+    }
   }
   return cases;
+}
+
+std::vector<RecordedOutput> recorded_outputs() {
+  std::vector<RecordedOutput> all;
+  for (const std::string& line : lines_of("outputs.txt")) {
+    std::string element, producer, input, weight, residual, output, residual_out;
+    std::istringstream words(line);
+    words >> element >> producer >> input >> weight >> residual >> output >> residual_out;
+    if (!words) throw std::runtime_error("tests/golden/engines/outputs.txt: a line is short: " + line);
+    RecordedOutput o;
+    o.name = output;
+    kq::Request& r = o.request;
+    r.element = or_throw(kq::parse_element(element), element);
+    r.producer = or_throw(kq::parse_producer(producer), producer);
+    const NpyArray x = engine_array(input);
+    r.num_tokens = x.shape.at(0);
+    r.hidden_size = x.shape.at(1) / (r.producer == kq::Producer::silu_mul ? 2 : 1);
+    r = kq::resolved(r);
+    o.sources.input = x.bytes;
+    if (weight != "-") o.sources.weight = engine_array(weight).bytes;
+    if (residual != "-") o.sources.residual = engine_array(residual).bytes;
+    o.output = engine_array(output).bytes;
+    if (residual_out != "-") o.residual_out = engine_array(residual_out).bytes;
+    all.push_back(std::move(o));
+  }
+  return all;
+}
+
+std::vector<CaseFiles> all_recorded() {
+  std::vector<CaseFiles> all;
+  for (const std::string& line : lines_of("cases.txt")) {
+    CaseFiles c;
+    std::istringstream words(line);
+    words >> c.name;
+    for (std::string word; words >> word;) {
+      c.files.push_back(word);
+    }
+    all.push_back(std::move(c));
+  }
+  return all;
+}
+
+std::set<std::string> files_that_tests_read() {
+  std::set<std::string> files;
+  for (const char* const name : {"index.txt", "outputs.txt"}) {
+    for (const std::string& line : lines_of(name)) {
+      std::istringstream words(line);
+      for (std::string word; words >> word;) {
+        files.insert(word.substr(word.find('=') + 1));
+      }
+    }
+  }
+  return files;
 }
 
 Differences count_differences(const kq::Request& r, const HostTensors& a, const HostTensors& b) {

@@ -154,6 +154,7 @@ std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_
     if (kq::has_groups(r.granularity)) {
       r.group_size = group_sizes[turn % std::size(group_sizes)];
       if (format == kq::Format::fp4_e2m1) r.group_size -= r.group_size % 16;
+      if (kq::is_four_over_six(r)) r.group_size = 16;
       r.scale_format = scale_format;
       r.scale_layout = layouts[turn % std::size(layouts)];
       const bool may_be_packed = scale_format == kq::ScaleFormat::ue8m0;
@@ -188,7 +189,7 @@ std::vector<kq::Request> block_format_requests(kq::Element element, std::int64_t
   static constexpr kq::ScaleLayout layouts[] = {kq::ScaleLayout::row,          kq::ScaleLayout::swizzled_128x4,
                                                 kq::ScaleLayout::row,          kq::ScaleLayout::column_aligned,
                                                 kq::ScaleLayout::swizzled_8x4, kq::ScaleLayout::column,
-                                                kq::ScaleLayout::packed};
+                                                kq::ScaleLayout::packed,       kq::ScaleLayout::shuffled_32x8};
   std::vector<kq::Request> requests;
   const auto add = [&](kq::Format format, kq::ScaleFormat scale_format, const auto& change) {
     kq::Request r;
@@ -221,6 +222,14 @@ std::vector<kq::Request> block_format_requests(kq::Element element, std::int64_t
         r.global_scale = global_scale;
       });
     }
+  }
+  for (const std::int64_t block_rows : {16, 2, 5}) {
+    add(kq::Format::fp4_e2m1, kq::ScaleFormat::e4m3, [&](kq::Request& r) {
+      r.granularity = kq::Granularity::block;
+      r.block_rows = block_rows;
+      r.group_size = block_rows == 5 ? 48 : 16;
+      r.global_scale = block_rows == 2 ? 700.0f : 0.0f;
+    });
   }
   for (const auto scale_format : {kq::ScaleFormat::ue8m0, kq::ScaleFormat::e4m3, kq::ScaleFormat::e4m3}) {
     add(kq::Format::fp4_e2m1, scale_format, [&](kq::Request& r) { r.static_scale = true; });
@@ -282,6 +291,7 @@ RandomCase random_case(std::uint64_t seed) {
     static constexpr std::int64_t sizes[] = {16, 32, 64, 128, 256};
     r.group_size = draw.one_in(2) ? draw.one_of(sizes) : draw.between(16, 16 + hidden_size);
     if (four_bits) r.group_size -= r.group_size % 16;
+    if (kq::is_four_over_six(r)) r.group_size = 16;
     if (!in_dialect) {
       r.scale_format = draw.one_of({kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0});
     }

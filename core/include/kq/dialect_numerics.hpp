@@ -238,6 +238,64 @@ KQ_HOST_DEVICE constexpr float nvfp4_tensor_scale(const DialectParameters& p) {
   return p.formula == ScaleFormula::nvfp4_quotient ? global : 1.0f / global;
 }
 
+/// "4 over 6": the largest number that scales are made for, E.
+KQ_HOST_DEVICE constexpr float four_over_six_largest(ScaleRounding rounding) {
+  return rounding == ScaleRounding::four_over_six_mse_256 ? 256.0f : 448.0f;
+}
+
+/// "4 over 6": one of the two scales of a group, and what its elements are multiplied by.
+struct FourOverSixScale {
+  E4M3Number scale;
+  float factor;
+};
+
+/// Transformer Engine's choice of "4 over 6". `Element` is the input's type.
+class FourOverSix {
+ public:
+  KQ_HOST_DEVICE constexpr FourOverSix(ScaleRounding rounding, float tensor_amax)
+      : largest_(6.0f * four_over_six_largest(rounding)),
+        squares_(rounding == ScaleRounding::four_over_six_mse_256),
+        tensor_amax_(tensor_amax),
+        global_(tensor_amax == 0.0f ? 1.0f : at_most_largest(largest_ / tensor_amax)) {}
+
+  /// What is stored as the tensor's scale, 1 / g.
+  KQ_HOST_DEVICE constexpr float tensor_scale() const { return 1.0f / global_; }
+
+  /// The scale of a group of `size` elements, of its amax, NaN counting.
+  template <class Element>
+  KQ_HOST_DEVICE FourOverSixScale scale(float amax, const Element* x, std::int64_t size) const {
+    const float b = amax / 6.0f * global_;
+    const FourOverSixScale four = scale_of(b * 1.5f);
+    const FourOverSixScale six = scale_of(b);
+    return error(four, x, size) < error(six, x, size) ? four : six;
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr FourOverSixScale scale_of(float v) const {
+    const E4M3Number scale = nearest_e4m3(at_most_largest(v));
+    return {scale, nvfp4_factor(scale.value, tensor_scale())};
+  }
+
+  /// The sum of what the elements come back wrong by, in their order.
+  template <class Element>
+  KQ_HOST_DEVICE float error(const FourOverSixScale& scale, const Element* x, std::int64_t size) const {
+    float sum = 0.0f;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const float value = to_float(x[i]);
+      const float scaled = value * scale.factor;
+      const float code = Fp4E2M1::decode(Fp4E2M1::encode(scaled, scaled));
+      const float difference = code * scale.scale.value * tensor_amax_ / largest_ - value;
+      sum += squares_ ? difference * difference : __builtin_fabsf(difference);
+    }
+    return sum;
+  }
+
+  float largest_;  ///< 6 E
+  bool squares_;
+  float tensor_amax_;
+  float global_;  ///< g
+};
+
 /// A span's scale in a dialect: what is stored, and what its elements are multiplied or divided by.
 struct DialectSpan {
   float scale;

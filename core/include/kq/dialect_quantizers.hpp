@@ -235,6 +235,34 @@ class LimitedQuantizer {
   float factor_;
 };
 
+/// e2m1(x * factor), where -0 becomes 0, and NaN the largest number with the sign of x.
+class FourOverSixQuantizer {
+ public:
+  using Code = Fp4E2M1::Code;
+  KQ_HOST_DEVICE constexpr explicit FourOverSixQuantizer(float factor) : factor_(factor) {}
+
+  KQ_HOST_DEVICE Code code(float x) const {
+    const float v = scaled(x);
+    return Fp4E2M1::encode(v, v);
+  }
+  KQ_HOST_DEVICE std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
+    const float v[4] = {scaled(x[0]), scaled(x[1]), scaled(x[2]), scaled(x[3])};
+    return Fp4E2M1::encode4(v, signs4(v));
+  }
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    function(*this);
+  }
+
+ private:
+  KQ_HOST_DEVICE constexpr float scaled(float x) const {
+    const float v = x * factor_ + 0.0f;
+    return is_nan(v) ? bits_float(0x7fc00000u | (float_bits(x) & 0x80000000u)) : v;
+  }
+
+  float factor_;
+};
+
 /// sat(rne(T(T(x / scale) + zero point))), NaN counting as 0.
 template <class T>
 class AffineInTypeQuantizer {

@@ -47,6 +47,14 @@ struct AffineInTypeScale {
   KQ_HOST_DEVICE auto quantizer() const { return AffineInTypeQuantizer<Element>(affine.scale, affine.zero_point); }
 };
 
+/// Of a group whose scale was chosen of two.
+struct ChosenScale {
+  FourOverSixScale chosen;
+  KQ_HOST_DEVICE float value() const { return chosen.scale.value; }
+  KQ_HOST_DEVICE std::uint8_t code() const { return chosen.scale.code; }
+  KQ_HOST_DEVICE auto quantizer() const { return FourOverSixQuantizer(chosen.factor); }
+};
+
 }  // namespace detail
 
 /// Any span, from its amax. Granularity::group stands for blocks too.
@@ -65,6 +73,24 @@ template <class Element>
 struct Fp4DialectRule : DialectRule<Element, Fp4E2M1, Granularity::group> {
   using DialectRule<Element, Fp4E2M1, Granularity::group>::DialectRule;
   KQ_HOST_DEVICE float tensor_scale() const { return nvfp4_tensor_scale(this->parameters); }
+};
+
+/// Groups of 4-bit codes by "4 over 6": scale() reads them once more.
+template <class Element>
+struct FourOverSixRule : detail::Rule<Element, Fp4E2M1, AbsMaxUpToNan, false> {
+  static constexpr bool reads_span = true;
+  ScaleRounding rounding;
+  float given_amax;          ///< of the tensor
+  const float* tensor_amax;  ///< in its place, unless null
+  KQ_HOST_DEVICE FourOverSixRule(ScaleRounding how, float given, const float* found)
+      : rounding(how), given_amax(given), tensor_amax(found) {}
+  KQ_HOST_DEVICE FourOverSix choice() const {
+    return FourOverSix(rounding, tensor_amax == nullptr ? given_amax : *tensor_amax);
+  }
+  KQ_HOST_DEVICE float tensor_scale() const { return choice().tensor_scale(); }
+  KQ_HOST_DEVICE auto scale(AbsMaxUpToNan::Value found, const Element* x, std::int64_t size) const {
+    return detail::ChosenScale{choice().scale(found.amax, x, size)};
+  }
 };
 
 /// Any span, asymmetric int8.
@@ -114,9 +140,13 @@ void with_dialect_group_rule(const Request& r, const Function& function) {
   function(DialectRule<Element, Fp8E4M3Fn, group>(parameters));
 }
 
-/// Of a group of 4-bit codes.
+/// Of a group or block of 4-bit codes.
 template <class Element, class Function>
 void with_dialect_fp4_group_rule(const Request& r, const float* tensor_amax, const Function& function) {
+  if (is_four_over_six(r)) {
+    const bool is_given = r.global_scale != 0.0f;
+    return function(FourOverSixRule<Element>(r.scale_rounding, r.global_scale, is_given ? nullptr : tensor_amax));
+  }
   DialectParameters parameters = dialect_parameters(r);
   if (r.global_scale == 0.0f) parameters.tensor_amax = tensor_amax;
   function(Fp4DialectRule<Element>(parameters));

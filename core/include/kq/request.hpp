@@ -41,7 +41,21 @@ enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0, e4m3 };
 ///   floor     down to amax's power of two: the largest elements saturate
 ///   even      amax is rounded to the format's mantissa bits, ties up, then down to its power of two
 ///   ceil      up to amax's next power of two
-enum class ScaleRounding : std::uint8_t { quotient, rceil, floor, even, ceil };
+///
+/// Of E4M3 scales of groups of 16, Transformer Engine's "4 over 6" (dialect te-d0067d0 only): amax becomes 6 or 4,
+/// whichever leaves the lesser error.
+///
+///   four_over_six_mae_448  by the sum of absolute errors; scales reach up to 448
+///   four_over_six_mse_256  by that of squared errors; scales are made for 256
+enum class ScaleRounding : std::uint8_t {
+  quotient,
+  rceil,
+  floor,
+  even,
+  ceil,
+  four_over_six_mae_448,
+  four_over_six_mse_256
+};
 
 /// Where the scales of groups and blocks lie. They are [rows, columns]: a row for each token or row of blocks, a column
 /// for each group or block of a row. Scale (t, g) is scale number
@@ -54,10 +68,22 @@ enum class ScaleRounding : std::uint8_t { quotient, rceil, floor, even, ceil };
 ///   swizzled_128x4  ((t / 128) * columns4 + g / 4) * 512 + (t % 32) * 16 + ((t / 32) % 4) * 4 + g % 4: scales of one
 ///                   byte only, in tiles of 128 rows by 4 columns; columns4 is ceil(columns / 4)
 ///   swizzled_8x4    ((t / 8) * columns4 + g / 4) * 32 + (t % 8) * 4 + g % 4: those of tiles of 8 by 4
+///   shuffled_32x8   ((t / 32) * columns8 + g / 8) * 256 + (g % 4) * 64 + (t % 16) * 4 + (g % 8) / 4 * 2 + (t % 32) /
+///   16:
+///                   those of tiles of 32 by 8, as AITER shuffles them; columns8 is ceil(columns / 8), and the rows are
+///                   rounded up to 256
 ///
 /// Where a layout has room for scales that no span has, dynamic schemes write 0, except that column leaves it alone;
 /// static schemes do not look at it.
-enum class ScaleLayout : std::uint8_t { row, column, column_aligned, packed, swizzled_128x4, swizzled_8x4 };
+enum class ScaleLayout : std::uint8_t {
+  row,
+  column,
+  column_aligned,
+  packed,
+  swizzled_128x4,
+  swizzled_8x4,
+  shuffled_32x8
+};
 
 /// Whose arithmetic: kqbench's own or that of an engine at one version (kq/dialect.hpp has the table).
 enum class Dialect : std::uint8_t {
@@ -104,9 +130,10 @@ struct Request {
   std::int64_t scale_stride = 0;  ///< from one column of scales to the next, layout column only; 0: as many as rows
   ScaleFormat scale_format = ScaleFormat::float32;
   ScaleLayout scale_layout = ScaleLayout::row;
-  ScaleRounding scale_rounding = ScaleRounding::quotient;  ///< dynamic groups with scale format ue8m0 only
+  ScaleRounding scale_rounding = ScaleRounding::quotient;  ///< dynamic groups with scale format ue8m0 or e4m3 only
   /// What the scales of scale format e4m3 are multiplied by, dynamic schemes only: g of docs/numerics.md, whose
-  /// reciprocal is stored as the tensor's scale; 0: found from the tensor.
+  /// reciprocal is stored as the tensor's scale; 0: found from the tensor. (Other things of dialect torchao, and of "4
+  /// over 6": docs/dialects.md.)
   float global_scale = 0.0f;
 
   float qmax = 0.0f;  ///< bound of a code's magnitude; 0: the format's largest
@@ -168,6 +195,12 @@ bool finds_global_scale(const Request& request);
 
 /// Whether scales are exponents that are rounded on amax's bits, as MX has them.
 bool is_mx(const Request& request);
+
+/// Whether E4M3 scales are chosen of two, "4 over 6".
+bool is_four_over_six(const Request& request);
+
+/// Whether a layout is one of tiles, which scales of one byte have: swizzled or shuffled.
+bool is_tiled(ScaleLayout layout);
 
 bool has_norm(Producer producer);      ///< it takes the root of a mean of squares, and so a weight and eps
 bool has_residual(Producer producer);  ///< it adds a residual, and stores the sum
@@ -241,7 +274,7 @@ std::string_view to_string(Element element);         ///< half, bfloat16, float
 std::string_view to_string(Format format);           ///< int8, fp8_e4m3fn, ...
 std::string_view to_string(ScaleFormat format);      ///< float, ue8m0_float, ue8m0, e4m3
 std::string_view to_string(ScaleLayout layout);      ///< row, column, column_aligned, packed, ...
-std::string_view to_string(ScaleRounding rounding);  ///< quotient, rceil, floor, even, ceil
+std::string_view to_string(ScaleRounding rounding);  ///< quotient, rceil, floor, even, ceil, ...
 std::string_view to_string(Dialect dialect);         ///< kqbench, vllm-0.33.0, ...
 std::string_view to_string(Producer producer);       ///< none, rms_norm, add_rms_norm, silu_mul
 std::string to_string(Granularity granularity, std::int64_t group_size,

@@ -16,6 +16,7 @@ struct Rule {
   using Reduction = Reduction_;
   static constexpr Reduction reduction{};
   static constexpr bool has_zero_point = HasZeroPoint;
+  static constexpr bool reads_span = false;  ///< whether scale() reads the span's elements once more
 };
 
 }  // namespace kq::detail

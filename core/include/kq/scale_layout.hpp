@@ -18,12 +18,18 @@ namespace kq {
 struct ScaleOffset {
   std::int64_t row_step;
   std::int64_t column_step;
-  std::int64_t pack_step = 0;  ///< packed, swizzled: from the scales of four columns to those of the next four
-  int tile_rows = 0;           ///< swizzled: 128 or 8; row_step is then from one tile's rows to the next one's
+  std::int64_t pack_step = 0;  ///< packed, in tiles: from the scales of four columns to those of the next four; of
+                               ///< tiles of 32 rows, of eight
+  int tile_rows = 0;           ///< in tiles: 128, 32 or 8; row_step is then from one tile's rows to the next one's
 
   KQ_HOST_DEVICE std::int64_t operator()(std::int64_t row, std::int64_t column) const {
     if (pack_step == 0) [[likely]]
       return row * row_step + column * column_step;
+    if (tile_rows == 32) {
+      const auto r = static_cast<int>(row % 32);
+      const auto c = static_cast<int>(column % 8);
+      return row / 32 * row_step + column / 8 * pack_step + c % 4 * 64 + r % 16 * 4 + c / 4 * 2 + r / 16;
+    }
     const std::int64_t of_four = column / 4 * pack_step + column % 4;
     if (tile_rows == 0) return of_four + row * row_step;
     const auto in_tile = static_cast<int>(row % tile_rows);
@@ -48,6 +54,7 @@ inline ScaleOffset scale_offset(const Request& r) {
   if (r.scale_layout == ScaleLayout::packed) return {4, 1, 4 * padded_scale_rows(r)};
   if (r.scale_layout == ScaleLayout::swizzled_128x4) return {128 * padded_scale_columns(r), 1, 512, 128};
   if (r.scale_layout == ScaleLayout::swizzled_8x4) return {8 * padded_scale_columns(r), 1, 32, 8};
+  if (r.scale_layout == ScaleLayout::shuffled_32x8) return {32 * padded_scale_columns(r), 1, 256, 32};
   return {1, scale_column_stride(r)};
 }
 

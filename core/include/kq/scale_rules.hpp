@@ -12,6 +12,7 @@
 ///   reduction          AbsMax, AbsMaxOrNan, AbsMaxUpToNan or MinMax: what it needs to know of a span
 ///   has_zero_point     whether its scales have a zero point
 ///   scale(value)       the scale of a span that the reduction found `value` in
+///   reads_span         whether that is scale(value, elements, how many): kq::scale_of_span serves both
 ///
 /// A static rule has the first two, and scale(given, i): scale i of those given (kq/scale_layout.hpp). A scale has
 ///
@@ -250,6 +251,17 @@ struct StaticNvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMax, false> {
   }
 };
 
+/// The scale of a span of `size` elements at `x` by a dynamic rule, whose reduction found `value` in it.
+template <class Rule, class Value>
+KQ_HOST_DEVICE auto scale_of_span(const Rule& rule, const Value& value, const typename Rule::Element* x,
+                                  std::int64_t size) {
+  if constexpr (Rule::reads_span) {
+    return rule.scale(value, x, size);
+  } else {
+    return rule.scale(value);
+  }
+}
+
 // --- from a request to its rule: each calls function(rule) -----------------------------------------------------------
 
 /// function(Format{}) with the type of a format of eight bits: those of all schemes.
@@ -356,7 +368,7 @@ void with_tensor_rule(const Request& r, const Function& function) {
   });
 }
 
-/// Of blocks, and of groups of 8-bit codes whose scales are no MX exponents.
+/// Of blocks and groups of 8-bit codes whose scales are no MX exponents.
 template <class Element, class Function>
 void with_block_rule(const Request& r, const Function& function) {
   if (r.dialect != Dialect::kqbench) return with_dialect_group_rule<Element>(r, function);
@@ -383,8 +395,8 @@ void with_group_rule(const Request& r, const Function& function) {
   with_block_rule<Element>(r, function);
 }
 
-/// Of groups of 4-bit codes. `tensor_amax` is where a kernel finds the tensor's amax, for scales of format e4m3 whose
-/// request gives no global_scale; otherwise it is not looked at.
+/// Of groups and blocks of 4-bit codes. `tensor_amax` is where a kernel finds the tensor's amax, for scales of format
+/// e4m3 whose request gives no global_scale; otherwise it is not looked at.
 template <class Element, class Function>
 void with_fp4_group_rule(const Request& r, const float* tensor_amax, const Function& function) {
   if (r.dialect != Dialect::kqbench) return with_dialect_fp4_group_rule<Element>(r, tensor_amax, function);

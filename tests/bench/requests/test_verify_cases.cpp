@@ -38,10 +38,9 @@ std::vector<kq::Request> requests_of(const std::string& options) {
   return verify_requests(arguments.sweep());
 }
 
-/// Whether verify goes through it apart from the others: 4-bit codes, exponents by a rounding, swizzled scales.
+/// Whether verify goes through it apart from the others: 4-bit codes, exponents by a rounding, scales in tiles.
 bool is_of_blocks(const kq::Request& r) {
-  return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || r.scale_layout == ScaleLayout::swizzled_128x4 ||
-         r.scale_layout == ScaleLayout::swizzled_8x4;
+  return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || kq::is_tiled(r.scale_layout);
 }
 
 /// How the scales of groups are stored: every combination of format and layout, and nothing else.
@@ -95,9 +94,9 @@ TEST(VerifyRequests, AreValidAndEachThereOnce) {
   // The schemes without groups as they stand; groups of three sizes and blocks of two, static and dynamic, and 10 ways
   // to store their scales; each also with a smaller qmax, and fp8 dynamic token with a bound.
   const std::size_t int8_schemes = 12, fp8_schemes = 6, groups = 2 * (3 + 2);
-  // Of the sizes 16 and 32 exponents in two swizzled layouts too, static and dynamic, of both formats.
-  const std::size_t swizzled = 2 * 2 * 2 * 2;
-  EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1) + swizzled);
+  // Of the sizes 16, 32 and 16x16 exponents in three layouts of tiles too, static and dynamic, of both formats.
+  const std::size_t in_tiles = 3 * 3 * 2 * 2;
+  EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1) + in_tiles);
 }
 
 TEST(VerifyRequests, HaveEveryBlockFormat) {
@@ -112,9 +111,9 @@ TEST(VerifyRequests, HaveEveryBlockFormat) {
       found.insert({r.format, r.scale_format, r.scale_rounding, r.global_scale != 0.0f});
     }
   }
-  // Three formats by four roundings, NVFP4 with its own scale and with a given one, and fp8 in swizzled tiles.
+  // Three formats by four roundings, NVFP4 with its own scale and with a given one, and fp8 in tiles.
   EXPECT_EQ(found.size(), 3u * 4 + 2 + 2);
-  EXPECT_EQ(layouts.size(), 6u);
+  EXPECT_EQ(layouts.size(), 7u);
   EXPECT_EQ(dialects.size(), 10u);
 }
 
@@ -142,9 +141,9 @@ TEST(VerifyRequests, AreOfEveryDialect) {
   // UE8M0 in seven; five granularities of given scales, those of groups and blocks in three layouts; and an upper
   // bound.
   const std::size_t groups = 3 * 2 * (3 + 7), given = 3 + 3 * 3 + 2 * 3, others = 3, bounded = 1;
-  // And exponents of fp8 groups of two sizes in two swizzled layouts.
+  // And exponents of fp8 groups of two sizes in three layouts of tiles.
   EXPECT_EQ(requests_of("--dtype half --dialect vllm --producer none").size(),
-            groups + given + others + bounded + 2 * 2);
+            groups + given + others + bounded + 2 * 3);
 }
 
 TEST(VerifyRequests, HaveEveryProducerInFrontOfEveryGranularity) {
