@@ -78,6 +78,19 @@ const char* heading_of(const kq::Parameter& parameter) {
   return parameter.is_of_shape || parameter.name == "dtype" || parameter.name == "quant_dtype" ? what : how;
 }
 
+/// The formats in which the given scales of a sweep's requests are stored; float first, in which all are given.
+std::vector<kq::ScaleFormat> scale_formats_of(const Sweep& sweep) {
+  std::vector<kq::ScaleFormat> formats = {kq::ScaleFormat::float32};
+  for (const kq::ParameterValue& name : sweep.values("scale_format")) {
+    formats.push_back(kq::parse_scale_format(kq::to_text(name)).value_or(kq::ScaleFormat::float32));
+  }
+  if (sweep.has("scale_format")) return formats;
+  for (const kq::NamedScheme& scheme : sweep.schemes()) {
+    formats.push_back(scheme.scale_format);
+  }
+  return formats;
+}
+
 }  // namespace
 
 const char* const how_to_write_a_list =
@@ -150,14 +163,10 @@ GivenScales RequestArguments::given_scales(const Sweep& sweep) const {
   if (scale_) {
     if (!sweep.flag("static_scale")) throw UsageError("--scale: a dynamic scale is computed; add --static-scale");
     given.scale = parse_float("--scale", *scale_);
-    if (const auto reason = unusable_scale(*given.scale)) {
-      throw UsageError(fmt::format("--scale: {}, not {}", *reason, in_quotes(*scale_)));
-    }
-    for (const kq::ParameterValue& format : sweep.values("scale_format")) {
-      const bool power_of_two = format != kq::ParameterValue("float") && format != kq::ParameterValue("e4m3");
-      if (!power_of_two || kq::ceil_to_power_of_two(*given.scale) == *given.scale) continue;
-      throw UsageError(fmt::format("--scale: must be a power of two for --scale-format {}, not {}", kq::to_text(format),
-                                   in_quotes(*scale_)));
+    for (const kq::ScaleFormat format : scale_formats_of(sweep)) {
+      if (const auto reason = unusable_scale(format, *given.scale)) {
+        throw UsageError(fmt::format("--scale: {}, not {}", *reason, in_quotes(*scale_)));
+      }
     }
   }
   if (zero_point_) {

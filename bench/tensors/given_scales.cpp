@@ -34,10 +34,7 @@ std::vector<std::int64_t> wanted_shape(const kq::Request& request) {
   const std::int64_t rows = kq::padded_scale_rows(request);
   if (request.scale_layout == kq::ScaleLayout::row) return {rows, kq::groups_per_row(request)};
   if (request.scale_layout == kq::ScaleLayout::packed) return {kq::padded_scale_columns(request) / 4, rows};
-  if (request.scale_layout == kq::ScaleLayout::swizzled_128x4 ||
-      request.scale_layout == kq::ScaleLayout::swizzled_8x4) {
-    return {rows, kq::padded_scale_columns(request)};
-  }
+  if (kq::is_tiled(request.scale_layout)) return {rows, kq::padded_scale_columns(request)};
   return {kq::groups_per_row(request), rows};
 }
 
@@ -78,18 +75,6 @@ bool has_exponents(const kq::Request& request, const StoredTensor& tensor) {
   return tensor.dtype == DType::uint8 || tensor.dtype == DType::ue8m0;
 }
 
-/// Why scale `i` is refused; nothing if it can be used.
-std::optional<std::string> unusable(const kq::Request& request, float scale) {
-  if (request.scale_format == kq::ScaleFormat::e4m3) {
-    if (scale >= 0.0f && scale <= kq::Fp8E4M3Fn::max) return std::nullopt;
-    return "must be a number of E4M3 that is not below 0";
-  }
-  if (auto reason = unusable_scale(scale)) return reason;
-  const bool power_of_two = kq::ceil_to_power_of_two(scale) == scale;
-  if (request.scale_format == kq::ScaleFormat::float32 || power_of_two) return std::nullopt;
-  return fmt::format("must be a power of two for --scale-format {}", kq::to_string(request.scale_format));
-}
-
 std::vector<float> read_scales(const kq::Request& request, const TensorFile& file, const StoredTensor& tensor) {
   require_scale_shape(request, file, tensor);
   const bool exponents = request.scale_format == kq::ScaleFormat::ue8m0;
@@ -111,7 +96,7 @@ std::vector<float> read_scales(const kq::Request& request, const TensorFile& fil
   for (std::int64_t token = 0; token < request.num_tokens; token += kq::rows_per_scale(request)) {
     for (std::int64_t channel = 0; channel < request.hidden_size; channel += kq::columns_per_scale(request)) {
       const auto i = static_cast<std::size_t>(kq::scale_index(request, token, channel));
-      const std::optional<std::string> reason = unusable(request, scales[i]);
+      const std::optional<std::string> reason = unusable_scale(request.scale_format, scales[i]);
       if (!reason) continue;
       throw UsageError(fmt::format("--scales: {}: scale {} is {}, and {}; calibrate it again", label_of(file, tensor),
                                    i, scales[i], *reason));

@@ -74,9 +74,17 @@ void fill(kq::Element element, std::span<std::byte> row, float x) {
 
 }  // namespace
 
-std::optional<std::string> unusable_scale(float scale) {
-  if (std::isfinite(scale) && scale >= kq::min_scale) return std::nullopt;
-  return fmt::format("must be finite and at least 2^-126 ({}), the smallest normal number", kq::min_scale);
+std::optional<std::string> unusable_scale(kq::ScaleFormat format, float scale) {
+  if (format == kq::ScaleFormat::e4m3) {
+    const bool is_exact = kq::Fp8E4M3Fn::decode(kq::Fp8E4M3Fn::encode(scale, scale)) == scale;
+    if (scale >= 0.0f && is_exact) return std::nullopt;
+    return "must be a number of E4M3 that is not below 0";
+  }
+  if (!std::isfinite(scale) || scale < kq::min_scale) {
+    return fmt::format("must be finite and at least 2^-126 ({}), the smallest normal number", kq::min_scale);
+  }
+  if (format == kq::ScaleFormat::float32 || kq::ceil_to_power_of_two(scale) == scale) return std::nullopt;
+  return fmt::format("must be a power of two for --scale-format {}", kq::to_string(format));
 }
 
 GivenScale GivenScale::part(const kq::Request& whole, const kq::Request& block, std::int64_t first_token) const {
