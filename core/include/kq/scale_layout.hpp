@@ -13,27 +13,35 @@
 
 namespace kq {
 
+/// Where scales lie within a tile, by shifts: what kernels have of it are constants, which take no registers.
+struct ScaleTile {
+  int rows = 0;  ///< logarithms of a tile's rows and columns
+  int columns = 2;
+  int column_step = 0;  ///< and of the distance between two of four columns
+  int low_rows = 5;     ///< of so many rows (a logarithm) the distance is
+  int row_step = 0;     ///< this one,
+  int high_step = 2;    ///< and from those to the next so many this one
+
+  KQ_HOST_DEVICE std::int64_t operator()(std::int64_t row, std::int64_t column) const {
+    const int r = static_cast<int>(row) & ((1 << rows) - 1);
+    const int c = static_cast<int>(column) & ((1 << columns) - 1);
+    return ((c & 3) << column_step) + ((c >> 2) << 1) + ((r & ((1 << low_rows) - 1)) << row_step) +
+           ((r >> low_rows) << high_step);
+  }
+};
+
 /// The place of the scale of (row, column), counted in scales: a row for each token or row of blocks, a column for each
 /// channel, group or block of a row.
 struct ScaleOffset {
-  std::int64_t row_step;
+  std::int64_t row_step;  ///< in tiles: from one tile's rows to the next one's
   std::int64_t column_step;
-  std::int64_t pack_step = 0;  ///< packed, in tiles: from the scales of four columns to those of the next four; of
-                               ///< tiles of 32 rows, of eight
-  int tile_rows = 0;           ///< in tiles: 128, 32 or 8; row_step is then from one tile's rows to the next one's
+  std::int64_t pack_step = 0;  ///< packed, in tiles: from the scales of four columns, or a tile's, to those of the next
+  ScaleTile tile{};            ///< packed: of one row
 
   KQ_HOST_DEVICE std::int64_t operator()(std::int64_t row, std::int64_t column) const {
     if (pack_step == 0) [[likely]]
       return row * row_step + column * column_step;
-    if (tile_rows == 32) {
-      const auto r = static_cast<int>(row % 32);
-      const auto c = static_cast<int>(column % 8);
-      return row / 32 * row_step + column / 8 * pack_step + c % 4 * 64 + r % 16 * 4 + c / 4 * 2 + r / 16;
-    }
-    const std::int64_t of_four = column / 4 * pack_step + column % 4;
-    if (tile_rows == 0) return of_four + row * row_step;
-    const auto in_tile = static_cast<int>(row % tile_rows);
-    return row / tile_rows * row_step + of_four + in_tile % 32 * (tile_rows == 8 ? 4 : 16) + in_tile / 32 * 4;
+    return (row >> tile.rows) * row_step + (column >> tile.columns) * pack_step + tile(row, column);
   }
 };
 
@@ -52,9 +60,9 @@ inline ScaleOffset scale_offset(const Request& r) {
   }
   if (r.scale_layout == ScaleLayout::row) return {groups_per_row(r), 1};
   if (r.scale_layout == ScaleLayout::packed) return {4, 1, 4 * padded_scale_rows(r)};
-  if (r.scale_layout == ScaleLayout::swizzled_128x4) return {128 * padded_scale_columns(r), 1, 512, 128};
-  if (r.scale_layout == ScaleLayout::swizzled_8x4) return {8 * padded_scale_columns(r), 1, 32, 8};
-  if (r.scale_layout == ScaleLayout::shuffled_32x8) return {32 * padded_scale_columns(r), 1, 256, 32};
+  if (r.scale_layout == ScaleLayout::swizzled_128x4) return {128 * padded_scale_columns(r), 1, 512, {7, 2, 0, 5, 4, 2}};
+  if (r.scale_layout == ScaleLayout::swizzled_8x4) return {8 * padded_scale_columns(r), 1, 32, {3, 2, 0, 5, 2, 2}};
+  if (r.scale_layout == ScaleLayout::shuffled_32x8) return {32 * padded_scale_columns(r), 1, 256, {5, 3, 6, 4, 2, 0}};
   return {1, scale_column_stride(r)};
 }
 

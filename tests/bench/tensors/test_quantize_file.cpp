@@ -101,7 +101,7 @@ std::vector<kq::Request> all_schemes() {
            {kq::ScaleFormat::float32, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0}) {
         for (const kq::ScaleLayout layout :
              {kq::ScaleLayout::row, kq::ScaleLayout::column, kq::ScaleLayout::column_aligned, kq::ScaleLayout::packed,
-              kq::ScaleLayout::swizzled_128x4, kq::ScaleLayout::swizzled_8x4}) {
+              kq::ScaleLayout::swizzled_128x4, kq::ScaleLayout::swizzled_8x4, kq::ScaleLayout::shuffled_32x8}) {
           if (layout >= kq::ScaleLayout::packed && scale_format != kq::ScaleFormat::ue8m0) continue;
           request.scale_format = scale_format;
           request.scale_layout = layout;
@@ -135,7 +135,8 @@ std::vector<kq::Request> all_schemes() {
            {kq::ScaleFormat::e4m3, kq::ScaleFormat::ue8m0_float32, kq::ScaleFormat::ue8m0, kq::ScaleFormat::float32}) {
         if (kq::has_scale_format(scheme, scale_format)) request.scale_format = scale_format;
       }
-      for (const kq::ScaleRounding rounding : {kq::ScaleRounding::even, kq::ScaleRounding::quotient}) {
+      for (const kq::ScaleRounding rounding :
+           {kq::ScaleRounding::four_over_six_mse_256, kq::ScaleRounding::even, kq::ScaleRounding::quotient}) {
         if (kq::has_scale_rounding(scheme, rounding)) request.scale_rounding = rounding;
       }
       all.push_back(request);
