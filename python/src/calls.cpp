@@ -104,8 +104,8 @@ std::vector<std::max_align_t>& host_workspace() {
 /// The workspace that a call needs; `hold` keeps it until the call is made.
 void set_workspace(kq_buffers& buffers, const kq_request& request, nb::handle x, const Tensor& input, void* stream,
                    nb::object& hold) {
-  const bool has_none = request.granularity != KQ_TENSOR && request.granularity != KQ_CHANNEL &&
-                        request.scale_format != KQ_SCALE_E4M3;
+  const bool has_none =
+      request.granularity != KQ_TENSOR && request.granularity != KQ_CHANNEL && request.scale_format != KQ_SCALE_E4M3;
   if (request.static_scale != 0 || has_none) return;
   kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
   if (const kq_status status = kq_sizes(&request, &sizes); status != KQ_SUCCESS) throw_failure(status, "x", "out");
