@@ -107,6 +107,10 @@ void print_nearest(const Identification& found) {
   if (nearest.request.format == kq::Format::int8 && !nearest.request.asymmetric) {
     fmt::print("  If these codes have zero points, give them: --zero-points FILE.\n");
   }
+  for (const SampleMatch& match : found.matches_of_swapped_halves) {
+    fmt::print("  With the halves of each byte swapped it is {} (the even column belongs in the low half)\n",
+               name_of(match.request));
+  }
   print_dialects("scales", found.dialects_of_scales);
   print_dialects("codes", found.dialects_of_codes);
   print_fits("scale", found.scale_formulas);
@@ -159,6 +163,9 @@ Json nearest_json(const Identification& found) {
   for (const auto& [what, count] : counted(found.different_codes)) {
     json["codes_that_differ"][what] = count;
   }
+  json["matches_of_swapped_halves"] = Json::array();
+  for (const SampleMatch& match : found.matches_of_swapped_halves)
+    json["matches_of_swapped_halves"].push_back(match_json(match));
   json["dialects_of_scales"] = dialects_json(found.dialects_of_scales);
   json["dialects_of_codes"] = dialects_json(found.dialects_of_codes);
   json["scale_formulas"] = fits_json(found.scale_formulas);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -65,7 +66,12 @@ bool are_powers_of_two(const Sample& sample) {
 }
 
 std::vector<std::string> scale_formats(const Sample& sample) {
-  if (sample.scales_are_bytes) return {"ue8m0"};
+  if (sample.scales_are_bytes) {
+    std::vector<std::string> names;
+    for (const kq::ScaleFormat format : sample.byte_formats)
+      names.emplace_back(kq::to_string(format));
+    return names;
+  }
   if (are_powers_of_two(sample)) return {"float", "ue8m0_float"};
   return {"float"};
 }
@@ -126,6 +132,21 @@ std::optional<float> smaller_qmax(const kq::Request& r, const Sample& sample) {
   return largest;
 }
 
+/// The numbers that may have been given for a tensor's scale, of which the sample has what is stored.
+std::vector<float> given_global_scales(const kq::Request& r, const Sample& sample) {
+  if (!kq::finds_global_scale(r) || !sample.global_scale || !(*sample.global_scale > 0.0f)) return {};
+  const float stored = *sample.global_scale;
+  const bool divides = r.dialect == kq::Dialect::torchao_36027d8 || r.dialect == kq::Dialect::torchao_0_18_0;
+  if (divides) return {stored};
+  if (kq::is_four_over_six(r)) return {};
+  std::vector<float> numbers;
+  const float g = 1.0f / stored;
+  for (const float number : {g, std::nextafter(g, 0.0f), std::nextafter(g, std::numeric_limits<float>::infinity())}) {
+    if (std::isfinite(number) && 1.0f / number == stored) numbers.push_back(number);
+  }
+  return numbers;
+}
+
 /// Whether the sample's bytes are as many as the request's scales. A whole column may end with its gap.
 bool fits(const kq::Request& r, const Sample& sample) {
   const std::size_t bytes = kq::scales_bytes(r);
@@ -165,7 +186,7 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
   sweep.set_default("scale_layout", values_of(kq::parameter("scale_layout").names()));
   sweep.set_default("dialect", values_of(kq::parameter("dialect").names()));
 
-  std::vector<kq::Request> found, with_bound;
+  std::vector<kq::Request> found, with_given, with_bound;
   std::map<std::pair<kq::Format, bool>, std::optional<float>> qmax_of;  // by format, asymmetric
   for (kq::Request r : plan_sweep(sweep).requests) {
     set_scale_stride(r, sample);
@@ -173,12 +194,18 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
     if (r.asymmetric && kq::zero_points_bytes(r) != sample.zero_points.size()) continue;
     r = kq::resolved(r);
     if (std::find(found.begin(), found.end(), r) == found.end()) found.push_back(r);
+    for (const float number : given_global_scales(r, sample)) {
+      kq::Request given = r;
+      given.global_scale = number;
+      if (!kq::validate(given)) with_given.push_back(given);
+    }
     if (const auto bound = upper_bound(r, sample)) {
       kq::Request bounded = r;
       bounded.scale_ub = *bound;
       if (!kq::validate(bounded)) with_bound.push_back(bounded);
     }
-    if (restriction.has("qmax") || r.static_scale || r.dialect != kq::Dialect::kqbench) continue;
+    if (restriction.has("qmax") || kq::code_bits(r.format) == 4 || r.static_scale || r.dialect != kq::Dialect::kqbench)
+      continue;
     const auto [known, is_new] = qmax_of.try_emplace({r.format, r.asymmetric});
     if (is_new) known->second = smaller_qmax(r, sample);
     if (!known->second) continue;
@@ -187,6 +214,7 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
     const bool is_there = std::find(with_bound.begin(), with_bound.end(), smaller) != with_bound.end();
     if (!is_there && !kq::validate(smaller)) with_bound.push_back(smaller);
   }
+  found.insert(found.end(), with_given.begin(), with_given.end());
   found.insert(found.end(), with_bound.begin(), with_bound.end());
   if (found.empty()) {
     throw UsageError(fmt::format("no scheme has {} {} for {} x {}{}; give the scales of this tensor, all of them",

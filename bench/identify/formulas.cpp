@@ -258,7 +258,7 @@ bool same_scale(float a, float b) {
 
 float decoded(kq::Format format, std::uint8_t code) {
   float value = 0.0f;
-  kq::with_format(format, [&](auto f) {
+  kq::with_any_format(format, [&](auto f) {
     using Format = decltype(f);
     value = static_cast<float>(Format::decode(static_cast<typename Format::Code>(code)));
   });
@@ -267,10 +267,11 @@ float decoded(kq::Format format, std::uint8_t code) {
 
 bool same_code(kq::Format format, std::uint8_t a, std::uint8_t b) {
   if (a == b) return true;
-  return format != kq::Format::int8 && std::isnan(decoded(format, a)) && std::isnan(decoded(format, b));
+  return kq::is_fp8(format) && std::isnan(decoded(format, a)) && std::isnan(decoded(format, b));
 }
 
 std::vector<FormulaFit> fit_scales(const kq::Request& r, const std::vector<FoundScale>& scales) {
+  if (kq::code_bits(r.format) == 4) return {};
   std::vector<ScoredFit> fits;
   const std::vector<ScaleStep> floors = floors_of_amax(r.element);
   const std::vector<ScaleStep> divisions = quotients(r);
@@ -304,6 +305,7 @@ std::vector<FormulaFit> fit_scales(const kq::Request& r, const std::vector<Found
 }
 
 std::vector<FormulaFit> fit_codes(const kq::Request& r, const std::vector<FoundCode>& codes) {
+  if (kq::code_bits(r.format) == 4) return {};
   std::vector<ScoredFit> fits;
   for (const Scaling& scaling : scalings(r)) {
     for (const Conversion& how : conversions(r)) {

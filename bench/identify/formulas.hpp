@@ -34,7 +34,8 @@ struct FoundCode {
 };
 
 /// How many of the scales each formula gives, the best first; formulas with more parts come after shorter ones that
-/// give as many. `request` says the format, the element type and whether scales are powers of two.
+/// give as many. `request` says the format, the element type and whether scales are powers of two. None is tried for
+/// codes of four bits.
 std::vector<FormulaFit> fit_scales(const kq::Request& request, const std::vector<FoundScale>& scales);
 
 /// How many of the codes of a symmetric request each formula gives under the sample's scales, in that order.

@@ -23,15 +23,15 @@ from kq._arrays import on_host
 from kq._errors import DeviceError, InvalidArgument
 from kq._identify import identify
 from kq._kq import Scheme, dequantize, overlap_graph, prepare_stream, quantize
-from kq._types import DialectInfo, ErrorReport, Quantized, SchemeInfo
+from kq._types import DialectInfo, ErrorReport, Quantized, SchemeInfo, TwoLevelQuantized
 
 if TYPE_CHECKING:
     from kq._bench import bench
     from kq._verify import verify
 
 __all__ = ["DeviceError", "DialectInfo", "ErrorReport", "InvalidArgument", "Quantized", "Scheme", "SchemeInfo",
-           "backend", "bench", "dequantize", "dialects", "error_report", "identify", "include_dir", "library", "overlap_graph",
-           "prepare_stream", "quantize", "schemes", "verify"]
+           "TwoLevelQuantized", "backend", "bench", "dequantize", "dialects", "error_report", "identify", "include_dir",
+           "library", "overlap_graph", "prepare_stream", "quantize", "schemes", "verify"]
 
 
 def schemes(dialect: str = "kqbench") -> list[SchemeInfo]:
@@ -67,13 +67,13 @@ def include_dir() -> pathlib.Path:
     return pathlib.Path(_kq.__file__).parent / "include"
 
 
-def error_report(x, codes, scales, zero_points=None, *, scheme: Scheme | str) -> ErrorReport:
+def error_report(x, codes, scales, zero_points=None, global_scale=None, *, scheme: Scheme | str) -> ErrorReport:
     """How far codes and scales are from x, which they were made of.
 
     The tensors are as `quantize` takes and returns them; those on a device are copied to the host (torch, CuPy).
     Raises InvalidArgument naming the argument whose type, shape or strides are not those of the scheme.
     """
-    return ErrorReport(*_kq.error_report(*map(on_host, (x, codes, scales, zero_points)), scheme=scheme))
+    return ErrorReport(*_kq.error_report(*map(on_host, (x, codes, scales, zero_points, global_scale)), scheme=scheme))
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from kq._types import Quantized
 class Difference(NamedTuple):
     """A tensor that is not what it must be. Values are bit patterns, as hexadecimal text."""
 
-    tensor: str  #: "codes", "scales" or "zero_points"
+    tensor: str  #: "codes", "scales", "zero_points" or "global_scale"
     index: tuple[int, ...]  #: of the first number that differs, in the tensor that is right
     found: str
     wanted: str
@@ -37,15 +37,16 @@ def wanted(x: Any, scheme: Scheme, given: Quantized) -> Quantized:
     x = _frameworks.where_kq_works(x)
     if not scheme.static_scale:
         return kq.quantize(x, scheme)
-    scales, zero_points = map(_frameworks.where_kq_works, (given.scales, given.zero_points))
-    return kq.quantize(x, scheme, scales=scales, zero_points=zero_points)
+    given_ones = {name: _frameworks.where_kq_works(tensor) for name, tensor in given._asdict().items() if name != "codes"}
+    return kq.quantize(x, scheme, **given_ones)
 
 
 def differences(found: Quantized, right: Quantized) -> list[Difference]:
     """One for each tensor that differs. Raises InvalidArgument for one that is missing, or has another number of elements
     or another number of bytes per element."""
     all_of_them = []
-    for name, ours, theirs in zip(Quantized._fields, right, found, strict=True):
+    for name, ours in right._asdict().items():
+        theirs = getattr(found, name, None)
         if ours is None:
             continue
         if theirs is None:

@@ -10,13 +10,13 @@ from typing import Any
 import kq
 from kq._errors import InvalidArgument
 from kq._kq import Scheme
-from kq._types import Quantized
+from kq._types import Quantized, TwoLevelQuantized
 
 
 def takes_outputs(function: Callable[..., Any], scheme: Scheme, name: str) -> bool:
     """Whether a function is to be called with (x, codes, scales[, zero_points]) and writes to them, or with (x), and with
-    (x, scales[, zero_points]) where the scheme is static, and returns what it has made. A function that does not tell its
-    parameters, or takes any number, returns.
+    (x, scales[, zero_points]) where the scheme is static, and returns what it has made. In place of zero points a scheme
+    may have a global_scale. A function that does not tell its parameters, or takes any number, returns.
 
     Raises InvalidArgument where its parameters are neither.
     """
@@ -28,7 +28,7 @@ def takes_outputs(function: Callable[..., Any], scheme: Scheme, name: str) -> bo
         return False
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     least, most = sum(one.default is one.empty for one in positional), len(positional)
-    named = ", zero_points" if scheme.asymmetric else ""
+    named = ", zero_points" if scheme.asymmetric else ", global_scale" if scheme.has_global_scale else ""
     read = f"(x, scales{named})" if scheme.static_scale else "(x)"
     written = f"(x, codes, scales{named})"
     if least <= read.count(",") + 1 <= most:
@@ -50,15 +50,16 @@ class Function:
         """Scales and zero points of x, for a static scheme to read; none for a dynamic one."""
         if not self.scheme.static_scale:
             return Quantized(None, None)
-        found = kq.quantize(x, self.scheme.replace(static_scale=False, dialect="kqbench"))
-        return Quantized(None, found.scales, found.zero_points)
+        changes = {"scale_rounding": "rceil"} if self.scheme.code_bits == 4 and self.scheme.scale_format == "ue8m0" else {}
+        found = kq.quantize(x, self.scheme.replace(static_scale=False, dialect="kqbench", **changes))
+        return found._replace(codes=None)
 
     def outputs(self, x: Any, given: Quantized, framework: Any) -> Quantized | None:
         """Tensors for it to write to, filled with a pattern; static scales are those given. None if it makes its own."""
         if not self.takes_outputs:
             return None
         if self.scheme.static_scale:
-            made = kq.quantize(x, self.scheme, scales=given.scales, zero_points=given.zero_points)
+            made = kq.quantize(x, self.scheme, **{name: one for name, one in given._asdict().items() if name != "codes"})
         else:
             made = kq.quantize(x, self.scheme)
         for tensor in made if not self.scheme.static_scale else made[:1]:
@@ -80,6 +81,8 @@ class Function:
         codes, *others = returned if several else (returned,)
         if self.scheme.static_scale:
             return given._replace(codes=codes)
+        if self.scheme.has_global_scale:
+            return TwoLevelQuantized(codes, *others[:1], None, *others[1:2])
         return Quantized(codes, *others[:2 if self.scheme.asymmetric else 1])
 
     def once(self, x: Any, framework: Any) -> Quantized:

@@ -16,7 +16,7 @@ from kq._errors import DeviceError, InvalidArgument
 
 # How a .npy file names a type; what has no name there goes as plain integers, with an option that says what they are.
 _NPY = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4", "int8": "|i1", "uint8": "|u1", "int32": "<i4",
-        "float8_e8m0fnu": "|u1"}
+        "float8_e8m0fnu": "|u1", "float8_e4m3fn": "|u1"}
 _ELEMENTS = {"float16": "half", "bfloat16": "bfloat16", "float32": "float"}
 _FP8 = {f"float8_{name}": f"fp8_{name}" for name in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")}
 
@@ -64,9 +64,10 @@ def identify(
     """Which dialect, scheme and scale layout gave codes and scales; and where none did, the nearest and what differs.
 
     x: [*leading, hidden_size] of float16, bfloat16 or float32, with one row at least.
-    codes: of x's shape; engines may pad rows. int8, an FP8 type, or uint8, which stands for any of them.
-    scales: as many as the scheme has, as they lie in memory: float32, float16, bfloat16, uint8 or float8_e8m0fnu
-        (exponents), int32 (four exponents each). Strides tell columns from rows.
+    codes: of x's shape; engines may pad rows. int8, an FP8 type, or uint8, which stands for any of them. With half as many
+        columns as x, of uint8 or torch's float4_e2m1fn_x2, they are codes of four bits.
+    scales: as many as the scheme has, as they lie in memory: float32, float16, bfloat16, uint8 (exponents, or E4M3 of codes
+        of four bits), float8_e8m0fnu, float8_e4m3fn, int32 (four exponents each). Strides tell columns from rows.
     zero_points: int32 or int8, as many as scales, for asymmetric codes.
     format, granularity, scale_format, scale_rounding, scale_layout, qmax, scale_ub, dialect: what is known, as kq.Scheme has
         it.
@@ -79,9 +80,13 @@ def identify(
     that the package brought does not run.
     """
     element, shape, rows = _matrix(x, "x", _ELEMENTS)
-    code_type, codes_shape, code_rows = _matrix(codes, "codes", {**_FP8, "int8": "int8", "uint8": ""})
-    if codes_shape[1] != shape[1] or codes_shape[0] < shape[0]:
+    code_types = {**_FP8, "int8": "int8", "uint8": "", "float4_e2m1fn_x2": "fp4_e2m1"}
+    code_type, codes_shape, code_rows = _matrix(codes, "codes", code_types)
+    is_half = code_type in ("uint8", "float4_e2m1fn_x2") and shape[1] > 1 and codes_shape[1] == (shape[1] + 1) // 2
+    if (codes_shape[1] != shape[1] and not is_half) or codes_shape[0] < shape[0]:
         raise InvalidArgument("codes", f"must be codes of x, {list(shape)}, not {list(codes_shape)}")
+    if scale_format is None and _kq.stored(on_host(scales), "scales", True)[0] == "float8_e4m3fn":
+        scale_format = "e4m3"
     known = {"dtype": _ELEMENTS[element], "quant-dtype": format or _FP8.get(code_type), "granularity": granularity,
              "scale-format": scale_format, "scale-rounding": scale_rounding, "scale-layout": scale_layout, "qmax": qmax,
              "scale-ub": scale_ub, "dialect": dialect}
@@ -91,7 +96,7 @@ def identify(
         _write_npy(folder / "x.npy", _NPY[element], shape, rows)
         _write_npy(folder / "codes.npy", "|i1" if code_type == "int8" else "|u1", codes_shape, code_rows)
         _write_list(folder / "scales.npy", scales, "scales",
-                    ("float32", "float16", "bfloat16", "uint8", "float8_e8m0fnu", "int32"))
+                    ("float32", "float16", "bfloat16", "uint8", "float8_e8m0fnu", "float8_e4m3fn", "int32"))
         if zero_points is not None:
             _write_list(folder / "zero_points.npy", zero_points, "zero_points", ("int32", "int8"))
             options.append(f"--zero-points={folder / 'zero_points.npy'}")

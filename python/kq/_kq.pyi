@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from typing import Any
 
-from kq._types import Quantized
+from kq._types import Quantized, TwoLevelQuantized
 
 class Scheme:
     def __init__(
@@ -18,6 +18,7 @@ class Scheme:
         qmax: float | None = None,
         scale_ub: float | None = None,
         dialect: str | None = None,
+        global_scale: float | None = None,
     ) -> None: ...
     def replace(
         self,
@@ -32,6 +33,7 @@ class Scheme:
         qmax: float | None = None,
         scale_ub: float | None = None,
         dialect: str | None = None,
+        global_scale: float | None = None,
     ) -> Scheme: ...
     @property
     def format(self) -> str: ...
@@ -58,6 +60,12 @@ class Scheme:
     @property
     def scale_ub(self) -> float | None: ...
     @property
+    def global_scale(self) -> float | None: ...
+    @property
+    def has_global_scale(self) -> bool: ...
+    @property
+    def code_bits(self) -> int: ...
+    @property
     def dialect(self) -> str: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
@@ -69,20 +77,22 @@ def quantize(
     out: Any | None = None,
     scales: Any | None = None,
     zero_points: Any | None = None,
+    global_scale: Any | None = None,
     scale_ub: Any | None = None,
     stream: Any | None = None,
-) -> Quantized: ...
+) -> Quantized | TwoLevelQuantized: ...
 def dequantize(
     codes: Any,
     scales: Any,
     zero_points: Any | None = None,
+    global_scale: Any | None = None,
     *,
     scheme: Scheme | str,
     out: Any | None = None,
     stream: Any | None = None,
 ) -> Any: ...
 def error_report(
-    x: Any, codes: Any, scales: Any, zero_points: Any | None = None, *, scheme: Scheme | str
+    x: Any, codes: Any, scales: Any, zero_points: Any | None = None, global_scale: Any | None = None, *, scheme: Scheme | str
 ) -> tuple[float, float, float, int, int, int]: ...
 def prepare_stream(stream: Any | None = None) -> None: ...
 def overlap_graph(graph: Any) -> int: ...

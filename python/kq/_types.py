@@ -7,17 +7,33 @@ from typing import Any, NamedTuple
 class Quantized(NamedTuple):
     """What `quantize` returns. Shapes, for an input `[*leading, hidden_size]` of `tokens` rows:
 
-    - codes: the input's shape; int8, or the FP8 format (uint8 in frameworks that have no FP8, such as NumPy).
+    - codes: the input's shape; int8, or the FP8 format (uint8 in frameworks that have no FP8, such as NumPy). `fp4_e2m1`:
+      uint8, `[*leading, ceil(hidden_size / 2)]`, the even column in the low half of a byte
+      (`codes.view(torch.float4_e2m1fn_x2)` is torch's type of the same).
     - scales: float32; or for `ue8m0` bytes (torch.float8_e8m0fnu; elsewhere uint8); or for `packed` int32, four of them in
-      each. tensor: `[1]`; token: `[*leading, 1]`; channel: `[hidden_size]`; group: `[*leading, groups]`, packed
-      `[*leading, ceil(groups / 4)]`; block: `[ceil(tokens / block_rows), groups]`. The layouts but `row` show in the
-      strides: the last dimension's is the distance from one column of scales to the next.
+      each. Layouts of tiles: `[rows, columns]` of bytes, their padding included. tensor: `[1]`; token: `[*leading, 1]`;
+      channel: `[hidden_size]`; group: `[*leading, groups]`, packed `[*leading, ceil(groups / 4)]`; block: `[ceil(tokens /
+      block_rows), groups]`. The layouts but `row` show in the strides: the last dimension's is the distance from one column
+      of scales to the next.
     - zero_points: int32, of the scales' shape; None unless the scheme is asymmetric.
     """
 
     codes: Any
     scales: Any
     zero_points: Any = None
+
+
+class TwoLevelQuantized(NamedTuple):
+    """What `quantize` returns of `e4m3` scales (NVFP4): as `Quantized` has them, and a scale of the tensor beside them.
+
+    - scales: E4M3 (torch.float8_e4m3fn; elsewhere uint8).
+    - global_scale: float32, `[1]`. A code stands for code * scale * global_scale.
+    """
+
+    codes: Any
+    scales: Any
+    zero_points: Any = None
+    global_scale: Any = None
 
 
 class ErrorReport(NamedTuple):

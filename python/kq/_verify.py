@@ -52,9 +52,9 @@ def verify(function: Callable[..., Any], scheme: Scheme | str, *, dialect: str |
            seed: int = 0) -> Verification:
     """Calls `function(x)` for every shape, filled in every way, and compares what it returns with `scheme`, bit for bit.
 
-    `function` returns (codes, scales) or (codes, scales, zero_points), of any framework that `kq.quantize` takes, on a host or
-    on a device; or, where it takes (x, codes, scales) or (x, codes, scales, zero_points), it writes to those, which are as
-    `kq.quantize` makes them and filled with a pattern.
+    `function` returns (codes, scales) or (codes, scales, zero_points), of any framework that `kq.quantize` takes, on a host
+    or on a device, of NVFP4 (codes, scales, global_scale); or, where it takes (x, codes, scales) or (x, codes, scales,
+    zero_points), it writes to those, which are as `kq.quantize` makes them and filled with a pattern.
     x is of `make`: "numpy", "torch" or "cupy", a tensor where kq works; or what a function makes of a NumPy array,
     `torch.from_numpy`. Without it NumPy's for a host build, PyTorch's or CuPy's on a GPU. `dtype` is a floating-point type of
     NumPy's or ml_dtypes' ("bfloat16"). The scheme is a dynamic one. A case in which the function raises an Exception has

@@ -29,7 +29,10 @@ import kq
 from kq import Quantized, Scheme
 
 _FORMATS = {"int8": torch.int8, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2,
-            "fp8_e4m3fnuz": torch.float8_e4m3fnuz, "fp8_e5m2fnuz": torch.float8_e5m2fnuz}
+            "fp8_e4m3fnuz": torch.float8_e4m3fnuz, "fp8_e5m2fnuz": torch.float8_e5m2fnuz, "fp4_e2m1": torch.uint8}
+
+# What rows and columns of scales are rounded up to.
+_TILES = {"swizzled_128x4": (128, 4), "swizzled_8x4": (8, 4), "shuffled_32x8": (256, 8)}
 
 _library = torch.library.Library("kq", "DEF")
 
@@ -41,8 +44,18 @@ def _ceil(size, step):
     return (size + step - 1) // step
 
 
+def _one_level(scheme):
+    """The scheme, whose scales are all that codes need."""
+    parsed = Scheme(scheme)
+    if parsed.has_global_scale:
+        raise kq.InvalidArgument("scheme", "has a scale of the tensor, for which operators have no place; take kq.quantize")
+    return parsed
+
+
 def _fake_codes(x, scheme):
-    return torch.empty(x.shape, dtype=_FORMATS[scheme.format], device=x.device)
+    *leading, hidden_size = x.shape
+    shape = (*leading, _ceil(hidden_size, 2)) if scheme.code_bits == 4 else x.shape
+    return torch.empty(shape, dtype=_FORMATS[scheme.format], device=x.device)
 
 
 def _fake_scales(x, scheme, dtype=None):
@@ -68,6 +81,9 @@ def _fake_scales(x, scheme, dtype=None):
         tokens = _ceil(tokens, scheme.block_rows)
         leading = [tokens]
     groups = _ceil(hidden_size, scheme.group_size)
+    if scheme.scale_layout in _TILES:
+        rows_to, columns_to = _TILES[scheme.scale_layout]
+        return consecutive(_ceil(tokens, rows_to) * rows_to, _ceil(groups, columns_to) * columns_to)
     columns = _ceil(groups, 4) if packed else groups
     if scheme.scale_layout == "row":
         return consecutive(*leading, columns)
@@ -105,7 +121,7 @@ def _plain(x):
 
 @_define("quantize(Tensor x, str scheme, Tensor? scale_ub=None) -> (Tensor, Tensor)")
 def _quantize(x, scheme, scale_ub=None):
-    codes, scales, _ = kq.quantize(_plain(x), scheme, scale_ub=scale_ub)
+    codes, scales, _ = kq.quantize(_plain(x), _one_level(scheme), scale_ub=scale_ub)
     return codes, scales
 
 
@@ -139,7 +155,7 @@ def _(x, scales, zero_points, scheme):
 @_define("quantize_out(Tensor x, str scheme, Tensor(a!) codes, Tensor(b!) scales, Tensor(c!)? zero_points, "
          "Tensor? scale_ub=None) -> ()")
 def _quantize_out(x, scheme, codes, scales, zero_points, scale_ub=None):
-    kq.quantize(_plain(x), scheme, out=codes, scales=scales, zero_points=zero_points, scale_ub=scale_ub)
+    kq.quantize(_plain(x), _one_level(scheme), out=codes, scales=scales, zero_points=zero_points, scale_ub=scale_ub)
 
 
 @_fake("quantize_out")
@@ -164,7 +180,9 @@ def _dequantize(codes, scales, zero_points, scheme):
 
 @_fake("dequantize")
 def _(codes, scales, zero_points, scheme):
-    return torch.empty(codes.shape, dtype=torch.float32, device=codes.device)
+    *leading, columns = codes.shape
+    columns = 2 * columns if Scheme(scheme).code_bits == 4 else columns
+    return torch.empty((*leading, columns), dtype=torch.float32, device=codes.device)
 
 
 # --- what users call --------------------------------------------------------------------------------------------------
@@ -172,7 +190,7 @@ def _(codes, scales, zero_points, scheme):
 
 @torch.compiler.assume_constant_result
 def _kind(scheme: str) -> tuple[bool, bool]:
-    parsed = Scheme(scheme)
+    parsed = _one_level(scheme)
     return parsed.static_scale, parsed.asymmetric
 
 
@@ -210,5 +228,5 @@ def quantize(x: torch.Tensor, scheme: Scheme | str, *, out: torch.Tensor | None 
 
 def dequantize(codes: torch.Tensor, scales: torch.Tensor, zero_points: torch.Tensor | None = None, *,
                scheme: Scheme | str) -> torch.Tensor:
-    """kq.dequantize as an operator: float32, of the codes' shape."""
+    """kq.dequantize as an operator: float32, of the codes' shape, or where two are a byte of twice as many columns."""
     return torch.ops.kq.dequantize(codes, scales, zero_points, scheme if isinstance(scheme, str) else str(scheme))

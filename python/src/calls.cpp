@@ -104,7 +104,9 @@ std::vector<std::max_align_t>& host_workspace() {
 /// The workspace that a call needs; `hold` keeps it until the call is made.
 void set_workspace(kq_buffers& buffers, const kq_request& request, nb::handle x, const Tensor& input, void* stream,
                    nb::object& hold) {
-  if (request.static_scale != 0 || (request.granularity != KQ_TENSOR && request.granularity != KQ_CHANNEL)) return;
+  const bool has_none =
+      request.granularity != KQ_TENSOR && request.granularity != KQ_CHANNEL && request.scale_format != KQ_SCALE_E4M3;
+  if (request.static_scale != 0 || has_none) return;
   kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
   if (const kq_status status = kq_sizes(&request, &sizes); status != KQ_SUCCESS) throw_failure(status, "x", "out");
   if (sizes.workspace_bytes == 0) return;
@@ -153,8 +155,16 @@ Layout shape_of(const Tensor& tensor) {
   return layout;
 }
 
-void require_shape(const Tensor& tensor, const char* field, const Tensor& first) {
-  const auto wanted = first.shape();
+/// The shape of the codes of an input: its own, or of two codes to a byte half as many columns.
+Layout codes_shape(const Tensor& input, Format format) {
+  Layout layout = shape_of(input);
+  std::int64_t& columns = layout.shape[static_cast<std::size_t>(layout.ndim - 1)];
+  columns = codes_row_bytes(format, columns);
+  layout.make_consecutive();
+  return layout;
+}
+
+void require_shape(const Tensor& tensor, const char* field, std::span<const std::int64_t> wanted) {
   const auto shape = tensor.shape();
   if (!std::equal(shape.begin(), shape.end(), wanted.begin(), wanted.end())) {
     throw Invalid(field, "must have the shape " + shape_text(wanted) + ", not " + shape_text(shape));
@@ -185,9 +195,15 @@ void clear_if_unwritten(const Request& r, const Operand& made) {
   clear(made.object());
 }
 
-nb::object quantized_tuple(const nb::object& codes, const nb::object& scales, const nb::object& zero_points) {
-  static const nb::handle type = imported("kq._types", "Quantized");
-  const nb::tuple all = nb::make_tuple(nb::make_tuple(codes, scales, zero_points));
+/// A kq.Quantized; of a tensor's scale, a kq.TwoLevelQuantized.
+nb::object quantized_tuple(const nb::object& codes, const nb::object& scales, const nb::object& zero_points,
+                           const nb::object& global_scale) {
+  static const nb::handle one_level = imported("kq._types", "Quantized");
+  static const nb::handle two_level = imported("kq._types", "TwoLevelQuantized");
+  const bool has_two = global_scale.is_valid();
+  const nb::handle type = has_two ? two_level : one_level;
+  const nb::tuple all = nb::make_tuple(has_two ? nb::make_tuple(codes, scales, zero_points, global_scale)
+                                               : nb::make_tuple(codes, scales, zero_points));
   PyObject* const made = PyTuple_Type.tp_new(reinterpret_cast<PyTypeObject*>(type.ptr()), all.ptr(), nullptr);
   if (made == nullptr) throw nb::python_error();
   return nb::steal(made);
@@ -202,8 +218,17 @@ const float* bound_data(const Tensor& bound, const Tensor& input) {
   return static_cast<const float*>(bound.data());
 }
 
+/// The tensor's scale: one float.
+void require_global_scale(const Tensor& tensor, const Tensor& input) {
+  require_type(tensor, "global_scale", Type::float32);
+  require_same_device(tensor, "global_scale", input);
+  if (tensor.elements() != 1) {
+    throw Invalid("global_scale", "must have one element, not " + std::to_string(tensor.elements()));
+  }
+}
+
 nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle scales, nb::handle zero_points,
-                    nb::handle scale_ub, nb::handle stream) {
+                    nb::handle global_scale, nb::handle scale_ub, nb::handle stream) {
   const Tensor input(x, "x", false);
   require_device(input, "x");
   Request r = scheme_from(scheme).request;
@@ -221,14 +246,24 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
     throw Invalid("zero_points", "are those of asymmetric schemes; leave them out, or add asymmetric");
   }
 
+  if (has_global_scale(r) && r.static_scale && global_scale.is_none()) {
+    throw Invalid("global_scale", "must be given to a static scheme of e4m3 scales");
+  }
+  if (!has_global_scale(r) && !global_scale.is_none()) {
+    throw Invalid("global_scale", "is the tensor's scale beside e4m3 ones; leave it out");
+  }
+
   const bool named = input.has_exchange_api();
-  const Type code_type = codes_type(r.format, named);
-  const Operand codes(out, x, input, "out", code_type, shape_of(input));
+  const bool has_halves = code_bits(r.format) == 4;
+  // Frameworks do little with their type of two codes: new ones are bytes, which it can be a view of.
+  const Type code_type = has_halves ? Type::uint8 : codes_type(r.format, named);
+  const Layout code_layout = codes_shape(input, r.format);
+  const Operand codes(out, x, input, "out", code_type, code_layout);
   require_same_device(codes.tensor(), "out", input);
   if (!codes.made()) {
     require_type(codes.tensor(), "out", codes_type(r.format, true));
-    require_shape(codes.tensor(), "out", input);
-    r.codes_stride = rows_of(codes.tensor(), "out").stride;
+    require_shape(codes.tensor(), "out", {code_layout.shape.data(), static_cast<std::size_t>(code_layout.ndim)});
+    r.codes_stride = rows_of(codes.tensor(), "out").stride * (has_halves ? 2 : 1);
   }
 
   // Given scales are only read by a static scheme: a caller's may be read-only.
@@ -246,9 +281,8 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
     }
     const Tensor& tensor = r.static_scale ? *read : written->tensor();
     require_same_device(tensor, field, input);
-    const bool bytes = type == Type::uint8;
-    if (!given.is_none())
-      require_scales(tensor, given, field, r, bytes ? Type::float8_e8m0fnu : type, leading, !r.static_scale);
+    const Type wanted = type == Type::int32 ? type : scales_type(r, true);
+    if (!given.is_none()) require_scales(tensor, given, field, r, wanted, leading, !r.static_scale);
     return tensor;
   };
   kq_buffers buffers = KQ_BUFFERS_INIT;
@@ -258,6 +292,21 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
   if (r.asymmetric) {
     buffers.zero_points = static_cast<std::int32_t*>(
         take(zero_points, "zero_points", Type::int32, static_zero_points, dynamic_zero_points).data());
+  }
+  std::optional<Tensor> static_global;
+  std::optional<Operand> dynamic_global;
+  if (has_global_scale(r)) {
+    if (r.static_scale) {
+      static_global.emplace(global_scale, "global_scale", false);
+    } else {
+      Layout one;
+      one.add(1);
+      one.make_consecutive();
+      dynamic_global.emplace(global_scale, x, input, "global_scale", Type::float32, one);
+    }
+    const Tensor& tensor = r.static_scale ? *static_global : dynamic_global->tensor();
+    require_global_scale(tensor, input);
+    buffers.global_scale = static_cast<float*>(tensor.data());
   }
   std::optional<Tensor> bound;
   if (!scale_ub.is_none()) buffers.scale_ub = bound_data(bound.emplace(scale_ub, "scale_ub", false), input);
@@ -274,9 +323,13 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
   if (status != KQ_SUCCESS) throw_failure(status, "x", "out");
   if (dynamic_scales) clear_if_unwritten(r, *dynamic_scales);
   if (dynamic_zero_points) clear_if_unwritten(r, *dynamic_zero_points);
+  if (dynamic_global) clear_if_unwritten(r, *dynamic_global);
   return quantized_tuple(codes.finished_for(x, input),
                          dynamic_scales ? dynamic_scales->finished_for(x, input) : nb::borrow(scales),
-                         dynamic_zero_points ? dynamic_zero_points->finished_for(x, input) : nb::borrow(zero_points));
+                         dynamic_zero_points ? dynamic_zero_points->finished_for(x, input) : nb::borrow(zero_points),
+                         !has_global_scale(r) ? nb::object()
+                         : dynamic_global     ? dynamic_global->finished_for(x, input)
+                                              : nb::borrow(global_scale));
 }
 
 void prepare_stream(nb::handle stream) {
@@ -308,15 +361,19 @@ std::size_t overlap_graph(nb::handle graph) {
 
 /// Codes, scales and zero points that are read, and the request that they are of.
 struct Coded {
-  Coded(nb::handle given_codes, nb::handle given_scales, nb::handle given_zero_points, nb::handle scheme)
+  /// `columns` of codes, where two are a byte: 0 if all halves are.
+  Coded(nb::handle given_codes, nb::handle given_scales, nb::handle given_zero_points, nb::handle given_global_scale,
+        nb::handle scheme, std::int64_t columns)
       : codes(given_codes, "codes", false), scales(given_scales, "scales", false) {
     r = scheme_from(scheme).request;
     r.element = Element::float32;
     if (r.dialect == Dialect::flashinfer_trtllm_kernels) r.element = Element::half;  // which that dialect has
     const Rows rows = rows_of(codes, "codes");
     r.num_tokens = rows.tokens;
-    r.hidden_size = rows.hidden_size;
-    r.codes_stride = rows.stride;
+    const bool has_halves = code_bits(r.format) == 4;
+    r.hidden_size = has_halves ? 2 * rows.hidden_size : rows.hidden_size;
+    if (has_halves && columns == r.hidden_size - 1) r.hidden_size = columns;
+    r.codes_stride = rows.stride * (has_halves ? 2 : 1);
     require_valid(r);
     require_type(codes, "codes", codes_type(r.format, true));
     require_same_device(scales, "scales", codes);
@@ -329,8 +386,23 @@ struct Coded {
     } else if (!given_zero_points.is_none()) {
       throw Invalid("zero_points", "are those of asymmetric schemes; leave them out, or add asymmetric");
     }
+    if (has_global_scale(r)) {
+      if (given_global_scale.is_none()) throw Invalid("global_scale", "must be given for a scheme of e4m3 scales");
+      global_scale.emplace(given_global_scale, "global_scale", false);
+      require_global_scale(*global_scale, codes);
+    } else if (!given_global_scale.is_none()) {
+      throw Invalid("global_scale", "is the tensor's scale beside e4m3 ones; leave it out");
+    }
   }
 
+  float* global_scale_data() const { return global_scale ? static_cast<float*>(global_scale->data()) : nullptr; }
+  /// The shape of what the codes stand for.
+  Layout values_shape() const {
+    Layout layout = shape_of(codes);
+    layout.shape[static_cast<std::size_t>(layout.ndim - 1)] = r.hidden_size;
+    layout.make_consecutive();
+    return layout;
+  }
   std::int32_t* zero_points_data() const {
     return zero_points ? static_cast<std::int32_t*>(zero_points->data()) : nullptr;
   }
@@ -338,17 +410,22 @@ struct Coded {
   Tensor codes;
   Tensor scales;
   std::optional<Tensor> zero_points;
+  std::optional<Tensor> global_scale;
   Request r;
 };
 
-nb::object dequantize(nb::handle codes, nb::handle scales, nb::handle zero_points, nb::handle scheme, nb::handle out,
-                      nb::handle stream) {
-  const Coded coded(codes, scales, zero_points, scheme);
+nb::object dequantize(nb::handle codes, nb::handle scales, nb::handle zero_points, nb::handle global_scale,
+                      nb::handle scheme, nb::handle out, nb::handle stream) {
+  std::optional<Tensor> given_out;
+  if (!out.is_none()) given_out.emplace(out, "out", true);
+  const bool has_columns = given_out && !given_out->shape().empty();
+  const Coded coded(codes, scales, zero_points, global_scale, scheme, has_columns ? given_out->shape().back() : 0);
   require_device(coded.codes, "codes");
-  const Operand output(out, codes, coded.codes, "out", Type::float32, shape_of(coded.codes));
+  const Layout shape = coded.values_shape();
+  const Operand output(out, codes, coded.codes, "out", Type::float32, shape);
   if (!output.made()) {
     require_type(output.tensor(), "out", Type::float32);
-    require_shape(output.tensor(), "out", coded.codes);
+    require_shape(output.tensor(), "out", {shape.shape.data(), static_cast<std::size_t>(shape.ndim)});
     const Rows rows = rows_of(output.tensor(), "out");
     if (rows.tokens > 1 && rows.stride != rows.hidden_size) throw Invalid("out", "must be contiguous");
   }
@@ -357,6 +434,7 @@ nb::object dequantize(nb::handle codes, nb::handle scales, nb::handle zero_point
   buffers.codes = coded.codes.data();
   buffers.scales = coded.scales.data();
   buffers.zero_points = coded.zero_points_data();
+  buffers.global_scale = coded.global_scale_data();
   void* const on_stream = stream_for(coded.codes, codes, stream);
   const kq_request request = c_request(coded.r);
   kq_status status = KQ_SUCCESS;
@@ -368,14 +446,17 @@ nb::object dequantize(nb::handle codes, nb::handle scales, nb::handle zero_point
   return output.finished_for(codes, coded.codes);
 }
 
-nb::object error_report(nb::handle x, nb::handle codes, nb::handle scales, nb::handle zero_points, nb::handle scheme) {
+nb::object error_report(nb::handle x, nb::handle codes, nb::handle scales, nb::handle zero_points,
+                        nb::handle global_scale, nb::handle scheme) {
   const Tensor input(x, "x", false);
-  Coded coded(codes, scales, zero_points, scheme);
-  require_shape(coded.codes, "codes", input);
+  Coded coded(codes, scales, zero_points, global_scale, scheme, input.shape().empty() ? 0 : input.shape().back());
+  const Layout shape = codes_shape(input, coded.r.format);
+  require_shape(coded.codes, "codes", {shape.shape.data(), static_cast<std::size_t>(shape.ndim)});
   for (const auto& [tensor, field] : {std::pair<const Tensor*, const char*>{&input, "x"},
                                       {&coded.codes, "codes"},
                                       {&coded.scales, "scales"},
-                                      {coded.zero_points ? &*coded.zero_points : nullptr, "zero_points"}}) {
+                                      {coded.zero_points ? &*coded.zero_points : nullptr, "zero_points"},
+                                      {coded.global_scale ? &*coded.global_scale : nullptr, "global_scale"}}) {
     if (tensor != nullptr && !tensor->is_on_host()) throw Invalid(field, "must be on the host");
   }
   coded.r.element = element_of(input);
@@ -386,7 +467,8 @@ nb::object error_report(nb::handle x, nb::handle codes, nb::handle scales, nb::h
     const nb::gil_scoped_release release;
     ErrorMeter meter;
     if (coded.r.num_tokens > 0) {
-      meter.add(resolved(coded.r), input.data(), {coded.codes.data(), coded.scales.data(), coded.zero_points_data()});
+      meter.add(resolved(coded.r), input.data(),
+                {coded.codes.data(), coded.scales.data(), coded.zero_points_data(), coded.global_scale_data()});
     }
     report = meter.report();
   }
@@ -399,20 +481,24 @@ constexpr const char* quantize_help = R"(Quantizes a tensor: codes, scales and, 
 x: [*leading, hidden_size] of float16, bfloat16 or float32. The elements of a row are one behind the other, and rows at one
     distance from each other: a slice of columns will do, other views need a contiguous copy. There may be no rows.
 scheme: a kq.Scheme or its text, "fp8 group:128".
-out: codes are written here, instead of into a new tensor: of x's shape, rows may lie apart.
+out: codes are written here, instead of into a new tensor: of x's shape, or of two codes to a byte (uint8, or torch's
+    float4_e2m1fn_x2) of half as many columns; rows may lie apart.
 scales, zero_points: read by a static scheme, which needs them; otherwise written, instead of into new tensors. kq.Quantized
     has their shapes. Padding of the layout column_aligned is written where the tensor's memory has room for it.
+global_scale: of e4m3 scales, the tensor's, a float32 tensor of one number: read by a static scheme, otherwise written.
 scale_ub: a float32 tensor of one number on x's device, above 0 or infinity, which the kernels read: the scheme's scale_ub
     without a wait for the device. For schemes that can have one, "fp8 token", and have none in their text.
 stream: a handle or a stream object of the device; None: the one that x's framework works on now.
 
-Returns a kq.Quantized. Raises kq.InvalidArgument, whose `field` names the argument or the part of the scheme that is wrong;
+Returns a kq.Quantized, of e4m3 scales a kq.TwoLevelQuantized. Raises kq.InvalidArgument, whose `field` names the argument or the part of the scheme that is wrong;
 TypeError for what is no tensor; kq.DeviceError where the device fails. What is refused has written nothing.)";
 
-constexpr const char* dequantize_help = R"(The numbers that codes stand for, float32, of the codes' shape.
+constexpr const char* dequantize_help = R"(The numbers that codes stand for, float32, each in its code's place.
 
-codes, scales, zero_points, scheme: as kq.quantize takes and returns them; kq.dequantize(*kq.quantize(x, s), scheme=s).
-out: a contiguous float32 tensor of the codes' shape to write to, instead of a new one.
+codes, scales, zero_points, global_scale, scheme: as kq.quantize takes and returns them;
+    kq.dequantize(*kq.quantize(x, s), scheme=s).
+out: a contiguous float32 tensor to write to, instead of a new one: of the codes' shape, or where two are a byte of twice as
+    many columns. It may have one column less, if that is a row of an odd number of codes.
 stream: as for kq.quantize.
 
 Raises as kq.quantize does.)";
@@ -436,11 +522,12 @@ for a build that is not for CUDA and for no graph; kq.DeviceError where CUDA fai
 
 void bind_calls(nb::module_& m) {
   m.def("quantize", &quantize, "x"_a, "scheme"_a, nb::kw_only(), "out"_a = nb::none(), "scales"_a = nb::none(),
-        "zero_points"_a = nb::none(), "scale_ub"_a = nb::none(), "stream"_a = nb::none(), quantize_help);
-  m.def("dequantize", &dequantize, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), nb::kw_only(), "scheme"_a,
-        "out"_a = nb::none(), "stream"_a = nb::none(), dequantize_help);
-  m.def("error_report", &error_report, "x"_a, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), nb::kw_only(),
-        "scheme"_a);
+        "zero_points"_a = nb::none(), "global_scale"_a = nb::none(), "scale_ub"_a = nb::none(), "stream"_a = nb::none(),
+        quantize_help);
+  m.def("dequantize", &dequantize, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), "global_scale"_a = nb::none(),
+        nb::kw_only(), "scheme"_a, "out"_a = nb::none(), "stream"_a = nb::none(), dequantize_help);
+  m.def("error_report", &error_report, "x"_a, "codes"_a, "scales"_a, "zero_points"_a = nb::none(),
+        "global_scale"_a = nb::none(), nb::kw_only(), "scheme"_a);
   m.def("prepare_stream", &prepare_stream, "stream"_a = nb::none(), prepare_stream_help);
   m.def("overlap_graph", &overlap_graph, "graph"_a, overlap_graph_help);
   m.def("backend", [] { return std::string(kq_backend()); });

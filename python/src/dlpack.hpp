@@ -32,6 +32,7 @@ enum TypeCode : std::uint8_t {
   float8_e5m2 = 12,
   float8_e5m2fnuz = 13,
   float8_e8m0fnu = 14,
+  float4_e2m1fn = 17,
 };
 
 struct DataType {

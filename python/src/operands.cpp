@@ -86,19 +86,26 @@ Type codes_type(Format format, bool named_formats) {
     case Format::fp8_e5m2fnuz:
       return Type::float8_e5m2fnuz;
     case Format::fp4_e2m1:
-      break;
+      return Type::float4_e2m1fn_x2;
   }
   return Type::uint8;
 }
 
 Type scales_type(const Request& request, bool named_formats) {
   if (request.scale_layout == ScaleLayout::packed) return Type::int32;
-  if (request.scale_format != ScaleFormat::ue8m0) return Type::float32;
-  return named_formats ? Type::float8_e8m0fnu : Type::uint8;
+  if (scale_size(request) != 1) return Type::float32;
+  if (!named_formats) return Type::uint8;
+  return request.scale_format == ScaleFormat::e4m3 ? Type::float8_e4m3fn : Type::float8_e8m0fnu;
 }
 
 Layout scales_layout(const Request& r, std::span<const std::int64_t> leading) {
   Layout layout;
+  if (has_groups(r.granularity) && is_tiled(r.scale_layout)) {
+    layout.add(padded_scale_rows(r));
+    layout.add(padded_scale_columns(r));
+    layout.make_consecutive();
+    return layout;
+  }
   if (r.granularity == Granularity::token || r.granularity == Granularity::group) {
     for (const std::int64_t size : leading)
       layout.add(size);
@@ -160,7 +167,9 @@ void require_scales(const Tensor& given, nb::handle object, const char* field, R
                              shape_text({wanted.strides.data(), size}) + ", not " + shape_text(given.shape()) +
                              " and " + shape_text(given.strides()));
   }
-  if (!written || padded_scale_rows(r) == scale_rows(r) || room_of(object) >= wanted.stored * size_of(type)) return;
+  if (!written || is_tiled(r.scale_layout) || padded_scale_rows(r) == scale_rows(r) ||
+      room_of(object) >= wanted.stored * size_of(type))
+    return;
   // Shape and strides end with the last scale, and padding is written behind it.
   if (r.scale_layout == ScaleLayout::packed) {
     throw Invalid(field, "must have room for " + std::to_string(wanted.stored) +

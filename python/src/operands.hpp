@@ -21,7 +21,7 @@ Rows rows_of(const Tensor& tensor, const char* field);
 
 /// What codes are: `preferred` is a new tensor's, with a name for the format where the framework has one.
 Type codes_type(Format format, bool named_formats);
-/// What scales are: float32, bytes for UE8M0, int32 where four of those are packed.
+/// What scales are: float32, bytes for UE8M0 and E4M3, int32 where four of the former are packed.
 Type scales_type(const Request& request, bool named_formats);
 
 /// Scales (and zero points) for an input whose dimensions but the last are `leading`. The request is valid.
@@ -31,6 +31,8 @@ Type scales_type(const Request& request, bool named_formats);
 ///   channel  [hidden_size]
 ///   group    [*leading, groups], packed: [*leading, ceil(groups / 4)]
 ///   block    [ceil(tokens / block_rows), groups], packed: as above
+///
+/// In tiles: [rows, columns] of those with their padding, whatever the leading dimensions are.
 Layout scales_layout(const Request& request, std::span<const std::int64_t> leading);
 
 /// Throws Invalid unless a tensor of scales or zero points, which `object` is, is of `type`, or as many bytes, and lies

@@ -42,34 +42,44 @@ std::string number_text(std::string name, float value) {
   return name.append(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
+/// What a text names that may be named once, or has a default of its own.
+struct Given {
+  bool format = false;
+  bool granularity = false;
+  bool scale_rounding = false;
+};
+
 /// Takes one word in; false if it is none of a scheme's.
-bool take_word(Request& r, std::string_view word, bool& has_format, bool& has_granularity) {
+bool take_word(Request& r, std::string_view word, Given& given) {
   if (word == "static" || word == "dynamic") {
     r.static_scale = word == "static";
   } else if (word == "asymmetric" || word == "symmetric") {
     r.asymmetric = word == "asymmetric";
   } else if (const auto format = parse_format(word)) {
-    if (has_format) throw Invalid("scheme", "names two formats");
+    if (given.format) throw Invalid("scheme", "names two formats");
     r.format = *format;
-    has_format = true;
+    given.format = true;
   } else if (const auto choice = parse_granularity(word)) {
-    if (has_granularity) throw Invalid("scheme", "names two granularities");
+    if (given.granularity) throw Invalid("scheme", "names two granularities");
     r.granularity = choice->granularity;
     r.group_size = choice->group_size;
     r.block_rows = choice->block_rows;
-    has_granularity = true;
+    given.granularity = true;
   } else if (const auto scale_format = parse_scale_format(word)) {
     r.scale_format = *scale_format;
   } else if (const auto scale_layout = parse_scale_layout(word)) {
     r.scale_layout = *scale_layout;
   } else if (const auto rounding = parse_scale_rounding(word)) {
     r.scale_rounding = *rounding;
+    given.scale_rounding = true;
   } else if (const auto dialect = parse_dialect(word)) {
     r.dialect = *dialect;
   } else if (word.starts_with("qmax=")) {
     r.qmax = parse_number(word, word.substr(5));
   } else if (word.starts_with("scale_ub=")) {
     r.scale_ub = parse_number(word, word.substr(9));
+  } else if (word.starts_with("global_scale=")) {
+    r.global_scale = parse_number(word, word.substr(13));
   } else {
     return false;
   }
@@ -87,14 +97,35 @@ void require_valid(const Request& request) {
     const std::string field = invalid->field == "quant_dtype" ? "format" : invalid->field;
     throw Invalid(field, invalid->reason);
   }
-  if (code_bits(r.format) == 4) {
-    throw Invalid("format", std::string(to_string(r.format)) +
-                                ": Python has codes of one byte only; take the command line or the C interface");
+}
+
+/// A scheme by its name; deepgemm is a dialect's here.
+const NamedScheme* named_scheme(std::string_view name) {
+  if (parse_dialect(name)) return nullptr;
+  for (const NamedScheme& scheme : named_schemes()) {
+    if (scheme.name == name) return &scheme;
   }
-  if (r.scale_layout == ScaleLayout::swizzled_128x4 || r.scale_layout == ScaleLayout::swizzled_8x4) {
-    throw Invalid("scale_layout", std::string(to_string(r.scale_layout)) +
-                                      ": Python has no swizzled scales; take the command line or the C interface");
+  return nullptr;
+}
+
+/// Calls function(word) for the words of a text, in order.
+template <class Function>
+void for_each_word(std::string_view text, const Function& function) {
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    if (end > begin) function(text.substr(begin, end - begin));
+    begin = end + 1;
   }
+}
+
+/// A named scheme's rounding where the text names none: given scales are not rounded, and a dialect may have another
+/// way of its own, which is called a quotient.
+void set_usual_rounding(Request& r) {
+  Request shaped = r;
+  shaped.num_tokens = 1;
+  shaped.hidden_size = 1;
+  const bool other_way = r.dialect != Dialect::kqbench && validate(shaped).has_value();
+  if (r.static_scale || other_way) r.scale_rounding = ScaleRounding::quotient;
 }
 
 template <class Value>
@@ -107,8 +138,8 @@ Scheme with_changes(const Scheme& scheme, const std::optional<std::string>& form
                     const std::optional<std::string>& granularity, std::optional<bool> static_scale,
                     std::optional<bool> asymmetric, const std::optional<std::string>& scale_format,
                     const std::optional<std::string>& scale_rounding, const std::optional<std::string>& scale_layout,
-                    std::optional<float> qmax, std::optional<float> scale_ub,
-                    const std::optional<std::string>& dialect) {
+                    std::optional<float> qmax, std::optional<float> scale_ub, const std::optional<std::string>& dialect,
+                    std::optional<float> global_scale) {
   Request r = scheme.request;
   if (format) r.format = parsed(parse_format(*format), "format", *format);
   if (granularity) {
@@ -127,17 +158,19 @@ Scheme with_changes(const Scheme& scheme, const std::optional<std::string>& form
   if (qmax) r.qmax = *qmax;
   if (scale_ub) r.scale_ub = *scale_ub;
   if (dialect) r.dialect = parsed(parse_dialect(*dialect), "dialect", *dialect);
+  if (global_scale) r.global_scale = *global_scale;
   require_valid(r);
   return {r};
 }
 
-nb::object formats_of(bool int8, bool fp8) {
+constexpr Format all_formats[] = {Format::int8,         Format::fp8_e4m3fn,   Format::fp8_e5m2,
+                                  Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz, Format::fp4_e2m1};
+
+/// Those that a row of the table serves.
+nb::object formats_of(const kq::Scheme& scheme) {
   nb::list names;
-  if (int8) names.append("int8");
-  if (fp8) {
-    for (const Format format : {Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz}) {
-      names.append(std::string(to_string(format)));
-    }
+  for (const Format format : all_formats) {
+    if (serves(scheme, format)) names.append(std::string(to_string(format)));
   }
   return nb::tuple(names);
 }
@@ -159,21 +192,21 @@ nb::list scheme_rows(const std::string& name) {
         scale_formats.append("ue8m0_float");
         scale_formats.append("ue8m0");
       }
+      if (s.fp4 && !s.static_scale) scale_formats.append("e4m3");
       rows.append(nb::make_tuple(std::string(s.name), plain_granularity(s.granularity), s.static_scale, s.asymmetric,
-                                 formats_of(s.int8, s.fp8), nb::tuple(scale_formats), std::string(s.scale_formula),
+                                 formats_of(s), nb::tuple(scale_formats), std::string(s.scale_formula),
                                  std::string(s.code_formula), ""));
     }
     return rows;
   }
   for (const DialectScheme& s : dialect_schemes(dialect)) {
     nb::list formats;
-    for (const Format format :
-         {Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz}) {
+    for (const Format format : all_formats) {
       if (has_format(s, format)) formats.append(std::string(to_string(format)));
     }
-    if (formats.size() == 0) continue;  // codes of four bits
     nb::list scale_formats;
-    for (const ScaleFormat format : {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0}) {
+    for (const ScaleFormat format :
+         {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0, ScaleFormat::e4m3}) {
       if (has_scale_format(s, format)) scale_formats.append(std::string(to_string(format)));
     }
     const std::string granularity = plain_granularity(s.granularity);
@@ -207,15 +240,20 @@ PyObject* known_schemes = nullptr;
 
 constexpr const char* scheme_help = R"(What becomes of a tensor: everything but its shape and element type.
 
-A text has these words in any order; format and granularity are needed:
+A text has these words in any order; format and granularity are needed, or a name for several of them, mxfp8, mxfp4 or
+nvfp4, which others may change:
 
-    format        int8, fp8 (= fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz
+    format        int8, fp8 (= fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz, fp4_e2m1 (two to a byte)
     granularity   tensor, token, channel, group:128, block:128x128: the elements that share a scale
     scales        dynamic (computed from the input, the default) or static (given)
     zero points   asymmetric (int8) or symmetric, the default
-    scale format  of groups and blocks: float, ue8m0_float (raised to a power of two), ue8m0 (its exponent, a byte)
-    scale rounding  of ue8m0 groups: quotient (the default), or rceil, floor, even, ceil on amax's bits, as MX has them
-    scale layout  of groups and blocks: row, column, column_aligned, packed (four exponents to an int32)
+    scale format  of groups and blocks: float, ue8m0_float (raised to a power of two), ue8m0 (its exponent, a byte), e4m3 (a
+                  byte, under a scale of the tensor: NVFP4)
+    scale rounding  of ue8m0 groups: quotient (the default), or rceil, floor, even, ceil on amax's bits, as MX has them; of
+                  e4m3 groups of 16 in dialect te: 4over6_mae_448, 4over6_mse_256
+    scale layout  of groups and blocks: row, column, column_aligned, packed (four exponents to an int32), swizzled_128x4,
+                  swizzled_8x4, shuffled_32x8 (bytes, in tiles)
+    tensor scale  of e4m3: global_scale=700, what its groups' scales are multiplied by; otherwise found from the tensor
     bounds        qmax=100 (of a code's magnitude), scale_ub=0.5 (of a token's largest magnitude, fp8)
     dialect       whose arithmetic: kqbench, vllm, sglang-0.5.23, ...: kq.dialects()
 
@@ -224,23 +262,39 @@ kq.InvalidArgument, whose `field` names the part that is wrong.)";
 
 }  // namespace
 
-Scheme Scheme::parse(std::string_view text) {
+namespace {
+
+/// What a text names, which keywords may complete: not validated.
+Request parse_request(std::string_view text) {
   Request r;
-  bool has_format = false;
-  bool has_granularity = false;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string_view word = text.substr(begin, end - begin);
-    if (!word.empty() && !take_word(r, word, has_format, has_granularity)) {
-      throw Invalid("scheme", "has a word that is not known: " + in_quotes(word) + "; see kq.Scheme's help");
-    }
-    begin = end + 1;
+  const NamedScheme* named = nullptr;
+  for_each_word(text, [&](std::string_view word) {
+    const NamedScheme* const found = named_scheme(word);
+    if (found == nullptr) return;
+    if (named != nullptr) throw Invalid("scheme", "names two schemes");
+    named = found;
+    r = with_scheme(r, *found);
+  });
+  Given given;
+  for_each_word(text, [&](std::string_view word) {
+    if (named_scheme(word) != nullptr || take_word(r, word, given)) return;
+    throw Invalid("scheme", "has a word that is not known: " + in_quotes(word) + "; see kq.Scheme's help");
+  });
+  if (named != nullptr && !given.scale_rounding) set_usual_rounding(r);
+  if (!given.format && named == nullptr) {
+    throw Invalid("scheme", in_quotes(text) + " names no format; add int8 or fp8, or another");
   }
-  if (!has_format) throw Invalid("scheme", in_quotes(text) + " names no format; add int8 or fp8, or another");
-  if (!has_granularity) {
+  if (!given.granularity && named == nullptr) {
     throw Invalid("scheme",
                   in_quotes(text) + " names no granularity; add tensor, token, channel, group:128 or another");
   }
+  return r;
+}
+
+}  // namespace
+
+Scheme Scheme::parse(std::string_view text) {
+  const Request r = parse_request(text);
   require_valid(r);
   return {r};
 }
@@ -255,10 +309,11 @@ std::string Scheme::text() const {
   add(to_string(request.granularity, request.group_size, request.block_rows));
   if (request.asymmetric) add("asymmetric");
   if (request.scale_format != ScaleFormat::float32) add(to_string(request.scale_format));
-  if (is_mx(request)) add(to_string(request.scale_rounding));
+  if (request.scale_rounding != ScaleRounding::quotient) add(to_string(request.scale_rounding));
   if (request.scale_layout != ScaleLayout::row) add(to_string(request.scale_layout));
   if (request.qmax != 0.0f) add(number_text("qmax=", request.qmax));
   if (!std::isinf(request.scale_ub)) add(number_text("scale_ub=", request.scale_ub));
+  if (request.global_scale != 0.0f) add(number_text("global_scale=", request.global_scale));
   if (request.dialect != Dialect::kqbench) add(to_string(request.dialect));
   return text;
 }
@@ -286,24 +341,29 @@ void bind_schemes(nb::module_& m) {
              const std::optional<std::string>& granularity, std::optional<bool> static_scale,
              std::optional<bool> asymmetric, const std::optional<std::string>& scale_format,
              const std::optional<std::string>& scale_rounding, const std::optional<std::string>& scale_layout,
-             std::optional<float> qmax, std::optional<float> scale_ub, const std::optional<std::string>& dialect) {
+             std::optional<float> qmax, std::optional<float> scale_ub, const std::optional<std::string>& dialect,
+             std::optional<float> global_scale) {
             std::string all = text;
             if (format) all.append(" ").append(to_string(parsed(parse_format(*format), "format", *format)));
             if (granularity) {
               parsed(parse_granularity(*granularity), "granularity", *granularity);
               all.append(" ").append(*granularity);
             }
-            new (self) Scheme(with_changes(Scheme::parse(all), std::nullopt, std::nullopt, static_scale, asymmetric,
-                                           scale_format, scale_rounding, scale_layout, qmax, scale_ub, dialect));
+            if (static_scale) all.append(*static_scale ? " static" : " dynamic");
+            if (dialect) all.append(" ").append(to_string(parsed(parse_dialect(*dialect), "dialect", *dialect)));
+            new (self)
+                Scheme(with_changes(Scheme{parse_request(all)}, std::nullopt, std::nullopt, static_scale, asymmetric,
+                                    scale_format, scale_rounding, scale_layout, qmax, scale_ub, dialect, global_scale));
           },
           "text"_a = "", nb::kw_only(), "format"_a = nb::none(), "granularity"_a = nb::none(),
           "static_scale"_a = nb::none(), "asymmetric"_a = nb::none(), "scale_format"_a = nb::none(),
           "scale_rounding"_a = nb::none(), "scale_layout"_a = nb::none(), "qmax"_a = nb::none(),
-          "scale_ub"_a = nb::none(), "dialect"_a = nb::none())
+          "scale_ub"_a = nb::none(), "dialect"_a = nb::none(), "global_scale"_a = nb::none())
       .def("replace", &with_changes, nb::kw_only(), "format"_a = nb::none(), "granularity"_a = nb::none(),
            "static_scale"_a = nb::none(), "asymmetric"_a = nb::none(), "scale_format"_a = nb::none(),
            "scale_rounding"_a = nb::none(), "scale_layout"_a = nb::none(), "qmax"_a = nb::none(),
-           "scale_ub"_a = nb::none(), "dialect"_a = nb::none(), "This scheme with some parts changed.")
+           "scale_ub"_a = nb::none(), "dialect"_a = nb::none(), "global_scale"_a = nb::none(),
+           "This scheme with some parts changed.")
       .def_prop_ro("format", [](const Scheme& s) { return std::string(to_string(s.request.format)); })
       .def_prop_ro(
           "granularity",
@@ -323,6 +383,12 @@ void bind_schemes(nb::module_& m) {
                    [](const Scheme& s) {
                      return s.request.scale_ub == no_bound ? std::nullopt : std::optional(s.request.scale_ub);
                    })
+      .def_prop_ro("global_scale",
+                   [](const Scheme& s) {
+                     return s.request.global_scale == 0.0f ? std::nullopt : std::optional(s.request.global_scale);
+                   })
+      .def_prop_ro("code_bits", [](const Scheme& s) { return code_bits(s.request.format); })
+      .def_prop_ro("has_global_scale", [](const Scheme& s) { return has_global_scale(s.request); })
       .def_prop_ro("dialect", [](const Scheme& s) { return std::string(to_string(s.request.dialect)); })
       .def("__str__", &Scheme::text)
       .def("__repr__", [](const Scheme& s) { return "kq.Scheme('" + s.text() + "')"; })

@@ -18,8 +18,9 @@ namespace nb = nanobind;
 struct Scheme {
   Request request;  ///< element and shape are not set
 
-  /// "static", "dynamic", "asymmetric", a format, a granularity, a scale format, a scale layout, a dialect, "qmax=…"
-  /// and "scale_ub=…" in any order; format and granularity are needed. Throws Invalid with "scheme".
+  /// "static", "dynamic", "asymmetric", a format, a granularity, a scale format, a scale layout, a dialect, "qmax=…",
+  /// "scale_ub=…" and "global_scale=…" in any order; format and granularity are needed, or the name of a named scheme.
+  /// Throws Invalid with "scheme".
   static Scheme parse(std::string_view text);
 
   /// All of it in one text that parse() takes, defaults left out.

@@ -32,6 +32,7 @@ constexpr TypeFacts type_facts[] = {
     {Type::float8_e4m3fnuz, {dlpack::float8_e4m3fnuz, 8, 1}, "float8_e4m3fnuz"},
     {Type::float8_e5m2fnuz, {dlpack::float8_e5m2fnuz, 8, 1}, "float8_e5m2fnuz"},
     {Type::float8_e8m0fnu, {dlpack::float8_e8m0fnu, 8, 1}, "float8_e8m0fnu"},
+    {Type::float4_e2m1fn_x2, {dlpack::float4_e2m1fn, 4, 2}, "float4_e2m1fn_x2"},
 };
 
 const TypeFacts* facts_of(Type type) {
@@ -126,7 +127,7 @@ const char* name_of(Type type) {
 
 std::int64_t size_of(Type type) {
   const TypeFacts* const facts = facts_of(type);
-  return facts == nullptr ? 0 : facts->dlpack.bits / 8;
+  return facts == nullptr ? 0 : facts->dlpack.bits * facts->dlpack.lanes / 8;
 }
 
 // --- reading

@@ -31,6 +31,7 @@ enum class Type : std::uint8_t {
   float8_e4m3fnuz,
   float8_e5m2fnuz,
   float8_e8m0fnu,
+  float4_e2m1fn_x2,  ///< two codes in each
   other,
 };
 

@@ -30,12 +30,20 @@ Sample sample_of(const kq::Request& r, const std::vector<std::byte>& input, cons
   sample.num_tokens = r.num_tokens;
   sample.hidden_size = r.hidden_size;
   sample.input = input;
-  sample.codes = outputs.codes;
+  const bool is_half = kq::code_bits(r.format) == 4;
+  sample.codes = is_half ? unpacked(outputs.codes, r.num_tokens, r.hidden_size) : outputs.codes;
   sample.formats = {r.format};
   sample.scales = outputs.scales;
   sample.scales_are_bytes = kq::scale_size(r) == 1;
+  sample.byte_formats = {kq::ScaleFormat::ue8m0};
+  if (is_half) sample.byte_formats.push_back(kq::ScaleFormat::e4m3);
+  if (r.global_scale != 0.0f) sample.global_scale = numbers_of<float>(outputs.global_scale).front();
   sample.zero_points = outputs.zero_points;
   return sample;
+}
+
+HostTensors outputs_of(const kq::Request& r, const std::vector<std::byte>& input) {
+  return reference(r, given(input.data()));
 }
 
 bool names(const std::vector<SampleMatch>& matches, const kq::Request& wanted) {
@@ -66,14 +74,15 @@ TEST(Identify, NamesTheDialectOfEveryRecordedCase) {
     SCOPED_TRACE(c.name);
     const kq::Request& r = c.problem.request;
     if (r.producer != kq::Producer::none) continue;  // their input is not what was quantized
-    if (r.format == kq::Format::fp4_e2m1) continue;  // docs/identify.md
-    const Identification found = identify(sample_of(r, c.problem.given.input, c.problem.expected), {});
+    HostTensors outputs = c.problem.expected;
+    if (r.global_scale != 0.0f) outputs.global_scale = outputs_of(r, c.problem.given.input).global_scale;
+    const Identification found = identify(sample_of(r, c.problem.given.input, outputs), {});
     // A dynamic scheme that gives the scales says more than that they were given.
     const bool is_explained = r.static_scale && !found.matches.empty() && !found.matches.front().request.static_scale;
     trial.add(names(found.matches, r) || is_explained);
     EXPECT_TRUE(names(found.matches, r) || is_explained) << describe(r);
   }
-  EXPECT_GE(trial.of, 284);
+  EXPECT_GE(trial.of, 510);
 }
 
 /// half [16, 256], dynamic group:64 fp8.
@@ -88,16 +97,10 @@ kq::Request group_request(kq::Dialect dialect) {
   return kq::resolved(r);
 }
 
-HostTensors outputs_of(const kq::Request& r, const std::vector<std::byte>& input) {
-  return reference(r, given(input.data()));
-}
-
 /// The symmetric dynamic schemes of every engine, half [32, 256]; rounding differs somewhere in so many numbers.
 std::vector<kq::Request> engine_requests() {
   std::vector<kq::Request> requests = dialect_requests(kq::Element::half, 32, 256);
-  std::erase_if(requests, [](const kq::Request& r) {
-    return r.static_scale || r.asymmetric || r.format == kq::Format::fp4_e2m1;  // docs/identify.md
-  });
+  std::erase_if(requests, [](const kq::Request& r) { return r.static_scale || r.asymmetric; });
   return requests;
 }
 
@@ -181,22 +184,52 @@ TEST(IdentifyMixtures, NamesEveryEngineWhoseScalesLieInColumns) {
   Trial trial{"transposed scale layouts named"};
   for (kq::Request r : engine_requests()) {
     if (!kq::has_groups(r.granularity) || r.scale_layout == kq::ScaleLayout::packed) continue;
-    r.scale_layout = kq::ScaleLayout::column;
-    r.scale_stride = 0;
+    for (const kq::ScaleLayout layout : {kq::ScaleLayout::column, kq::ScaleLayout::swizzled_128x4,
+                                         kq::ScaleLayout::swizzled_8x4, kq::ScaleLayout::shuffled_32x8}) {
+      r.scale_layout = layout;
+      r.scale_stride = 0;
+      r = kq::resolved(r);
+      if (kq::validate(r)) continue;
+      const std::vector<std::byte> input = make_input(r, 13);
+      const HostTensors outputs = outputs_of(r, input);
+      kq::Request rows = r;
+      rows.scale_layout = kq::ScaleLayout::row;
+      rows.scale_stride = 0;
+      kq::Request packed = rows;
+      packed.scale_layout = kq::ScaleLayout::packed;
+      // All alike, or tiles of 8 by 4 that are packed ones: nobody can tell.
+      if (outputs.scales == outputs_of(kq::resolved(rows), input).scales) continue;
+      if (!kq::validate(packed) && outputs.scales == outputs_of(kq::resolved(packed), input).scales) continue;
+      const Identification found = identify(sample_of(r, input, outputs), scheme_of(r));
+      const bool named = names(found.matches, r) && found.matches.front().request.scale_layout == r.scale_layout;
+      trial.add(named);
+      EXPECT_TRUE(named) << describe(r);
+    }
+  }
+  EXPECT_GE(trial.of, 60);
+}
+
+/// The scales of one layout, read as another of as many bytes.
+TEST(IdentifyMixtures, NamesTheLayoutThatScalesAreIn) {
+  Trial trial{"scales in rows and in tiles told apart"};
+  for (const kq::ScaleLayout layout :
+       {kq::ScaleLayout::row, kq::ScaleLayout::swizzled_128x4, kq::ScaleLayout::swizzled_8x4, kq::ScaleLayout::column,
+        kq::ScaleLayout::shuffled_32x8}) {
+    kq::Request r;
+    r.format = kq::Format::fp4_e2m1;
+    r.granularity = kq::Granularity::group;
+    r.group_size = 16;
+    r.scale_format = kq::ScaleFormat::e4m3;
+    r.scale_layout = layout;
+    r.num_tokens = 256;
+    r.hidden_size = 128;  // eight groups: no layout pads
     r = kq::resolved(r);
-    if (kq::validate(r)) continue;
-    const std::vector<std::byte> input = make_input(r, 13);
-    const HostTensors outputs = outputs_of(r, input);
-    kq::Request rows = r;
-    rows.scale_layout = kq::ScaleLayout::row;
-    rows.scale_stride = 0;
-    if (outputs.scales == outputs_of(kq::resolved(rows), input).scales) continue;  // all alike: nobody can tell
-    const Identification found = identify(sample_of(r, input, outputs), scheme_of(r));
-    const bool named = names(found.matches, r) && found.matches.front().request.scale_layout == r.scale_layout;
+    const std::vector<std::byte> input = make_input(r, 23);
+    const Identification found = identify(sample_of(r, input, outputs_of(r, input)), scheme_of(r));
+    const bool named = names(found.matches, r) && found.matches.front().request.scale_layout == layout;
     trial.add(named);
     EXPECT_TRUE(named) << describe(r);
   }
-  EXPECT_GE(trial.of, 10);
 }
 
 TEST(IdentifyMixtures, NamesNobodyForCodesWithSwappedHalves) {
@@ -207,7 +240,9 @@ TEST(IdentifyMixtures, NamesNobodyForCodesWithSwappedHalves) {
     for (std::byte& code : outputs.codes)
       code = code << 4 | code >> 4;
     const Identification found = identify(sample_of(r, input, outputs), scheme_of(r));
-    const bool told = found.matches.empty() && has(found.dialects_of_scales, r.dialect);
+    const bool is_half = kq::code_bits(r.format) == 4;
+    const bool told = found.matches.empty() &&
+                      (is_half ? names(found.matches_of_swapped_halves, r) : has(found.dialects_of_scales, r.dialect));
     trial.add(told);
     EXPECT_TRUE(told) << describe(r);
   }
