@@ -204,20 +204,18 @@ bool takes_whole_tokens(const Request& r, int threads) {
 
 // --- groups ----------------------------------------------------------------------------------------------------------
 
-/// Calls function(row, group, first column, columns) for the groups that are part `part` of `parts`, in order.
+/// Calls function(row, first group, groups) for the groups that are part `part` of `parts`, in order, all of a row that
+/// are in the part at once.
 template <class Function>
-void for_each_group(const Request& r, int part, int parts, const Function& function) {
+void for_each_run_of_groups(const Request& r, int part, int parts, const Function& function) {
   const std::int64_t groups_per_row = kq::groups_per_row(r);
   const Slice mine = slice_of(r.num_tokens * groups_per_row, part, parts);
   std::int64_t row = mine.begin / groups_per_row;
   std::int64_t group = mine.begin % groups_per_row;
-  for (std::int64_t left = mine.end - mine.begin; left > 0; --left) {
-    const std::int64_t column = group * r.group_size;
-    function(row, group, column, std::min(r.group_size, r.hidden_size - column));
-    if (++group == groups_per_row) {
-      group = 0;
-      ++row;
-    }
+  for (std::int64_t left = mine.end - mine.begin; left > 0; ++row, group = 0) {
+    const std::int64_t groups = std::min(left, groups_per_row - group);
+    function(row, group, groups);
+    left -= groups;
   }
 }
 
@@ -226,14 +224,13 @@ void groups(int threads, const Request& r, const Operands& o, const Rule& rule) 
   const kq::AnyGroupScales scales = kq::any_group_scales(r, o.scales);
   const Tensors<Element, typename Rule::Code> t(r, o);
   in_parallel(threads, [&](int part) {
-    for_each_group(r, part, threads,
-                   [&](std::int64_t row, std::int64_t group, std::int64_t column, std::int64_t count) {
-                     const auto maxima = kq::host::maxima(rule.reduction, t.in(row, column), count);
-                     const auto value = Rule::Reduction::value(maxima.value);
-                     const auto scale = kq::scale_of_span(rule, value, t.in(row, column), count);
-                     quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
-                     scales.at({row, group}).write(scale);
-                   });
+    for_each_run_of_groups(r, part, threads, [&](std::int64_t row, std::int64_t first, std::int64_t count) {
+      const std::int64_t column = first * r.group_size;
+      const std::int64_t size = std::min(count * r.group_size, r.hidden_size - column);
+      kq::host::quantize_groups(t.in(row, column), t.out(row, column), size, r.group_size, rule, [&](std::int64_t i) {
+        return scales.at({row, first + i});
+      });
+    });
   });
 }
 
@@ -244,11 +241,14 @@ void static_groups(int threads, const Request& r, const Operands& o, const Rule&
   const Tensors<Element, typename Rule::Code> t(r, o);
   const std::int64_t rows_per_scale = kq::rows_per_scale(r);
   in_parallel(threads, [&](int part) {
-    for_each_group(r, part, threads,
-                   [&](std::int64_t row, std::int64_t group, std::int64_t column, std::int64_t count) {
-                     const auto scale = rule.scale(scales, scales.offset(row / rows_per_scale, group));
-                     quantize(t.in(row, column), t.out(row, column), count, scale.quantizer());
-                   });
+    for_each_run_of_groups(r, part, threads, [&](std::int64_t row, std::int64_t first, std::int64_t count) {
+      for (std::int64_t group = first; group < first + count; ++group) {
+        const std::int64_t column = group * r.group_size;
+        const auto scale = rule.scale(scales, scales.offset(row / rows_per_scale, group));
+        quantize(t.in(row, column), t.out(row, column), std::min(r.group_size, r.hidden_size - column),
+                 scale.quantizer());
+      }
+    });
   });
 }
 

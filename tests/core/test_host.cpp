@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
@@ -16,6 +18,8 @@
 #include "kq/format.hpp"
 #include "kq/host.hpp"
 #include "kq/numerics.hpp"
+#include "kq/reduce.hpp"
+#include "kq/scale_rules.hpp"
 #include "tests/support/exhaustive.hpp"
 
 namespace kq {
@@ -162,6 +166,212 @@ TYPED_TEST(HostQuantize, EveryFloatBecomesItsCode) {
   }
 }
 
+// --- divisions that are none -----------------------------------------------------------------------------------------
+
+/// The numbers at which a format's codes change, of a few binades.
+template <class Format>
+std::vector<float> boundaries() {
+  std::vector<float> found;
+  if constexpr (Format::is_integer) {
+    for (int i = 0; i < 128; ++i) {
+      found.push_back(static_cast<float>(i) + 0.5f);
+    }
+  } else {
+    for (int code = 0; Format::decode(static_cast<std::uint8_t>(code)) < Format::max; ++code) {
+      const float below = Format::decode(static_cast<std::uint8_t>(code));
+      const float above = Format::decode(static_cast<std::uint8_t>(code + 1));
+      found.push_back((below + above) / 2);
+    }
+  }
+  return found;
+}
+
+/// Scales that bring an element, and every other that is a power of two from it, next to where a code changes.
+template <class Format, class Element, class Make>
+void expect_quotients_next_to_boundaries(const Make& make) {
+  const std::vector<float> ties = boundaries<Format>();
+  std::vector<Element> in;
+  if constexpr (sizeof(Element) == 2) {
+    for (std::uint32_t bits = 0; bits < 65536; ++bits) {
+      in.push_back({static_cast<std::uint16_t>(bits)});
+    }
+  }
+  std::mt19937 random(6);
+  std::lognormal_distribution<float> magnitudes(0.0f, 3.0f);
+  const int rounds = (exhaustive() ? 4000 : 60) * (sizeof(Element) == 2 ? 1 : 20);
+  for (int round = 0; round < rounds; ++round) {
+    const float tie = ties[random() % ties.size()];
+    const float exact = to_float(make(magnitudes(random))) / tie;
+    const float scale = bits_float(float_bits(exact) + static_cast<std::uint32_t>(random() % 5) - 2);
+    if constexpr (sizeof(Element) == 4) {
+      in.clear();
+      for (const float t : ties) {
+        for (std::uint32_t step = 0; step < 9; ++step) {
+          in.push_back(bits_float(float_bits(t * scale) + step - 4));
+          in.push_back(-in.back());
+        }
+      }
+    }
+    SCOPED_TRACE(testing::Message() << "scale " << scale);
+    expect_each_code(in.data(), static_cast<std::int64_t>(in.size()),
+                     DivideQuantizer<Format, Element>(scale, Format::max));
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TYPED_TEST(HostQuantize, HalfQuotientsNextToBoundariesAreRight) {
+  expect_quotients_next_to_boundaries<TypeParam, half>(to_half);
+}
+
+TYPED_TEST(HostQuantize, Bfloat16QuotientsNextToBoundariesAreRight) {
+  expect_quotients_next_to_boundaries<TypeParam, bfloat16>(to_bfloat16);
+}
+
+TYPED_TEST(HostQuantize, FloatQuotientsNextToBoundariesAreRight) {
+  expect_quotients_next_to_boundaries<TypeParam, float>([](float x) { return x; });
+}
+
+// --- codes of four bits ----------------------------------------------------------------------------------------------
+
+/// Expects of `in`, quantized at once, what the quantizer makes of each element, two codes per byte.
+template <class Element, class Quantizer>
+void expect_each_pair(const std::vector<Element>& in, const Quantizer& quantizer) {
+  const std::size_t bytes = (in.size() + 1) / 2;
+  std::vector<Code4> out(bytes + 1, Code4{untouched});
+  host::quantize(in.data(), out.data(), static_cast<std::int64_t>(in.size()), quantizer, 64);
+  for (std::size_t i = 0; i < 2 * bytes; ++i) {
+    const int expected = i < in.size() ? quantizer.code(to_float(in[i])) : 0;
+    const int code = i % 2 == 0 ? out[i / 2].bits & 15 : out[i / 2].bits >> 4;
+    ASSERT_EQ(code, expected) << "element " << i << " of " << in.size();
+  }
+  ASSERT_EQ(out[bytes].bits, untouched) << "after the codes";
+}
+
+template <class Element>
+class HostPairs : public ::testing::Test {};
+using Elements16 = ::testing::Types<half, bfloat16>;
+TYPED_TEST_SUITE(HostPairs, Elements16);
+
+TYPED_TEST(HostPairs, EveryPatternBecomesItsCode) {
+  std::vector<TypeParam> in(65536);
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    in[i].bits = static_cast<std::uint16_t>(i);
+  }
+  for (const bool mixed : {false, true}) {
+    if (mixed) std::shuffle(in.begin(), in.end(), std::mt19937(1));
+    for (const float factor : scales) {
+      SCOPED_TRACE(testing::Message() << "factor " << factor << ", mixed " << mixed);
+      expect_each_pair(in, MultiplyQuantizer<Fp4E2M1>(factor, 6.0f));
+      expect_each_pair(in, DivideQuantizer<Fp4E2M1, TypeParam>(factor, 6.0f));
+    }
+    for (std::uint32_t e = 0; e < 256; ++e) {
+      expect_each_pair(in, PowerOfTwoQuantizer<Fp4E2M1, TypeParam>(e));
+      if (this->HasFatalFailure()) return;
+    }
+  }
+}
+
+TYPED_TEST(HostPairs, SpansEndWhereTheyEnd) {
+  std::mt19937 random(7);
+  for (std::size_t size = 0; size <= 100; ++size) {
+    std::vector<TypeParam> in(size);
+    for (TypeParam& x : in) {
+      x.bits = static_cast<std::uint16_t>(random());
+    }
+    expect_each_pair(in, MultiplyQuantizer<Fp4E2M1>(1.0f, 6.0f));
+    if (this->HasFatalFailure()) return;
+  }
+}
+
+// --- groups ----------------------------------------------------------------------------------------------------------
+
+/// A scale as it is stored.
+struct StoredScale {
+  float* to;
+  template <class Scale>
+  void write(const Scale& scale) const {
+    *to = scale.value();
+  }
+};
+
+/// Expects of groups, quantized at once, what each is by itself, element after element.
+template <class Element, class Rule>
+void expect_each_group(const std::vector<Element>& in, std::size_t group_size, const Rule& rule) {
+  using Code = typename Rule::Code;
+  const std::size_t groups = (in.size() + group_size - 1) / group_size;
+  constexpr std::size_t per_byte = 8 / bits_of_code<Code>;
+  std::vector<Code> out((in.size() + per_byte - 1) / per_byte);
+  std::vector<float> found(groups);
+  host::quantize_groups(in.data(), out.data(), static_cast<std::int64_t>(in.size()),
+                        static_cast<std::int64_t>(group_size), rule,
+                        [&](std::int64_t i) { return StoredScale{&found[static_cast<std::size_t>(i)]}; });
+  for (std::size_t group = 0; group < groups; ++group) {
+    const std::size_t begin = group * group_size;
+    const std::size_t end = std::min(begin + group_size, in.size());
+    Maxima<typename Rule::Reduction> maxima;
+    for (std::size_t i = begin; i < end; ++i) {
+      typename Rule::Reduction::template Fold<Element> fold;
+      fold.add(in[i]);
+      maxima.add(Maxima<typename Rule::Reduction>::of(fold));
+    }
+    const auto scale = rule.scale(Rule::Reduction::value(maxima.value));
+    ASSERT_EQ(float_bits(found[group]), float_bits(scale.value())) << "group " << group << " of " << group_size;
+    for (std::size_t i = begin; i < end; ++i) {
+      const int expected = scale.quantizer().code(to_float(in[i]));
+      int code;
+      if constexpr (per_byte == 2) {
+        code = i % 2 == 0 ? out[i / 2].bits & 15 : out[i / 2].bits >> 4;
+      } else {
+        code = out[i];
+      }
+      ASSERT_EQ(code, expected) << "element " << i - begin << " of group " << group << " of " << group_size;
+    }
+  }
+}
+
+template <class Element>
+class HostGroups : public ::testing::Test {
+ protected:
+  static void expect_all_rules(const std::vector<Element>& in, std::size_t group_size) {
+    expect_each_group(in, group_size, GroupRule<Element, Fp8E4M3Fn>(448.0f, false));
+    expect_each_group(in, group_size, GroupRule<Element, Fp8E4M3Fnuz>(224.0f, true));
+    expect_each_group(in, group_size, GroupRule<Element, Int8>(127.0f, false));
+    if (group_size % 16 != 0) return;
+    expect_each_group(in, group_size, MxRule<Element, Fp8E5M2>(ScaleRounding::rceil));
+    expect_each_group(in, group_size, MxRule<Element, Fp4E2M1>(ScaleRounding::even));
+    expect_each_group(in, group_size, Nvfp4Rule<Element>(Nvfp4Global{37.0f}));
+  }
+};
+using Elements = ::testing::Types<half, bfloat16, float>;
+TYPED_TEST_SUITE(HostGroups, Elements);
+
+TYPED_TEST(HostGroups, AreEachQuantizedByTheirScale) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  for (const std::size_t group_size : {1, 15, 16, 31, 32, 48, 64, 100, 128, 500}) {
+    for (const std::size_t size : {group_size, 3 * group_size, 17 * group_size + 1, 40 * group_size + group_size / 2}) {
+      // Ordinary numbers, of which a few groups have a NaN, an infinity, or zeros alone; and any bits.
+      for (const int kind : {0, 1, 2}) {
+        std::vector<TypeParam> in(size);
+        float spread = 1.0f;
+        for (std::size_t i = 0; i < size; ++i) {
+          if (i % group_size == 0) spread = std::ldexp(1.0f, static_cast<int>(random() % 20) - 10);
+          float x = spread * normal(random);
+          if (kind == 1 && random() % 256 == 0) x = random() % 2 == 0 ? nan : infinity;
+          if (i / group_size == 2) x = 0.0f;
+          using Bits = typename host::Pattern<TypeParam>::Unsigned;
+          if constexpr (std::is_same_v<TypeParam, half>) in[i] = to_half(x);
+          if constexpr (std::is_same_v<TypeParam, bfloat16>) in[i] = to_bfloat16(x);
+          if constexpr (std::is_same_v<TypeParam, float>) in[i] = x;
+          if (kind == 2) in[i] = host::Pattern<TypeParam>::element(static_cast<Bits>(random()));
+        }
+        this->expect_all_rules(in, group_size);
+        if (this->HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 // --- extremes --------------------------------------------------------------------------------------------------------
 
 template <class Element>
@@ -192,7 +402,6 @@ class HostExtremes : public ::testing::Test {
     if constexpr (std::is_same_v<Element, float>) return x;
   }
 };
-using Elements = ::testing::Types<half, bfloat16, float>;
 TYPED_TEST_SUITE(HostExtremes, Elements);
 
 TYPED_TEST(HostExtremes, LeaveNanOut) {

@@ -210,6 +210,7 @@ struct Fp4E2M1 {
   static constexpr bool is_integer = false;
   static constexpr bool is_float8 = false;
   static constexpr int mantissa_bits = 1;
+  static constexpr int bias = 1;
   static constexpr bool has_negative_zero = true;
   static constexpr std::string_view name = "fp4_e2m1";
   static constexpr float max = 6.0f;

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -17,6 +19,7 @@
 #include "kq/element.hpp"
 #include "kq/producers.hpp"
 #include "kq/reduce.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kq::host {
 
@@ -69,48 +72,61 @@ KQ_HOST_DEVICE constexpr std::int64_t prefetch_distance(std::int64_t size) {
   return size > most ? 2 * least : (size > least ? size : least);
 }
 
-/// out[i] = quantizer.code(in[i]). Meanwhile memory is asked for what is read next, `distance` elements after these.
-template <class Element, class Quantizer>
-KQ_HOST_DEVICE void quantize(const Element* in, typename Quantizer::Code* out, std::int64_t size,
-                             const Quantizer& quantizer, [[maybe_unused]] std::int64_t distance) {
-  quantizer.with_fast_path([&](const auto& fastest) {
-#if KQ_HOST_AVX2
-    if constexpr (avx2::has_codes<std::decay_t<decltype(fastest)>>) {
-      if (size >= avx2::step) {
-        return avx2::quantize(in, out, size, fastest, distance * std::int64_t{sizeof(Element)});
-      }
-    }
-#endif
-    map(in, out, size, [fastest](float x, std::int64_t) { return fastest.code(x); });
-  });
-}
+namespace detail {
 
-/// A quantizer that gives codes one by one: the fastest there is, unless that takes pairs of elements.
-template <class Fastest, class Quantizer>
-KQ_HOST_DEVICE const auto& one_by_one(const Fastest& fastest, const Quantizer& quantizer) {
-  if constexpr (requires(float x) { fastest.code(x); }) {
-    return fastest;
+/// out[i] = quantizer.code(in[i]); two codes of four bits per byte, the half of a byte that the last one leaves is 0.
+template <class Element, class Code, class Quantizer>
+KQ_HOST_NOINLINE KQ_HOST_DEVICE void quantize_one_by_one(const Element* in, Code* out, std::int64_t size,
+                                                         const Quantizer& quantizer) {
+  const auto code = [quantizer](float x, std::int64_t) { return quantizer.code(x); };
+  if constexpr (!std::is_same_v<Code, Code4>) {
+    map(in, out, size, code);
   } else {
-    return quantizer;
-  }
-}
-
-/// codes[i] = quantizer.code(in[i]), two codes per byte; the half of a byte that the last one leaves is 0.
-template <class Element, class Quantizer>
-KQ_HOST_DEVICE void quantize(const Element* in, Code4* out, std::int64_t size, const Quantizer& quantizer,
-                             std::int64_t /*distance*/) {
-  quantizer.with_fast_path([&](const auto& fastest) {
     std::uint8_t codes[block_size];
     for (std::int64_t begin = 0; begin < size; begin += block_size) {
       const std::int64_t count = size - begin < block_size ? size - begin : block_size;
-      map(in + begin, codes, count,
-          [each = one_by_one(fastest, quantizer)](float x, std::int64_t) { return each.code(x); });
+      map(in + begin, codes, count, code);
       if (count % 2 != 0) codes[count] = 0;
       for (std::int64_t i = 0; i < count; i += 2) {
         out[(begin + i) / 2].bits = static_cast<std::uint8_t>(codes[i] | codes[i + 1] << 4);
       }
     }
-  });
+  }
+}
+
+}  // namespace detail
+
+/// Whether arch/avx2.hpp makes a quantizer's codes.
+template <class Quantizer>
+inline constexpr bool has_vector_codes =
+#if KQ_HOST_AVX2
+    avx2::has_codes<Quantizer>;
+#else
+    false;
+#endif
+
+/// out[i] = quantizer.code(in[i]), of codes of four bits two per byte. Meanwhile memory is asked for what is read next,
+/// `distance` elements after these.
+template <class Element, class Code, class Quantizer>
+KQ_HOST_DEVICE void quantize(const Element* in, Code* out, std::int64_t size, const Quantizer& quantizer,
+                             [[maybe_unused]] std::int64_t distance) {
+  if constexpr (has_vector_codes<Quantizer>) {
+#if KQ_HOST_AVX2
+    const std::int64_t ahead = distance * std::int64_t{sizeof(Element)};
+    const std::int64_t done = avx2::quantize(in, out, size, quantizer, ahead);
+    if (done < size) detail::quantize_one_by_one(in + done, element_address(out, done), size - done, quantizer);
+#endif
+  } else {
+    quantizer.with_fast_path([&](const auto& fastest) {
+      if constexpr (has_vector_codes<std::decay_t<decltype(fastest)>>) {
+        quantize(in, out, size, fastest, distance);
+      } else if constexpr (requires(float x) { fastest.code(x); }) {
+        detail::quantize_one_by_one(in, out, size, fastest);
+      } else {
+        detail::quantize_one_by_one(in, out, size, quantizer);  // the fastest takes pairs of elements
+      }
+    });
+  }
 }
 
 /// The sum of p(0) to p(count - 1) in the order of kq/producers.hpp, 64 numbers at a time.
@@ -129,7 +145,7 @@ KQ_HOST_DEVICE double sum_vectors(std::int64_t count, const Function& p) {
   return sum_over_halves(sums);
 }
 
-/// An element's bits, their type with and without sign, and where its infinity lies.
+/// An element's bits, their type with and without sign, where its infinity lies, and the float of an element's bits.
 template <class Element>
 struct Pattern {
   using Unsigned = std::uint16_t;
@@ -137,6 +153,12 @@ struct Pattern {
   static constexpr Unsigned infinity = std::is_same_v<Element, half> ? 0x7c00 : 0x7f80;
   KQ_HOST_DEVICE static Unsigned bits(Element x) { return x.bits; }
   KQ_HOST_DEVICE static Element element(Unsigned bits) { return {bits}; }
+  KQ_HOST_DEVICE static float number(Unsigned bits) {
+#if KQ_HOST_F16C
+    if constexpr (std::is_same_v<Element, half>) return _cvtsh_ss(bits);
+#endif
+    return to_float(element(bits));
+  }
 };
 template <>
 struct Pattern<float> {
@@ -145,23 +167,55 @@ struct Pattern<float> {
   static constexpr Unsigned infinity = 0x7f800000u;
   KQ_HOST_DEVICE static Unsigned bits(float x) { return std::bit_cast<std::uint32_t>(x); }
   KQ_HOST_DEVICE static float element(Unsigned bits) { return std::bit_cast<float>(bits); }
+  KQ_HOST_DEVICE static float number(Unsigned bits) { return element(bits); }
 };
+
+/// The bits of the greatest magnitude, NaN above all; 0 where there is none.
+template <class Element>
+KQ_HOST_DEVICE typename Pattern<Element>::Unsigned greatest_magnitude(const Element* x, std::int64_t size) {
+  using P = Pattern<Element>;
+  using Unsigned = typename P::Unsigned;
+#if KQ_HOST_AVX2
+  return static_cast<Unsigned>(avx2::greatest_magnitude(x, size));
+#else
+  using Signed = typename P::Signed;
+  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
+  Signed max = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const auto magnitude = static_cast<Signed>(P::bits(x[i]) & magnitude_mask);
+    max = magnitude > max ? magnitude : max;
+  }
+  return static_cast<Unsigned>(max);
+#endif
+}
+
+namespace detail {
+
+/// max |x| of elements with a NaN among them, which is left out.
+template <class Element>
+KQ_HOST_NOINLINE KQ_HOST_DEVICE typename Pattern<Element>::Unsigned greatest_number(const Element* x,
+                                                                                    std::int64_t size) {
+  using P = Pattern<Element>;
+  using Unsigned = typename P::Unsigned;
+  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
+  Unsigned max = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const auto magnitude = static_cast<Unsigned>(P::bits(x[i]) & magnitude_mask);
+    max = magnitude > max && magnitude <= P::infinity ? magnitude : max;
+  }
+  return max;
+}
+
+}  // namespace detail
 
 /// max |x|; NaN is left out, 0 where nothing is left.
 template <class Element>
 KQ_HOST_DEVICE float abs_max(const Element* x, std::int64_t size) {
   using P = Pattern<Element>;
-  using Unsigned = typename P::Unsigned;
-  using Signed = typename P::Signed;
-  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
-  constexpr Unsigned to_top = magnitude_mask - P::infinity;  // infinity becomes the largest number, NaN a negative one
-  Signed max = static_cast<Signed>(to_top);
-  for (std::int64_t i = 0; i < size; ++i) {
-    const auto magnitude = static_cast<Unsigned>(P::bits(x[i]) & magnitude_mask);
-    const auto key = static_cast<Signed>(static_cast<Unsigned>(magnitude + to_top));
-    max = key > max ? key : max;
-  }
-  return to_float(P::element(static_cast<Unsigned>(static_cast<Unsigned>(max) - to_top)));
+  auto max = greatest_magnitude(x, size);
+  if (max > P::infinity) [[unlikely]]
+    max = detail::greatest_number(x, size);
+  return P::number(max);
 }
 
 /// min and max; NaN is left out, +inf and -inf where nothing is left. A negative number's magnitude bits are flipped,
@@ -215,37 +269,74 @@ KQ_HOST_DEVICE Maxima<MinMax> maxima(MinMax, const Element* x, std::int64_t size
 /// max |x|, NaN above all.
 template <class Element>
 KQ_HOST_DEVICE Maxima<AbsMaxUpToNan> maxima(AbsMaxUpToNan, const Element* x, std::int64_t size) {
-  using P = Pattern<Element>;
-  using Signed = typename P::Signed;
-  constexpr auto magnitude_mask = static_cast<typename P::Unsigned>(~typename P::Unsigned{0}) >> 1;
-  Signed max = 0;
-  for (std::int64_t i = 0; i < size; ++i) {
-    const auto magnitude = static_cast<Signed>(P::bits(x[i]) & magnitude_mask);
-    max = magnitude > max ? magnitude : max;
-  }
   Maxima<AbsMaxUpToNan> found;
-  found.value[0] = to_float(P::element(static_cast<typename P::Unsigned>(max)));
+  found.value[0] = Pattern<Element>::number(greatest_magnitude(x, size));
   return found;
-}
-
-/// Whether any element is NaN.
-template <class Element>
-KQ_HOST_DEVICE bool has_nan(const Element* x, std::int64_t size) {
-  using P = Pattern<Element>;
-  using Unsigned = typename P::Unsigned;
-  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
-  Unsigned beyond = 0;
-  for (std::int64_t i = 0; i < size; ++i) {
-    beyond |= static_cast<Unsigned>((P::bits(x[i]) & magnitude_mask) > P::infinity);
-  }
-  return beyond != 0;
 }
 template <class Element>
 KQ_HOST_DEVICE Maxima<AbsMaxOrNan> maxima(AbsMaxOrNan, const Element* x, std::int64_t size) {
   Maxima<AbsMaxOrNan> found;
   found.value[0] = abs_max(x, size);
-  found.value[1] = has_nan(x, size) ? 1.0f : 0.0f;
+  found.value[1] = greatest_magnitude(x, size) > Pattern<Element>::infinity ? 1.0f : 0.0f;
   return found;
+}
+
+/// Groups whose scales are computed together: each takes one division after the other, but none waits for another's.
+#if KQ_HOST_AVX2
+using avx2::most_groups;
+#else
+inline constexpr int most_groups = 16;
+#endif
+
+namespace detail {
+
+/// The codes of up to most_groups groups of `size` elements that follow each other, and their scales.
+template <class Element, class Code, class Rule, class Scale>
+KQ_HOST_NOINLINE KQ_HOST_DEVICE void quantize_some_groups(const Element* in, Code* out, std::int64_t groups,
+                                                          std::int64_t size, const Rule& rule, Scale* scales) {
+  using Reduction = typename Rule::Reduction;
+  Maxima<Reduction> found[most_groups];
+  for (std::int64_t i = 0; i < groups; ++i) {
+    found[i] = maxima(rule.reduction, in + i * size, size);
+  }
+  for (std::int64_t i = 0; i < groups; ++i) {
+    new (scales + i) Scale(scale_of_span(rule, Reduction::value(found[i].value), in + i * size, size));
+  }
+#if KQ_HOST_AVX2
+  if constexpr (has_vector_codes<decltype(scales->quantizer())>) {
+    const std::int64_t ahead = groups * size * std::int64_t{sizeof(Element)};
+    if (avx2::quantize_groups(in, out, groups, size, scales, ahead)) return;
+  }
+#endif
+  for (std::int64_t i = 0; i < groups; ++i) {
+    quantize(in + i * size, element_address(out, i * size), size, scales[i].quantizer(), groups * size);
+  }
+}
+
+}  // namespace detail
+
+/// Codes and scales of consecutive groups of `group_size` elements, the last of which may be shorter, by a dynamic
+/// rule. scale_at(i) is where the scale of group i goes.
+template <class Element, class Code, class Rule, class ScaleAt>
+KQ_HOST_DEVICE void quantize_groups(const Element* in, Code* out, std::int64_t size, std::int64_t group_size,
+                                    const Rule& rule, const ScaleAt& scale_at) {
+  using Scale =
+      decltype(scale_of_span(rule, Rule::Reduction::value(Maxima<typename Rule::Reduction>().value), in, size));
+  alignas(Scale) std::byte storage[most_groups * sizeof(Scale)];
+  auto* const scales = reinterpret_cast<Scale*>(storage);
+  std::int64_t group = 0;
+  for (std::int64_t begin = 0; begin < size;) {
+    const std::int64_t left = size - begin;
+    const std::int64_t whole = left / group_size;
+    const std::int64_t groups = whole == 0 ? 1 : (whole < most_groups ? whole : most_groups);
+    const std::int64_t each = whole == 0 ? left : group_size;
+    detail::quantize_some_groups(in + begin, element_address(out, begin), groups, each, rule, scales);
+    for (std::int64_t i = 0; i < groups; ++i) {
+      scale_at(group + i).write(scales[i]);
+    }
+    begin += groups * each;
+    group += groups;
+  }
 }
 
 }  // namespace kq::host

@@ -251,14 +251,11 @@ class MultiplyQuantizer {
   KQ_HOST_DEVICE constexpr MultiplyQuantizer(float factor, float qmax) : factor_(factor), bounds_(qmax) {}
 
   KQ_HOST_DEVICE constexpr float bound() const { return bounds_.high; }
-  template <class Value>
-  KQ_HOST_DEVICE constexpr Value scaled(Value x) const {
-    return x * factor_;
-  }
+  KQ_HOST_DEVICE constexpr float factor() const { return factor_; }
 
   /// What is encoded: scaled and limited.
-  KQ_HOST_DEVICE constexpr float value(float x) const { return bounds_.limit(scaled(x)); }
-  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(scaled(x), x, bounds_.high); }
+  KQ_HOST_DEVICE constexpr float value(float x) const { return bounds_.limit(x * factor_); }
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(x * factor_, x, bounds_.high); }
 
   KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
@@ -362,17 +359,16 @@ class ShortDivisor {
   float reciprocal_;
 };
 
-/// A host's own division, in the same dress. Host vector units divide fast enough.
+/// A host's own division, with the same interface. Where a host has vector instructions for codes, they divide by the
+/// reciprocal too (arch/avx2.hpp).
 class PlainDivisor {
  public:
   using Short = PlainDivisor;
   KQ_HOST_DEVICE static constexpr bool serves(float /*divisor*/, float /*largest*/) { return true; }
 
   KQ_HOST_DEVICE constexpr explicit PlainDivisor(float divisor) : divisor_(divisor) {}
-  template <class Value>
-  KQ_HOST_DEVICE constexpr Value operator()(Value x) const {
-    return x / divisor_;
-  }
+  KQ_HOST_DEVICE constexpr float divisor() const { return divisor_; }
+  KQ_HOST_DEVICE constexpr float operator()(float x) const { return x / divisor_; }
 
  private:
   float divisor_;
@@ -392,14 +388,13 @@ class DivideQuantizer {
   KQ_HOST_DEVICE constexpr DivideQuantizer(float scale, float qmax) : divide_(scale), bounds_(qmax) {}
 
   KQ_HOST_DEVICE constexpr float bound() const { return bounds_.high; }
-  template <class Value>
-  KQ_HOST_DEVICE constexpr Value scaled(Value x) const {
-    return divide_(x);
+  KQ_HOST_DEVICE constexpr float divisor() const requires std::is_same_v<Divide, PlainDivisor> {
+    return divide_.divisor();
   }
 
   /// What is encoded: scaled and limited.
-  KQ_HOST_DEVICE constexpr float value(float x) const { return bounds_.limit(scaled(x)); }
-  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(scaled(x), x, bounds_.high); }
+  KQ_HOST_DEVICE constexpr float value(float x) const { return bounds_.limit(divide_(x)); }
+  KQ_HOST_DEVICE constexpr Code code(float x) const { return Format::encode(divide_(x), x, bounds_.high); }
 
   KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     const float v[4] = {value(x[0]), value(x[1]), value(x[2]), value(x[3])};
@@ -434,6 +429,8 @@ class SpanDivideQuantizer {
   KQ_HOST_DEVICE constexpr SpanDivideQuantizer(float scale, float qmax, float amax)
       : scale_(scale), qmax_(qmax), amax_(amax) {}
 
+  KQ_HOST_DEVICE constexpr float bound() const { return qmax_; }
+  KQ_HOST_DEVICE constexpr float divisor() const { return scale_; }
   KQ_HOST_DEVICE constexpr float value(float x) const { return general().value(x); }
   KQ_HOST_DEVICE constexpr Code code(float x) const { return general().code(x); }
   KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
@@ -497,6 +494,8 @@ class PowerOfTwoQuantizer {
   using Code = typename Format::Code;
   KQ_HOST_DEVICE constexpr explicit PowerOfTwoQuantizer(std::uint32_t e) : e_(e) {}
 
+  KQ_HOST_DEVICE constexpr float bound() const { return Format::max; }
+  KQ_HOST_DEVICE constexpr float factor() const { return mx_factor(e_); }
   KQ_HOST_DEVICE constexpr Code code(float x) const { return general().code(x); }
   KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
     return general().codes4(x, signs);
@@ -536,13 +535,10 @@ class SmallAffineQuantizer {
   KQ_HOST_DEVICE constexpr float low() const { return low_; }
   KQ_HOST_DEVICE constexpr float high() const { return high_; }
   KQ_HOST_DEVICE constexpr std::int32_t zero_point() const { return zero_point_; }
-  template <class Value>
-  KQ_HOST_DEVICE constexpr Value scaled(Value x) const {
-    return x * factor_;
-  }
+  KQ_HOST_DEVICE constexpr float factor() const { return factor_; }
 
   KQ_HOST_DEVICE constexpr std::int32_t value(float x) const {
-    const float product = scaled(x);
+    const float product = x * factor_;
     return Int8::round_small(clamp(is_nan(product) ? 0.0f : product, low_, high_)) + zero_point_;
   }
   KQ_HOST_DEVICE constexpr Code code(float x) const { return static_cast<Code>(value(x)); }

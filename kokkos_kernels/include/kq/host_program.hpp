@@ -105,6 +105,13 @@ class HostProgram {
     host::map(encoded.tile.span.data, codes.data, encoded.tile.span.size,
               [of = encoded.quantizer_of](float x, std::int64_t i) { return of(i).code(x); });
   }
+  /// Codes and scales of a tile's groups, of `group_size` elements but for the last, which may be shorter. scale_at(i)
+  /// is where the scale of group i goes.
+  template <class Code, class Element, class Rule, class ScaleAt>
+  KQ_HOST_DEVICE void store_groups(Span<Code> codes, const HostTile<Element>& tile, std::int64_t group_size,
+                                   const Rule& rule, const ScaleAt& scale_at) const {
+    host::quantize_groups(tile.span.data, codes.data, tile.span.size, group_size, rule, scale_at);
+  }
   template <class Slot, class Scale>
   KQ_HOST_DEVICE void store(const Slot& slot, const Scale& scale) const requires requires {
     slot.write(scale);

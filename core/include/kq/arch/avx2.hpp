@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// Codes by AVX2, F16C and FMA, for hosts that are compiled for: 32 at a time, the same bits as by the quantizers' own
-/// code, in half the instructions that compilers make of that.
+/// Codes and extremes by AVX2, F16C and FMA, for hosts that are compiled for: 32 elements at a time, the same bits as
+/// by the quantizers' own code, in half the instructions that compilers make of that, and without its divisions.
 
 #include "kq/arch/config.hpp"
 
@@ -16,13 +16,14 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kq/code_pack.hpp"
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
 
 namespace kq::host::avx2 {
 
-/// Elements of a step: their codes are a vector.
+/// Elements of a step: their codes are a vector, of four bits half a one.
 inline constexpr std::int64_t step = 32;
 
 // The exact values of 8 elements.
@@ -45,9 +46,127 @@ inline __m256 all_bits(std::uint32_t bits) {
   return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<std::int32_t>(bits)));
 }
 
-// What makes codes of scaled numbers, none of them NaN:
-//   words(a, b)     16 numbers as words
-//   codes(w, x)     32 codes of two such, with the signs of x, packed inputs
+// --- extremes --------------------------------------------------------------------------------------------------------
+
+/// The bits of the greatest magnitude of `size` elements, NaN above all; 0 of none.
+template <class Element>
+[[gnu::always_inline]] inline std::uint32_t greatest_magnitude(const Element* x, std::int64_t size) {
+  constexpr std::int64_t width = 32 / sizeof(Element);
+  const auto load = [x](std::int64_t i) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i)); };
+  const auto greater = [](__m256i a, __m256i b) {
+    return sizeof(Element) == 2 ? _mm256_max_epu16(a, b) : _mm256_max_epi32(a, b);
+  };
+  const __m256i magnitude = sizeof(Element) == 2 ? _mm256_set1_epi16(0x7fff) : _mm256_set1_epi32(0x7fffffff);
+  __m256i max = _mm256_setzero_si256();
+  __m256i other = max;
+  std::int64_t i = 0;
+  for (; i + 2 * width <= size; i += 2 * width) {
+    max = greater(max, _mm256_and_si256(load(i), magnitude));
+    other = greater(other, _mm256_and_si256(load(i + width), magnitude));
+  }
+  max = greater(max, other);
+  if (i + width <= size) {
+    max = greater(max, _mm256_and_si256(load(i), magnitude));
+    i += width;
+  }
+  const __m128i low = _mm256_castsi256_si128(max);
+  const __m128i high = _mm256_extracti128_si256(max, 1);
+  std::uint32_t found;
+  if constexpr (sizeof(Element) == 2) {
+    // The processor finds the least of eight words: of the greatest one all bits but the sign are flipped.
+    const __m128i flipped = _mm_xor_si128(_mm_max_epu16(low, high), _mm_set1_epi16(0x7fff));
+    found = static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(flipped))) & 0xffffu;
+    found ^= 0x7fffu;
+  } else {
+    __m128i four = _mm_max_epi32(low, high);
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    found = static_cast<std::uint32_t>(_mm_cvtsi128_si32(four));
+  }
+  for (; i < size; ++i) {
+    std::uint32_t bits;
+    if constexpr (sizeof(Element) == 2) {
+      bits = x[i].bits & 0x7fffu;
+    } else {
+      bits = float_bits(x[i]) & 0x7fffffffu;
+    }
+    found = bits > found ? bits : found;
+  }
+  return found;
+}
+
+// --- codes -----------------------------------------------------------------------------------------------------------
+
+// How elements become the numbers whose codes are wanted. All but a bracket give those numbers, or NaN where they do
+// not; of a bracket, the quotient lies between the two products that it stands for.
+
+struct Product {
+  __m256 factor;
+  __m256 operator()(__m256 x) const { return _mm256_mul_ps(x, factor); }
+};
+
+struct Quotient {
+  __m256 divisor;
+  __m256 operator()(__m256 x) const { return _mm256_div_ps(x, divisor); }
+};
+
+/// The quotient of a half or bfloat16 by the reciprocal and one step, as kq::Divisor has it on devices, which says why
+/// it is right. Where the product overflows the result is NaN.
+class SteppedQuotient {
+ public:
+  /// Those divisors for which no step underflows that matters.
+  static bool serves(float divisor) { return divisor >= 0x1p-85f && divisor <= 0x1p126f; }
+
+  explicit SteppedQuotient(float divisor) : SteppedQuotient(divisor, 1.0f / divisor) {}
+  SteppedQuotient(float divisor, float reciprocal) : divisor_(all(divisor)), reciprocal_(all(reciprocal)) {}
+  __m256 operator()(__m256 x) const {
+    const __m256 quotient = _mm256_mul_ps(x, reciprocal_);
+    return _mm256_fmadd_ps(_mm256_fnmadd_ps(quotient, divisor_, x), reciprocal_, quotient);
+  }
+
+ private:
+  __m256 divisor_;
+  __m256 reciprocal_;
+};
+
+/// The reciprocal of a divisor as two neighbouring floats, one of them not above it, the other not below it; both are
+/// the reciprocal where that is a float. Rounding is monotone, and so are codes: what has the same code times either
+/// has it divided by the divisor too. Where the two codes differ, only the quotient tells. Those are few, a fraction of
+/// 2^-20 or so of elements like others, as the two products are neighbours or nearly so.
+class Bracket {
+ public:
+  static bool serves(float /*divisor*/) { return true; }
+
+  explicit Bracket(float divisor) : Bracket(divisor, 1.0f / divisor) {}
+  Bracket(float divisor, float nearest) {
+    const float remainder = __builtin_fmaf(-nearest, divisor, 1.0f);
+    std::uint32_t other = float_bits(nearest);
+    if (remainder > 0.0f) ++other;  // the magnitude of the nearest one is too small
+    if (remainder < 0.0f) --other;
+    nearest_ = all(nearest);
+    other_ = all_bits(other);
+  }
+  __m256 operator()(__m256 x) const { return _mm256_mul_ps(x, nearest_); }
+  __m256 other(__m256 x) const { return _mm256_mul_ps(x, other_); }
+
+ private:
+  __m256 nearest_;
+  __m256 other_;
+};
+
+/// What divides by one divisor faster than the processor does, where it serves.
+template <class Element>
+using FastQuotient = std::conditional_t<sizeof(Element) == 2, SteppedQuotient, Bracket>;
+
+template <class Scaled>
+inline constexpr bool is_bracket = std::is_same_v<Scaled, Bracket>;
+
+// What makes codes of scaled elements, none of them NaN:
+//   word(x, scaled, unsure, v)
+//                     8 elements as 32-bit words; v becomes what they are scaled to, but for its sign, and `unsure`
+//                     gets bits of those whose code a bracket leaves open
+//   words(a, b)       16 as words of 16 bits
+//   codes(w, x)       32 codes of two such, with the signs of x, packed inputs
 // Packing interleaves as it finds its operands, 4 numbers each: the codes' order is that of the packed inputs' bytes.
 
 /// A format's magnitudes are rounded as in detail::round_magnitude, by adding a power of two of which the sum's unit is
@@ -55,17 +174,40 @@ inline __m256 all_bits(std::uint32_t bits) {
 /// sum's lower 16 bits as a signed number, the mantissa less what the exponents of all codes have in common, and its
 /// upper 16, the exponent: one multiply-add of integers.
 template <class Format>
-class Fp8Codes {
+class FloatCodes {
  public:
-  explicit Fp8Codes(float bound) : most_(_mm256_set1_epi8(static_cast<char>(Format::encode(bound, bound)))) {}
+  explicit FloatCodes(float bound) : most_(_mm256_set1_epi8(static_cast<char>(code_of(bound)))) {}
 
-  static __m256i words(__m256 a, __m256 b) {
-    return _mm256_srli_epi16(_mm256_packs_epi32(shifted_code(a), shifted_code(b)), shift);
+  template <class Scaled>
+  static __m256i word(__m256 x, const Scaled& scaled, __m256i& unsure, __m256& v) {
+    constexpr std::int32_t smallest_exponent = 127 + 1 - Format::bias;
+    constexpr std::int32_t in_common = (smallest_exponent + 23 - mantissa_bits) << mantissa_bits;
+    constexpr float power = static_cast<float>(1 << (23 - mantissa_bits));
+    constexpr float units = static_cast<float>(65536 - in_common) / static_cast<float>(1 << mantissa_bits);
+    const __m256 magnitude = _mm256_and_ps(x, all_bits(0x7fffffffu));
+    v = scaled(magnitude);
+    const __m256 exponent = _mm256_and_ps(v, all_bits(0x7f800000u));
+    const __m256 unit = _mm256_max_ps(exponent, all_bits(static_cast<std::uint32_t>(smallest_exponent) << 23));
+    const __m256 sum = _mm256_fmadd_ps(unit, all(power + units), v);
+    if constexpr (is_bracket<Scaled>) {
+      // If the other product's exponent is another one, then a power of two lies at or between the products, and both
+      // are rounded to that by either's unit.
+      const __m256 other = _mm256_fmadd_ps(unit, all(power + units), scaled.other(magnitude));
+      unsure = _mm256_or_si256(unsure, _mm256_castps_si256(_mm256_xor_ps(sum, other)));
+    }
+    return _mm256_madd_epi16(_mm256_castps_si256(sum), _mm256_set1_epi32(1 << 16 | 1 << shift));
   }
+
+  static __m256i words(__m256i a, __m256i b) { return _mm256_srli_epi16(_mm256_packs_epi32(a, b), shift); }
 
   __m256i codes(const __m256i (&w)[2], const __m256i (&x)[2]) const {
     const __m256i magnitude = _mm256_min_epu8(_mm256_packus_epi16(w[0], w[1]), most_);
-    __m256i sign = _mm256_and_si256(_mm256_packs_epi16(x[0], x[1]), _mm256_set1_epi8(static_cast<char>(0x80)));
+    __m256i sign = _mm256_packs_epi16(x[0], x[1]);
+    if constexpr (Format::code_bits == 4) {
+      sign = _mm256_and_si256(_mm256_srli_epi16(sign, 4), _mm256_set1_epi8(8));
+    } else {
+      sign = _mm256_and_si256(sign, _mm256_set1_epi8(static_cast<char>(0x80)));
+    }
     if constexpr (!Format::has_negative_zero) {
       sign = _mm256_andnot_si256(_mm256_cmpeq_epi8(magnitude, _mm256_setzero_si256()), sign);
     }
@@ -74,19 +216,12 @@ class Fp8Codes {
 
  private:
   static constexpr int mantissa_bits = Format::mantissa_bits;
-  static constexpr int shift = 7 - mantissa_bits;  ///< of an exponent in a float's upper 16 bits to where a code has it
-
-  static __m256i shifted_code(__m256 v) {
-    constexpr std::int32_t smallest_exponent = 127 + 1 - Format::bias;
-    constexpr std::int32_t in_common = (smallest_exponent + 23 - mantissa_bits) << mantissa_bits;
-    constexpr float power = static_cast<float>(1 << (23 - mantissa_bits));
-    constexpr float units = static_cast<float>(65536 - in_common) / static_cast<float>(1 << mantissa_bits);
-    const __m256 exponent = _mm256_and_ps(v, all_bits(0x7f800000u));
-    const __m256 unit = _mm256_max_ps(exponent, all_bits(static_cast<std::uint32_t>(smallest_exponent) << 23));
-    const __m256 magnitude = _mm256_and_ps(v, all_bits(0x7fffffffu));
-    const __m256 sum = _mm256_fmadd_ps(unit, all(power + units), magnitude);
-    return _mm256_madd_epi16(_mm256_castps_si256(sum), _mm256_set1_epi32(1 << 16 | 1 << shift));
+  static constexpr typename Format::Code code_of(float bound) {
+    constexpr auto of_max = Format::encode(Format::max, Format::max);
+    return bound == Format::max ? of_max : Format::encode(bound, bound);
   }
+
+  static constexpr int shift = 7 - mantissa_bits;  ///< of an exponent in a float's upper 16 bits to where a code has it
 
   __m256i most_;
 };
@@ -97,9 +232,17 @@ class Int8Codes {
   explicit Int8Codes(float bound)
       : least_(_mm256_set1_epi8(static_cast<char>(Int8::round_small(-bound - 1.0f)))), high_(all(bound)) {}
 
-  __m256i words(__m256 a, __m256 b) const {
-    return _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_min_ps(a, high_)), _mm256_cvtps_epi32(_mm256_min_ps(b, high_)));
+  template <class Scaled>
+  __m256i word(__m256 x, const Scaled& scaled, __m256i& unsure, __m256& v) const {
+    v = scaled(x);
+    const __m256i rounded = _mm256_cvtps_epi32(_mm256_min_ps(v, high_));
+    if constexpr (is_bracket<Scaled>) {
+      const __m256i other = _mm256_cvtps_epi32(_mm256_min_ps(scaled.other(x), high_));
+      unsure = _mm256_or_si256(unsure, _mm256_xor_si256(rounded, other));
+    }
+    return rounded;
   }
+  static __m256i words(__m256i a, __m256i b) { return _mm256_packs_epi32(a, b); }
   __m256i codes(const __m256i (&w)[2], const __m256i (&)[2]) const {
     return _mm256_max_epi8(_mm256_packs_epi16(w[0], w[1]), least_);
   }
@@ -115,20 +258,20 @@ class AffineCodes {
   explicit AffineCodes(const SmallAffineQuantizer& q)
       : low_(all(q.low())), high_(all(q.high())), zero_point_(_mm256_set1_epi32(q.zero_point())) {}
 
-  __m256i words(__m256 a, __m256 b) const { return _mm256_packs_epi32(value(a), value(b)); }
+  __m256i word(__m256 x, const Product& scaled, __m256i& /*unsure*/, __m256& v) const {
+    v = scaled(x);
+    return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_max_ps(_mm256_min_ps(v, high_), low_)), zero_point_);
+  }
+  static __m256i words(__m256i a, __m256i b) { return _mm256_packs_epi32(a, b); }
   static __m256i codes(const __m256i (&w)[2], const __m256i (&)[2]) { return _mm256_packs_epi16(w[0], w[1]); }
 
  private:
-  __m256i value(__m256 v) const {
-    return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_max_ps(_mm256_min_ps(v, high_), low_)), zero_point_);
-  }
-
   __m256 low_;
   __m256 high_;
   __m256i zero_point_;
 };
 
-/// Which of them a quantizer needs. Those that do not scale vectors have none: what they are for is too rare.
+/// Which of them a quantizer needs.
 template <class Quantizer>
 auto codes_of(const Quantizer& quantizer) {
   if constexpr (std::is_same_v<Quantizer, SmallAffineQuantizer>) {
@@ -136,57 +279,239 @@ auto codes_of(const Quantizer& quantizer) {
   } else if constexpr (Quantizer::Format::is_integer) {
     return Int8Codes(quantizer.bound());
   } else {
-    return Fp8Codes<typename Quantizer::Format>(quantizer.bound());
+    return FloatCodes<typename Quantizer::Format>(quantizer.bound());
   }
 }
+
+/// What a quantizer multiplies or divides by. Codes of floats have the signs of their elements: magnitudes suffice.
 template <class Quantizer>
-inline constexpr bool has_codes = requires(const Quantizer& quantizer, __m256 x) {
-  quantizer.scaled(x);
+float operand_of(const Quantizer& quantizer) {
+  const float operand = [&] {
+    if constexpr (requires { quantizer.divisor(); }) {
+      return quantizer.divisor();
+    } else {
+      return quantizer.factor();
+    }
+  }();
+  return std::is_same_v<typename Quantizer::Code, Int8::Code> ? operand : __builtin_fabsf(operand);
+}
+
+/// Whether a quantizer divides, and whether it divides or multiplies: what others are for is too rare.
+template <class Quantizer>
+inline constexpr bool divides = requires(const Quantizer& quantizer) {
+  quantizer.divisor();
+};
+template <class Quantizer>
+inline constexpr bool has_codes = divides<Quantizer> || requires(const Quantizer& quantizer) {
+  quantizer.factor();
 };
 
-/// A step by the quantizer's own code.
-template <class Element, class Quantizer>
-[[gnu::cold, gnu::noinline]] void quantize_step_with_nan(const Element* in, typename Quantizer::Code* out,
-                                                         const Quantizer& quantizer) {
-  for (int i = 0; i < step; ++i) {
-    out[i] = quantizer.code(to_float(in[i]));
+/// The codes of `Size` elements, 16 or a step, in the lower bytes of a vector, the second 16 of them scaled by
+/// `second`. `unsure` gets bits where there is a NaN or an element that a bracket leaves open.
+template <int Size, class Element, class Encoder, class Scaled>
+[[gnu::always_inline]] inline __m256i encode(const Element* in, const Encoder& encoder, const Scaled& first,
+                                             const Scaled& second, __m256i& unsure) {
+  __m256i words[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  __m256i inputs[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  for (int k = 0; k < Size / 16; ++k) {
+    const Scaled& scaled = k == 0 ? first : second;
+    const __m256 low = load8(in + 16 * k);
+    const __m256 high = load8(in + 16 * k + 8);
+    __m256 v;
+    __m256 w;
+    const __m256i low_word = encoder.word(low, scaled, unsure, v);
+    const __m256i high_word = encoder.word(high, scaled, unsure, w);
+    words[k] = encoder.words(low_word, high_word);
+    inputs[k] = _mm256_packs_epi32(_mm256_castps_si256(low), _mm256_castps_si256(high));
+    unsure = _mm256_or_si256(unsure, _mm256_castps_si256(_mm256_cmp_ps(v, w, _CMP_UNORD_Q)));
+  }
+  return encoder.codes(words, inputs);
+}
+
+template <int Size, class Element, class Encoder, class Scaled>
+[[gnu::always_inline]] inline __m256i encode(const Element* in, const Encoder& encoder, const Scaled& scaled,
+                                             __m256i& unsure) {
+  return encode<Size>(in, encoder, scaled, scaled, unsure);
+}
+
+inline bool none(__m256i bits) {
+  return _mm256_testz_si256(bits, bits) != 0;
+}
+
+/// Writes `Size` codes of encode().
+template <int Size, class Code>
+[[gnu::always_inline]] inline void store(Code* out, __m256i codes) {
+  const __m256i bytes = _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  if constexpr (std::is_same_v<Code, Code4>) {
+    const __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(16 << 8 | 1));
+    const __m128i half_bytes =
+        _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi16(pairs, pairs), 0xd8));
+    auto* const to = reinterpret_cast<__m128i*>(out);
+    if constexpr (Size == 16) {
+      _mm_storel_epi64(to, half_bytes);
+    } else {
+      _mm_storeu_si128(to, half_bytes);
+    }
+  } else {
+    if constexpr (Size == 16) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(bytes));
+    } else {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
+    }
   }
 }
 
-/// out[i] = quantizer.code(in[i]) for a step or more, the last of which goes back to be a whole one. While a step is
-/// worked on, what lies `ahead` bytes after it is fetched.
-template <class Element, class Quantizer>
-void quantize(const Element* in, typename Quantizer::Code* __restrict out, std::int64_t size, const Quantizer quantizer,
-              std::int64_t ahead) {
-  const auto encoder = codes_of(quantizer);
-  for (std::int64_t i = 0; i < size; i += step) {
-    const std::int64_t begin = i < size - step ? i : size - step;
-    const Element* const x = in + begin;
-    for (std::size_t line = 0; line < step * sizeof(Element); line += 64) {
-      // The address may lie behind the tensor, where there is no pointer to count up to.
-      const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(x) + line + ahead;
-      _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0);  // NOLINT(performance-no-int-to-ptr)
-    }
-    __m256i words[2];
-    __m256i inputs[2];
-    __m256 unordered[2];
-    for (int k = 0; k < 2; ++k) {
-      const __m256 low = load8(x + 16 * k);
-      const __m256 high = load8(x + 16 * k + 8);
-      const __m256 v = quantizer.scaled(low);
-      const __m256 w = quantizer.scaled(high);
-      unordered[k] = _mm256_cmp_ps(v, w, _CMP_UNORD_Q);
-      words[k] = encoder.words(v, w);
-      inputs[k] = _mm256_packs_epi32(_mm256_castps_si256(low), _mm256_castps_si256(high));
-    }
-    if (_mm256_movemask_ps(_mm256_or_ps(unordered[0], unordered[1])) != 0) [[unlikely]] {
-      quantize_step_with_nan(x, out + begin, quantizer);
-      continue;
-    }
-    const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + begin),
-                        _mm256_permutevar8x32_epi32(encoder.codes(words, inputs), in_order));
+/// `Size` codes, some of which may need a division, or be of NaN, which only the quantizer's own code knows.
+template <int Size, class Element, class Code, class Quantizer>
+[[gnu::cold, gnu::noinline]] void quantize_unsure(const Element* in, Code* out, const Quantizer quantizer) {
+  if constexpr (divides<Quantizer>) {
+    __m256i has_nan = _mm256_setzero_si256();
+    const __m256i codes = encode<Size>(in, codes_of(quantizer), Quotient{all(operand_of(quantizer))}, has_nan);
+    if (none(has_nan)) return store<Size>(out, codes);
   }
+  for (int i = 0; i < Size; ++i) {
+    const auto code = quantizer.code(to_float(in[i]));
+    if constexpr (!std::is_same_v<Code, Code4>) {
+      out[i] = code;
+    } else if (i % 2 == 0) {
+      out[i / 2].bits = code;
+    } else {
+      out[i / 2].bits |= static_cast<std::uint8_t>(code << 4);
+    }
+  }
+}
+
+/// Asks for what lies `ahead` bytes after `Size` elements. (A call that is not inlined at once seems to do nothing, and
+/// is left out by gcc.)
+template <int Size, class Element>
+[[gnu::always_inline]] inline void prefetch(const Element* x, std::int64_t ahead) {
+  for (std::size_t line = 0; line < Size * sizeof(Element); line += 64) {
+    // The address may lie behind the tensor, where there is no pointer to count up to.
+    const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(x) + line + static_cast<std::uintptr_t>(ahead);
+    _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0);  // NOLINT(performance-no-int-to-ptr)
+  }
+}
+
+/// quantize() by one way to scale. Codes are written first and looked at by blocks: of one that holds something unsure
+/// they are made once more.
+template <class Element, class Code, class Quantizer, class Encoder, class Scaled>
+[[gnu::always_inline]] inline std::int64_t quantize_by(const Scaled scaled, const Element* in, Code* __restrict out,
+                                                       std::int64_t size, const Quantizer& quantizer,
+                                                       const Encoder& encoder, std::int64_t ahead) {
+  constexpr std::int64_t block = 8 * step;
+  const std::int64_t steps = size / step * step;
+  for (std::int64_t begin = 0; begin < steps; begin += block) {
+    const std::int64_t end = begin + block < steps ? begin + block : steps;
+    __m256i unsure = _mm256_setzero_si256();
+    for (std::int64_t i = begin; i < end; i += step) {
+      prefetch<step>(in + i, ahead);
+      store<step>(element_address(out, i), encode<step>(in + i, encoder, scaled, unsure));
+    }
+    if (!none(unsure)) [[unlikely]] {
+      for (std::int64_t i = begin; i < end; i += step) {
+        quantize_unsure<step>(in + i, element_address(out, i), quantizer);
+      }
+    }
+  }
+  const auto quantize_last = [&]<int Size>(std::integral_constant<int, Size>, std::int64_t begin) {
+    __m256i unsure = _mm256_setzero_si256();
+    const __m256i codes = encode<Size>(in + begin, encoder, scaled, unsure);
+    if (none(unsure)) [[likely]]
+      return store<Size>(element_address(out, begin), codes);
+    quantize_unsure<Size>(in + begin, element_address(out, begin), quantizer);
+  };
+  if constexpr (std::is_same_v<Code, Code4>) {
+    if (steps + 16 > size) return steps;
+    quantize_last(std::integral_constant<int, 16>(), steps);
+    return steps + 16;
+  } else {
+    if (steps == 0) return 0;
+    if (steps < size) quantize_last(std::integral_constant<int, int{step}>(), size - step);
+    return size;
+  }
+}
+
+/// out[i] = quantizer.code(in[i]) of the first elements, and how many those are: with codes of eight bits all if there
+/// is a step of them, the last of which goes back to be a whole one; with codes of four bits, multiples of 16. While a
+/// step is worked on, what lies `ahead` bytes after it is fetched.
+template <class Element, class Code, class Quantizer>
+[[gnu::always_inline]] inline std::int64_t quantize(const Element* in, Code* __restrict out, std::int64_t size,
+                                                    const Quantizer& quantizer, std::int64_t ahead) {
+  const auto encoder = codes_of(quantizer);
+  if constexpr (!divides<Quantizer>) {
+    return quantize_by(Product{all(operand_of(quantizer))}, in, out, size, quantizer, encoder, ahead);
+  } else {
+    using Fast = FastQuotient<Element>;
+    const float divisor = operand_of(quantizer);
+    if (Fast::serves(divisor)) [[likely]] {
+      return quantize_by(Fast(divisor), in, out, size, quantizer, encoder, ahead);
+    }
+    return quantize_by(Quotient{all(divisor)}, in, out, size, quantizer, encoder, ahead);
+  }
+}
+
+/// The most groups that quantize_groups() takes.
+inline constexpr int most_groups = 16;
+
+/// The codes of up to most_groups groups of 16 elements or whole steps that follow each other, group i's by
+/// scales[i].quantizer(); false, and nothing done, if that is not possible. As quantize() otherwise.
+template <class Element, class Code, class Scale>
+[[gnu::always_inline]] inline bool quantize_groups(const Element* in, Code* __restrict out, std::int64_t groups,
+                                                   std::int64_t size, const Scale* scales, std::int64_t ahead) {
+  using Quantizer = decltype(scales->quantizer());
+  if (size % step != 0 && (size != 16 || groups % 2 != 0)) return false;
+  const auto encoder = codes_of(scales->quantizer());
+  float factors[most_groups];
+  float divisors[most_groups];
+  for (std::int64_t i = 0; i < groups; ++i) {
+    factors[i] = operand_of(scales[i].quantizer());
+    if constexpr (divides<Quantizer>) {
+      divisors[i] = factors[i];
+      factors[i] = 1.0f / divisors[i];
+    }
+  }
+  const auto scaled = [&](std::int64_t i) {
+    if constexpr (divides<Quantizer>) {
+      return FastQuotient<Element>(divisors[i], factors[i]);
+    } else {
+      return Product{all(factors[i])};
+    }
+  };
+  if constexpr (divides<Quantizer>) {
+    for (std::int64_t i = 0; i < groups; ++i) {
+      if (!FastQuotient<Element>::serves(divisors[i])) return false;
+    }
+  }
+  if (size == 16) {
+    for (std::int64_t i = 0; i < groups; i += 2) {
+      const Element* const x = in + i * 16;
+      Code* const codes = element_address(out, i * 16);
+      __m256i unsure = _mm256_setzero_si256();
+      prefetch<step>(x, ahead);
+      store<step>(codes, encode<step>(x, encoder, scaled(i), scaled(i + 1), unsure));
+      if (!none(unsure)) [[unlikely]] {
+        quantize_unsure<16>(x, codes, scales[i].quantizer());
+        quantize_unsure<16>(x + 16, element_address(codes, 16), scales[i + 1].quantizer());
+      }
+    }
+    return true;
+  }
+  for (std::int64_t i = 0; i < groups; ++i) {
+    const auto by = scaled(i);
+    const Element* const x = in + i * size;
+    Code* const codes = element_address(out, i * size);
+    __m256i unsure = _mm256_setzero_si256();
+    for (std::int64_t k = 0; k < size; k += step) {
+      prefetch<step>(x + k, ahead);
+      store<step>(element_address(codes, k), encode<step>(x + k, encoder, by, unsure));
+    }
+    if (!none(unsure)) [[unlikely]] {
+      for (std::int64_t k = 0; k < size; k += step) {
+        quantize_unsure<step>(x + k, element_address(codes, k), scales[i].quantizer());
+      }
+    }
+  }
+  return true;
 }
 
 }  // namespace kq::host::avx2

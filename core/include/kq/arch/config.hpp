@@ -14,6 +14,14 @@
 #define KQ_HOST_DEVICE inline
 #endif
 
+/// Before a function that a host calls rarely, or whose callers should not grow by it. (Where devices are compiled for
+/// too, KQ_HOST_DEVICE says the opposite.)
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define KQ_HOST_NOINLINE
+#else
+#define KQ_HOST_NOINLINE [[gnu::noinline]]
+#endif
+
 /// Which device this pass compiles for; none on a host.
 #if defined(__CUDA_ARCH__)
 #define KQ_DEVICE_CUDA 1
