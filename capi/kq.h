@@ -177,13 +177,13 @@ typedef struct kq_request {
                          * that */
   int64_t codes_stride; /**< codes from a row's begin to the next row's, even for KQ_FP4_E2M1; 0: hidden_size, for
                          * KQ_FP4_E2M1 the next even number */
-  int64_t
-      group_size; /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, a multiple of 16 for KQ_FP4_E2M1, otherwise 0 */
-  float qmax;     /**< bound of a code's magnitude; 0: the format's largest, and no other for KQ_FP4_E2M1 and for a
-                   * scale_rounding other than KQ_ROUNDING_QUOTIENT */
-  float scale_ub; /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
-                   * and KQ_FP8_* only; 0 or infinity: none. kq_buffers can have it in the device's memory */
-  int64_t block_rows;   /**< since version 2: rows; 1 or more for KQ_BLOCK, otherwise 0 */
+  int64_t group_size;   /**< columns; 16 or more for KQ_GROUP and KQ_BLOCK, of KQ_FP4_E2M1 a multiple of 16; otherwise
+                         * 0 */
+  float qmax;         /**< bound of a code's magnitude; 0: the format's largest, and no other for KQ_FP4_E2M1 and for a
+                       * scale_rounding other than KQ_ROUNDING_QUOTIENT */
+  float scale_ub;     /**< upper bound of a token's largest magnitude, above 0, for KQ_TOKEN with computed scales
+                       * and KQ_FP8_* only; 0 or infinity: none. kq_buffers can have it in the device's memory */
+  int64_t block_rows; /**< since version 2: rows; 1 or more for KQ_BLOCK, otherwise 0 */
   int64_t scale_stride; /**< since version 2: scales from a column's begin to the next column's, KQ_LAYOUT_COLUMN only;
                          * 0: as many as there are rows of them */
   int32_t dialect;      /**< since version 3: one of KQ_DIALECT_* */
