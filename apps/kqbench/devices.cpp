@@ -41,7 +41,7 @@ std::unique_ptr<Device> open_device(const std::optional<std::string>& name, cons
   const Backend& backend = choose_backend(name);
   if (!backend.built) {
     throw DeviceError(
-        fmt::format("--backend {}: not built into this program; `kqbench list` shows what is, the README "
+        fmt::format("--backend {}: not built into this program; `kqbench list` shows what is, docs/building.md "
                     "how to build with it",
                     backend.name));
   }

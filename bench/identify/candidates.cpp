@@ -42,14 +42,26 @@ std::vector<std::int64_t> block_rows(const Sample& sample) {
   return all;
 }
 
+/// Rows of scales are rounded up to a multiple of this at most, for all that is known.
+constexpr std::int64_t most_gap = 128;
+
+/// Whether the sample can have scales in so many rows and columns: with the gaps and the padding of any layout.
+bool can_have(const Sample& sample, std::int64_t rows, std::int64_t columns) {
+  const auto stored = static_cast<std::int64_t>(sample.scales.size() / (sample.scales_are_bytes ? 1 : sizeof(float)));
+  const std::int64_t most_rows = std::max(rows + most_gap, (rows + 255) / 256 * 256);
+  return rows * columns <= stored && stored <= most_rows * ((columns + 7) / 8 * 8);
+}
+
 std::vector<std::string> granularities(const Sample& sample) {
   std::vector<std::string> names = {"token", "tensor", "channel"};
   const std::set<std::int64_t> sizes = group_sizes(sample);
+  const auto columns = [&](std::int64_t size) { return (sample.hidden_size + size - 1) / size; };
   for (const std::int64_t size : sizes)
-    names.push_back(fmt::format("group:{}", size));
+    if (can_have(sample, sample.num_tokens, columns(size))) names.push_back(fmt::format("group:{}", size));
   for (const std::int64_t rows : block_rows(sample)) {
     for (const std::int64_t size : sizes) {
-      if (size <= 512) names.push_back(fmt::format("block:{}x{}", rows, size));
+      const bool fits = can_have(sample, (sample.num_tokens + rows - 1) / rows, columns(size));
+      if (size <= 512 && fits) names.push_back(fmt::format("block:{}x{}", rows, size));
     }
   }
   return names;
@@ -81,8 +93,46 @@ Sweep::Values values_of(const Names& names) {
   return {names.begin(), names.end()};
 }
 
-/// Rows of scales are rounded up to a multiple of this at most, for all that is known.
-constexpr std::int64_t most_gap = 128;
+/// The valid requests of a sweep. Of those roundings and layouts that nobody chose, only what a scale format can have
+/// is gone through: most combinations are none.
+std::vector<kq::Request> valid_requests(const Sweep& sweep, bool any_rounding, bool any_layout) {
+  std::vector<kq::Request> requests;
+  for (const kq::ParameterValue& is_static : sweep.values("static_scale")) {
+    for (const kq::ParameterValue& name : sweep.values("scale_format")) {
+      const auto format = kq::parse_scale_format(std::get<std::string>(name));
+      Sweep part = sweep;
+      part.set("static_scale", {is_static});
+      part.set("scale_format", {name});
+      Sweep::Values roundings, layouts;
+      for (const kq::ParameterValue& rounding : sweep.values("scale_rounding")) {
+        kq::Request r;
+        r.scale_rounding = *kq::parse_scale_rounding(std::get<std::string>(rounding));
+        const bool has_it = format == kq::ScaleFormat::ue8m0  ? !kq::is_four_over_six(r)
+                            : format == kq::ScaleFormat::e4m3 ? kq::is_four_over_six(r)
+                                                              : false;
+        const bool is_quotient = r.scale_rounding == kq::ScaleRounding::quotient;
+        if (!any_rounding || is_quotient || (has_it && is_static != kq::ParameterValue(true))) {
+          roundings.push_back(rounding);
+        }
+      }
+      const bool is_byte = format == kq::ScaleFormat::ue8m0 || format == kq::ScaleFormat::e4m3;
+      for (const kq::ParameterValue& layout : sweep.values("scale_layout")) {
+        const auto l = *kq::parse_scale_layout(std::get<std::string>(layout));
+        const bool has_it = is_byte || !(kq::is_tiled(l) || l == kq::ScaleLayout::packed);
+        if (!any_layout || has_it) layouts.push_back(layout);
+      }
+      part.set("scale_rounding", std::move(roundings));
+      part.set("scale_layout", std::move(layouts));
+      try {
+        const auto valid = plan_sweep(part).requests;
+        requests.insert(requests.end(), valid.begin(), valid.end());
+      } catch (const UsageError&) {  // none is valid
+      }
+    }
+  }
+  if (requests.empty()) return plan_sweep(sweep).requests;  // which says why
+  return requests;
+}
 
 /// Scales of layout column may have gaps: the stride that the sample's size gives, if it gives one.
 void set_scale_stride(kq::Request& r, const Sample& sample) {
@@ -188,7 +238,7 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
 
   std::vector<kq::Request> found, with_given, with_bound;
   std::map<std::pair<kq::Format, bool>, std::optional<float>> qmax_of;  // by format, asymmetric
-  for (kq::Request r : plan_sweep(sweep).requests) {
+  for (kq::Request r : valid_requests(sweep, !restriction.has("scale_rounding"), !restriction.has("scale_layout"))) {
     set_scale_stride(r, sample);
     if (kq::validate(r) || !fits(r, sample)) continue;
     if (r.asymmetric && kq::zero_points_bytes(r) != sample.zero_points.size()) continue;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "bench/requests/numbers.hpp"
 #include "bench/requests/option_message.hpp"
@@ -14,15 +15,16 @@ namespace {
 
 /// A reason to leave out combinations, the first of them, and how many there are.
 struct Reason {
-  std::string text;
+  kq::InvalidField invalid;
   std::string example;
   int combinations = 0;
 };
 
-void count(std::vector<Reason>& reasons, const kq::Request& request, const kq::InvalidField& invalid) {
-  const std::string text = option_message(invalid);
-  auto reason = std::find_if(reasons.begin(), reasons.end(), [&](const Reason& r) { return r.text == text; });
-  if (reason == reasons.end()) reason = reasons.insert(reasons.end(), {text, describe(request), 0});
+void count(std::vector<Reason>& reasons, const kq::Request& request, kq::InvalidField invalid) {
+  auto reason = std::find_if(reasons.begin(), reasons.end(), [&](const Reason& r) {
+    return r.invalid.field == invalid.field && r.invalid.reason == invalid.reason;
+  });
+  if (reason == reasons.end()) reason = reasons.insert(reasons.end(), {std::move(invalid), describe(request), 0});
   ++reason->combinations;
 }
 
@@ -111,17 +113,18 @@ SweepPlan plan_sweep(const Sweep& sweep) {
   SweepPlan plan;
   std::vector<Reason> reasons;
   for_each_request(sweep, [&](const kq::Request& request) {
-    if (const auto invalid = kq::validate(request)) {
-      count(reasons, request, *invalid);
+    if (auto invalid = kq::validate(request)) {
+      count(reasons, request, *std::move(invalid));
     } else {
       plan.requests.push_back(request);
     }
   });
-  if (plan.requests.empty()) throw UsageError(reasons.front().text);
+  if (plan.requests.empty()) throw UsageError(option_message(reasons.front().invalid));
   for (const Reason& reason : reasons) {
-    plan.left_out.push_back(reason.combinations == 1 ? fmt::format("left out {}: {}", reason.example, reason.text)
+    const std::string text = option_message(reason.invalid);
+    plan.left_out.push_back(reason.combinations == 1 ? fmt::format("left out {}: {}", reason.example, text)
                                                      : fmt::format("left out {} combinations like {}: {}",
-                                                                   reason.combinations, reason.example, reason.text));
+                                                                   reason.combinations, reason.example, text));
   }
   return plan;
 }
