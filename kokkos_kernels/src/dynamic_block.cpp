@@ -51,7 +51,7 @@ void dynamic_block(const ExecutionSpace& space, const Request& r, const Operands
   const std::int64_t rows = std::min(r.block_rows, r.num_tokens);
   const std::int64_t columns = std::min(r.group_size, r.hidden_size);
   const bool aligned = is_aligned<Element>(r, b) && columns % vector_width<Element> == 0;
-  with_block_config<Element, ExecutionSpace>(rows, columns, aligned, [&](auto config) {
+  with_block_config<Element, ExecutionSpace>(rows, columns, aligned, [&]<class Config>(Config) {
     const auto run = [&]<class Rule>(const Rule& rule) {
       if constexpr (!Rule::reads_span) {
         const DynamicBlock<Rule> kernel{input_rows<Element>(r, b),
@@ -61,7 +61,7 @@ void dynamic_block(const ExecutionSpace& space, const Request& r, const Operands
                                         columns,
                                         any_group_scales(r, b.scales),
                                         rule};
-        launch<decltype(config)>(space, "kq::dynamic_block", kernel, num_scales(r), rows * columns);
+        launch<Config>(space, "kq::dynamic_block", kernel, num_scales(r), rows * columns);
       }
     };
     if constexpr (on_host<ExecutionSpace>) {
