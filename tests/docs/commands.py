@@ -34,11 +34,11 @@ def left(reason):
     return ("left", reason)
 
 
-BARE = ".ci/gates/13-bare"
+BARE = ".ci/run-bare"
 PLUGIN_PAGE = by("tests/plugin/run_page.bash", "```sh blocks")
 NEEDS_GPU = left("needs a GPU; the project's results are made so")
 NEEDS_CLUSTER = left("needs a job of several ranks; .ci/gates/11-mpi runs the same on a host with small shapes")
-TOP = left("the tree's own build, which takes an hour on a small machine; the parts are run by .ci/gates/13-bare")
+TOP = left("the tree's own build, which takes an hour on a small machine; the parts are run by .ci/run-bare")
 
 # page and first line: how
 HOW = {
