@@ -46,7 +46,7 @@ function(kq_add_test name)
   target_compile_definitions(test_${name} PRIVATE KQ_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
   if(KQ_TESTS_TOGETHER)
     add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS ${name} ENVIRONMENT "${KQ_TEST_ENVIRONMENT}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT 2400 LABELS ${name} ENVIRONMENT "${KQ_TEST_ENVIRONMENT}")
     return()
   endif()
   gtest_discover_tests(test_${name} TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
