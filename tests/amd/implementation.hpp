@@ -15,10 +15,13 @@ namespace kqbench::test {
 /// The element type that this program has kernels for.
 kq::Element program_element();
 
-/// The file of backends/gpu or kokkos_kernels/src whose function quantizes for a request: "dynamic_token".
+/// The file of backends/gpu or kokkos_kernels/src whose function a request's scheme calls: "dynamic_token".
+std::string called_family_of(const kq::Request& request);
+
+/// That file, or "block_formats" where the function sends the request on to one there.
 std::string quantizing_family_of(const kq::Request& request);
 
-/// That file, or "produce" where the request has a producer.
+/// The quantizing family, or "produce" where the request has a producer.
 std::string family_of(const kq::Request& request);
 
 /// Whether blocks may wait for each other in any launch: Kokkos has none that says so.

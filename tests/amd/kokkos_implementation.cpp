@@ -7,11 +7,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <string>
-#include <type_traits>
 
 #include "backends/gpu/native.hpp"
 #include "kokkos_kernels/src/kernels.hpp"
-#include "kq/scale_rules.hpp"
 #include "tests/amd/implementation.hpp"
 
 namespace kqbench {
@@ -79,18 +77,7 @@ namespace test {
 const char* const family_prefix = "portable_";
 const bool any_launch_is_together = true;
 
-kq::Element program_element() {
-  if constexpr (std::is_same_v<Element, kq::half>) return kq::Element::half;
-  if constexpr (std::is_same_v<Element, kq::bfloat16>) return kq::Element::bfloat16;
-  return kq::Element::float32;
-}
-
-std::string quantizing_family_of(const kq::Request& request) {
-  const bool has_groups = request.granularity == kq::Granularity::group;
-  // The group's functions send these on.
-  if (has_groups && (request.static_scale ? request.format == kq::Format::fp4_e2m1 : kq::is_block_format(request))) {
-    return "block_formats";
-  }
+std::string called_family_of(const kq::Request& request) {
   switch (request.granularity) {
     case kq::Granularity::group:
       return request.static_scale ? "static_group" : "dynamic_group";
@@ -104,10 +91,6 @@ std::string quantizing_family_of(const kq::Request& request) {
       return request.static_scale ? "static_scale" : "dynamic_channel";
   }
   return {};
-}
-
-std::string family_of(const kq::Request& request) {
-  return request.producer == kq::Producer::none ? quantizing_family_of(request) : "produce";
 }
 
 std::unique_ptr<Implementation> make_implementation(int reducing_blocks, std::size_t) {

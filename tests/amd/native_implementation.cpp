@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 #include "backends/gpu/kernels.hpp"
@@ -11,7 +10,6 @@
 #include "backends/gpu/runtime.hpp"
 #include "backends/reference/producers.hpp"
 #include "backends/reference/reference.hpp"
-#include "kq/scale_rules.hpp"
 #include "tests/amd/implementation.hpp"
 
 namespace kqbench {
@@ -106,18 +104,7 @@ namespace test {
 const char* const family_prefix = "";
 const bool any_launch_is_together = false;
 
-kq::Element program_element() {
-  if constexpr (std::is_same_v<Element, kq::half>) return kq::Element::half;
-  if constexpr (std::is_same_v<Element, kq::bfloat16>) return kq::Element::bfloat16;
-  return kq::Element::float32;
-}
-
-std::string quantizing_family_of(const kq::Request& request) {
-  const bool has_groups = request.granularity == kq::Granularity::group;
-  // The group's functions send these on.
-  if (has_groups && (request.static_scale ? request.format == kq::Format::fp4_e2m1 : kq::is_block_format(request))) {
-    return "block_formats";
-  }
+std::string called_family_of(const kq::Request& request) {
   const auto enqueue = gpu::find_kernel<Element, gpu::DeviceLauncher>(request).enqueue;
   if (enqueue == gpu::static_scale<Element, gpu::DeviceLauncher>) return "static_scale";
   if (enqueue == gpu::static_group<Element, gpu::DeviceLauncher>) return "static_group";
@@ -126,10 +113,6 @@ std::string quantizing_family_of(const kq::Request& request) {
   if (enqueue == gpu::dynamic_group<Element, gpu::DeviceLauncher>) return "dynamic_group";
   if (enqueue == gpu::dynamic_block<Element, gpu::DeviceLauncher>) return "dynamic_block";
   return "dynamic_channel";
-}
-
-std::string family_of(const kq::Request& request) {
-  return request.producer == kq::Producer::none ? quantizing_family_of(request) : "produce";
 }
 
 std::unique_ptr<Implementation> make_implementation(int reducing_blocks, std::size_t shared_bytes) {

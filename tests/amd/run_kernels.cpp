@@ -42,7 +42,8 @@ const std::vector<Candidate>& candidates() {
 namespace {
 
 constexpr std::string_view usage =
-    "usage: kqbench_amd_<element> [--families <name>,...] [--counts <file>] [--perturb -1|0|1] [--backward] [--brief] "
+    "usage: kqbench_amd_[kokkos_]<element> [--families <name>,...] [--counts <file>] [--perturb -1|0|1] [--backward] "
+    "[--brief] "
     "[--trace]\n";
 
 struct Arguments {
