@@ -52,10 +52,10 @@ need_ruff() {
   fi
 }
 
-# The libraries that every build here needs, and the tools; quick where they are there.
+# need_build_packages <what for>: the libraries and tools of ./bootstrap packages, and ccache; quick where they are there.
 need_build_packages() {
   need ccache ccache
-  alone apt "$top/bootstrap" packages
+  alone apt "$top/bootstrap" packages "$1"
 }
 
 need_nvcc() {

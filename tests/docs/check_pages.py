@@ -5,7 +5,7 @@
 usage: check_pages.py [--list]
 
 - Every link leads to a file, and its anchor to a heading.
-- A block of code that names a file of the repository, as ```cpp core/x.cpp, is part of that file.
+- A block of code that names a file of the repository, as ```cpp core/x.cpp, is part of that file; those of WHOLE are all of it.
 - The figures of FIGURES are those of the result files that they come from. --list prints them, with the files and commits.
 - README.md's kernel is there, and short.
 
@@ -49,11 +49,30 @@ def check_links(page):
                 mistake(f"{page}:{number}", f"{target} names no heading there")
 
 
+WHOLE = [  # page, the name of its block, the file that the block shows
+    ("docs/c.md", "tests/package/example/example.cpp", "tests/package/example/example.cpp"),
+    ("docs/your_own_kernel.md", "mine.cpp", "examples/plugin-host/mine.cpp"),
+    ("docs/your_own_kernel.md", "CMakeLists.txt", "examples/plugin-host/CMakeLists.txt"),
+    ("docs/your_own_kernel.md", "cuda/mine.cu", "examples/plugin-cuda/mine.cu"),
+    ("docs/your_own_kernel.md", "cuda/CMakeLists.txt", "examples/plugin-cuda/CMakeLists.txt"),
+    ("docs/your_own_kernel.md", "triton/mine.py", "examples/triton/mine.py"),
+]
+
+
 def check_code(page):
+    whole = [name for of, name, _ in WHOLE if of == page]
     for block in split(page)[0]:
-        file = ROOT / block.name.split(" ")[0]
-        if "/" in block.name and file.is_file() and block.text not in file.read_text(encoding="utf-8"):
-            mistake(f"{page}:{block.line}", f"shows other code than {block.name}")
+        if "/" in block.name and block.name not in whole:
+            file = ROOT / block.name
+            if not file.is_file() or block.text not in file.read_text(encoding="utf-8"):
+                mistake(f"{page}:{block.line}", f"shows other code than {block.name}")
+
+
+def check_whole_files():
+    for page, name, file in WHOLE:
+        shown = [block.text for block in split(page)[0] if block.name == name]
+        if shown != [(ROOT / file).read_text(encoding="utf-8")]:
+            mistake(page, f"shows another {name} than {file}")
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -149,6 +168,7 @@ def main(arguments):
     for page in pages():
         check_links(page)
         check_code(page)
+    check_whole_files()
     if not any(block.name.endswith("dynamic_token.cpp") and block.text.count("\n") <= 20 for block in split("README.md")[0]):
         mistake("README.md", "shows no portable kernel")
     check_figures("--list" in arguments)

@@ -22,7 +22,7 @@ import tempfile
 
 from pages import ROOT, pages, split
 
-RUN = "run"
+RUN = ("run",)
 
 
 def by(file, *words):
@@ -38,7 +38,6 @@ BARE = ".ci/run-bare"
 PLUGIN_PAGE = by("tests/plugin/run_page.bash", "```sh blocks")
 NEEDS_GPU = left("needs a GPU; the project's results are made so")
 NEEDS_CLUSTER = left("needs a job of several ranks; .ci/gates/11-mpi runs the same on a host with small shapes")
-TOP = left("the tree's own build, which takes an hour on a small machine; the parts are run by .ci/run-bare")
 
 # page and first line: how
 HOW = {
@@ -49,7 +48,7 @@ HOW = {
     ("apps/peers/README.md", "kqbench --sweep llm --quant-dtype fp8,int8 --dtype bfloat16 --json ours.json"):
         by("tests/python/test_peers.py", "peers"),
     ("docs/amd.md", "cmake --preset hip -DKQ_HIP_ARCHITECTURES=gfx942"):
-        left("needs a Kokkos for HIP, whose build takes an hour; .ci/gates/6-compile-hip compiles the sources"),
+        left("needs a Kokkos for HIP, whose build takes an hour; .ci/gates/6-hip compiles the sources"),
     ("docs/amd.md", "kqbench verify --backend hip"): left("needs an AMD GPU"),
     ("docs/building.md", "./bootstrap packages"): by(BARE, "./bootstrap packages", "--preset"),
     ("docs/building.md", "KQ_EXHAUSTIVE=1 ctest --preset host -L 'core|soak'   # every number of a format; ten thousand runs "
@@ -73,7 +72,8 @@ HOW = {
     ("docs/comparing.md", "kqbench report a.json b.json -o report.html"): RUN,
     ("docs/dialects.md", "kqbench list --dialects                        # names, versions, schemes, formulas, and where each "
      "differs"): RUN,
-    ("docs/extending.md", "./bootstrap build"): TOP,
+    ("docs/extending.md", "./bootstrap build"):
+        left("the tree's own build, which takes an hour on a small machine; .ci/gates/2-debian-12 runs the parts"),
     ("docs/extending.md", "build/host/apps/kqbench/kqbench --num-tokens 1024 --hidden-size 4096 --quant-dtype fp8 --json "
      "before.json"): RUN,
     ("docs/getting_started.md", "git clone <this repository> kqbench && cd kqbench"):
@@ -101,10 +101,14 @@ HOW = {
 }
 
 
+def key(block):
+    return block.page, block.text.partition("\n")[0]
+
+
 def how(block):
     if block.page == "docs/your_own_kernel.md":  # run whole, in order
         return PLUGIN_PAGE
-    return HOW.get((block.page, block.text.splitlines()[0] if block.text else ""))
+    return HOW.get(key(block))
 
 
 def blocks():
@@ -113,7 +117,8 @@ def blocks():
 
 def check():
     wrong = []
-    for block in blocks():
+    found = blocks()
+    for block in found:
         where = f"{block.page}:{block.line}"
         entry = how(block)
         if entry is None:
@@ -122,13 +127,13 @@ def check():
             file = ROOT / entry[1]
             text = file.read_text(encoding="utf-8") if file.is_file() else ""
             wrong += [f"{where}: {entry[1]} does not run {words!r}" for words in entry[2] if words not in text]
-    there = {(block.page, block.text.splitlines()[0]) for block in blocks()}
+    there = set(map(key, found))
     wrong += [f"tests/docs/commands.py: {page} has no block that begins with {line!r}" for page, line in HOW
               if (page, line) not in there]
     for text in wrong:
         print(text, file=sys.stderr)
-    kinds = [entry if isinstance(entry, str) else entry[0] for entry in map(how, blocks()) if entry]
-    print(f"{len(blocks())} blocks of commands: {kinds.count(RUN)} run by this test, {kinds.count('by')} by others, "
+    kinds = [entry[0] for entry in map(how, found) if entry]
+    print(f"{len(found)} blocks of commands: {kinds.count('run')} run by this test, {kinds.count('by')} by others, "
           f"{kinds.count('left')} left out with a reason")
     return 1 if wrong else 0
 
@@ -155,8 +160,9 @@ def run(program, only):
         print("skipped: gnuplot is not installed (./bootstrap packages)")
         return 77
     failed = 0
+    to_run = [block for block in blocks() if how(block) == RUN]
     for page in pages():
-        chosen = [block for block in blocks() if block.page == page and how(block) == RUN]
+        chosen = [block for block in to_run if block.page == page]
         if not chosen or (only and page not in only):
             continue
         with tempfile.TemporaryDirectory() as scratch:
