@@ -46,7 +46,7 @@ std::vector<std::string> with_help_as_option(std::vector<std::string> arguments)
   return arguments;
 }
 
-/// Listed with the others. with_help_as_option() leaves it no work but its own --help.
+/// So that the help lists it. with_help_as_option() replaces all of its uses but its own --help.
 void add_help(CLI::App& program) {
   CLI::App* command = program.add_subcommand("help", "Show what the program or a subcommand takes");
   static std::string subcommand;

@@ -142,7 +142,7 @@ std::vector<kq::Request> requests_of(const ShardedArguments& arguments, const Jo
   sweep.set_default("quant_dtype", {"fp8"});
   sweep.set_default("dtype", {"half"});
   sweep.set_default("granularity", {"tensor", "token"});
-  static_cast<void>(arguments.sweep.given_scales(sweep));  // which are refused where scales are computed
+  static_cast<void>(arguments.sweep.given_scales(sweep));  // refuses them where scales are computed
   const SweepPlan plan = plan_sweep(sweep);
   for (const std::string& line : plan.left_out) {
     if (place.rank == 0) notice(line);
@@ -222,7 +222,7 @@ std::string to_json(const std::vector<ShardedRow>& rows, const Context& context,
   return json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 
-/// The part of a rank; what goes wrong on one of them throws there.
+/// What one rank does. Throws on the rank where something fails.
 int run_rank(const ShardedArguments& arguments, const std::vector<kq::Request>& requests, int samples,
              const DeviceOpener& open, const JobPlace& place, Job* job) {
   std::optional<TextOutput> json;

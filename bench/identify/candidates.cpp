@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "bench/identify/formulas.hpp"
@@ -18,13 +19,17 @@
 namespace kqbench {
 namespace {
 
+/// How many scales the sample has, padding and gaps included.
+std::int64_t stored_scales(const Sample& sample) {
+  return static_cast<std::int64_t>(sample.scales.size() / (sample.scales_are_bytes ? 1 : sizeof(float)));
+}
+
 /// Sizes that groups and blocks have in practice, and those that cut a row into as many groups as there are scales.
 std::set<std::int64_t> group_sizes(const Sample& sample) {
   std::set<std::int64_t> sizes;
   for (std::int64_t size = 16; size <= std::max<std::int64_t>(sample.hidden_size, 16); size *= 2)
     sizes.insert(size);
-  const auto count = static_cast<std::int64_t>(sample.scales.size() / (sample.scales_are_bytes ? 1 : sizeof(float)));
-  const std::int64_t groups = sample.num_tokens == 0 ? 0 : count / sample.num_tokens;
+  const std::int64_t groups = sample.num_tokens == 0 ? 0 : stored_scales(sample) / sample.num_tokens;
   if (groups > 0 && (sample.hidden_size + groups - 1) / groups >= 16) {
     sizes.insert((sample.hidden_size + groups - 1) / groups);
   }
@@ -42,12 +47,12 @@ std::vector<std::int64_t> block_rows(const Sample& sample) {
   return all;
 }
 
-/// Rows of scales are rounded up to a multiple of this at most, for all that is known.
+/// The gap after a column of scales is shorter than this, for all that is known.
 constexpr std::int64_t most_gap = 128;
 
 /// Whether the sample can have scales in so many rows and columns: with the gaps and the padding of any layout.
 bool can_have(const Sample& sample, std::int64_t rows, std::int64_t columns) {
-  const auto stored = static_cast<std::int64_t>(sample.scales.size() / (sample.scales_are_bytes ? 1 : sizeof(float)));
+  const std::int64_t stored = stored_scales(sample);
   const std::int64_t most_rows = std::max(rows + most_gap, (rows + 255) / 256 * 256);
   return rows * columns <= stored && stored <= most_rows * ((columns + 7) / 8 * 8);
 }
@@ -56,8 +61,9 @@ std::vector<std::string> granularities(const Sample& sample) {
   std::vector<std::string> names = {"token", "tensor", "channel"};
   const std::set<std::int64_t> sizes = group_sizes(sample);
   const auto columns = [&](std::int64_t size) { return (sample.hidden_size + size - 1) / size; };
-  for (const std::int64_t size : sizes)
+  for (const std::int64_t size : sizes) {
     if (can_have(sample, sample.num_tokens, columns(size))) names.push_back(fmt::format("group:{}", size));
+  }
   for (const std::int64_t rows : block_rows(sample)) {
     for (const std::int64_t size : sizes) {
       const bool fits = can_have(sample, (sample.num_tokens + rows - 1) / rows, columns(size));
@@ -93,41 +99,46 @@ Sweep::Values values_of(const Names& names) {
   return {names.begin(), names.end()};
 }
 
-/// The valid requests of a sweep. Of those roundings and layouts that nobody chose, only what a scale format can have
-/// is gone through: most combinations are none.
-std::vector<kq::Request> valid_requests(const Sweep& sweep, bool any_rounding, bool any_layout) {
+/// Keeps those values of a parameter under which `possible` is true of the request.
+template <class Possible>
+void keep(Sweep& sweep, std::string_view name, kq::Request request, const Possible& possible) {
+  Sweep::Values values = sweep.values(name);
+  std::erase_if(values, [&](const kq::ParameterValue& value) {
+    kq::parameter(name).set(request, value);
+    return !possible(request);
+  });
+  sweep.set(name, std::move(values));
+}
+
+/// Whether the request's scale format can have its rounding.
+bool has_rounding(const kq::Request& r) {
+  if (r.scale_rounding == kq::ScaleRounding::quotient) return true;
+  if (r.static_scale) return false;
+  return r.scale_format == kq::ScaleFormat::e4m3 ? kq::is_four_over_six(r)
+                                                 : r.scale_format == kq::ScaleFormat::ue8m0 && kq::is_mx(r);
+}
+
+/// Whether the request's scale format can have its layout.
+bool has_layout(const kq::Request& r) {
+  return kq::scale_size(r) == 1 || !(kq::is_tiled(r.scale_layout) || r.scale_layout == kq::ScaleLayout::packed);
+}
+
+/// The valid requests of a sweep. Of roundings and layouts that nobody chose, only those of each scale format are
+/// tried: most other combinations are invalid.
+std::vector<kq::Request> possible_requests(const Sweep& sweep, bool any_rounding, bool any_layout) {
   std::vector<kq::Request> requests;
   for (const kq::ParameterValue& is_static : sweep.values("static_scale")) {
-    for (const kq::ParameterValue& name : sweep.values("scale_format")) {
-      const auto format = kq::parse_scale_format(std::get<std::string>(name));
+    for (const kq::ParameterValue& format : sweep.values("scale_format")) {
       Sweep part = sweep;
       part.set("static_scale", {is_static});
-      part.set("scale_format", {name});
-      Sweep::Values roundings, layouts;
-      for (const kq::ParameterValue& rounding : sweep.values("scale_rounding")) {
-        kq::Request r;
-        r.scale_rounding = *kq::parse_scale_rounding(std::get<std::string>(rounding));
-        const bool has_it = format == kq::ScaleFormat::ue8m0  ? !kq::is_four_over_six(r)
-                            : format == kq::ScaleFormat::e4m3 ? kq::is_four_over_six(r)
-                                                              : false;
-        const bool is_quotient = r.scale_rounding == kq::ScaleRounding::quotient;
-        if (!any_rounding || is_quotient || (has_it && is_static != kq::ParameterValue(true))) {
-          roundings.push_back(rounding);
-        }
-      }
-      const bool is_byte = format == kq::ScaleFormat::ue8m0 || format == kq::ScaleFormat::e4m3;
-      for (const kq::ParameterValue& layout : sweep.values("scale_layout")) {
-        const auto l = *kq::parse_scale_layout(std::get<std::string>(layout));
-        const bool has_it = is_byte || !(kq::is_tiled(l) || l == kq::ScaleLayout::packed);
-        if (!any_layout || has_it) layouts.push_back(layout);
-      }
-      part.set("scale_rounding", std::move(roundings));
-      part.set("scale_layout", std::move(layouts));
-      try {
-        const auto valid = plan_sweep(part).requests;
-        requests.insert(requests.end(), valid.begin(), valid.end());
-      } catch (const UsageError&) {  // none is valid
-      }
+      part.set("scale_format", {format});
+      kq::Request like;
+      kq::parameter("static_scale").set(like, is_static);
+      kq::parameter("scale_format").set(like, format);
+      if (any_rounding) keep(part, "scale_rounding", like, has_rounding);
+      if (any_layout) keep(part, "scale_layout", like, has_layout);
+      const std::vector<kq::Request> valid = valid_requests(part);
+      requests.insert(requests.end(), valid.begin(), valid.end());
     }
   }
   if (requests.empty()) return plan_sweep(sweep).requests;  // which says why
@@ -182,7 +193,7 @@ std::optional<float> smaller_qmax(const kq::Request& r, const Sample& sample) {
   return largest;
 }
 
-/// The numbers that may have been given for a tensor's scale, of which the sample has what is stored.
+/// The numbers that may have been given for the tensor's scale, as its stored value in the sample tells them.
 std::vector<float> given_global_scales(const kq::Request& r, const Sample& sample) {
   if (!kq::finds_global_scale(r) || !sample.global_scale || !(*sample.global_scale > 0.0f)) return {};
   const float stored = *sample.global_scale;
@@ -238,7 +249,7 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
 
   std::vector<kq::Request> found, with_given, with_bound;
   std::map<std::pair<kq::Format, bool>, std::optional<float>> qmax_of;  // by format, asymmetric
-  for (kq::Request r : valid_requests(sweep, !restriction.has("scale_rounding"), !restriction.has("scale_layout"))) {
+  for (kq::Request r : possible_requests(sweep, !restriction.has("scale_rounding"), !restriction.has("scale_layout"))) {
     set_scale_stride(r, sample);
     if (kq::validate(r) || !fits(r, sample)) continue;
     if (r.asymmetric && kq::zero_points_bytes(r) != sample.zero_points.size()) continue;
@@ -268,9 +279,9 @@ std::vector<kq::Request> candidates(const Sample& sample, const Sweep& restricti
   found.insert(found.end(), with_bound.begin(), with_bound.end());
   if (found.empty()) {
     throw UsageError(fmt::format("no scheme has {} {} for {} x {}{}; give the scales of this tensor, all of them",
-                                 sample.scales.size() / (sample.scales_are_bytes ? 1 : sizeof(float)),
-                                 sample.scales_are_bytes ? "bytes of scales" : "scales", sample.num_tokens,
-                                 sample.hidden_size, sample.zero_points.empty() ? "" : " and as many zero points"));
+                                 stored_scales(sample), sample.scales_are_bytes ? "bytes of scales" : "scales",
+                                 sample.num_tokens, sample.hidden_size,
+                                 sample.zero_points.empty() ? "" : " and as many zero points"));
   }
   std::stable_partition(found.begin(), found.end(), [](const kq::Request& r) { return !r.static_scale; });
   return found;

@@ -44,9 +44,16 @@ std::uint32_t element_bits(const Sample& sample, std::int64_t i) {
   return bits;
 }
 
-/// Scale i of those stored, as a number; NaN for the exponent 255.
+/// Scale i of those stored, as a number; NaN for the byte that stands for it.
 float scale_at(const kq::Request& r, const std::vector<std::byte>& scales, std::int64_t i) {
   return kq::group_scale_at(scales.data(), r.scale_format, i);
+}
+
+/// The tensor's scale, of outputs that have one.
+float global_scale_of(const HostTensors& outputs) {
+  float scale = 0.0f;
+  std::memcpy(&scale, outputs.global_scale.data(), sizeof scale);
+  return scale;
 }
 
 std::int32_t zero_point_at(const std::vector<std::byte>& zero_points, std::int64_t i) {
@@ -115,8 +122,8 @@ class References {
   std::map<kq::Request, HostTensors> kept_;
 };
 
-/// Whether code i is one of four bits under a scale that is NaN: what a processor makes of NaN.
-bool is_nobodys(const kq::Request& slice, const HostTensors& expected, std::size_t i) {
+/// Whether code i is one of four bits under a scale that is NaN: processors make different codes of that.
+bool is_unspecified(const kq::Request& slice, const HostTensors& expected, std::size_t i) {
   if (kq::code_bits(slice.format) != 4 || slice.static_scale) return false;
   const auto element = static_cast<std::int64_t>(i);
   const std::int64_t scale = kq::scale_index(slice, element / slice.hidden_size, element % slice.hidden_size);
@@ -130,7 +137,7 @@ SampleDifference compare(const kq::Request& whole, const kq::Request& slice, con
   for (std::size_t i = 0; i < expected.codes.size(); ++i) {
     const bool same = same_code(slice.format, std::to_integer<std::uint8_t>(sample.codes[i]),
                                 std::to_integer<std::uint8_t>(expected.codes[i]));
-    difference.codes += same || is_nobodys(slice, expected, i) ? 0 : 1;
+    difference.codes += same || is_unspecified(slice, expected, i) ? 0 : 1;
   }
   if (slice.static_scale) return difference;
   HostTensors found;
@@ -146,9 +153,7 @@ SampleDifference compare(const kq::Request& whole, const kq::Request& slice, con
   }
   if (kq::has_global_scale(slice) && sample.global_scale) {
     ++difference.scales_compared;
-    float global_scale = 0.0f;
-    std::memcpy(&global_scale, expected.global_scale.data(), sizeof global_scale);
-    difference.scales += same_scale(*sample.global_scale, global_scale) ? 0 : 1;
+    difference.scales += same_scale(*sample.global_scale, global_scale_of(expected)) ? 0 : 1;
   }
   return difference;
 }
@@ -217,9 +222,7 @@ class Explanation {
   /// What multiplies the scales of groups: 1 where nothing does.
   float tensor_scale() const {
     if (!kq::has_global_scale(slice_)) return 1.0f;
-    float scale = 0.0f;
-    std::memcpy(&scale, expected_.global_scale.data(), sizeof scale);
-    return sample_.global_scale.value_or(scale);
+    return sample_.global_scale ? *sample_.global_scale : global_scale_of(expected_);
   }
 
   float found_scale(std::size_t span) const { return scale_at(slice_, found_.scales, static_cast<std::int64_t>(span)); }
@@ -260,7 +263,7 @@ class Explanation {
       const auto found = std::to_integer<std::uint8_t>(sample_.codes[static_cast<std::size_t>(i)]);
       const auto nearest = std::to_integer<std::uint8_t>(expected_.codes[static_cast<std::size_t>(i)]);
       codes.push_back({x, found_scale(span), spans_[span].amax, found});
-      if (same_code(slice_.format, found, nearest) || is_nobodys(slice_, expected_, static_cast<std::size_t>(i))) {
+      if (same_code(slice_.format, found, nearest) || is_unspecified(slice_, expected_, static_cast<std::size_t>(i))) {
         return;
       }
       ++wrong;
@@ -344,7 +347,8 @@ bool is_within_approximation(const Sample& sample, const kq::Request& whole, Ref
 
 bool same_scheme(const kq::Request& a, kq::Request b) {
   b.dialect = a.dialect;
-  if (a.global_scale != 0.0f && b.global_scale != 0.0f) b.global_scale = a.global_scale;  // dialects count otherwise
+  if (a.global_scale != 0.0f && b.global_scale != 0.0f)
+    b.global_scale = a.global_scale;  // it means another thing in each dialect
   return a == b;
 }
 
@@ -386,10 +390,6 @@ void fold_equal(std::vector<SampleMatch>& matches) {
 void add(std::vector<kq::Dialect>& dialects, kq::Dialect dialect) {
   if (std::find(dialects.begin(), dialects.end(), dialect) == dialects.end()) dialects.push_back(dialect);
 }
-
-}  // namespace
-
-namespace {
 
 /// The sample with the two codes of each byte in each other's place.
 Sample with_swapped_halves(const Sample& sample) {

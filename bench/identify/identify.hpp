@@ -84,7 +84,7 @@ struct Identification {
   std::vector<FormulaFit> code_formulas;   ///< under the sample's own scales
   std::vector<WrongCode> first_codes;
   std::vector<WrongScale> first_scales;
-  /// What gives these bytes once the two codes of each are in each other's place; of codes of four bits.
+  /// What gives these bytes once the two codes of each byte are swapped; none but for codes of four bits.
   std::vector<SampleMatch> matches_of_swapped_halves;
   std::int64_t rows_looked_at = 0;  ///< by all but `matches`: the first rows, where the sample is large
 };

@@ -12,7 +12,7 @@ namespace kqbench {
 std::string option_message(const kq::InvalidField& invalid) {
   std::string text = invalid.reason;
   for (const kq::Parameter& parameter : kq::parameters()) {
-    // A name of one word, as "asymmetric", is a plain word too unless one is told to add it or to leave it out.
+    // A name of one word, "asymmetric", may be an ordinary word: it is an option after "add" or "leave out" only.
     const bool plain = parameter.name.find('_') == std::string_view::npos;
     const std::vector<std::string_view> before =
         plain ? std::vector<std::string_view>{"add ", "leave out "} : std::vector<std::string_view>{""};

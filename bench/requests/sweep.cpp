@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "bench/requests/numbers.hpp"
@@ -64,11 +65,13 @@ void for_each_request(const Sweep& sweep, const std::vector<const kq::Parameter*
   }
 }
 
-/// Calls function(request) for every combination of all values, the named schemes outermost.
+/// Calls function(request) for every combination of all values, the named schemes outermost. A request that two schemes
+/// give is passed once.
 template <class Function>
 void for_each_request(const Sweep& sweep, const Function& function) {
   const std::vector<const kq::Parameter*> order = nesting();
   if (!sweep.has_schemes()) return for_each_request(sweep, order, 0, {}, function);
+  std::set<kq::Request> seen;
   for (const kq::NamedScheme& scheme : sweep.schemes()) {
     for_each_request(sweep, order, 0, kq::with_scheme({}, scheme), [&](const kq::Request& request) {
       kq::Request r = request;
@@ -77,7 +80,7 @@ void for_each_request(const Sweep& sweep, const Function& function) {
       if (!sweep.has("scale_rounding") && (r.static_scale || other_way)) {
         r.scale_rounding = kq::ScaleRounding::quotient;
       }
-      function(r);
+      if (seen.insert(r).second) function(r);
     });
   }
 }
@@ -127,6 +130,14 @@ SweepPlan plan_sweep(const Sweep& sweep) {
                                                                    reason.combinations, reason.example, text));
   }
   return plan;
+}
+
+std::vector<kq::Request> valid_requests(const Sweep& sweep) {
+  std::vector<kq::Request> requests;
+  for_each_request(sweep, [&](const kq::Request& request) {
+    if (!kq::validate(request)) requests.push_back(request);
+  });
+  return requests;
 }
 
 }  // namespace kqbench

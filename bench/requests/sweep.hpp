@@ -63,8 +63,11 @@ struct SweepPlan {
   std::vector<std::string> left_out;  ///< one line for each reason why combinations are not among them
 };
 
-/// Throws UsageError, saying why, if no combination is left.
+/// A request that two named schemes give is there once. Throws UsageError, saying why, if no combination is left.
 SweepPlan plan_sweep(const Sweep& sweep);
+
+/// The requests of plan_sweep(); none if no combination is left.
+std::vector<kq::Request> valid_requests(const Sweep& sweep);
 
 /// "dynamic token int8 from half, 4096 x 8192": a request in a message.
 std::string describe(const kq::Request& request);

@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "bench/support/errors.hpp"
-
 namespace kqbench {
 namespace {
 
@@ -71,15 +69,6 @@ Sweep all_blocks(const Sweep& given) {
 
 bool is_block_format(const kq::Request& r) {
   return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || kq::is_tiled(r.scale_layout);
-}
-
-/// The valid ones of a sweep, perhaps none.
-std::vector<kq::Request> valid_requests(const Sweep& sweep) {
-  try {
-    return plan_sweep(sweep).requests;
-  } catch (const UsageError&) {
-    return {};
-  }
 }
 
 /// What is gone through of producers where the user gave nothing: all of them in front of some of all schemes, since

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <ostream>
 #include <set>
@@ -13,6 +12,7 @@
 
 #include "bench/results/canary.hpp"
 #include "bench/results/grid.hpp"
+#include "bench/results/ratio.hpp"
 #include "bench/results/row_text.hpp"
 
 namespace kqbench {
@@ -28,10 +28,9 @@ const char* const heat_map_style = R"css(
 
 namespace {
 
-/// The times that go into a cell, as logarithms of ratios.
+/// What goes into a cell.
 struct Gathered {
-  double sum = 0.0;
-  std::size_t shapes = 0;
+  std::vector<Ratio> ratios;
   std::set<std::string> names;
 };
 
@@ -60,7 +59,7 @@ HeatMap finished(std::string title, const std::vector<std::string>& order, const
         continue;
       }
       const Gathered& gathered = cell->second;
-      row.cells.push_back(HeatCell{std::exp(gathered.sum / static_cast<double>(gathered.shapes)), gathered.shapes,
+      row.cells.push_back(HeatCell{geometric_mean(gathered.ratios).value, gathered.ratios.size(),
                                    fmt::format("{}", fmt::join(gathered.names, ", "))});
     }
     map.rows.push_back(std::move(row));
@@ -70,8 +69,7 @@ HeatMap finished(std::string title, const std::vector<std::string>& order, const
 
 void add(Cells& cells, const std::string& scheme, const ComparedRow& row) {
   Gathered& gathered = cells[scheme][row.row->request.num_tokens];
-  gathered.sum += std::log(row.ratio.value);
-  ++gathered.shapes;
+  gathered.ratios.push_back(row.ratio);
   gathered.names.insert(label(row.series));
 }
 
@@ -91,13 +89,13 @@ std::vector<HeatMap> heat_maps(const Comparison& comparison) {
   std::set<std::string> protocols;
   for (const ComparedRow& row : comparison.rows)
     protocols.insert(protocol_text(*row.row));
+  const bool one_protocol = protocols.size() == 1;
   std::vector<std::string> order;
-  std::vector<Series> baselines;
   std::map<std::string, Cells> native;  // by title
   std::map<std::string, std::map<const Row*, const ComparedRow*>> rivals;
   for (const ComparedRow& row : comparison.rows) {
     if (row.baseline.impl != "kokkos") continue;
-    const std::string scheme = row_title(*row.row, protocols.size() == 1);
+    const std::string scheme = row_title(*row.row, one_protocol);
     if (std::find(order.begin(), order.end(), scheme) == order.end()) order.push_back(scheme);
     if (row.series.impl == "native") {
       add(native[label(row.series) + " over " + label(row.baseline)], scheme, row);
@@ -110,7 +108,7 @@ std::vector<HeatMap> heat_maps(const Comparison& comparison) {
   for (const auto& [title, rows] : rivals) {
     Cells cells;
     for (const auto& [baseline, row] : rows)
-      add(cells, row_title(*row->row, protocols.size() == 1), *row);
+      add(cells, row_title(*row->row, one_protocol), *row);
     maps.push_back(finished(title, order, cells));
   }
   for (const auto& [title, cells] : native)
@@ -121,8 +119,7 @@ std::vector<HeatMap> heat_maps(const Comparison& comparison) {
 void write_heat_maps_html(std::ostream& out, const std::vector<HeatMap>& maps) {
   if (maps.empty()) return;
   out << "<p class=\"soft\">Time over Kokkos' time, by tokens and scheme; a cell is the geometric mean over hidden "
-         "sizes. "
-         "Blue: faster than Kokkos, orange: slower, in three steps from 2 %, 10 % and 50 %.</p>\n";
+         "sizes. Blue: faster than Kokkos, orange: slower, in three steps from 2 %, 10 % and 50 %.</p>\n";
   for (const HeatMap& map : maps) {
     out << "<div class=\"wide\">\n<table class=\"heat\">\n<caption>" << html_text(map.title)
         << "</caption>\n<thead><tr><th scope=\"col\">scheme \\ tokens</th>";

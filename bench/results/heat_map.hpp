@@ -35,7 +35,7 @@ struct HeatMap {
 /// Maps without a cell are left out.
 std::vector<HeatMap> heat_maps(const Comparison& comparison);
 
-/// Tables whose cells have a colour by their ratio, and in words, for a pointer and a screen reader, what they are of.
+/// Tables whose cells are coloured by their ratio; a tooltip says whose times they are and of how many shapes.
 void write_heat_maps_html(std::ostream& out, const std::vector<HeatMap>& maps);
 
 /// The colours' rules for the page's style sheet.

@@ -59,7 +59,7 @@ tr { break-inside: avoid; } .wide { overflow-x: auto; }
   table { font-size: 7.5pt; } th, td { padding-right: 0.6rem; } }
 )css";
 
-/// Of a file's rows; more are folded.
+/// A file with more rows than this has them folded.
 constexpr std::size_t most_open_rows = 400;
 
 constexpr std::string_view content_policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";

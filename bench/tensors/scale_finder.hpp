@@ -35,8 +35,8 @@ struct GivenScale {
 };
 
 /// Why a scale from the command line or a file is refused, after "OPTION: " or "FILE: "; nothing if it is finite, above
-/// 0 and normal, and a number of its format: a power of two for UE8M0, a number of E4M3 (0 too) for that. None is
-/// rounded. (What scales in a device's memory give is docs/numerics.md's.)
+/// 0 and normal, and a number of its format: a power of two for UE8M0, a number of E4M3, 0 included, for E4M3. None
+/// is rounded. (What scales in a device's memory give is docs/numerics.md's.)
 std::optional<std::string> unusable_scale(kq::ScaleFormat format, float scale);
 
 /// Every span's scale, and its zero point where the scheme is asymmetric.

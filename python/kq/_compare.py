@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import kq
 from kq import _arrays, _frameworks
 from kq._kq import Scheme
-from kq._types import Quantized
+from kq._types import Quantized, beside_codes
 
 
 class Difference(NamedTuple):
@@ -37,8 +37,8 @@ def wanted(x: Any, scheme: Scheme, given: Quantized) -> Quantized:
     x = _frameworks.where_kq_works(x)
     if not scheme.static_scale:
         return kq.quantize(x, scheme)
-    given_ones = {name: _frameworks.where_kq_works(tensor) for name, tensor in given._asdict().items() if name != "codes"}
-    return kq.quantize(x, scheme, **given_ones)
+    moved = {name: _frameworks.where_kq_works(tensor) for name, tensor in beside_codes(given).items()}
+    return kq.quantize(x, scheme, **moved)
 
 
 def differences(found: Quantized, right: Quantized) -> list[Difference]:

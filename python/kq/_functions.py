@@ -10,7 +10,7 @@ from typing import Any
 import kq
 from kq._errors import InvalidArgument
 from kq._kq import Scheme
-from kq._types import Quantized, TwoLevelQuantized
+from kq._types import Quantized, TwoLevelQuantized, beside_codes
 
 
 def takes_outputs(function: Callable[..., Any], scheme: Scheme, name: str) -> bool:
@@ -47,7 +47,7 @@ class Function:
         self.takes_outputs = takes_outputs(function, scheme, name)
 
     def given(self, x: Any) -> Quantized:
-        """Scales and zero points of x, for a static scheme to read; none for a dynamic one."""
+        """Scales of x and what goes with them, for a static scheme to read; nothing for a dynamic one."""
         if not self.scheme.static_scale:
             return Quantized(None, None)
         changes = {"scale_rounding": "rceil"} if self.scheme.code_bits == 4 and self.scheme.scale_format == "ue8m0" else {}
@@ -58,10 +58,7 @@ class Function:
         """Tensors for it to write to, filled with a pattern; static scales are those given. None if it makes its own."""
         if not self.takes_outputs:
             return None
-        if self.scheme.static_scale:
-            made = kq.quantize(x, self.scheme, **{name: one for name, one in given._asdict().items() if name != "codes"})
-        else:
-            made = kq.quantize(x, self.scheme)
+        made = kq.quantize(x, self.scheme, **beside_codes(given))
         for tensor in made if not self.scheme.static_scale else made[:1]:
             if tensor is not None:
                 framework.poison(tensor)

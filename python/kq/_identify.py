@@ -37,13 +37,14 @@ def _matrix(tensor: Any, field: str, types: dict[str, str]) -> tuple[str, tuple[
     return kind, (math.prod(shape[:-1]), shape[-1]), data
 
 
-def _write_list(path: pathlib.Path, tensor: Any, field: str, types: tuple[str, ...]) -> None:
-    """Numbers as they lie in memory, gaps of columns included."""
+def _write_list(path: pathlib.Path, tensor: Any, field: str, types: tuple[str, ...]) -> str:
+    """Writes numbers as they lie in memory, gaps of columns included. Returns their type."""
     kind, _, data = _kq.stored(on_host(tensor), field, True)
     if kind not in types:
         raise InvalidArgument(field, f"must be {', '.join(types)}, not {kind}")
     descr = _NPY[kind]
     _write_npy(path, descr, (len(data) // int(descr[-1]),), data)
+    return kind
 
 
 def identify(
@@ -85,8 +86,6 @@ def identify(
     is_half = code_type in ("uint8", "float4_e2m1fn_x2") and shape[1] > 1 and codes_shape[1] == (shape[1] + 1) // 2
     if (codes_shape[1] != shape[1] and not is_half) or codes_shape[0] < shape[0]:
         raise InvalidArgument("codes", f"must be codes of x, {list(shape)}, not {list(codes_shape)}")
-    if scale_format is None and _kq.stored(on_host(scales), "scales", True)[0] == "float8_e4m3fn":
-        scale_format = "e4m3"
     known = {"dtype": _ELEMENTS[element], "quant-dtype": format or _FP8.get(code_type), "granularity": granularity,
              "scale-format": scale_format, "scale-rounding": scale_rounding, "scale-layout": scale_layout, "qmax": qmax,
              "scale-ub": scale_ub, "dialect": dialect}
@@ -95,8 +94,10 @@ def identify(
         folder = pathlib.Path(name)
         _write_npy(folder / "x.npy", _NPY[element], shape, rows)
         _write_npy(folder / "codes.npy", "|i1" if code_type == "int8" else "|u1", codes_shape, code_rows)
-        _write_list(folder / "scales.npy", scales, "scales",
-                    ("float32", "float16", "bfloat16", "uint8", "float8_e8m0fnu", "float8_e4m3fn", "int32"))
+        kind = _write_list(folder / "scales.npy", scales, "scales",
+                           ("float32", "float16", "bfloat16", "uint8", "float8_e8m0fnu", "float8_e4m3fn", "int32"))
+        if scale_format is None and kind == "float8_e4m3fn":
+            options.append("--scale-format=e4m3")
         if zero_points is not None:
             _write_list(folder / "zero_points.npy", zero_points, "zero_points", ("int32", "int8"))
             options.append(f"--zero-points={folder / 'zero_points.npy'}")

@@ -36,6 +36,11 @@ class TwoLevelQuantized(NamedTuple):
     global_scale: Any = None
 
 
+def beside_codes(quantized: Quantized | TwoLevelQuantized) -> dict[str, Any]:
+    """All but the codes, as the arguments by which `quantize` takes them."""
+    return {name: tensor for name, tensor in quantized._asdict().items() if name != "codes"}
+
+
 class ErrorReport(NamedTuple):
     """How far a quantized tensor is from the one it was made of: x an input, y what its code and scale stand for."""
 

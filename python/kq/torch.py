@@ -23,6 +23,8 @@ has a gradient.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
 import kq
@@ -44,12 +46,11 @@ def _ceil(size, step):
     return (size + step - 1) // step
 
 
-def _one_level(scheme):
-    """The scheme, whose scales are all that codes need."""
-    parsed = Scheme(scheme)
-    if parsed.has_global_scale:
+@functools.lru_cache(maxsize=4096)
+def _require_one_level(scheme: str) -> None:
+    """Raises InvalidArgument unless scales are all that codes need. Parsing a scheme takes longer than to look it up here."""
+    if Scheme(scheme).has_global_scale:
         raise kq.InvalidArgument("scheme", "has a scale of the tensor, for which operators have no place; take kq.quantize")
-    return parsed
 
 
 def _fake_codes(x, scheme):
@@ -121,7 +122,8 @@ def _plain(x):
 
 @_define("quantize(Tensor x, str scheme, Tensor? scale_ub=None) -> (Tensor, Tensor)")
 def _quantize(x, scheme, scale_ub=None):
-    codes, scales, _ = kq.quantize(_plain(x), _one_level(scheme), scale_ub=scale_ub)
+    _require_one_level(scheme)
+    codes, scales, _ = kq.quantize(_plain(x), scheme, scale_ub=scale_ub)
     return codes, scales
 
 
@@ -155,7 +157,8 @@ def _(x, scales, zero_points, scheme):
 @_define("quantize_out(Tensor x, str scheme, Tensor(a!) codes, Tensor(b!) scales, Tensor(c!)? zero_points, "
          "Tensor? scale_ub=None) -> ()")
 def _quantize_out(x, scheme, codes, scales, zero_points, scale_ub=None):
-    kq.quantize(_plain(x), _one_level(scheme), out=codes, scales=scales, zero_points=zero_points, scale_ub=scale_ub)
+    _require_one_level(scheme)
+    kq.quantize(_plain(x), scheme, out=codes, scales=scales, zero_points=zero_points, scale_ub=scale_ub)
 
 
 @_fake("quantize_out")
@@ -190,7 +193,8 @@ def _(codes, scales, zero_points, scheme):
 
 @torch.compiler.assume_constant_result
 def _kind(scheme: str) -> tuple[bool, bool]:
-    parsed = _one_level(scheme)
+    _require_one_level(scheme)
+    parsed = Scheme(scheme)
     return parsed.static_scale, parsed.asymmetric
 
 
@@ -228,5 +232,5 @@ def quantize(x: torch.Tensor, scheme: Scheme | str, *, out: torch.Tensor | None 
 
 def dequantize(codes: torch.Tensor, scales: torch.Tensor, zero_points: torch.Tensor | None = None, *,
                scheme: Scheme | str) -> torch.Tensor:
-    """kq.dequantize as an operator: float32, of the codes' shape, or where two are a byte of twice as many columns."""
+    """kq.dequantize as an operator: float32, of the codes' shape, or of twice as many columns where a byte has two codes."""
     return torch.ops.kq.dequantize(codes, scales, zero_points, scheme if isinstance(scheme, str) else str(scheme))

@@ -147,32 +147,31 @@ class Operand {
   Tensor tensor_;
 };
 
-Layout shape_of(const Tensor& tensor) {
+std::span<const std::int64_t> leading_of(const Tensor& tensor) {
+  return tensor.shape().first(tensor.shape().size() - 1);
+}
+
+/// The shape of a tensor with this many columns in place of its own.
+Layout with_columns(const Tensor& tensor, std::int64_t columns) {
   Layout layout;
-  for (const std::int64_t size : tensor.shape())
+  for (const std::int64_t size : leading_of(tensor))
     layout.add(size);
+  layout.add(columns);
   layout.make_consecutive();
   return layout;
 }
 
-/// The shape of the codes of an input: its own, or of two codes to a byte half as many columns.
+/// The shape of the codes of an input: its own, or half as many columns where a byte has two codes.
 Layout codes_shape(const Tensor& input, Format format) {
-  Layout layout = shape_of(input);
-  std::int64_t& columns = layout.shape[static_cast<std::size_t>(layout.ndim - 1)];
-  columns = codes_row_bytes(format, columns);
-  layout.make_consecutive();
-  return layout;
+  return with_columns(input, codes_row_bytes(format, input.shape().back()));
 }
 
-void require_shape(const Tensor& tensor, const char* field, std::span<const std::int64_t> wanted) {
+void require_shape(const Tensor& tensor, const char* field, const Layout& layout) {
   const auto shape = tensor.shape();
+  const std::span wanted(layout.shape.data(), static_cast<std::size_t>(layout.ndim));
   if (!std::equal(shape.begin(), shape.end(), wanted.begin(), wanted.end())) {
     throw Invalid(field, "must have the shape " + shape_text(wanted) + ", not " + shape_text(shape));
   }
-}
-
-std::span<const std::int64_t> leading_of(const Tensor& tensor) {
-  return tensor.shape().first(tensor.shape().size() - 1);
 }
 
 Element element_of(const Tensor& x) {
@@ -209,21 +208,12 @@ nb::object quantized_tuple(const nb::object& codes, const nb::object& scales, co
   return nb::steal(made);
 }
 
-/// A bound of scales in the device's memory: one float.
-const float* bound_data(const Tensor& bound, const Tensor& input) {
-  require_type(bound, "scale_ub", Type::float32);
-  require_same_device(bound, "scale_ub", input);
-  if (bound.elements() != 1)
-    throw Invalid("scale_ub", "must have one element, not " + std::to_string(bound.elements()));
-  return static_cast<const float*>(bound.data());
-}
-
-/// The tensor's scale: one float.
-void require_global_scale(const Tensor& tensor, const Tensor& input) {
-  require_type(tensor, "global_scale", Type::float32);
-  require_same_device(tensor, "global_scale", input);
+/// One float in the memory of the first tensor's device, as a bound of scales is, or the tensor's scale.
+void require_one_float(const Tensor& tensor, const char* field, const Tensor& first) {
+  require_type(tensor, field, Type::float32);
+  require_same_device(tensor, field, first);
   if (tensor.elements() != 1) {
-    throw Invalid("global_scale", "must have one element, not " + std::to_string(tensor.elements()));
+    throw Invalid(field, "must have one element, not " + std::to_string(tensor.elements()));
   }
 }
 
@@ -262,7 +252,7 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
   require_same_device(codes.tensor(), "out", input);
   if (!codes.made()) {
     require_type(codes.tensor(), "out", codes_type(r.format, true));
-    require_shape(codes.tensor(), "out", {code_layout.shape.data(), static_cast<std::size_t>(code_layout.ndim)});
+    require_shape(codes.tensor(), "out", code_layout);
     r.codes_stride = rows_of(codes.tensor(), "out").stride * (has_halves ? 2 : 1);
   }
 
@@ -305,11 +295,14 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
       dynamic_global.emplace(global_scale, x, input, "global_scale", Type::float32, one);
     }
     const Tensor& tensor = r.static_scale ? *static_global : dynamic_global->tensor();
-    require_global_scale(tensor, input);
+    require_one_float(tensor, "global_scale", input);
     buffers.global_scale = static_cast<float*>(tensor.data());
   }
   std::optional<Tensor> bound;
-  if (!scale_ub.is_none()) buffers.scale_ub = bound_data(bound.emplace(scale_ub, "scale_ub", false), input);
+  if (!scale_ub.is_none()) {
+    require_one_float(bound.emplace(scale_ub, "scale_ub", false), "scale_ub", input);
+    buffers.scale_ub = static_cast<const float*>(bound->data());
+  }
 
   void* const on_stream = stream_for(input, x, stream);
   const kq_request request = c_request(r);
@@ -359,9 +352,9 @@ std::size_t overlap_graph(nb::handle graph) {
   return overlapped;
 }
 
-/// Codes, scales and zero points that are read, and the request that they are of.
+/// Codes, scales and what goes with them, all read, and the request that they are of.
 struct Coded {
-  /// `columns` of codes, where two are a byte: 0 if all halves are.
+  /// `columns` is how many codes a row has, where a byte has two; 0 if no half of a byte is padding.
   Coded(nb::handle given_codes, nb::handle given_scales, nb::handle given_zero_points, nb::handle given_global_scale,
         nb::handle scheme, std::int64_t columns)
       : codes(given_codes, "codes", false), scales(given_scales, "scales", false) {
@@ -389,7 +382,7 @@ struct Coded {
     if (has_global_scale(r)) {
       if (given_global_scale.is_none()) throw Invalid("global_scale", "must be given for a scheme of e4m3 scales");
       global_scale.emplace(given_global_scale, "global_scale", false);
-      require_global_scale(*global_scale, codes);
+      require_one_float(*global_scale, "global_scale", codes);
     } else if (!given_global_scale.is_none()) {
       throw Invalid("global_scale", "is the tensor's scale beside e4m3 ones; leave it out");
     }
@@ -397,12 +390,7 @@ struct Coded {
 
   float* global_scale_data() const { return global_scale ? static_cast<float*>(global_scale->data()) : nullptr; }
   /// The shape of what the codes stand for.
-  Layout values_shape() const {
-    Layout layout = shape_of(codes);
-    layout.shape[static_cast<std::size_t>(layout.ndim - 1)] = r.hidden_size;
-    layout.make_consecutive();
-    return layout;
-  }
+  Layout values_shape() const { return with_columns(codes, r.hidden_size); }
   std::int32_t* zero_points_data() const {
     return zero_points ? static_cast<std::int32_t*>(zero_points->data()) : nullptr;
   }
@@ -425,7 +413,7 @@ nb::object dequantize(nb::handle codes, nb::handle scales, nb::handle zero_point
   const Operand output(out, codes, coded.codes, "out", Type::float32, shape);
   if (!output.made()) {
     require_type(output.tensor(), "out", Type::float32);
-    require_shape(output.tensor(), "out", {shape.shape.data(), static_cast<std::size_t>(shape.ndim)});
+    require_shape(output.tensor(), "out", shape);
     const Rows rows = rows_of(output.tensor(), "out");
     if (rows.tokens > 1 && rows.stride != rows.hidden_size) throw Invalid("out", "must be contiguous");
   }
@@ -449,9 +437,9 @@ nb::object dequantize(nb::handle codes, nb::handle scales, nb::handle zero_point
 nb::object error_report(nb::handle x, nb::handle codes, nb::handle scales, nb::handle zero_points,
                         nb::handle global_scale, nb::handle scheme) {
   const Tensor input(x, "x", false);
-  Coded coded(codes, scales, zero_points, global_scale, scheme, input.shape().empty() ? 0 : input.shape().back());
-  const Layout shape = codes_shape(input, coded.r.format);
-  require_shape(coded.codes, "codes", {shape.shape.data(), static_cast<std::size_t>(shape.ndim)});
+  const Rows rows = rows_of(input, "x");
+  Coded coded(codes, scales, zero_points, global_scale, scheme, rows.hidden_size);
+  require_shape(coded.codes, "codes", codes_shape(input, coded.r.format));
   for (const auto& [tensor, field] : {std::pair<const Tensor*, const char*>{&input, "x"},
                                       {&coded.codes, "codes"},
                                       {&coded.scales, "scales"},
@@ -460,7 +448,7 @@ nb::object error_report(nb::handle x, nb::handle codes, nb::handle scales, nb::h
     if (tensor != nullptr && !tensor->is_on_host()) throw Invalid(field, "must be on the host");
   }
   coded.r.element = element_of(input);
-  coded.r.input_stride = rows_of(input, "x").stride;
+  coded.r.input_stride = rows.stride;
   require_valid(coded.r);
   ErrorReport report;
   {
@@ -481,8 +469,8 @@ constexpr const char* quantize_help = R"(Quantizes a tensor: codes, scales and, 
 x: [*leading, hidden_size] of float16, bfloat16 or float32. The elements of a row are one behind the other, and rows at one
     distance from each other: a slice of columns will do, other views need a contiguous copy. There may be no rows.
 scheme: a kq.Scheme or its text, "fp8 group:128".
-out: codes are written here, instead of into a new tensor: of x's shape, or of two codes to a byte (uint8, or torch's
-    float4_e2m1fn_x2) of half as many columns; rows may lie apart.
+out: codes are written here, instead of into a new tensor: of x's shape, or of half as many columns where a byte has two codes
+    (uint8, or torch's float4_e2m1fn_x2); rows may lie apart.
 scales, zero_points: read by a static scheme, which needs them; otherwise written, instead of into new tensors. kq.Quantized
     has their shapes. Padding of the layout column_aligned is written where the tensor's memory has room for it.
 global_scale: of e4m3 scales, the tensor's, a float32 tensor of one number: read by a static scheme, otherwise written.
@@ -490,15 +478,16 @@ scale_ub: a float32 tensor of one number on x's device, above 0 or infinity, whi
     without a wait for the device. For schemes that can have one, "fp8 token", and have none in their text.
 stream: a handle or a stream object of the device; None: the one that x's framework works on now.
 
-Returns a kq.Quantized, of e4m3 scales a kq.TwoLevelQuantized. Raises kq.InvalidArgument, whose `field` names the argument or the part of the scheme that is wrong;
-TypeError for what is no tensor; kq.DeviceError where the device fails. What is refused has written nothing.)";
+Returns a kq.Quantized, of e4m3 scales a kq.TwoLevelQuantized. Raises kq.InvalidArgument, whose `field` names the argument or
+the part of the scheme that is wrong; TypeError for what is no tensor; kq.DeviceError where the device fails. What is refused
+has written nothing.)";
 
 constexpr const char* dequantize_help = R"(The numbers that codes stand for, float32, each in its code's place.
 
 codes, scales, zero_points, global_scale, scheme: as kq.quantize takes and returns them;
     kq.dequantize(*kq.quantize(x, s), scheme=s).
-out: a contiguous float32 tensor to write to, instead of a new one: of the codes' shape, or where two are a byte of twice as
-    many columns. It may have one column less, if that is a row of an odd number of codes.
+out: a contiguous float32 tensor to write to, instead of a new one: of the codes' shape, or of twice as many columns where a
+    byte has two codes, and of one less where a row has an odd number of codes.
 stream: as for kq.quantize.
 
 Raises as kq.quantize does.)";

@@ -12,6 +12,7 @@
 
 #include "errors.hpp"
 #include "kq/dialect.hpp"
+#include "kq/parameters.hpp"
 
 namespace kq::python {
 namespace {
@@ -163,14 +164,12 @@ Scheme with_changes(const Scheme& scheme, const std::optional<std::string>& form
   return {r};
 }
 
-constexpr Format all_formats[] = {Format::int8,         Format::fp8_e4m3fn,   Format::fp8_e5m2,
-                                  Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz, Format::fp4_e2m1};
-
-/// Those that a row of the table serves.
-nb::object formats_of(const kq::Scheme& scheme) {
+/// The names of a parameter of which `has` is true.
+template <class Has>
+nb::tuple names_of(std::string_view parameter_name, const Has& has) {
   nb::list names;
-  for (const Format format : all_formats) {
-    if (serves(scheme, format)) names.append(std::string(to_string(format)));
+  for (const std::string& name : parameter(parameter_name).names()) {
+    if (has(name)) names.append(name);
   }
   return nb::tuple(names);
 }
@@ -193,27 +192,24 @@ nb::list scheme_rows(const std::string& name) {
         scale_formats.append("ue8m0");
       }
       if (s.fp4 && !s.static_scale) scale_formats.append("e4m3");
+      const nb::tuple formats =
+          names_of("quant_dtype", [&](const std::string& format) { return serves(s, *parse_format(format)); });
       rows.append(nb::make_tuple(std::string(s.name), plain_granularity(s.granularity), s.static_scale, s.asymmetric,
-                                 formats_of(s), nb::tuple(scale_formats), std::string(s.scale_formula),
+                                 formats, nb::tuple(scale_formats), std::string(s.scale_formula),
                                  std::string(s.code_formula), ""));
     }
     return rows;
   }
   for (const DialectScheme& s : dialect_schemes(dialect)) {
-    nb::list formats;
-    for (const Format format : all_formats) {
-      if (has_format(s, format)) formats.append(std::string(to_string(format)));
-    }
-    nb::list scale_formats;
-    for (const ScaleFormat format :
-         {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0, ScaleFormat::e4m3}) {
-      if (has_scale_format(s, format)) scale_formats.append(std::string(to_string(format)));
-    }
+    const nb::tuple formats =
+        names_of("quant_dtype", [&](const std::string& format) { return has_format(s, *parse_format(format)); });
+    const nb::tuple scale_formats = names_of(
+        "scale_format", [&](const std::string& format) { return has_scale_format(s, *parse_scale_format(format)); });
     const std::string granularity = plain_granularity(s.granularity);
     rows.append(
         nb::make_tuple((s.static_scale ? "static " : "dynamic ") + granularity + (s.asymmetric ? " asymmetric" : ""),
-                       granularity, s.static_scale, s.asymmetric, nb::tuple(formats), nb::tuple(scale_formats),
-                       std::string(s.scale_formula), std::string(s.code_formula), std::string(s.differs)));
+                       granularity, s.static_scale, s.asymmetric, formats, scale_formats, std::string(s.scale_formula),
+                       std::string(s.code_formula), std::string(s.differs)));
   }
   return rows;
 }
@@ -230,10 +226,6 @@ nb::list dialect_rows() {
   }
   return rows;
 }
-
-}  // namespace
-
-namespace {
 
 /// Schemes by their texts, which belongs to the module.
 PyObject* known_schemes = nullptr;
@@ -259,10 +251,6 @@ nvfp4, which others may change:
 
 Keywords name the same parts, and win over the text. str() gives all of it again; equal schemes have equal hashes. Raises
 kq.InvalidArgument, whose `field` names the part that is wrong.)";
-
-}  // namespace
-
-namespace {
 
 /// What a text names, which keywords may complete: not validated.
 Request parse_request(std::string_view text) {
@@ -351,9 +339,9 @@ void bind_schemes(nb::module_& m) {
             }
             if (static_scale) all.append(*static_scale ? " static" : " dynamic");
             if (dialect) all.append(" ").append(to_string(parsed(parse_dialect(*dialect), "dialect", *dialect)));
-            new (self)
-                Scheme(with_changes(Scheme{parse_request(all)}, std::nullopt, std::nullopt, static_scale, asymmetric,
-                                    scale_format, scale_rounding, scale_layout, qmax, scale_ub, dialect, global_scale));
+            new (self) Scheme(with_changes(Scheme{parse_request(all)}, std::nullopt, std::nullopt, std::nullopt,
+                                           asymmetric, scale_format, scale_rounding, scale_layout, qmax, scale_ub,
+                                           std::nullopt, global_scale));
           },
           "text"_a = "", nb::kw_only(), "format"_a = nb::none(), "granularity"_a = nb::none(),
           "static_scale"_a = nb::none(), "asymmetric"_a = nb::none(), "scale_format"_a = nb::none(),

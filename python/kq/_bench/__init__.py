@@ -62,8 +62,8 @@ class Benchmark:
 
     def save(self, path: str, kqbench: str | None = None) -> None:
         """Writes the result file that `kqbench compare` and `kqbench report` read; `kqbench` names a second one, for the times
-        of kqbench's own process. Each appears whole or not at all; the first stays
-        where the second cannot be written. Raises OSError then."""
+        of kqbench's own process. Each appears whole or not at all. Raises OSError where one cannot be written; the first stays
+        where the second cannot."""
         for name, result in ((path, self.result), (kqbench, self.kqbench)):
             if name is None:
                 continue

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "bench/requests/option_message.hpp"
 #include "bench/requests/sweep.hpp"
@@ -102,7 +103,30 @@ TEST(SingleScheme, HasDefaultsAndRefusesLists) {
             "--quant-dtype: takes one value here, not 3; leave out the others");
 }
 
-}  // namespace
+TEST(PlanSweep, HasWhatTwoNamedSchemesBecomeOnce) {
+  Sweep sweep = one_shape();
+  std::vector<kq::NamedScheme> schemes;
+  for (const kq::NamedScheme& scheme : kq::named_schemes()) {
+    if (scheme.name == "mxfp8" || scheme.name == "mxfp4") schemes.push_back(scheme);
+  }
+  sweep.set_schemes(schemes);
+  sweep.set("quant_dtype", {"fp8_e4m3fn"});
+  EXPECT_EQ(plan_sweep(sweep).requests.size(), 1u);
+  sweep.set("quant_dtype", {"fp8_e4m3fn", "fp4_e2m1"});
+  EXPECT_EQ(plan_sweep(sweep).requests.size(), 2u);
+  sweep.set("quant_dtype", {});
+  EXPECT_EQ(plan_sweep(sweep).requests.size(), 2u);
+}
+
+TEST(ValidRequests, AreThoseOfThePlanOrNone) {
+  Sweep sweep = one_shape();
+  sweep.set("quant_dtype", {"int8", "fp8_e4m3fn"});
+  sweep.set("asymmetric", {true});
+  EXPECT_EQ(valid_requests(sweep), plan_sweep(sweep).requests);
+  sweep.set("quant_dtype", {"fp8_e4m3fn"});
+  EXPECT_TRUE(valid_requests(sweep).empty());
+}
+
 TEST(OptionMessage, NamesFieldsAsOptions) {
   EXPECT_EQ(option_message({"group_size", "static only; add static_scale, or asymmetric ones, with scale_formats"}),
             "--granularity: static only; add --static-scale, or asymmetric ones, with scale_formats");
@@ -110,4 +134,5 @@ TEST(OptionMessage, NamesFieldsAsOptions) {
             "--asymmetric: leave out --asymmetric, or --scale-layout column");
 }
 
+}  // namespace
 }  // namespace kqbench
