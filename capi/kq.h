@@ -96,7 +96,8 @@ enum { KQ_SCALE_FLOAT = 0, KQ_SCALE_UE8M0_FLOAT = 1, KQ_SCALE_UE8M0 = 2, KQ_SCAL
  *   KQ_ROUNDING_EVEN      MX, that of the largest magnitude rounded to the codes' mantissa bits, down
  *   KQ_ROUNDING_CEIL      MX, that of the largest magnitude, up
  *   KQ_ROUNDING_4OVER6_*  the group's largest magnitude becomes 6, or 4 where that leaves a lesser error: the sum of
- *                         absolute ones under scales up to 448, or of squared ones under scales made for 256 */
+ *                         absolute errors under scales up to 448 (MAE_448), or of squared errors under scales made
+ *                         for 256 (MSE_256) */
 enum {
   KQ_ROUNDING_QUOTIENT = 0,
   KQ_ROUNDING_RCEIL = 1,
@@ -157,7 +158,9 @@ enum {
  *   KQ_PRODUCER_RMS_NORM      T((x * r) * weight), r = 1 / sqrt(mean of x^2 over the token + eps)
  *   KQ_PRODUCER_ADD_RMS_NORM  z = T(x + residual) is stored as residual_out, and normed in x's place
  *   KQ_PRODUCER_SILU_MUL      T(T(gate / (1 + e^-gate)) * up), of an input whose rows are hidden_size of gate and then
- * as many of up A NaN that a producer makes has all bits set but the sign. */
+ *                             as many of up
+ *
+ * A NaN that a producer makes has all bits set but the sign. */
 enum { KQ_PRODUCER_NONE = 0, KQ_PRODUCER_RMS_NORM = 1, KQ_PRODUCER_ADD_RMS_NORM = 2, KQ_PRODUCER_SILU_MUL = 3 };
 
 /** What to do. Begin with KQ_REQUEST_INIT. 0 is the default of every field; num_tokens and hidden_size must be set. */
@@ -195,7 +198,8 @@ typedef struct kq_request {
   int32_t scale_rounding;  /**< since version 5: one of KQ_ROUNDING_* */
   float global_scale; /**< since version 5: g, above 0, KQ_SCALE_E4M3 with computed scales only: scales are multiplied
                        * by g before they are stored, and kq_buffers.global_scale gets 1 / g; 0: g is found from
-                       * the tensor */
+                       * the tensor. KQ_DIALECT_TORCHAO_* divides scales by this number instead, and for
+                       * KQ_ROUNDING_4OVER6_* it is the tensor's largest magnitude */
 } kq_request;
 #define KQ_REQUEST_INIT                                                                                           \
   {                                                                                                               \

@@ -108,7 +108,7 @@ void with_group_config(std::int64_t vectors_per_group, bool aligned, const Funct
 }
 
 /// The configuration for aligned groups that follow each other in memory; false for sizes that have none. Eight
-/// lanes and 16 elements a lane for 128 elements of 16 bits, so that what a lane does once a group is spread over many
+/// lanes and 16 elements per lane for 128 elements of 16 bits, so that a lane's work per group is spread over many
 /// elements; in a small tensor, 16 lanes (docs/results/tiles.md).
 template <class Function>
 bool with_flat_group_config(std::int64_t vectors_per_group, std::int64_t groups, int multiprocessors,

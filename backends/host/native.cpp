@@ -85,7 +85,7 @@ struct Tensors {
   }
 };
 
-/// out[i] = quantizer.code(in[i]), of codes of four bits two a byte.
+/// out[i] = quantizer.code(in[i]), of codes of four bits two per byte.
 template <class Element, class Code, class Quantizer>
 void quantize(const Element* in, Code* out, std::int64_t size, const Quantizer& quantizer) {
   kq::host::quantize(in, out, size, quantizer, kq::host::prefetch_distance<Element>(size));
@@ -204,8 +204,8 @@ bool takes_whole_tokens(const Request& r, int threads) {
 
 // --- groups ----------------------------------------------------------------------------------------------------------
 
-/// Calls function(row, first group, groups) for the groups that are part `part` of `parts`, in order, all of a row that
-/// are in the part at once.
+/// Calls function(row, first group, groups) for the groups that are part `part` of `parts`, in order, once per row:
+/// with all of the row's groups that are in the part.
 template <class Function>
 void for_each_run_of_groups(const Request& r, int part, int parts, const Function& function) {
   const std::int64_t groups_per_row = kq::groups_per_row(r);

@@ -111,8 +111,7 @@ class PluginImplementation final : public Implementation {
     if (request.producer != kq::Producer::none && kernel_.c.api_version < version_of_producers) {
       return "it was compiled with a kq.h that has no producers";
     }
-    const bool is_tiled = kq::is_tiled(request.scale_layout);
-    if ((kq::is_mx(request) || request.format == kq::Format::fp4_e2m1 || is_tiled) &&
+    if ((kq::is_mx(request) || request.format == kq::Format::fp4_e2m1 || kq::is_tiled(request.scale_layout)) &&
         kernel_.c.api_version < version_of_block_formats) {
       return "it was compiled with a kq.h that has no block formats";
     }

@@ -296,12 +296,13 @@ float te_largest_scale(const Request& r) {
   return r.scale_rounding == kq::ScaleRounding::four_over_six_mse_256 ? 256.0f : 448.0f;
 }
 
-/// The scale and operand of one of the two, of what amax / 6 becomes.
+/// Sets the scale and operand of one of the two candidates: `v` is what its scale is rounded from.
 void set_te_candidate(Span& span, float g, float v) {
   span.scale = e4m3(v);
   span.operand = at_most_largest(1.0f / (span.scale * (1.0f / g)));
 }
 
+/// The sum of the errors that a candidate leaves.
 float te_error(const Request& r, const Span& span, const std::vector<float>& elements) {
   static const Fp8Encoder fp4(Format::fp4_e2m1);
   float sum = 0.0f;
@@ -317,7 +318,7 @@ float te_error(const Request& r, const Span& span, const std::vector<float>& ele
   return sum;
 }
 
-/// The amax of 6 E, for a tensor of zeros: its g is 1.
+/// The tensor's amax; of a tensor of zeros 6 E, so that its g is 1.
 float te_global_scale(const Request& r, float amax) {
   return amax == 0.0f ? te_largest_scale(r) * 6.0f : amax;
 }

@@ -17,7 +17,7 @@ namespace kqbench::reference_detail {
 /// Sets scale, zero point and operand of a dynamic span whose elements were all added.
 void set_dialect_scale(const kq::Request& request, Span& span);
 
-/// Does so where the scale is chosen of two, by the errors of the span's elements.
+/// Sets scale and operand of such a span whose scale is chosen of two, by the errors of its elements ("4 over 6").
 void choose_dialect_scale(const kq::Request& request, Span& span, const std::vector<float>& elements);
 
 /// What the scales of a tensor are multiplied by, or divided by, from its largest magnitude; and what is stored of it.

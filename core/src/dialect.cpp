@@ -99,6 +99,8 @@ constexpr bool asymmetric = true;
 constexpr std::string_view vllm_static_code = "fp8(sat(x * (1 / scale))), NaN: +448";
 constexpr std::string_view vllm_static_differs = "NaN becomes +448; the code has the sign of the product";
 constexpr std::string_view te_scale = "1 / m, m = qmax / amax, 1 where amax is 0";
+constexpr std::string_view te_nvfp4_scale = "e4m3(min(amax * (g * (1/6)), FLT_MAX))";
+constexpr std::string_view te_nvfp4_code = "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))";
 constexpr std::string_view torchao_nvfp4_scale =
     "e4m3(clamp((amax / 6) / s, 2^-6, 448)), s = amax of the tensor / 2688";
 constexpr std::string_view torchao_nvfp4_code = "e2m1(x * ((1 / s) / scale))";
@@ -194,15 +196,12 @@ constexpr DialectScheme dialect_scheme_table[] = {
     {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, ue8m0_bytes,
      "2^clamp(ceil(log2(amax / 6)), -127, 127); NaN: NaN", "e2m1(x * (1 / scale))",
      "log2 is rounded to float; -0 becomes 0"},
-    {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, e4m3_bytes, "e4m3(min(amax * (g * (1/6)), FLT_MAX))",
-     "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))", "-0 becomes 0"},
+    {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, e4m3_bytes, te_nvfp4_scale, te_nvfp4_code, "-0 becomes 0"},
     {D::te_d0067d0, G::group, is_dynamic, symmetric, fp4, e4m3_bytes,
      "e4m3(1.5 b) or e4m3(b), b = (amax / 6) * g, g = 6 E / amax of the tensor: the one with the lesser error, the "
      "latter of equal ones",
-     "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))",
-     "4 over 6: two scales are tried; global_scale is amax of the tensor; -0 becomes 0", four_over_six},
-    {D::te_d0067d0, G::block, is_dynamic, symmetric, fp4, e4m3_bytes, "e4m3(min(amax * (g * (1/6)), FLT_MAX))",
-     "e2m1(x * min(1 / (scale * (1/g)), FLT_MAX))", "-0 becomes 0"},
+     te_nvfp4_code, "4 over 6: two scales are tried; global_scale is amax of the tensor; -0 becomes 0", four_over_six},
+    {D::te_d0067d0, G::block, is_dynamic, symmetric, fp4, e4m3_bytes, te_nvfp4_scale, te_nvfp4_code, "-0 becomes 0"},
 
     {D::te_kernels, G::tensor, is_dynamic, symmetric, e4m3, floats, te_scale, "fp8(sat(x * m))",
      "the scale is a reciprocal; zeros have scale 1"},
@@ -381,7 +380,8 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
   const std::string wanted = name_of(r.granularity, r.static_scale, r.asymmetric);
   std::vector<std::string> others;
   std::vector<std::string> formats;
-  std::vector<std::string> scale_formats, roundings;
+  std::vector<std::string> scale_formats;
+  std::vector<std::string> roundings;
   for (const DialectScheme& scheme : dialect_schemes(r.dialect)) {
     const std::string other = scheme_name(scheme);
     add_once(others, other);

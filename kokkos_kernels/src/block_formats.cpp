@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "groups.hpp"
 #include "kernels.hpp"
 #include "kq/scale_rules.hpp"
 #include "launch.hpp"

@@ -57,7 +57,7 @@ struct GroupsOfHostSlice {
   }
 };
 
-/// Launches it. Where groups and their scales follow each other in memory, the tensor is one long row.
+/// Launches GroupsOfHostSlice. Where groups and their scales follow each other in memory, the tensor is one long row.
 template <class Rule, class Scales, class ExecutionSpace>
 void launch_on_host(const ExecutionSpace& space, const Request& r, const Operands& b, const Scales& scales,
                     const Rule& rule) {
@@ -73,7 +73,7 @@ void launch_on_host(const ExecutionSpace& space, const Request& r, const Operand
   launch<TileConfig<1, 0>>(space, "kq::dynamic_group", kernel, kernel.slices.num_slices(), slice);
 }
 
-/// Calls function(rule) for a rule of the request's groups, of those that DynamicGroup serves.
+/// Calls function(rule) for a rule of the request's groups; on a device they are not of a block format.
 template <class Element, class ExecutionSpace, class Function>
 void with_rule([[maybe_unused]] const ExecutionSpace& space, const Request& r, [[maybe_unused]] const Operands& b,
                const Function& function) {

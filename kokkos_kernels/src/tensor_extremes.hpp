@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The first of two launches for a scale of the whole tensor: what every program finds in its part, and what all found.
+/// The launches that find a whole tensor's extremes: of every program's part, and of all parts.
 
 #include <cstdint>
 

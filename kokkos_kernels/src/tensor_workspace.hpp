@@ -45,7 +45,8 @@ std::size_t tensor_workspace_bytes(const ExecutionSpace& space, const Request& /
          2 * sizeof(float) * static_cast<std::size_t>(max_partials(space));
 }
 
-/// Of groups whose scales are multiplied by one that comes from the tensor: behind the rest, the tensor's amax.
+/// Of groups and blocks whose scales are multiplied by one that is found from the tensor: behind the rest, the tensor's
+/// amax.
 template <class ExecutionSpace>
 std::size_t group_workspace_bytes(const ExecutionSpace& space, const Request& r) {
   return finds_global_scale(r) ? tensor_workspace_bytes(space, r) + sizeof(float) : 0;

@@ -68,9 +68,8 @@ TEST(Dialects, HaveProducersThatComeOutAsRecorded) {
 /// A case of which no output is read is one of these, and each of these is such a one.
 TEST(Dialects, HaveATestOfEveryRecordedCaseButThese) {
   const std::set<std::string> left_out = {
-      // SGLang has two kernels of SiLU and groups, for the same tensors: this one rounds once where the other, which
-      // the
-      // dialect is, rounds SiLU's value first.
+      // SGLang has two kernels of SiLU and groups, for the same tensors: this one rounds once, where the other, whose
+      // arithmetic the dialect has, rounds SiLU's value first.
       "sglang-0.5.23/bfloat16_silu_8x512/silu_dense",
       "sglang-0.5.23/half_silu_8x512/silu_dense",
   };

@@ -18,7 +18,7 @@ static void check(int holds, const char* what, int line) {
 }
 #define CHECK(condition) check((condition), #condition, __LINE__)
 
-/* 2 tokens of 4 floats, 8-bit integers, one scale a token. */
+/* 2 tokens of 4 floats, 8-bit integers, one scale per token. */
 static kq_request small_request(void) {
   kq_request request = KQ_REQUEST_INIT;
   request.element = KQ_FLOAT32;

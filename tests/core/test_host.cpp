@@ -33,6 +33,24 @@ constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 /// Where a code must not be written, this is still there.
 constexpr unsigned char untouched = 0x5a;
 
+/// The element nearest to a number.
+template <class Element>
+Element to_element(float x) {
+  if constexpr (std::is_same_v<Element, half>) return to_half(x);
+  if constexpr (std::is_same_v<Element, bfloat16>) return to_bfloat16(x);
+  if constexpr (std::is_same_v<Element, float>) return x;
+}
+
+/// Code `i` of a row.
+template <class Code>
+int code_in(const std::vector<Code>& row, std::size_t i) {
+  if constexpr (std::is_same_v<Code, Code4>) {
+    return i % 2 == 0 ? row[i / 2].bits & 15 : row[i / 2].bits >> 4;
+  } else {
+    return row[i];
+  }
+}
+
 /// Expects of `in`, quantized at once, what the quantizer makes of each element.
 template <class Element, class Quantizer>
 void expect_each_code(const Element* in, std::int64_t size, const Quantizer& quantizer, std::size_t misalignment = 0) {
@@ -168,7 +186,7 @@ TYPED_TEST(HostQuantize, EveryFloatBecomesItsCode) {
 
 // --- divisions that are none -----------------------------------------------------------------------------------------
 
-/// The numbers at which a format's codes change, of a few binades.
+/// The positive numbers at which a format's codes change.
 template <class Format>
 std::vector<float> boundaries() {
   std::vector<float> found;
@@ -186,9 +204,10 @@ std::vector<float> boundaries() {
   return found;
 }
 
-/// Scales that bring an element, and every other that is a power of two from it, next to where a code changes.
-template <class Format, class Element, class Make>
-void expect_quotients_next_to_boundaries(const Make& make) {
+/// Expects the codes of quotients by scales that bring an element, and every other that is a power of two times it,
+/// next to where a code changes.
+template <class Format, class Element>
+void expect_quotients_next_to_boundaries() {
   const std::vector<float> ties = boundaries<Format>();
   std::vector<Element> in;
   if constexpr (sizeof(Element) == 2) {
@@ -201,7 +220,7 @@ void expect_quotients_next_to_boundaries(const Make& make) {
   const int rounds = (exhaustive() ? 4000 : 60) * (sizeof(Element) == 2 ? 1 : 20);
   for (int round = 0; round < rounds; ++round) {
     const float tie = ties[random() % ties.size()];
-    const float exact = to_float(make(magnitudes(random))) / tie;
+    const float exact = to_float(to_element<Element>(magnitudes(random))) / tie;
     const float scale = bits_float(float_bits(exact) + static_cast<std::uint32_t>(random() % 5) - 2);
     if constexpr (sizeof(Element) == 4) {
       in.clear();
@@ -220,15 +239,15 @@ void expect_quotients_next_to_boundaries(const Make& make) {
 }
 
 TYPED_TEST(HostQuantize, HalfQuotientsNextToBoundariesAreRight) {
-  expect_quotients_next_to_boundaries<TypeParam, half>(to_half);
+  expect_quotients_next_to_boundaries<TypeParam, half>();
 }
 
 TYPED_TEST(HostQuantize, Bfloat16QuotientsNextToBoundariesAreRight) {
-  expect_quotients_next_to_boundaries<TypeParam, bfloat16>(to_bfloat16);
+  expect_quotients_next_to_boundaries<TypeParam, bfloat16>();
 }
 
 TYPED_TEST(HostQuantize, FloatQuotientsNextToBoundariesAreRight) {
-  expect_quotients_next_to_boundaries<TypeParam, float>([](float x) { return x; });
+  expect_quotients_next_to_boundaries<TypeParam, float>();
 }
 
 // --- codes of four bits ----------------------------------------------------------------------------------------------
@@ -241,8 +260,7 @@ void expect_each_pair(const std::vector<Element>& in, const Quantizer& quantizer
   host::quantize(in.data(), out.data(), static_cast<std::int64_t>(in.size()), quantizer, 64);
   for (std::size_t i = 0; i < 2 * bytes; ++i) {
     const int expected = i < in.size() ? quantizer.code(to_float(in[i])) : 0;
-    const int code = i % 2 == 0 ? out[i / 2].bits & 15 : out[i / 2].bits >> 4;
-    ASSERT_EQ(code, expected) << "element " << i << " of " << in.size();
+    ASSERT_EQ(code_in(out, i), expected) << "element " << i << " of " << in.size();
   }
   ASSERT_EQ(out[bytes].bits, untouched) << "after the codes";
 }
@@ -318,13 +336,7 @@ void expect_each_group(const std::vector<Element>& in, std::size_t group_size, c
     ASSERT_EQ(float_bits(found[group]), float_bits(scale.value())) << "group " << group << " of " << group_size;
     for (std::size_t i = begin; i < end; ++i) {
       const int expected = scale.quantizer().code(to_float(in[i]));
-      int code;
-      if constexpr (per_byte == 2) {
-        code = i % 2 == 0 ? out[i / 2].bits & 15 : out[i / 2].bits >> 4;
-      } else {
-        code = out[i];
-      }
-      ASSERT_EQ(code, expected) << "element " << i - begin << " of group " << group << " of " << group_size;
+      ASSERT_EQ(code_in(out, i), expected) << "element " << i - begin << " of group " << group << " of " << group_size;
     }
   }
 }
@@ -360,10 +372,7 @@ TYPED_TEST(HostGroups, AreEachQuantizedByTheirScale) {
           if (kind == 1 && random() % 256 == 0) x = random() % 2 == 0 ? nan : infinity;
           if (i / group_size == 2) x = 0.0f;
           using Bits = typename host::Pattern<TypeParam>::Unsigned;
-          if constexpr (std::is_same_v<TypeParam, half>) in[i] = to_half(x);
-          if constexpr (std::is_same_v<TypeParam, bfloat16>) in[i] = to_bfloat16(x);
-          if constexpr (std::is_same_v<TypeParam, float>) in[i] = x;
-          if (kind == 2) in[i] = host::Pattern<TypeParam>::element(static_cast<Bits>(random()));
+          in[i] = kind == 2 ? host::Pattern<TypeParam>::element(static_cast<Bits>(random())) : to_element<TypeParam>(x);
         }
         this->expect_all_rules(in, group_size);
         if (this->HasFatalFailure()) return;
@@ -394,14 +403,7 @@ void expect_extremes(const std::vector<Element>& in) {
 }
 
 template <class Element>
-class HostExtremes : public ::testing::Test {
- protected:
-  static Element make(float x) {
-    if constexpr (std::is_same_v<Element, half>) return to_half(x);
-    if constexpr (std::is_same_v<Element, bfloat16>) return to_bfloat16(x);
-    if constexpr (std::is_same_v<Element, float>) return x;
-  }
-};
+class HostExtremes : public ::testing::Test {};
 TYPED_TEST_SUITE(HostExtremes, Elements);
 
 TYPED_TEST(HostExtremes, LeaveNanOut) {
@@ -414,7 +416,7 @@ TYPED_TEST(HostExtremes, LeaveNanOut) {
       const std::size_t kinds = 1 + random() % std::size(specials);
       const std::size_t first_kind = random() % std::size(specials);
       for (TypeParam& x : in) {
-        x = this->make(specials[(first_kind + random() % kinds) % std::size(specials)]);
+        x = to_element<TypeParam>(specials[(first_kind + random() % kinds) % std::size(specials)]);
       }
       expect_extremes(in);
       if (this->HasFatalFailure()) return;

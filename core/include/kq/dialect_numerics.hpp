@@ -249,7 +249,7 @@ struct FourOverSixScale {
   float factor;
 };
 
-/// Transformer Engine's choice of "4 over 6". `Element` is the input's type.
+/// Transformer Engine's choice of "4 over 6".
 class FourOverSix {
  public:
   KQ_HOST_DEVICE constexpr FourOverSix(ScaleRounding rounding, float tensor_amax)
@@ -261,7 +261,7 @@ class FourOverSix {
   /// What is stored as the tensor's scale, 1 / g.
   KQ_HOST_DEVICE constexpr float tensor_scale() const { return 1.0f / global_; }
 
-  /// The scale of a group of `size` elements, of its amax, NaN counting.
+  /// The scale of a group of `size` elements at `x`, from its amax, in which NaN counts.
   template <class Element>
   KQ_HOST_DEVICE FourOverSixScale scale(float amax, const Element* x, std::int64_t size) const {
     const float b = amax / 6.0f * global_;
@@ -276,7 +276,7 @@ class FourOverSix {
     return {scale, nvfp4_factor(scale.value, tensor_scale())};
   }
 
-  /// The sum of what the elements come back wrong by, in their order.
+  /// The sum of the elements' errors, absolute or squared, in their order.
   template <class Element>
   KQ_HOST_DEVICE float error(const FourOverSixScale& scale, const Element* x, std::int64_t size) const {
     float sum = 0.0f;

@@ -235,7 +235,7 @@ class LimitedQuantizer {
   float factor_;
 };
 
-/// e2m1(x * factor), where -0 becomes 0, and NaN the largest number with the sign of x.
+/// e2m1(x * factor), where -0 becomes 0, and NaN becomes the largest number with the sign of x.
 class FourOverSixQuantizer {
  public:
   using Code = Fp4E2M1::Code;

@@ -47,7 +47,7 @@ struct AffineInTypeScale {
   KQ_HOST_DEVICE auto quantizer() const { return AffineInTypeQuantizer<Element>(affine.scale, affine.zero_point); }
 };
 
-/// Of a group whose scale was chosen of two.
+/// The scale of a group, chosen of two.
 struct ChosenScale {
   FourOverSixScale chosen;
   KQ_HOST_DEVICE float value() const { return chosen.scale.value; }

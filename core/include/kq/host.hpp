@@ -3,8 +3,8 @@
 
 /// \file
 /// Loops over consecutive elements on a host, written so that compilers vectorize them, or by vector instructions where
-/// the target has them (arch/avx2.hpp). Extremes are found on the bit
-/// patterns: an IEEE number's magnitude grows with its bits, so 16-bit elements need no conversion for it.
+/// the target has them (arch/avx2.hpp). Extremes are found on the bit patterns: an IEEE number's magnitude grows with
+/// its bits, so 16-bit elements need no conversion for it.
 
 #include <algorithm>
 #include <bit>
@@ -145,11 +145,13 @@ KQ_HOST_DEVICE double sum_vectors(std::int64_t count, const Function& p) {
   return sum_over_halves(sums);
 }
 
-/// An element's bits, their type with and without sign, where its infinity lies, and the float of an element's bits.
+/// An element's bits, their type with and without sign, those of its magnitude, where its infinity lies, and the float
+/// of an element's bits.
 template <class Element>
 struct Pattern {
   using Unsigned = std::uint16_t;
   using Signed = std::int16_t;
+  static constexpr Unsigned magnitude_mask = 0x7fff;
   static constexpr Unsigned infinity = std::is_same_v<Element, half> ? 0x7c00 : 0x7f80;
   KQ_HOST_DEVICE static Unsigned bits(Element x) { return x.bits; }
   KQ_HOST_DEVICE static Element element(Unsigned bits) { return {bits}; }
@@ -164,6 +166,7 @@ template <>
 struct Pattern<float> {
   using Unsigned = std::uint32_t;
   using Signed = std::int32_t;
+  static constexpr Unsigned magnitude_mask = 0x7fffffffu;
   static constexpr Unsigned infinity = 0x7f800000u;
   KQ_HOST_DEVICE static Unsigned bits(float x) { return std::bit_cast<std::uint32_t>(x); }
   KQ_HOST_DEVICE static float element(Unsigned bits) { return std::bit_cast<float>(bits); }
@@ -179,10 +182,9 @@ KQ_HOST_DEVICE typename Pattern<Element>::Unsigned greatest_magnitude(const Elem
   return static_cast<Unsigned>(avx2::greatest_magnitude(x, size));
 #else
   using Signed = typename P::Signed;
-  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
   Signed max = 0;
   for (std::int64_t i = 0; i < size; ++i) {
-    const auto magnitude = static_cast<Signed>(P::bits(x[i]) & magnitude_mask);
+    const auto magnitude = static_cast<Signed>(P::bits(x[i]) & P::magnitude_mask);
     max = magnitude > max ? magnitude : max;
   }
   return static_cast<Unsigned>(max);
@@ -197,13 +199,21 @@ KQ_HOST_NOINLINE KQ_HOST_DEVICE typename Pattern<Element>::Unsigned greatest_num
                                                                                     std::int64_t size) {
   using P = Pattern<Element>;
   using Unsigned = typename P::Unsigned;
-  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
   Unsigned max = 0;
   for (std::int64_t i = 0; i < size; ++i) {
-    const auto magnitude = static_cast<Unsigned>(P::bits(x[i]) & magnitude_mask);
+    const auto magnitude = static_cast<Unsigned>(P::bits(x[i]) & P::magnitude_mask);
     max = magnitude > max && magnitude <= P::infinity ? magnitude : max;
   }
   return max;
+}
+
+/// kq::host::abs_max() of elements whose greatest_magnitude() is known.
+template <class Element>
+KQ_HOST_DEVICE float abs_max(const Element* x, std::int64_t size, typename Pattern<Element>::Unsigned greatest) {
+  using P = Pattern<Element>;
+  if (greatest > P::infinity) [[unlikely]]
+    greatest = greatest_number(x, size);
+  return P::number(greatest);
 }
 
 }  // namespace detail
@@ -211,11 +221,7 @@ KQ_HOST_NOINLINE KQ_HOST_DEVICE typename Pattern<Element>::Unsigned greatest_num
 /// max |x|; NaN is left out, 0 where nothing is left.
 template <class Element>
 KQ_HOST_DEVICE float abs_max(const Element* x, std::int64_t size) {
-  using P = Pattern<Element>;
-  auto max = greatest_magnitude(x, size);
-  if (max > P::infinity) [[unlikely]]
-    max = detail::greatest_number(x, size);
-  return P::number(max);
+  return detail::abs_max(x, size, greatest_magnitude(x, size));
 }
 
 /// min and max; NaN is left out, +inf and -inf where nothing is left. A negative number's magnitude bits are flipped,
@@ -226,7 +232,7 @@ KQ_HOST_DEVICE std::pair<float, float> range(const Element* x, std::int64_t size
   using Unsigned = typename P::Unsigned;
   using Signed = typename P::Signed;
   constexpr int sign_shift = 8 * sizeof(Signed) - 1;
-  constexpr Unsigned magnitude_mask = static_cast<Unsigned>(~Unsigned{0}) >> 1;
+  constexpr Unsigned magnitude_mask = P::magnitude_mask;
   const auto ordered = [](Unsigned bits) {
     return static_cast<Signed>(bits ^
                                (static_cast<Unsigned>(static_cast<Signed>(bits) >> sign_shift) & magnitude_mask));
@@ -275,18 +281,15 @@ KQ_HOST_DEVICE Maxima<AbsMaxUpToNan> maxima(AbsMaxUpToNan, const Element* x, std
 }
 template <class Element>
 KQ_HOST_DEVICE Maxima<AbsMaxOrNan> maxima(AbsMaxOrNan, const Element* x, std::int64_t size) {
+  const auto greatest = greatest_magnitude(x, size);
   Maxima<AbsMaxOrNan> found;
-  found.value[0] = abs_max(x, size);
-  found.value[1] = greatest_magnitude(x, size) > Pattern<Element>::infinity ? 1.0f : 0.0f;
+  found.value[0] = detail::abs_max(x, size, greatest);
+  found.value[1] = greatest > Pattern<Element>::infinity ? 1.0f : 0.0f;
   return found;
 }
 
 /// Groups whose scales are computed together: each takes one division after the other, but none waits for another's.
-#if KQ_HOST_AVX2
-using avx2::most_groups;
-#else
 inline constexpr int most_groups = 16;
-#endif
 
 namespace detail {
 
@@ -305,7 +308,7 @@ KQ_HOST_NOINLINE KQ_HOST_DEVICE void quantize_some_groups(const Element* in, Cod
 #if KQ_HOST_AVX2
   if constexpr (has_vector_codes<decltype(scales->quantizer())>) {
     const std::int64_t ahead = groups * size * std::int64_t{sizeof(Element)};
-    if (avx2::quantize_groups(in, out, groups, size, scales, ahead)) return;
+    if (avx2::quantize_groups<most_groups>(in, out, groups, size, scales, ahead)) return;
   }
 #endif
   for (std::int64_t i = 0; i < groups; ++i) {

@@ -46,7 +46,7 @@ enum class ScaleFormat : std::uint8_t { float32, ue8m0_float32, ue8m0, e4m3 };
 /// whichever leaves the lesser error.
 ///
 ///   four_over_six_mae_448  by the sum of absolute errors; scales reach up to 448
-///   four_over_six_mse_256  by that of squared errors; scales are made for 256
+///   four_over_six_mse_256  by the sum of squared errors; scales are made for 256
 enum class ScaleRounding : std::uint8_t {
   quotient,
   rceil,
@@ -68,10 +68,9 @@ enum class ScaleRounding : std::uint8_t {
 ///   swizzled_128x4  ((t / 128) * columns4 + g / 4) * 512 + (t % 32) * 16 + ((t / 32) % 4) * 4 + g % 4: scales of one
 ///                   byte only, in tiles of 128 rows by 4 columns; columns4 is ceil(columns / 4)
 ///   swizzled_8x4    ((t / 8) * columns4 + g / 4) * 32 + (t % 8) * 4 + g % 4: those of tiles of 8 by 4
-///   shuffled_32x8   ((t / 32) * columns8 + g / 8) * 256 + (g % 4) * 64 + (t % 16) * 4 + (g % 8) / 4 * 2 + (t % 32) /
-///   16:
-///                   those of tiles of 32 by 8, as AITER shuffles them; columns8 is ceil(columns / 8), and the rows are
-///                   rounded up to 256
+///   shuffled_32x8   ((t / 32) * columns8 + g / 8) * 256 + (g % 4) * 64 + (t % 16) * 4 + (g % 8) / 4 * 2 +
+///                   (t % 32) / 16: those of tiles of 32 by 8, as AITER shuffles them; columns8 is ceil(columns / 8),
+///                   and the rows are rounded up to a multiple of 256
 ///
 /// Where a layout has room for scales that no span has, dynamic schemes write 0, except that column leaves it alone;
 /// static schemes do not look at it.
@@ -132,8 +131,8 @@ struct Request {
   ScaleLayout scale_layout = ScaleLayout::row;
   ScaleRounding scale_rounding = ScaleRounding::quotient;  ///< dynamic groups with scale format ue8m0 or e4m3 only
   /// What the scales of scale format e4m3 are multiplied by, dynamic schemes only: g of docs/numerics.md, whose
-  /// reciprocal is stored as the tensor's scale; 0: found from the tensor. (Other things of dialect torchao, and of "4
-  /// over 6": docs/dialects.md.)
+  /// reciprocal is stored as the tensor's scale; 0: found from the tensor. (For dialect torchao and "4 over 6" it is
+  /// another number: docs/dialects.md.)
   float global_scale = 0.0f;
 
   float qmax = 0.0f;  ///< bound of a code's magnitude; 0: the format's largest
@@ -190,7 +189,7 @@ std::int64_t codes_columns(const Request& request);
 /// Whether the scales of groups are multiplied by one of the tensor: scale format e4m3.
 bool has_global_scale(const Request& request);
 
-/// Whether that scale is found from the tensor: of a dynamic scheme, where none is given.
+/// Whether that scale is found from the tensor: in a dynamic scheme, where none is given.
 bool finds_global_scale(const Request& request);
 
 /// Whether scales are exponents that are rounded on amax's bits, as MX has them.

@@ -13,14 +13,16 @@
 
 namespace kq {
 
-/// Where scales lie within a tile, by shifts: what kernels have of it are constants, which take no registers.
+/// Where scales lie within a tile. All members are base-2 logarithms, so that kernels shift; they are constants there,
+/// which take no registers. A tile's rows are in batches of 2^low_rows rows; where it has eight columns, the last four
+/// begin 2 scales after the first four.
 struct ScaleTile {
-  int rows = 0;  ///< logarithms of a tile's rows and columns
+  int rows = 0;  ///< of a tile
   int columns = 2;
-  int column_step = 0;  ///< and of the distance between two of four columns
-  int low_rows = 5;     ///< of so many rows (a logarithm) the distance is
-  int row_step = 0;     ///< this one,
-  int high_step = 2;    ///< and from those to the next so many this one
+  int column_step = 0;  ///< scales from a column to the next, within four columns
+  int low_rows = 5;     ///< rows of a batch
+  int row_step = 0;     ///< scales from a row to the next, within a batch
+  int high_step = 2;    ///< scales from a batch to the next
 
   KQ_HOST_DEVICE std::int64_t operator()(std::int64_t row, std::int64_t column) const {
     const int r = static_cast<int>(row) & ((1 << rows) - 1);

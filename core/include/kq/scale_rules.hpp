@@ -12,7 +12,8 @@
 ///   reduction          AbsMax, AbsMaxOrNan, AbsMaxUpToNan or MinMax: what it needs to know of a span
 ///   has_zero_point     whether its scales have a zero point
 ///   scale(value)       the scale of a span that the reduction found `value` in
-///   reads_span         whether that is scale(value, elements, how many): kq::scale_of_span serves both
+///   reads_span         whether that reads the span once more, and is scale(value, elements, size); kq::scale_of_span()
+///                      calls either
 ///
 /// A static rule has the first two, and scale(given, i): scale i of those given (kq/scale_layout.hpp). A scale has
 ///

@@ -70,8 +70,8 @@ struct ElementOf<float> {
 };
 
 /// Bytes of scratch memory `enqueue` needs for this request: 0 but for dynamic tensor and channel scales, for
-/// groups whose tensor's scale is found (finds_global_scale), and for producers. Those of channels and producers depend
-/// on the shape.
+/// groups and blocks whose tensor's scale is found (finds_global_scale), and for producers. Those of channels and
+/// producers depend on the shape.
 template <class ExecutionSpace>
 std::size_t workspace_bytes(const ExecutionSpace& space, const Request& request);
 

@@ -23,7 +23,7 @@
 
 namespace kq::host::avx2 {
 
-/// Elements of a step: their codes are a vector, of four bits half a one.
+/// Elements of a step: their codes are a vector, those of four bits half a vector.
 inline constexpr std::int64_t step = 32;
 
 // The exact values of 8 elements.
@@ -216,12 +216,13 @@ class FloatCodes {
 
  private:
   static constexpr int mantissa_bits = Format::mantissa_bits;
+  static constexpr int shift = 7 - mantissa_bits;  ///< of an exponent in a float's upper 16 bits to where a code has it
+
+  /// A bound's code: a constant for the format's largest number, which most bounds are.
   static constexpr typename Format::Code code_of(float bound) {
     constexpr auto of_max = Format::encode(Format::max, Format::max);
     return bound == Format::max ? of_max : Format::encode(bound, bound);
   }
-
-  static constexpr int shift = 7 - mantissa_bits;  ///< of an exponent in a float's upper 16 bits to where a code has it
 
   __m256i most_;
 };
@@ -352,12 +353,10 @@ template <int Size, class Code>
     } else {
       _mm_storeu_si128(to, half_bytes);
     }
+  } else if constexpr (Size == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(bytes));
   } else {
-    if constexpr (Size == 16) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(bytes));
-    } else {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
-    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
   }
 }
 
@@ -450,19 +449,16 @@ template <class Element, class Code, class Quantizer>
   }
 }
 
-/// The most groups that quantize_groups() takes.
-inline constexpr int most_groups = 16;
-
-/// The codes of up to most_groups groups of 16 elements or whole steps that follow each other, group i's by
+/// The codes of up to MostGroups groups of 16 elements or whole steps that follow each other, group i's by
 /// scales[i].quantizer(); false, and nothing done, if that is not possible. As quantize() otherwise.
-template <class Element, class Code, class Scale>
+template <int MostGroups, class Element, class Code, class Scale>
 [[gnu::always_inline]] inline bool quantize_groups(const Element* in, Code* __restrict out, std::int64_t groups,
                                                    std::int64_t size, const Scale* scales, std::int64_t ahead) {
   using Quantizer = decltype(scales->quantizer());
   if (size % step != 0 && (size != 16 || groups % 2 != 0)) return false;
   const auto encoder = codes_of(scales->quantizer());
-  float factors[most_groups];
-  float divisors[most_groups];
+  float factors[MostGroups];
+  float divisors[MostGroups];
   for (std::int64_t i = 0; i < groups; ++i) {
     factors[i] = operand_of(scales[i].quantizer());
     if constexpr (divides<Quantizer>) {
