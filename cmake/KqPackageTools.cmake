@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# cpack reads this before it makes a package. Without dpkg-shlibdeps, or without file, which CPack calls to find what is to be
-# looked at, the package would have no dependencies, and nobody would be told.
+# cpack reads this before it makes a package. Without dpkg-shlibdeps, or without file, by which CPack finds the programs
+# and libraries to look at, the package would have no dependencies, and CPack would not say so.
 
 foreach(tool dpkg-shlibdeps:dpkg-dev file:file)
   string(REPLACE ":" ";" tool ${tool})

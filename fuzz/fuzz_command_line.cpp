@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Whole command lines, one argument a line, of every subcommand: each ends with status 0, 2 or 3, and an error is one
+// Whole command lines, one argument per line, of every subcommand: each ends with status 0, 2 or 3, and an error is one
 // line. Nothing is opened: no_files.cpp has no file, and its host no device. The options of `kqbench run` are also
 // looked at by themselves: any are refused with one line, or are a sweep of valid requests.
 

@@ -19,6 +19,9 @@ ELSEWHERE = {
     "security.md": "SECURITY.md",
     "peers.md": "apps/peers/README.md",
 }
+CODE = r"`[^`\n]+`"
+LINK_OR_CODE = re.compile(rf"^```.*?^```$|(?<!!)\[((?:[^\[\]`]|{CODE})*)\]\(([^()\s]+)\)|{CODE}", re.MULTILINE | re.DOTALL)
+NAMED_BLOCK = re.compile(r"^(```\S+) (.+)$", re.MULTILINE)
 log = logging.getLogger("mkdocs.hooks.kqbench")
 
 
@@ -54,28 +57,6 @@ def on_page_markdown(markdown, page, config, files):
         where = file.relative_to(ROOT) if file.is_relative_to(ROOT) else path
         return text if str(where) in text or text.endswith(file.name) else f"{text} (`{where}`)"
 
-    lines = []
-    fence = ""
-    for line in markdown.split("\n"):
-        mark = re.match(r"(`{3,})(\S*) ?(.*)$", line)
-        shown = line
-        if fence:
-            if line.startswith(fence):
-                fence = ""
-        elif mark:
-            fence, language, title = mark.groups()
-            shown = fence + language + (f' title="{title}"' if title and language != "sh" else "")
-        lines.append(shown)
-    text = "\n".join(lines)
-    # Code is left as it is: its blocks, and what is between backticks.
-    parts = re.split(r"(^```.*?^```$|`[^`\n]+`)", text, flags=re.MULTILINE | re.DOTALL)
-    link = re.compile(r"(?<!!)\[((?:[^\[\]]|\x00\d+\x00)*)\]\(([^()\s]+)\)")
-    code = []
-
-    def hide(part):
-        code.append(part)
-        return f"\x00{len(code) - 1}\x00"
-
-    hidden = "".join(hide(part) if index % 2 else part for index, part in enumerate(parts))
-    hidden = link.sub(relinked, hidden)
-    return re.sub(r"\x00(\d+)\x00", lambda match: code[int(match.group(1))], hidden)
+    # Code is left as it is.
+    text = LINK_OR_CODE.sub(lambda match: match[0] if match[1] is None else relinked(match), markdown)
+    return NAMED_BLOCK.sub(lambda match: match[1] if match[1] == "```sh" else f'{match[1]} title="{match[2]}"', text)
