@@ -154,7 +154,7 @@ Sample read_sample(const SampleFiles& files) {
   sample.hidden_size = input.hidden_size;
   sample.input = std::move(input.bytes);
   const std::int64_t half_bytes = kq::codes_row_bytes(kq::Format::fp4_e2m1, sample.hidden_size);
-  const bool is_half = codes.dtype == DType::uint8 && codes.hidden_size() == half_bytes && half_bytes > 1;
+  const bool is_half = codes.dtype == DType::uint8 && codes.hidden_size() == half_bytes && sample.hidden_size > 1;
   sample.formats = formats_of(codes_file, codes, is_half);
   const bool same_size = codes.hidden_size() == sample.hidden_size || is_half;
   const bool same_shape = same_size && codes.num_tokens() >= sample.num_tokens;

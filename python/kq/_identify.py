@@ -18,6 +18,7 @@ from kq._errors import DeviceError, InvalidArgument
 _NPY = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4", "int8": "|i1", "uint8": "|u1", "int32": "<i4",
         "float8_e8m0fnu": "|u1", "float8_e4m3fn": "|u1"}
 _ELEMENTS = {"float16": "half", "bfloat16": "bfloat16", "float32": "float"}
+_SCALE_FORMATS = {"float8_e8m0fnu": "ue8m0", "float8_e4m3fn": "e4m3"}
 _FP8 = {f"float8_{name}": f"fp8_{name}" for name in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")}
 
 
@@ -83,8 +84,10 @@ def identify(
     element, shape, rows = _matrix(x, "x", _ELEMENTS)
     code_types = {**_FP8, "int8": "int8", "uint8": "", "float4_e2m1fn_x2": "fp4_e2m1"}
     code_type, codes_shape, code_rows = _matrix(codes, "codes", code_types)
-    is_half = code_type in ("uint8", "float4_e2m1fn_x2") and shape[1] > 1 and codes_shape[1] == (shape[1] + 1) // 2
-    if (codes_shape[1] != shape[1] and not is_half) or codes_shape[0] < shape[0]:
+    is_pairs = code_type == "float4_e2m1fn_x2"
+    is_half = (is_pairs or (code_type == "uint8" and shape[1] > 1)) and codes_shape[1] == (shape[1] + 1) // 2
+    is_whole = not is_pairs and codes_shape[1] == shape[1]
+    if not (is_half or is_whole) or codes_shape[0] < shape[0]:
         raise InvalidArgument("codes", f"must be codes of x, {list(shape)}, not {list(codes_shape)}")
     known = {"dtype": _ELEMENTS[element], "quant-dtype": format or _FP8.get(code_type), "granularity": granularity,
              "scale-format": scale_format, "scale-rounding": scale_rounding, "scale-layout": scale_layout, "qmax": qmax,
@@ -96,8 +99,8 @@ def identify(
         _write_npy(folder / "codes.npy", "|i1" if code_type == "int8" else "|u1", codes_shape, code_rows)
         kind = _write_list(folder / "scales.npy", scales, "scales",
                            ("float32", "float16", "bfloat16", "uint8", "float8_e8m0fnu", "float8_e4m3fn", "int32"))
-        if scale_format is None and kind == "float8_e4m3fn":
-            options.append("--scale-format=e4m3")
+        if scale_format is None and kind in _SCALE_FORMATS:
+            options.append(f"--scale-format={_SCALE_FORMATS[kind]}")
         if zero_points is not None:
             _write_list(folder / "zero_points.npy", zero_points, "zero_points", ("int32", "int8"))
             options.append(f"--zero-points={folder / 'zero_points.npy'}")

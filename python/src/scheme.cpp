@@ -191,7 +191,7 @@ nb::list scheme_rows(const std::string& name) {
         scale_formats.append("ue8m0_float");
         scale_formats.append("ue8m0");
       }
-      if (s.fp4 && !s.static_scale) scale_formats.append("e4m3");
+      if (s.fp4) scale_formats.append("e4m3");
       const nb::tuple formats =
           names_of("quant_dtype", [&](const std::string& format) { return serves(s, *parse_format(format)); });
       rows.append(nb::make_tuple(std::string(s.name), plain_granularity(s.granularity), s.static_scale, s.asymmetric,

@@ -267,6 +267,7 @@ def test_a_candidate_that_cannot_be_timed_costs_the_others_nothing():
 def test_a_scheme_is_timed_with_its_rounding():
     options = _bench._options(kq.Scheme("fp8 group:32 ue8m0 rceil"), "float16", None, None, None)
     assert "--scale-rounding=rceil" in options
+    assert "--global-scale=700.0" in _bench._options(kq.Scheme("nvfp4 global_scale=700"), "float16", None, None, None)
     assert kq.Scheme("fp8 group:32 ue8m0", scale_rounding="floor").scale_rounding == "floor"
 
 

@@ -144,6 +144,7 @@ def test_scales_in_tiles(scheme, layout, shape):
 def test_schemes_have_their_formats():
     served = {info.name: info for info in kq.schemes()}
     assert "fp4_e2m1" in served["dynamic group"].formats and "e4m3" in served["dynamic group"].scale_formats
+    assert "e4m3" in served["static group"].scale_formats
     assert "fp4_e2m1" not in served["static block"].formats
     assert any("fp4_e2m1" in info.formats for info in kq.schemes("torchao"))
 

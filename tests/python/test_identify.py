@@ -78,6 +78,23 @@ def test_bfloat16_and_exponents():
     assert (match["dtype"], match["quant_dtype"], match["scale_format"]) == ("bfloat16", "fp8_e5m2", "ue8m0")
 
 
+def test_two_columns_of_codes_of_four_bits():
+    x = random(16, 2)
+    codes, scales, _ = on_host("mxfp4", x)
+    assert codes.shape == (16, 1)
+    assert {match["quant_dtype"] for match in kq.identify(x, codes, scales)["matches"]} == {"fp4_e2m1"}
+
+
+def test_types_of_scales_and_of_pairs_of_codes_are_told():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = random(16, 256)
+    codes, scales, _ = on_host("mxfp4", x)
+    found = kq.identify(x, codes, scales.view(ml_dtypes.float8_e8m0fnu))
+    assert found["identified"] and {match["scale_format"] for match in found["matches"]} == {"ue8m0"}
+    with pytest.raises(kq.InvalidArgument, match="scale.format"):  # exponents beside a known format that has none
+        kq.identify(x, codes, scales.view(ml_dtypes.float8_e8m0fnu), format="fp8", scale_format="e4m3")
+
+
 def test_packed_scales():
     x = random(9, 512)
     codes, scales, _ = on_host("fp8 group:128 ue8m0 packed deepgemm", x)

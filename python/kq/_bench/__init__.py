@@ -184,8 +184,8 @@ def _pairs(shapes):
 def _options(scheme, dtype, timing, cache, max_time):
     options = {"backend": kq.backend(), "dtype": _DTYPES[dtype], "quant-dtype": scheme.format, "granularity": scheme.granularity,
                "scale-format": scheme.scale_format, "scale-rounding": scheme.scale_rounding,
-               "scale-layout": scheme.scale_layout, "qmax": scheme.qmax, "scale-ub": scheme.scale_ub, "dialect": scheme.dialect,
-               "timing": timing, "cache": cache, "max-time": max_time}
+               "scale-layout": scheme.scale_layout, "global-scale": scheme.global_scale, "qmax": scheme.qmax,
+               "scale-ub": scheme.scale_ub, "dialect": scheme.dialect, "timing": timing, "cache": cache, "max-time": max_time}
     said = [f"--{name}={value}" for name, value in options.items() if value is not None]
     return said + ["--static-scale"] * scheme.static_scale + ["--asymmetric"] * scheme.asymmetric
 
