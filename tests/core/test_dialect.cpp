@@ -244,6 +244,49 @@ TEST(DialectQuantizers, OfDevicesGiveTheCodesOfHosts) {
   }
 }
 
+/// Four codes of NaN that has lost its sign are those of NaN that has it. `name` is the quantizer's.
+template <int bits = 8, class Quantizer>
+void expect_signs_from_bits(const char* name, const Quantizer& quantizer) {
+  const float lost = bits_float(0x7fffffffu);
+  const float four[4] = {lost, lost, lost, lost};
+  const std::uint32_t packed = quantizer.codes4(four, 0x80008000u);
+  for (int i = 0; i < 4; ++i) {
+    const float x = i % 2 == 0 ? lost : -lost;
+    const std::uint32_t mask = (1u << bits) - 1u;
+    EXPECT_EQ(packed >> bits * i & mask, static_cast<std::uint32_t>(quantizer.code(x)) & mask) << name << i;
+  }
+}
+
+template <class Format>
+void expect_signs_of_format(const char* name) {
+  constexpr int bits = Format::code_bits;
+  expect_signs_from_bits<bits>(name, MultiplyQuantizer<Format>(2.0f, Format::max));
+  expect_signs_from_bits<bits>(name, DivideQuantizer<Format, half>(2.0f, Format::max));
+  expect_signs_from_bits<bits>(name, DivideQuantizer<Format, half, Divisor<half>>(2.0f, Format::max));
+  expect_signs_from_bits<bits>(name, SpanDivideQuantizer<Format, half>(2.0f, Format::max, 4.0f));
+  for (const std::uint32_t otherwise : {0x7fc00000u, float_bits(Format::max)}) {
+    DialectParameters p;
+    p.otherwise = otherwise;
+    expect_signs_from_bits<bits>(name, DialectQuantizer<Format, half, Granularity::group>(p, 2.0f, 4.0f, true));
+  }
+}
+
+// A processor's conversion of half makes every NaN a positive one.
+TEST(Quantizers, TakeTheSignOfNanFromTheBitsOfElements) {
+  expect_signs_of_format<Fp8E4M3Fn>("fp8_e4m3fn");
+  expect_signs_of_format<Fp8E5M2>("fp8_e5m2");
+  expect_signs_of_format<Fp8E4M3Fnuz>("fp8_e4m3fnuz");
+  expect_signs_of_format<Fp8E5M2Fnuz>("fp8_e5m2fnuz");
+  expect_signs_of_format<Fp4E2M1>("fp4_e2m1");
+  expect_signs_of_format<Int8>("int8");
+  expect_signs_from_bits("power of two, fp8", PowerOfTwoQuantizer<Fp8E4M3Fn, half>(130));
+  expect_signs_from_bits<4>("power of two, fp4", PowerOfTwoQuantizer<Fp4E2M1, half>(130));
+  expect_signs_from_bits("limited", LimitedQuantizer<Fp8E4M3Fn>(2.0f));
+  expect_signs_from_bits<4>("4over6", FourOverSixQuantizer(2.0f));
+  expect_signs_from_bits("affine", AffineQuantizer(2.0f, 3, 127.0f));
+  expect_signs_from_bits("affine, in half", AffineInTypeQuantizer<half>(2.0f, 3));
+}
+
 TEST(Dialects, AreNamedWithTheOperation) {
   EXPECT_EQ(operation_name(group_of(Dialect::kqbench)), "dynamic group:128");
   EXPECT_EQ(operation_name(group_of(Dialect::vllm_0_33_0)), "dynamic group:128 vllm-0.33.0");

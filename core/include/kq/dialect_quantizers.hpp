@@ -242,11 +242,12 @@ class FourOverSixQuantizer {
   KQ_HOST_DEVICE constexpr explicit FourOverSixQuantizer(float factor) : factor_(factor) {}
 
   KQ_HOST_DEVICE Code code(float x) const {
-    const float v = scaled(x);
+    const float v = scaled(x, float_bits(x));
     return Fp4E2M1::encode(v, v);
   }
-  KQ_HOST_DEVICE std::uint32_t codes4(const float (&x)[4], std::uint32_t /*signs*/) const {
-    const float v[4] = {scaled(x[0]), scaled(x[1]), scaled(x[2]), scaled(x[3])};
+  KQ_HOST_DEVICE std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {
+    const float v[4] = {scaled(x[0], signs << 24), scaled(x[1], signs << 16), scaled(x[2], signs << 8),
+                        scaled(x[3], signs)};
     return Fp4E2M1::encode4(v, signs4(v));
   }
   template <class Function>
@@ -255,9 +256,10 @@ class FourOverSixQuantizer {
   }
 
  private:
-  KQ_HOST_DEVICE constexpr float scaled(float x) const {
+  /// `sign`: its highest bit is that of x, which a NaN may have lost in a conversion.
+  KQ_HOST_DEVICE constexpr float scaled(float x, std::uint32_t sign) const {
     const float v = x * factor_ + 0.0f;
-    return is_nan(v) ? bits_float(0x7fc00000u | (float_bits(x) & 0x80000000u)) : v;
+    return is_nan(v) ? bits_float(0x7fc00000u | (sign & 0x80000000u)) : v;
   }
 
   float factor_;
