@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
 
@@ -67,13 +69,19 @@ int device_of_rank(const JobPlace& place, std::string_view backend, int count) {
                   local_rank, place.local_rank_name, backend, count));
 }
 
-std::unique_ptr<Device> open_by(const DeviceOpener& open, const DeviceArguments& arguments, const JobPlace& place) {
+std::unique_ptr<Device> open_by(const DeviceOpener& open, const DeviceArguments& arguments, const JobPlace& place,
+                                const std::vector<PluginKernel>& plugins) {
+  std::optional<std::string> name = arguments.backend();
+  const auto runs_elsewhere = [&](const PluginKernel& kernel) { return kernel.backend != plugins.front().backend; };
+  if (!name && !plugins.empty() && std::none_of(plugins.begin(), plugins.end(), runs_elsewhere)) {
+    name = plugins.front().backend;
+  }
   int index = arguments.device().value_or(0);
   if (!arguments.device() && place.local_rank.value_or(0) > 0) {
-    const Backend& backend = choose_backend(arguments.backend());
+    const Backend& backend = choose_backend(name);
     index = device_of_rank(place, backend.name, backend.built ? backend.device_count() : 0);
   }
-  return open(arguments.backend(), {index, arguments.host_threads()});
+  return open(name, {index, arguments.host_threads()});
 }
 
 std::vector<Implementation*> choose_implementations(const Device& device, const std::vector<std::string>& wanted,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backends/backend.hpp"
+#include "backends/plugin/plugin.hpp"
 #include "bench/requests/arguments.hpp"
 #include "bench/support/place.hpp"
 
@@ -29,8 +30,10 @@ using DeviceOpener =
 /// each rank one device has chosen already. Throws UsageError if there are several and none for this rank.
 int device_of_rank(const JobPlace& place, std::string_view backend, int count);
 
-/// Opens what the options name; without --device the device_of_rank. Throws as that and open_device do.
-std::unique_ptr<Device> open_by(const DeviceOpener& open, const DeviceArguments& arguments, const JobPlace& place);
+/// Opens what the options name; without --backend that of the plug-ins, where all of them run on one, and without
+/// --device the device_of_rank. Throws as that and open_device do.
+std::unique_ptr<Device> open_by(const DeviceOpener& open, const DeviceArguments& arguments, const JobPlace& place,
+                                const std::vector<PluginKernel>& plugins = {});
 
 /// Implementations by name, in the order given. With `wanted` empty those of `usual` that are there. Throws UsageError
 /// for a name that is missing on this device, and DeviceError if nothing is left.

@@ -372,7 +372,7 @@ Measured measure(const RunArguments& arguments, const DeviceOpener& open, const 
     inputs.push_back(file);
   }
   const bool is_one_row = plan.sweep.requests.size() == 1;
-  const auto open_device = [&] { return open_by(open, arguments.device, place); };
+  const auto open_device = [&] { return open_by(open, arguments.device, place, plan.plugins); };
   const Trials trials = try_plugins(plan, open_device);  // before this process has threads, or the device
   std::unique_ptr<Device> device = open_device();
   add_plugins(*device, plan.plugins, plan.asks_dialect);

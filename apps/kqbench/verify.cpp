@@ -245,7 +245,7 @@ int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   const GivenScales given = arguments.sweep.given_scales(sweep);
   const std::vector<PluginKernel> plugins = load_plugins(arguments.device.plugins());
   const bool asks_dialect = choose_dialects(sweep, plugins);
-  const auto open_device = [&] { return open_by(open, arguments.device, read_place()); };
+  const auto open_device = [&] { return open_by(open, arguments.device, read_place(), plugins); };
   // Before this process has threads, or the device.
   const Trials trials = try_plugins(plugins, sweep, input, given, open_device, asks_dialect);
   const std::unique_ptr<Device> device = open_device();

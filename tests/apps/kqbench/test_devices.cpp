@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "apps/kqbench/devices.hpp"
 #include "bench/support/errors.hpp"
@@ -37,6 +41,33 @@ TEST(DeviceOfRank, IsNoneWhereRanksAreMoreThanDevices) {
               "--device: local rank 4 (SLURM_LOCALID) has no device of its own, cuda has 4; start no more ranks on a "
               "node, or give --device");
   }
+}
+
+/// The backend that is opened for plug-ins of these backends, where the options are `options`; "best" without a name.
+std::string opened(const std::vector<std::string>& backends, const std::string& options = "") {
+  CLI::App app;
+  DeviceArguments arguments;
+  arguments.add_to(app, Use::run, "kokkos");
+  app.parse(options);
+  std::vector<PluginKernel> plugins;
+  for (const std::string& backend : backends) {
+    plugins.push_back({{}, "libmine.so", "mine", "", backend, std::nullopt});
+  }
+  std::string name;
+  const DeviceOpener open = [&](const std::optional<std::string>& backend, const DeviceOptions&) {
+    name = backend.value_or("best");
+    return std::unique_ptr<Device>();
+  };
+  open_by(open, arguments, {}, plugins);
+  return name;
+}
+
+TEST(OpenBy, TakesTheBackendOfPluginsUnlessOneIsChosen) {
+  EXPECT_EQ(opened({}), "best");
+  EXPECT_EQ(opened({"host"}), "host");
+  EXPECT_EQ(opened({"host", "host"}), "host");
+  EXPECT_EQ(opened({"host", "cuda"}), "best") << "which one is meant is not known";
+  EXPECT_EQ(opened({"host"}, "--backend cuda"), "cuda");
 }
 
 }  // namespace
