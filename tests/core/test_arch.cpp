@@ -47,6 +47,14 @@ TEST(Arch, LimitsAndKeepsNaN) {
   EXPECT_TRUE(std::isnan(clamp(nan, -1.0f, 2.0f)));
 }
 
+TEST(Arch, LimitsMagnitudes) {
+  EXPECT_EQ(limit_magnitude(3.0f, 2.0f), 2.0f);
+  EXPECT_EQ(limit_magnitude(-infinity, 2.0f), -2.0f);
+  EXPECT_EQ(limit_magnitude(1.5f, 2.0f), 1.5f);
+  EXPECT_TRUE(std::signbit(limit_magnitude(-0.0f, 2.0f)));
+  EXPECT_FALSE(std::fabs(limit_magnitude(nan, 2.0f)) < 2.0f);
+}
+
 TEST(Arch, LeavesNaNOutOfExtremes) {
   for (const auto& [a, b, least, greatest] :
        {std::array{1.0f, 2.0f, 1.0f, 2.0f}, std::array{2.0f, -infinity, -infinity, 2.0f},
@@ -81,7 +89,7 @@ TEST(Arch, ReadsHalfs) {
 TEST(Arch, HasNoDeviceInstructions) {
   const float v[4] = {1.0f, 2.0f, 3.0f, 4.0f};
   std::uint32_t word = 7;
-  EXPECT_FALSE(encode4<Fp8E4M3Fn>(v, 0, word));
+  EXPECT_FALSE(encode4<Fp8E4M3Fn>(v, 0, word) || int8_codes4(v, word));
   EXPECT_EQ(word, 7u);
   EXPECT_FALSE(is_device || has_packed_extremes || has_wave_max);
   EXPECT_EQ(exchange(1.5f, 1), 1.5f);

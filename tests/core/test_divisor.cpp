@@ -52,11 +52,14 @@ TEST(Divisor, IsExactForEverySignificandOf16BitElements) {
     const float divisor = bits_float(0x3f800000u | mantissa);
     const Divisor<half> divide(divisor);
     const ShortDivisor<half> divide_short(divisor);
+    const LimitedDivisor divide_limited(divide);
     std::uint32_t wrong = 0;
     for (std::uint32_t i = 0; i < 1024; ++i) {
       const float x = bits_float(0x3f800000u | i << 13);
       const std::uint32_t exact = float_bits(x / divisor);
-      wrong += (float_bits(divide(x)) != exact ? 1u : 0u) + (float_bits(divide_short(x)) != exact ? 1u : 0u);
+      for (const float ours : {divide(x), divide_short(x), divide_limited(x)}) {
+        wrong += float_bits(ours) != exact ? 1u : 0u;
+      }
     }
     ASSERT_EQ(wrong, 0u) << "of all 11-bit significands, divided by " << std::hexfloat << divisor;
   }
@@ -70,9 +73,14 @@ TEST(Divisor, ServesEvery16BitElementAndEveryExponent) {
         bits_float(exponent << 23 | (static_cast<std::uint32_t>(random()) & 0x7fffffu) | (exponent == 0 ? 1u : 0u));
     const Divisor<half> by_half(divisor);
     const Divisor<bfloat16> by_bfloat16(divisor);
+    const LimitedDivisor by_limited(by_bfloat16);
     for (std::uint32_t bits = 0; bits < 1u << 16; ++bits) {
       ASSERT_TRUE(divides_well(by_half, to_float(half{static_cast<std::uint16_t>(bits)}), divisor));
-      ASSERT_TRUE(divides_well(by_bfloat16, to_float(bfloat16{static_cast<std::uint16_t>(bits)}), divisor));
+      const float brain = to_float(bfloat16{static_cast<std::uint16_t>(bits)});
+      ASSERT_TRUE(divides_well(by_bfloat16, brain, divisor));
+      if (!by_bfloat16.is_ordinary()) continue;
+      ASSERT_TRUE(divides_well(by_limited, to_float(half{static_cast<std::uint16_t>(bits)}), divisor));
+      ASSERT_TRUE(divides_well(by_limited, brain, divisor));
     }
   }
 }
@@ -115,6 +123,7 @@ TEST(Divisor, ServesDivisorsThatAreNoScales) {
     for (const float signed_divisor : {divisor, -divisor}) {
       const Divisor<half> by_half(signed_divisor);
       const Divisor<float> by_float(signed_divisor);
+      EXPECT_EQ(by_half.is_ordinary(), signed_divisor == 1.5f);
       for (const float x : {0.0f, 0x1p-149f, 0x1p-126f, 3.0f, 65504.0f, 0x1.8p127f, infinity, nan}) {
         for (const float signed_x : {x, -x}) {
           EXPECT_TRUE(divides_well(by_half, signed_x, signed_divisor));

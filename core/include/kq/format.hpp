@@ -266,6 +266,8 @@ struct Int8 {
   }
 
   KQ_HOST_DEVICE static constexpr std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+    std::uint32_t word = 0;
+    if (!std::is_constant_evaluated() && arch::int8_codes4(v, word)) return word;
     return detail::encode4_portable<Int8>(v, signs);
   }
 

@@ -312,6 +312,11 @@ class Divisor {
     if (reciprocal_ == 0.0f) divisor_ = 0.0f;
   }
 
+  /// Whether LimitedDivisor serves.
+  KQ_HOST_DEVICE constexpr bool is_ordinary() const {
+    return prescale_ == 1.0f && divisor_ > 0.0f && divisor_ <= 0x1p100f;
+  }
+
   /// The quotient, as a device computes it. Usable on the host too, where tests hold it against `/`.
   KQ_HOST_DEVICE constexpr float operator()(float x) const {
     const float dividend = x * prescale_;
@@ -323,6 +328,7 @@ class Divisor {
   }
 
  private:
+  friend class LimitedDivisor;
   KQ_HOST_DEVICE constexpr float correct(float dividend, float quotient) const {
     return detail::division_step(dividend, quotient, divisor_, reciprocal_);
   }
@@ -355,6 +361,25 @@ class ShortDivisor {
     return detail::division_step(dividend, quotient, divisor_, reciprocal_);
   }
 
+  float divisor_;
+  float reciprocal_;
+};
+
+/// Division of half or bfloat16 by a divisor within [2^-85, 2^100], which any dividend may have: of estimates beyond
+/// 2^20 the magnitude is limited to that, and their quotients, which every format saturates, come out at 2^20 or more.
+class LimitedDivisor {
+ public:
+  template <class Element>
+  KQ_HOST_DEVICE constexpr explicit LimitedDivisor(const Divisor<Element>& divisor)
+      : divisor_(divisor.divisor_), reciprocal_(divisor.reciprocal_) {
+    static_assert(sizeof(Element) == 2);
+  }
+
+  KQ_HOST_DEVICE float operator()(float x) const {
+    return detail::division_step(x, arch::limit_magnitude(x * reciprocal_, 0x1p20f), divisor_, reciprocal_);
+  }
+
+ private:
   float divisor_;
   float reciprocal_;
 };
@@ -403,7 +428,13 @@ class DivideQuantizer {
 
   template <class Function>
   KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
-    if (bounds_.can_be_dropped()) {
+    if constexpr (std::is_same_v<Divide, Divisor<Element>> && sizeof(Element) == 2) {
+      if (bounds_.can_be_dropped() && divide_.is_ordinary()) {
+        function(DivideQuantizer<Format, Element, LimitedDivisor, FormatBounds<Format>>(LimitedDivisor(divide_)));
+      } else {
+        function(*this);
+      }
+    } else if (bounds_.can_be_dropped()) {
       function(DivideQuantizer<Format, Element, Divide, FormatBounds<Format>>(divide_));
     } else {
       function(*this);

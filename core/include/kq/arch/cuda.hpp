@@ -125,6 +125,24 @@ KQ_HOST_DEVICE double square_root(double x) {
   return __dsqrt_rn(x);
 }
 
+KQ_HOST_DEVICE float limit_magnitude(float v, float bound) {
+#if __CUDA_ARCH__ >= 860
+  asm("min.xorsign.abs.f32 %0, %0, %1;" : "+f"(v) : "f"(bound));
+  return v;
+#else
+  return portable::limit_magnitude(v, bound);
+#endif
+}
+
+KQ_HOST_DEVICE bool int8_codes4(const float (&v)[4], std::uint32_t& word) {
+  asm("{ .reg .s32 a, b, c, d; .reg .b32 high;"
+      " cvt.rni.s32.f32 a, %1; cvt.rni.s32.f32 b, %2; cvt.rni.s32.f32 c, %3; cvt.rni.s32.f32 d, %4;"
+      " cvt.pack.sat.s8.s32.b32 high, d, c, 0; cvt.pack.sat.s8.s32.b32 %0, b, a, high; }"
+      : "=r"(word)
+      : "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]));
+  return true;
+}
+
 KQ_HOST_DEVICE float clamp(float v, float low, float high) {
 #if __CUDA_ARCH__ >= 800
   asm("{ max.NaN.f32 %0, %0, %1; min.NaN.f32 %0, %0, %2; }" : "+f"(v) : "f"(low), "f"(high));
