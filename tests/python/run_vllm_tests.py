@@ -140,13 +140,13 @@ def rms_norm_token(out, x, weight, scale, eps, bound=None, residual=None):
 
 def rms_norm_group(out, x, weight, scale, eps, bound, residual, group_size, transposed):
     layout = "column" if transposed else "row"
-    kq.quantize(x, f"{name_of(out)} group:{group_size} {layout} vllm", out=out, scales=scale, scale_ub=bound,
-                **normed(weight, eps, residual))
+    assert bound is None
+    kq.quantize(x, f"{name_of(out)} group:{group_size} {layout} vllm", out=out, scales=scale, **normed(weight, eps, residual))
 
 def silu_mul_group(out, x, scale, group_size, bound=None, transposed=False):
     layout, scale = ("column", scale.t()) if transposed else ("row", scale)
-    kq.quantize(x, f"{name_of(out)} group:{group_size} {layout} vllm", out=out, scales=scale, scale_ub=bound,
-                producer="silu_mul")
+    assert bound is None
+    kq.quantize(x, f"{name_of(out)} group:{group_size} {layout} vllm", out=out, scales=scale, producer="silu_mul")
 
 def fp8_packed(x, out, scales, group_size, eps, low, high):
     tokens = x.shape[0]

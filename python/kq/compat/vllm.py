@@ -256,14 +256,15 @@ def rms_norm_per_block_quant(
     """As rms_norm_dynamic_per_token_quant, with a scale for each `group_size[1]` elements of a row of input
     [tokens, hidden_size]: [tokens, hidden_size / group_size[1]]. `group_size` is [1, columns]. `is_scale_transposed`: a
     column of scales lies one behind the other; with `tma_alignment` 4, not 0, a multiple of four scales from the next.
+    `scale_ub` must be None.
     """
     _require(input.ndim == 2, "input", f"must have two dimensions, not {input.ndim}")
     _require(len(group_size) == 2 and group_size[0] == 1, "group_size", f"must be [1, columns], not {group_size}")
     _require(tma_alignment in (0, 4), "tma_alignment", f"must be 0 or 4, not {tma_alignment}")
+    _require(scale_ub is None, "scale_ub", "must be None: kernels read bounds of tokens only")
     layout = ("column_aligned" if tma_alignment else "column") if is_scale_transposed else "row"
-    codes, scales, _ = kq.quantize(
-        _rows(input), f"{_format_name(quant_dtype)} group:{group_size[1]} {layout} {_DIALECT}", scale_ub=scale_ub,
-        **_normed(epsilon, weight, residual))
+    codes, scales, _ = kq.quantize(_rows(input), f"{_format_name(quant_dtype)} group:{group_size[1]} {layout} {_DIALECT}",
+                                   **_normed(epsilon, weight, residual))
     return codes, scales
 
 
@@ -276,9 +277,10 @@ def silu_and_mul_per_block_quant(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Codes of SiLU(gate) * up [tokens, hidden_size], of input [tokens, 2 * hidden_size] whose rows are gate and then up, and
     a scale for each `group_size` elements of a row, [tokens, hidden_size / group_size]; `is_scale_transposed`: a column of
-    them lies one behind the other. `scale_ub` bounds the scales of float8_e4m3fn."""
+    them lies one behind the other. `scale_ub` must be None."""
     _require(input.ndim == 2, "input", f"must have two dimensions, not {input.ndim}")
+    _require(scale_ub is None, "scale_ub", "must be None: kernels read bounds of tokens only")
     layout = "column" if is_scale_transposed else "row"
     codes, scales, _ = kq.quantize(_rows(input), f"{_format_name(quant_dtype)} group:{group_size} {layout} {_DIALECT}",
-                                   scale_ub=scale_ub, producer="silu_mul")
+                                   producer="silu_mul")
     return codes, scales
