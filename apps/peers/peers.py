@@ -205,17 +205,44 @@ class SglangTriton:
 
 
 class FlashInfer:
-    """Its CUDA kernel for groups of 128, which is compiled when it is first called."""
+    """Its CUDA kernels for groups of 128 and for norms in front of a static scale, which are compiled when they are first
+    called; the norms overlap. FLASHINFER_USE_CUDA_NORM=1 chooses CUDA in place of CuTe DSL for them."""
 
     name = "flashinfer"
+    overlaps = True
 
     def __init__(self):
         import torch
         from flashinfer.quantization import per_token_group_quant_8bit
         self.torch, self.quantize = torch, per_token_group_quant_8bit
-        self.description = f"FlashInfer {version_of('flashinfer-python')}, per_token_group_quant_8bit, backend cuda"
+        self.description = (f"FlashInfer {version_of('flashinfer-python')}, per_token_group_quant_8bit, backend cuda; "
+                            "rmsnorm_quant, fused_add_rmsnorm_quant")
+
+    def fused(self, work):
+        """Those with a residual add to it in place."""
+        from flashinfer import norm
+        overlapped, kind, eps = work.launch == "overlapped", self.torch.float8_e4m3fn, work.eps
+        if work.quant_dtype != "fp8_e4m3fn" or work.scheme != (True, "tensor", False) or work.dtype == "float":
+            raise NotServed("only static fp8 from half and bfloat16 is timed behind a producer")
+
+        def rms_norm(x, scale, zero_point, weight):
+            codes = self.torch.empty_like(x, dtype=kind)
+            norm.rmsnorm_quant(codes, x, weight, scale.view(1), eps, enable_pdl=overlapped)
+            return (codes,)
+
+        def add_rms_norm(x, scale, zero_point, weight, residual):
+            codes = self.torch.empty_like(x, dtype=kind)
+            norm.fused_add_rmsnorm_quant(codes, x, residual, weight, scale.view(1), eps, enable_pdl=overlapped)
+            return (codes,)
+
+        functions = {"rms_norm": rms_norm, "add_rms_norm": add_rms_norm}
+        if work.producer not in functions:
+            raise NotServed("no such fused function")
+        return functions[work.producer]
 
     def function(self, work):
+        if work.launch == "overlapped":
+            raise NotServed("its launches do not overlap")
         kinds = {"fp8_e4m3fn": self.torch.float8_e4m3fn, "fp8_e5m2": self.torch.float8_e5m2, "int8": self.torch.int8}
         if work.scheme != (False, "group", False) or work.group_size != 128:
             raise NotServed("only dynamic groups of 128 are timed")
