@@ -5,7 +5,7 @@
 import torch
 
 SEED_OF_WEIGHT = 1
-# x of add_rms_norm is so small that the residual, to which many peers add it in place, stays what it is over all launches:
+# x of add_rms_norm is so small that a residual to which peers add it in place, launch after launch, stays what it is:
 # it is below half of the residual's last digit. With half some of the residual's least elements change.
 IN_PLACE = {torch.float16: 1e-7, torch.bfloat16: 1e-30, torch.float32: 1e-30}
 
