@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers: each has a name, a description with its version, and a function for the works that it serves; `overlaps` where
-its launches can overlap (programmatic dependent launch). What a peer needs is imported when it is made."""
+"""The peers: each has a name, a description with its version, a function for the works that it serves, and where it has them
+`fused` for those with a producer and `block_format` for MXFP8, MXFP4 and NVFP4; `overlaps` where its launches can overlap
+(programmatic dependent launch). What a peer needs is imported when it is made."""
 
 import importlib.metadata
 
@@ -27,6 +28,9 @@ class Eager:
     def function(self, work):
         return self.functions.function(work)
 
+    def fused(self, work):
+        return self.functions.fused(work)
+
 
 class Compiled:
     name = "torch.compile"
@@ -40,8 +44,14 @@ class Compiled:
         self.description = f"PyTorch {torch.__version__}, torch.compile (inductor), shapes static, mode {self.mode}"
 
     def function(self, work):
+        return self.compiled(self.functions.function(work))
+
+    def fused(self, work):
+        return self.compiled(self.functions.fused(work))
+
+    def compiled(self, function):
         self.torch._dynamo.reset()  # each shape is compiled for itself, without an end to their number
-        return self.torch.compile(self.functions.function(work), fullgraph=True, dynamic=False, mode=self.mode)
+        return self.torch.compile(function, fullgraph=True, dynamic=False, mode=self.mode)
 
 
 class Triton:
@@ -59,6 +69,12 @@ class Triton:
 
     def function(self, work):
         return self.functions.function(work, pdl=work.launch == "overlapped")
+
+    def fused(self, work):
+        return self.functions.fused(work, pdl=work.launch == "overlapped")
+
+    def block_format(self, work):
+        return self.functions.block_format(work, pdl=work.launch == "overlapped")
 
 
 class Vllm:
@@ -94,13 +110,57 @@ class Vllm:
                 return lambda x: per_token_group_quant_int8(x, work.group_size)
         raise NotServed("no such operator")
 
+    def fused(self, work):
+        """Its fused operators. Those with a residual add to it in place."""
+        import torch
+        ops, operators, eps = self.ops, torch.ops._C, work.eps
+        fp8, int8 = work.quant_dtype == "fp8_e4m3fn", work.quant_dtype == "int8"
+        if not (fp8 or int8) or work.asymmetric:
+            raise NotServed("no such fused operator")
+        kind = torch.float8_e4m3fn if fp8 else torch.int8
+
+        def codes_like(x, columns):
+            return torch.empty(x.shape[0], columns, dtype=kind, device=x.device)
+
+        match work.producer, work.static_scale, work.scheme[1]:
+            case "rms_norm", True, "tensor" if fp8:
+                def norm(x, scale, zero_point, weight):
+                    codes = codes_like(x, x.shape[1])
+                    operators.rms_norm_static_fp8_quant(codes, x, weight, scale.view(1), eps)
+                    return (codes,)
+                return norm
+            case "add_rms_norm", True, "tensor" if fp8:
+                def add_norm(x, scale, zero_point, weight, residual):
+                    codes = codes_like(x, x.shape[1])
+                    operators.fused_add_rms_norm_static_fp8_quant(codes, x, residual, weight, scale.view(1), eps)
+                    return (codes,)
+                return add_norm
+            case "silu_mul", True, "tensor" if fp8:
+                def silu(x, scale, zero_point):
+                    codes = codes_like(x, x.shape[1] // 2)
+                    operators.silu_and_mul_quant(codes, x, scale.view(1))
+                    return (codes,)
+                return silu
+            case ("rms_norm" | "add_rms_norm"), False, "token":
+                return lambda x, weight, residual=None: ops.rms_norm_dynamic_per_token_quant(
+                    x, weight, eps, kind, residual=residual)
+            case ("rms_norm" | "add_rms_norm"), False, "group":
+                return lambda x, weight, residual=None: ops.rms_norm_per_block_quant(
+                    x, weight, eps, kind, [1, work.group_size], residual=residual)
+            case "silu_mul", False, "group":
+                return lambda x: ops.silu_and_mul_per_block_quant(x, work.group_size, kind)
+        raise NotServed("no such fused operator")
+
 
 class Sglang:
     name = "sglang"
     overlaps = True  # some of its functions always do
 
     def __init__(self):
-        from sglang.srt.layers.quantization import fp8_kernel, int8_kernel
+        try:
+            from sglang.kernels.ops.quantization import fp8_kernel, int8_kernel
+        except ImportError:  # before its kernels had a package of their own
+            from sglang.srt.layers.quantization import fp8_kernel, int8_kernel
         self.fp8, self.int8 = fp8_kernel, int8_kernel
         self.description = f"SGLang {version_of('sglang')}, its quantization functions"
 
@@ -121,19 +181,68 @@ class Sglang:
                 return lambda x: self.int8.sglang_per_token_group_quant_int8(x, work.group_size)
         raise NotServed("no such function")
 
+    def fused(self, work):
+        if (work.producer, work.quant_dtype, work.scheme) == ("silu_mul", "fp8_e4m3fn", (False, "group", False)):
+            return lambda x: self.fp8.sglang_per_token_group_quant_fp8(x, work.group_size, fuse_silu_and_mul=True)
+        raise NotServed("no such fused function")
+
+
+class SglangTriton:
+    """SGLang's Triton kernel of static scales, which overlaps, beside its CUDA ones."""
+
+    name = "sglang.triton"
+    overlaps = True
+
+    def __init__(self):
+        from sglang.kernels.ops.quantization import fp8_kernel
+        self.fp8 = fp8_kernel
+        self.description = f"SGLang {version_of('sglang')}, static_quant_fp8"
+
+    def function(self, work):
+        if (work.quant_dtype, work.scheme) != ("fp8_e4m3fn", (True, "tensor", False)):
+            raise NotServed("only static fp8 is timed")
+        return lambda x, scale, zero_point: self.fp8.static_quant_fp8(x, scale.view(1))
+
 
 class FlashInfer:
-    """Its CUDA kernel for groups of 128, which is compiled when it is first called."""
+    """Its CUDA kernels for groups of 128 and for norms in front of a static scale, which are compiled when they are first
+    called; the norms overlap. FLASHINFER_USE_CUDA_NORM=1 chooses CUDA in place of CuTe DSL for them."""
 
     name = "flashinfer"
+    overlaps = True
 
     def __init__(self):
         import torch
         from flashinfer.quantization import per_token_group_quant_8bit
         self.torch, self.quantize = torch, per_token_group_quant_8bit
-        self.description = f"FlashInfer {version_of('flashinfer-python')}, per_token_group_quant_8bit, backend cuda"
+        self.description = (f"FlashInfer {version_of('flashinfer-python')}, per_token_group_quant_8bit, backend cuda; "
+                            "rmsnorm_quant, fused_add_rmsnorm_quant")
+
+    def fused(self, work):
+        """Those with a residual add to it in place."""
+        from flashinfer import norm
+        overlapped, kind, eps = work.launch == "overlapped", self.torch.float8_e4m3fn, work.eps
+        if work.quant_dtype != "fp8_e4m3fn" or work.scheme != (True, "tensor", False) or work.dtype == "float":
+            raise NotServed("only static fp8 from half and bfloat16 is timed behind a producer")
+
+        def rms_norm(x, scale, zero_point, weight):
+            codes = self.torch.empty_like(x, dtype=kind)
+            norm.rmsnorm_quant(codes, x, weight, scale.view(1), eps, enable_pdl=overlapped)
+            return (codes,)
+
+        def add_rms_norm(x, scale, zero_point, weight, residual):
+            codes = self.torch.empty_like(x, dtype=kind)
+            norm.fused_add_rmsnorm_quant(codes, x, residual, weight, scale.view(1), eps, enable_pdl=overlapped)
+            return (codes,)
+
+        functions = {"rms_norm": rms_norm, "add_rms_norm": add_rms_norm}
+        if work.producer not in functions:
+            raise NotServed("no such fused function")
+        return functions[work.producer]
 
     def function(self, work):
+        if work.launch == "overlapped":
+            raise NotServed("its launches do not overlap")
         kinds = {"fp8_e4m3fn": self.torch.float8_e4m3fn, "fp8_e5m2": self.torch.float8_e5m2, "int8": self.torch.int8}
         if work.scheme != (False, "group", False) or work.group_size != 128:
             raise NotServed("only dynamic groups of 128 are timed")
@@ -198,4 +307,65 @@ class Torchao:
         return lambda x: (self.cast(x, kind, self.config, **how)._data,)
 
 
-ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, FlashInfer, TransformerEngine, Torchao)}
+class TorchaoBlocks:
+    """torchao's block formats: its functions in PyTorch, compiled."""
+
+    name = "torchao.compile"
+
+    def __init__(self):
+        import torch
+        from torchao.prototype.mx_formats import mx_tensor, nvfp4_tensor
+        from torchao.prototype.mx_formats.config import ScaleCalculationMode
+        self.torch, self.mx, self.nvfp4, self.modes = torch, mx_tensor, nvfp4_tensor, ScaleCalculationMode
+        self.description = f"torchao {version_of('torchao')}, to_mx and nvfp4_quantize, torch.compile"
+
+    def block_format(self, work):
+        torch = self.torch
+        if work.dtype == "half":
+            raise NotServed("it takes bfloat16 and float")
+        if work.scale_format == "e4m3":
+            tensor_scale = self.tensor_scale(work)
+
+            def quantize(x):
+                scales, codes = self.nvfp4.nvfp4_quantize(x, 16, tensor_scale(x))
+                return codes, scales
+        else:
+            kind = {"fp8_e4m3fn": torch.float8_e4m3fn, "fp4_e2m1": torch.float4_e2m1fn_x2}.get(work.quant_dtype)
+            mode = getattr(self.modes, work.scale_rounding.upper(), None)
+            if kind is None or mode is None:
+                raise NotServed("no such block format")
+
+            def quantize(x):
+                scales, codes = self.mx.to_mx(x, kind, work.group_size, mode)
+                return codes, scales
+        torch._dynamo.reset()
+        return torch.compile(quantize, fullgraph=True, dynamic=False)
+
+    def tensor_scale(self, work):
+        """What blocks' scales are divided by: given, or found in the tensor."""
+        if work.global_scale is None:
+            return lambda x: self.nvfp4.per_tensor_amax_to_scale(x.abs().amax())
+        given = self.torch.tensor(1 / work.global_scale, device="cuda" if self.torch.cuda.is_available() else "cpu")
+        return lambda x: given
+
+
+class TorchaoTriton:
+    """torchao's Triton kernel of MXFP8 along rows. Its rceil needs instructions of compute capability 10."""
+
+    name = "torchao.triton"
+
+    def __init__(self):
+        from torchao.prototype.mx_formats.kernels import triton_to_mxfp8_dim0
+        self.quantize = triton_to_mxfp8_dim0
+        self.description = f"torchao {version_of('torchao')}, triton_to_mxfp8_dim0"
+
+    def block_format(self, work):
+        if (work.quant_dtype, work.scale_format, work.group_size, work.dtype) != ("fp8_e4m3fn", "ue8m0", 32, "bfloat16"):
+            raise NotServed("only MXFP8 from bfloat16 is timed")
+        if work.scale_rounding not in ("floor", "rceil"):
+            raise NotServed("it has floor and rceil")
+        return lambda x: self.quantize(x, 32, work.scale_rounding)
+
+
+ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, SglangTriton, FlashInfer, TransformerEngine, Torchao,
+                                  TorchaoBlocks, TorchaoTriton)}

@@ -5,6 +5,7 @@ was computed. `torch.compile` gets the same functions."""
 
 import torch
 
+import producers
 from work import LARGEST, NotServed
 
 DTYPES = {"half": torch.float16, "bfloat16": torch.bfloat16, "float": torch.float32}
@@ -99,6 +100,17 @@ def function(work):
             encode = (lambda values: to_fp8(values, dtype, largest)) if fp8 else to_int8
             return dynamic_group(work.group_size, encode, largest)
     raise NotServed("not written in PyTorch here")
+
+
+def fused(work):
+    """The producer and the scheme, as one function of x, scale and zero point where they are static, and the operands."""
+    values, quantize, given = producers.values_of(work), function(work), 2 if work.static_scale else 0
+
+    def both(x, *others):
+        made, *stored = values(x, *others[given:])
+        return *quantize(made, *others[:given]), *stored
+
+    return both
 
 
 def given_scale(work, x):

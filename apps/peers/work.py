@@ -3,7 +3,7 @@
 
 import dataclasses
 
-LARGEST = {"int8": 127.0, "fp8_e4m3fn": 448.0, "fp8_e5m2": 57344.0}
+LARGEST = {"int8": 127.0, "fp8_e4m3fn": 448.0, "fp8_e5m2": 57344.0, "fp4_e2m1": 6.0}
 ELEMENT_BYTES = {"half": 2, "bfloat16": 2, "float": 4}
 
 
@@ -25,6 +25,16 @@ class Work:
     copies: int  # of the tensors, used in turn
     bytes: int  # that one launch must move at least
     launch: str = "plain"  # or overlapped: programmatic dependent launch
+    scale_format: str = "float"  # ue8m0 and e4m3 are those of block formats
+    scale_rounding: str = "quotient"  # of ue8m0: rceil, floor, even, ceil
+    global_scale: float | None = None  # of e4m3 scales, where it is given
+    producer: str = "none"  # rms_norm, add_rms_norm, silu_mul: what makes the values that are quantized
+    eps: float | None = None  # of producers that norm
+
+    @property
+    def is_block_format(self):
+        """MXFP8, MXFP4, NVFP4: scales of a byte."""
+        return self.scale_format != "float"
 
     @property
     def scheme(self):
@@ -34,8 +44,13 @@ class Work:
     def kq_scheme(self):
         """What kq calls it."""
         import kq
+        how = {}
+        if self.is_block_format:
+            how = {"scale_format": self.scale_format, "scale_rounding": self.scale_rounding}
+        if self.global_scale is not None:
+            how["global_scale"] = self.global_scale
         return kq.Scheme(format=self.quant_dtype, granularity=self.granularity, static_scale=self.static_scale,
-                         asymmetric=self.asymmetric)
+                         asymmetric=self.asymmetric, **how)
 
     @property
     def group_size(self):
@@ -44,7 +59,9 @@ class Work:
     def __str__(self):
         asymmetric = " asymmetric" if self.asymmetric else ""
         kind = "static" if self.static_scale else "dynamic"
-        return (f"{kind} {self.granularity}{asymmetric} {self.quant_dtype} from {self.dtype}, "
+        scales = f" {self.scale_format} {self.scale_rounding}" if self.is_block_format else ""
+        producer = f"{self.producer}, " if self.producer != "none" else ""
+        return (f"{producer}{kind} {self.granularity}{asymmetric}{scales} {self.quant_dtype} from {self.dtype}, "
                 f"{self.num_tokens}x{self.hidden_size}")
 
 
@@ -53,9 +70,14 @@ def work_of(row):
     hidden = row["hidden_size"]
     if row["quant_dtype"] not in LARGEST:
         raise NotServed(f"no peer writes {row['quant_dtype']}")
-    if row["scale_format"] != "float" or row["scale_layout"] != "row":
-        raise NotServed("peers are timed with float scales in rows only")
-    if any(row.get(stride) not in (None, 0, hidden) for stride in ("input_stride", "codes_stride")):
+    if row["scale_format"] not in ("float", "ue8m0", "e4m3") or row["scale_layout"] != "row":
+        raise NotServed("peers are timed with scales of float, ue8m0 and e4m3 in rows only")
+    if row["scale_format"] != "float" and row["static_scale"]:
+        raise NotServed("peers compute the scales of block formats")
+    producer = row.get("producer", "none")
+    columns = 2 * hidden if producer == "silu_mul" else hidden
+    if row.get("input_stride") not in (None, 0, columns) or \
+            any(row.get(stride) not in (None, 0, hidden) for stride in ("codes_stride", "residual_stride")):
         raise NotServed("peers are timed on dense rows only")
     if row.get("scale_ub") is not None or row.get("qmax", LARGEST[row["quant_dtype"]]) != LARGEST[row["quant_dtype"]]:
         raise NotServed("peers are timed without --qmax and --scale-ub only")
@@ -63,4 +85,5 @@ def work_of(row):
         raise NotServed("peers are timed with --timing graph or wall only")
     return Work(row["num_tokens"], hidden, row["dtype"], row["quant_dtype"], row["static_scale"], row["granularity"],
                 row["asymmetric"], row["timing"], row["cache"] == "hot", row.get("copies", 1), row["bytes"],
-                row.get("launch", "plain"))
+                row.get("launch", "plain"), row["scale_format"], row.get("scale_rounding", "quotient"),
+                row.get("global_scale"), producer, row.get("eps"))

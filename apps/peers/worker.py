@@ -60,16 +60,23 @@ def canaries(job, clock):
                         job["canary_seconds"])
 
 
-def own_codes(work, x, given):
-    """kqbench's own codes for x, as bytes. `given` has scale and zero point where they are static."""
+def own_codes(work, x, given, operands=()):
+    """kqbench's own codes for x, as bytes. `given` has scale and zero point where they are static, `operands` what a
+    producer needs."""
     import torch
 
     import kq
-    if not given:
-        return kq.quantize(x, work.kq_scheme()).codes.view(torch.uint8)
-    scale, zero_point = given if work.scheme[1] == "token" else (tensor.flatten() for tensor in given)
-    codes = kq.quantize(x, work.kq_scheme(), scales=scale, zero_points=zero_point if work.asymmetric else None).codes
-    return codes.view(torch.uint8)
+    how = {}
+    if work.producer != "none":
+        how["producer"] = work.producer
+    if operands:
+        how.update(weight=operands[0], eps=work.eps)
+    if len(operands) == 2:
+        how.update(residual=operands[1], residual_out=torch.empty_like(operands[1]))
+    if given:
+        scale, zero_point = given if work.scheme[1] == "token" else (tensor.flatten() for tensor in given)
+        how.update(scales=scale, zero_points=zero_point if work.asymmetric else None)
+    return kq.quantize(x, work.kq_scheme(), **how).codes.view(torch.uint8)
 
 
 def counted(candidate, expected):
@@ -84,10 +91,22 @@ def counted(candidate, expected):
     return (differ, compared), f"{differ} of {compared} codes differ from kqbench's" if differ else ""
 
 
+def function_of(peer, work):
+    """What a peer does for a work: `function`; behind a producer `fused`; for block formats `block_format`. It is called
+    with the input, scale and zero point where they are static, weight and residual where the producer has them."""
+    if work.is_block_format and work.producer != "none":
+        raise NotServed("peers have no fused block formats")
+    name = "block_format" if work.is_block_format else "fused" if work.producer != "none" else "function"
+    if not hasattr(peer, name):
+        raise NotServed("no block formats" if work.is_block_format else "no fused operations")
+    return getattr(peer, name)(work)
+
+
 def time_row(like, peer, job, clock):
     """The peer's row at the work of the row `like`."""
     import torch
 
+    import producers
     import result_file
     import torch_functions
     from kq._bench import measure
@@ -96,11 +115,17 @@ def time_row(like, peer, job, clock):
         raise NotServed("its launches do not overlap")
     limits = measure.Limits(min_launches=job["num_iters"], max_seconds=job["max_seconds"])
     torch.manual_seed(job["seed"])
-    x = torch.randn(work.num_tokens, work.hidden_size, device=job["device"], dtype=torch_functions.DTYPES[work.dtype])
-    given = torch_functions.given_scale(work, x)
-    expected = own_codes(work, x, given)
-    inputs = [x] + [x.clone() for _ in range(work.copies - 1)]
-    candidate = measure.Candidate(peer.function(work), [(one, *given) for one in inputs])
+    dtype = torch_functions.DTYPES[work.dtype]
+    x = producers.make_input(work, dtype, job["device"])
+    operands = producers.make_operands(work, dtype, job["device"])
+    given = torch_functions.given_scale(work, producers.values_of(work)(x, *operands)[0] if work.static_scale else x)
+    expected = own_codes(work, x, given, operands)
+    function = function_of(peer, work)
+    # The weight is small, and one for all copies; x and the residual are each copy's own.
+    copies = [(x, *given, *operands)]
+    for _ in range(work.copies - 1):
+        copies.append((x.clone(), *given, *operands[:1], *(residual.clone() for residual in operands[1:])))
+    candidate = measure.Candidate(function, copies)
     with torch.no_grad():
         timed, = measure.measure([candidate], clock.make_sampler(work.timing), limits, job["num_warmup_iters"],
                                  lambda outputs: outputs[0].view(torch.uint8).fill_(0x5A),

@@ -80,6 +80,11 @@ def quantize(
     global_scale: Any | None = None,
     scale_ub: Any | None = None,
     stream: Any | None = None,
+    producer: str | None = None,
+    weight: Any | None = None,
+    eps: float | None = None,
+    residual: Any | None = None,
+    residual_out: Any | None = None,
 ) -> Quantized | TwoLevelQuantized: ...
 def dequantize(
     codes: Any,

@@ -4,6 +4,7 @@
 
 #include <nanobind/stl/string.h>
 
+#include <array>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -106,7 +107,7 @@ void set_workspace(kq_buffers& buffers, const kq_request& request, nb::handle x,
                    nb::object& hold) {
   const bool has_none =
       request.granularity != KQ_TENSOR && request.granularity != KQ_CHANNEL && request.scale_format != KQ_SCALE_E4M3;
-  if (request.static_scale != 0 || has_none) return;
+  if (request.producer == KQ_PRODUCER_NONE && (request.static_scale != 0 || has_none)) return;
   kq_buffer_sizes sizes = KQ_BUFFER_SIZES_INIT;
   if (const kq_status status = kq_sizes(&request, &sizes); status != KQ_SUCCESS) throw_failure(status, "x", "out");
   if (sizes.workspace_bytes == 0) return;
@@ -174,6 +175,70 @@ void require_shape(const Tensor& tensor, const char* field, const Layout& layout
   }
 }
 
+/// What makes the values that are quantized, as kq.quantize has it in its arguments.
+struct Made {
+  nb::handle producer, eps, weight, residual, residual_out;
+};
+
+/// Writes the producer into the request, whose rows are the input's: of silu_mul, half as many columns.
+void set_producer(Request& r, const Made& made) {
+  if (!made.producer.is_none()) {
+    const auto name = nb::cast<std::string>(made.producer);
+    const auto producer = parse_producer(name);
+    if (!producer) throw Invalid("producer", "must be none, rms_norm, add_rms_norm or silu_mul, not " + name);
+    r.producer = *producer;
+  }
+  if (!made.eps.is_none()) r.eps = nb::cast<float>(made.eps);
+  if (r.producer != Producer::silu_mul) return;
+  if (r.hidden_size % 2 != 0) {
+    throw Invalid("x",
+                  "must have rows of gate and up, an even number of columns, not " + std::to_string(r.hidden_size));
+  }
+  r.hidden_size /= 2;
+}
+
+/// One of a producer's tensors, of the input's type. Throws Invalid where it is missing, or given to a producer that
+/// has none.
+const Tensor* producers_tensor(nb::handle given, const char* field, bool is_needed, bool is_written,
+                               const Tensor& input, std::optional<Tensor>& tensor) {
+  if (given.is_none()) {
+    if (is_needed) throw Invalid(field, "must be given to this producer");
+    return nullptr;
+  }
+  if (!is_needed) throw Invalid(field, "is none of this producer's; leave it out");
+  tensor.emplace(given, field, is_written);
+  require_type(*tensor, field, input.type());
+  require_same_device(*tensor, field, input);
+  return &*tensor;
+}
+
+/// Takes the producer's tensors into the buffers. `weight` and the residuals keep them until the call is made.
+void take_producers(Request& r, const Made& made, const Tensor& input, kq_buffers& buffers,
+                    std::array<std::optional<Tensor>, 3>& tensors) {
+  const bool has_weight = has_norm(r.producer), adds = has_residual(r.producer);
+  auto& [weight, residual, residual_out] = tensors;
+  if (const Tensor* w = producers_tensor(made.weight, "weight", has_weight, false, input, weight)) {
+    if (w->elements() != r.hidden_size || w->shape().size() != 1 || (r.hidden_size > 1 && w->strides()[0] != 1)) {
+      throw Invalid("weight", "must be " + std::to_string(r.hidden_size) + " elements one behind the other, not " +
+                                  shape_text(w->shape()));
+    }
+    buffers.weight = w->data();
+  }
+  const Tensor* const read = producers_tensor(made.residual, "residual", adds, false, input, residual);
+  const Tensor* const written = producers_tensor(made.residual_out, "residual_out", adds, true, input, residual_out);
+  if (read == nullptr || written == nullptr) return;
+  const Layout shape = with_columns(input, r.hidden_size);
+  require_shape(*read, "residual", shape);
+  require_shape(*written, "residual_out", shape);
+  const Rows rows = rows_of(*read, "residual");
+  if (rows.stride != rows_of(*written, "residual_out").stride) {
+    throw Invalid("residual_out", "must have its rows as far apart as those of residual");
+  }
+  r.residual_stride = rows.stride;
+  buffers.residual = read->data();
+  buffers.residual_out = written->data();
+}
+
 Element element_of(const Tensor& x) {
   switch (x.type()) {
     case Type::float16:
@@ -218,7 +283,8 @@ void require_one_float(const Tensor& tensor, const char* field, const Tensor& fi
 }
 
 nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle scales, nb::handle zero_points,
-                    nb::handle global_scale, nb::handle scale_ub, nb::handle stream) {
+                    nb::handle global_scale, nb::handle scale_ub, nb::handle stream, nb::handle producer,
+                    nb::handle weight, nb::handle eps, nb::handle residual, nb::handle residual_out) {
   const Tensor input(x, "x", false);
   require_device(input, "x");
   Request r = scheme_from(scheme).request;
@@ -227,6 +293,8 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
   r.num_tokens = rows.tokens;
   r.hidden_size = rows.hidden_size;
   r.input_stride = rows.stride;
+  const Made made{producer, eps, weight, residual, residual_out};
+  set_producer(r, made);
   require_valid(r);
   if (r.static_scale && scales.is_none()) throw Invalid("scales", "must be given to a static scheme");
   if (r.static_scale && r.asymmetric && zero_points.is_none()) {
@@ -247,7 +315,7 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
   const bool has_halves = code_bits(r.format) == 4;
   // Frameworks do little with their type of two codes: new ones are bytes, which it can be a view of.
   const Type code_type = has_halves ? Type::uint8 : codes_type(r.format, named);
-  const Layout code_layout = codes_shape(input, r.format);
+  const Layout code_layout = with_columns(input, codes_row_bytes(r.format, r.hidden_size));
   const Operand codes(out, x, input, "out", code_type, code_layout);
   require_same_device(codes.tensor(), "out", input);
   if (!codes.made()) {
@@ -278,6 +346,8 @@ nb::object quantize(nb::handle x, nb::handle scheme, nb::handle out, nb::handle 
   kq_buffers buffers = KQ_BUFFERS_INIT;
   buffers.input = input.data();
   buffers.codes = codes.tensor().data();
+  std::array<std::optional<Tensor>, 3> producers;
+  take_producers(r, made, input, buffers, producers);
   buffers.scales = take(scales, "scales", scales_type(r, named), static_scales, dynamic_scales).data();
   if (r.asymmetric) {
     buffers.zero_points = static_cast<std::int32_t*>(
@@ -477,6 +547,11 @@ global_scale: of e4m3 scales, the tensor's, a float32 tensor of one number: read
 scale_ub: a float32 tensor of one number on x's device, above 0 or infinity, which the kernels read: the scheme's scale_ub
     without a wait for the device. For schemes that can have one, "fp8 token", and have none in their text.
 stream: a handle or a stream object of the device; None: the one that x's framework works on now.
+producer: what makes the values that are quantized, in one launch: None or "none", x itself; "rms_norm", x / its root mean square
+    * weight; "add_rms_norm", x + residual, which is stored as residual_out, normed; "silu_mul", SiLU(gate) * up of
+    x [*leading, 2 * hidden_size] whose rows are gate and then up.
+weight: [hidden_size] of x's type, of producers that norm. eps: added to the mean of squares [1e-6].
+residual, residual_out: of x's shape and type, of add_rms_norm; residual_out may be the residual itself.
 
 Returns a kq.Quantized, of e4m3 scales a kq.TwoLevelQuantized. Raises kq.InvalidArgument, whose `field` names the argument or
 the part of the scheme that is wrong; TypeError for what is no tensor; kq.DeviceError where the device fails. What is refused
@@ -512,7 +587,8 @@ for a build that is not for CUDA and for no graph; kq.DeviceError where CUDA fai
 void bind_calls(nb::module_& m) {
   m.def("quantize", &quantize, "x"_a, "scheme"_a, nb::kw_only(), "out"_a = nb::none(), "scales"_a = nb::none(),
         "zero_points"_a = nb::none(), "global_scale"_a = nb::none(), "scale_ub"_a = nb::none(), "stream"_a = nb::none(),
-        quantize_help);
+        "producer"_a = nb::none(), "weight"_a = nb::none(), "eps"_a = nb::none(), "residual"_a = nb::none(),
+        "residual_out"_a = nb::none(), quantize_help);
   m.def("dequantize", &dequantize, "codes"_a, "scales"_a, "zero_points"_a = nb::none(), "global_scale"_a = nb::none(),
         nb::kw_only(), "scheme"_a, "out"_a = nb::none(), "stream"_a = nb::none(), dequantize_help);
   m.def("error_report", &error_report, "x"_a, "codes"_a, "scales"_a, "zero_points"_a = nb::none(),

@@ -17,11 +17,12 @@ import tempfile
 
 import kq
 
-TESTS = ["test_fp8_quant.py", "test_int8_quant.py", "test_per_token_group_quant.py"]
+TESTS = ["quantization/test_fp8_quant.py", "quantization/test_int8_quant.py", "quantization/test_per_token_group_quant.py",
+         "core/test_fused_quant_layernorm.py", "core/test_fused_silu_mul_block_quant.py"]
 
 STAND_INS = {
     "vllm/__init__.py": "",
-    "vllm/_custom_ops.py": "from kq.compat.vllm import scaled_fp8_quant, scaled_int8_quant\n",
+    "vllm/_custom_ops.py": "from kq.compat.vllm import *\n",
     "vllm/platforms.py": """
 import torch
 
@@ -44,6 +45,21 @@ def _ceil_to_ue8m0(x): return torch.exp2(torch.ceil(torch.log2(x.abs())))
 """,
     "vllm/model_executor/__init__.py": "",
     "vllm/model_executor/layers/__init__.py": "",
+    "vllm/model_executor/layers/layernorm.py": """
+import torch
+
+class RMSNorm(torch.nn.Module):
+    def __init__(self, hidden_size, eps):
+        super().__init__()
+        self.weight, self.eps = torch.nn.Parameter(torch.ones(hidden_size)), eps
+
+    def forward_native(self, x, residual=None):
+        made = x.float() if residual is None else x.float() + residual.float()
+        total = made.to(x.dtype)
+        made = made * torch.rsqrt(made.pow(2).mean(dim=-1, keepdim=True) + self.eps)
+        out = (made.to(self.weight.dtype) * self.weight).to(x.dtype)
+        return out if residual is None else (out, total)
+""",
     "vllm/model_executor/layers/quantization/__init__.py": "",
     "vllm/model_executor/layers/quantization/utils/__init__.py": "",
     "vllm/model_executor/layers/quantization/utils/fp8_utils.py": """
@@ -77,9 +93,14 @@ def per_token_group_quant_int8(x, group_size):
     "tests/kernels/__init__.py": "",
     "tests/kernels/utils.py": pathlib.Path(__file__).with_name("opcheck.py").read_text(),
     "conftest.py": """
+import pytest
 import torch
 import kq
 from kq.compat import vllm
+
+@pytest.fixture
+def default_vllm_config():
+    return None
 
 library = torch.library.Library("_C", "DEF")
 
@@ -106,6 +127,27 @@ def int8_static(out, x, scale, azp=None):
 def int8_dynamic(out, x, scale, azp=None):
     kq.quantize(x, "int8 token vllm" if azp is None else "int8 token asymmetric", out=out, scales=scale, zero_points=azp)
 
+def normed(weight, eps, residual):
+    if residual is None:
+        return {"producer": "rms_norm", "weight": weight, "eps": eps}
+    return {"producer": "add_rms_norm", "weight": weight, "eps": eps, "residual": residual, "residual_out": residual}
+
+def name_of(out):
+    return "int8" if out.dtype == torch.int8 else "fp8"
+
+def rms_norm_token(out, x, weight, scale, eps, bound=None, residual=None):
+    kq.quantize(x, f"{name_of(out)} token vllm", out=out, scales=scale, scale_ub=bound, **normed(weight, eps, residual))
+
+def rms_norm_group(out, x, weight, scale, eps, bound, residual, group_size, transposed):
+    layout = "column" if transposed else "row"
+    assert bound is None
+    kq.quantize(x, f"{name_of(out)} group:{group_size} {layout} vllm", out=out, scales=scale, **normed(weight, eps, residual))
+
+def silu_mul_group(out, x, scale, group_size, bound=None, transposed=False):
+    layout, scale = ("column", scale.t()) if transposed else ("row", scale)
+    assert bound is None
+    kq.quantize(x, f"{name_of(out)} group:{group_size} {layout} vllm", out=out, scales=scale, producer="silu_mul")
+
 def fp8_packed(x, out, scales, group_size, eps, low, high):
     tokens = x.shape[0]
     made = kq.quantize(x, f"fp8 group:{group_size} ue8m0 packed vllm", out=out[:tokens]).scales
@@ -118,10 +160,20 @@ operator("dynamic_scaled_fp8_quant(Tensor(a!) out, Tensor x, Tensor(b!) scale) -
 operator("static_scaled_fp8_quant(Tensor(a!) out, Tensor x, Tensor scale, int[]? group_shape=None) -> ()", fp8_static)
 operator("static_scaled_int8_quant(Tensor(a!) out, Tensor x, Tensor scale, Tensor? azp) -> ()", int8_static)
 operator("dynamic_scaled_int8_quant(Tensor(a!) out, Tensor x, Tensor(b!) scale, Tensor(c!)? azp) -> ()", int8_dynamic)
+operator("rms_norm_dynamic_per_token_quant(Tensor(a!) out, Tensor x, Tensor weight, Tensor(b!) scale, float eps, "
+         "Tensor? bound, Tensor(c!)? residual) -> ()", rms_norm_token)
+operator("rms_norm_per_block_quant(Tensor(a!) out, Tensor x, Tensor weight, Tensor(b!) scale, float eps, Tensor? bound, "
+         "Tensor(c!)? residual, int group_size, bool transposed) -> ()", rms_norm_group)
+operator("silu_and_mul_per_block_quant(Tensor(a!) out, Tensor x, Tensor(b!) scale, int group_size, Tensor? bound=None, "
+         "bool transposed=False) -> ()", silu_mul_group)
 operator("per_token_group_fp8_quant_packed(Tensor x, Tensor(a!) out, Tensor(b!) scales, int group_size, float eps, "
          "float low, float high) -> ()", fp8_packed)
 """,
 }
+
+# What a copy of a test has on a host for what vLLM's has.
+HOST = {'"cuda"': '"cpu"', "not torch.cuda.is_available()": "False", 'f"cuda:{i}"': '"cpu"', 'f"cuda:{device_idx}"': '"cpu"',
+        "torch.accelerator.device_count()": "1", "torch.accelerator.set_device_index": "bool"}
 
 # vLLM's own modules, as they are.
 TAKEN = ["vllm/scalar_type.py", "vllm/model_executor/layers/quantization/utils/quant_utils.py"]
@@ -135,12 +187,13 @@ def lay_out(vllm: pathlib.Path, folder: pathlib.Path) -> None:
     for name in TAKEN:
         shutil.copy(vllm / name, folder / name)
     on_host = kq.backend() == "host"
-    for name in ["tests/kernels/quant_utils.py", *(f"tests/kernels/quantization/{name}" for name in TESTS)]:
+    for name in ["tests/kernels/quant_utils.py", *(f"tests/kernels/{name}" for name in TESTS)]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         text = (vllm / name).read_text()
         if on_host:
-            text = text.replace('"cuda"', '"cpu"').replace("not torch.cuda.is_available()", "False")
+            for there, here in HOST.items():
+                text = text.replace(there, here)
         path.write_text(text)
 
 
@@ -153,7 +206,7 @@ def main() -> int:
         lay_out(pathlib.Path(sys.argv[1]), folder)
         left_out = ["--deselect=tests/kernels/quantization/test_fp8_quant.py::test_fp8_quant_large"]
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[2:],
-                   *(left_out if kq.backend() == "host" else []), "tests/kernels/quantization"]
+                   *(left_out if kq.backend() == "host" else []), "tests/kernels"]
         return subprocess.run(command, cwd=folder).returncode
 
 

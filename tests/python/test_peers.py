@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The peers' program on a CPU, from kqbench's result file to its own and back through `kqbench compare`."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -18,9 +19,11 @@ from kq._bench import measure  # noqa: E402
 
 APPS_PEERS, KQBENCH = pathlib.Path(__file__).parents[2] / "apps/peers", _program.program()
 sys.path.insert(0, str(APPS_PEERS))
+import peers  # noqa: E402
+import producers  # noqa: E402
 import torch_functions  # noqa: E402
 import worker  # noqa: E402
-from work import Work  # noqa: E402
+from work import NotServed, Work, work_of  # noqa: E402
 
 pytestmark = pytest.mark.skipif(kq.backend() != "host", reason="the sweeps here are of a host")
 
@@ -57,6 +60,71 @@ class Functions(unittest.TestCase):
                 expected = worker.own_codes(one, x, given)
                 self.assertGreater(expected.unique().numel(), 50)
                 self.assertLessEqual((codes != expected).sum().item(), expected.numel() // 200)
+
+
+def with_producer(producer, *scheme, **more):
+    return dataclasses.replace(work(*scheme, **more), producer=producer, eps=None if producer == "silu_mul" else 1e-5)
+
+
+class Fused(unittest.TestCase):
+    def test_codes_are_those_of_kqbench(self):
+        """All but a few: PyTorch's sum of squares and its exponential are its own."""
+        torch.manual_seed(1)
+        for producer in ("rms_norm", "add_rms_norm", "silu_mul"):
+            for one in (with_producer(producer, "fp8_e4m3fn", "tensor", static_scale=True),
+                        with_producer(producer, "int8", "token", dtype="half"),
+                        with_producer(producer, "fp8_e4m3fn", "group:128", dtype="float")):
+                with self.subTest(str(one)):
+                    dtype = torch_functions.DTYPES[one.dtype]
+                    x, operands = producers.make_input(one, dtype, "cpu"), producers.make_operands(one, dtype, "cpu")
+                    values = producers.values_of(one)(x, *operands)[0]
+                    given = torch_functions.given_scale(one, values)
+                    kept = [operand.clone() for operand in operands]
+                    codes = worker.function_of(peers.Eager(), one)(x, *given, *operands)[0].view(torch.uint8)
+                    expected = worker.own_codes(one, x, given, operands)
+                    self.assertEqual(expected.shape, (24, 384))
+                    self.assertGreater(expected.unique().numel(), 50)
+                    self.assertLessEqual((codes != expected).sum().item(), expected.numel() // 100)
+                    self.assertTrue(all(map(torch.equal, operands, kept)))
+
+    def test_a_residual_stays_what_it_is(self):
+        """Though a peer adds x to it again and again, in place."""
+        for dtype, least in (("bfloat16", 0.999), ("float", 1.0), ("half", 0.99)):
+            one = with_producer("add_rms_norm", "fp8_e4m3fn", "token", dtype=dtype)
+            x, (_, residual) = (make(one, torch_functions.DTYPES[dtype], "cpu")
+                                for make in (producers.make_input, producers.make_operands))
+            total = residual.clone()
+            for _ in range(100):
+                total += x
+            self.assertGreater(x.count_nonzero().item(), 0)
+            self.assertGreaterEqual((total == residual).float().mean().item(), least, dtype)
+
+    def test_what_a_peer_lacks_is_said(self):
+        with self.assertRaisesRegex(NotServed, "no block formats"):
+            worker.function_of(peers.Eager(), dataclasses.replace(WORKS[4], scale_format="ue8m0"))
+        with self.assertRaisesRegex(NotServed, "no fused"):
+            worker.function_of(object(), with_producer("silu_mul", "fp8_e4m3fn", "token"))
+
+
+class Works(unittest.TestCase):
+    def test_rows_of_kqbench_become_works(self):
+        with tempfile.TemporaryDirectory() as folder:
+            ours = pathlib.Path(folder) / "ours.json"
+            for options, expected in (
+                    (["--producer", "silu_mul", "--granularity", "group:128"], {"producer": "silu_mul", "eps": None}),
+                    (["--producer", "add_rms_norm", "--eps", "0.5"], {"producer": "add_rms_norm", "eps": 0.5}),
+                    (["--scheme", "mxfp4"], {"scale_format": "ue8m0", "scale_rounding": "rceil", "global_scale": None}),
+                    (["--scheme", "nvfp4", "--global-scale", "3"], {"scale_format": "e4m3", "global_scale": 3.0})):
+                kind = [] if "--scheme" in options else ["--quant-dtype", "fp8"]
+                subprocess.run([KQBENCH, "--backend", "host", "--num-tokens", "8", "--hidden-size", "512", "--dtype", "bfloat16",
+                                *kind, "--cache", "hot", "--no-ceiling", "--max-time", "0.01", "--quiet", "--json", ours,
+                                *options], check=True, stdout=subprocess.DEVNULL)
+                one = work_of(json.loads(ours.read_text())["rows"][0])
+                for name, value in expected.items():
+                    self.assertEqual(getattr(one, name), value, options)
+                x, operands = (make(one, torch.bfloat16, "cpu") for make in (producers.make_input, producers.make_operands))
+                columns = 256 if one.quant_dtype == "fp4_e2m1" else 512
+                self.assertEqual(worker.own_codes(one, x, (), operands).shape, (8, columns))
 
 
 class Outputs(unittest.TestCase):
@@ -107,7 +175,8 @@ class Program(unittest.TestCase):
         for row in rows:
             self.assertEqual(row["codes_checked"]["compared"], 8 * 512)
             self.assertGreaterEqual(len(row["time_us"]["samples"]), 6)
-        compared = subprocess.run([KQBENCH, "compare", ours, theirs, "--json", "-"], check=True, capture_output=True)
+        compared = subprocess.run([KQBENCH, "compare", ours, theirs, "--allow-unequal-threads", "--json", "-"], check=True,
+                                  capture_output=True)
         rows = json.loads(compared.stdout)["rows"]
         self.assertIn(("torch.eager", "kokkos"), {(row["impl"], row["baseline_impl"]) for row in rows})
 

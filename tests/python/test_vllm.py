@@ -94,8 +94,103 @@ def test_recorded_engine(words):
     assert torch.equal(scales.view(torch.int32), wanted_scales.view(scales.shape) if layout == "row" else wanted_scales)
 
 
+def fused_cases():
+    """Those behind a producer that the fused functions compute: (a name, the line's words and its NAME=VALUE ones)."""
+    for line in (GOLDEN / "engines" / "index.txt").read_text().splitlines():
+        words = line.split()
+        more = dict(word.split("=") for word in words if "=" in word)
+        if words[0] != "vllm-0.33.0" or "producer" not in more or words[3] != "dynamic" or words[14] != "0":
+            continue
+        if words[1] == "float":  # the reciprocal square root is the device's
+            continue
+        if words[8] != "-" and words[4] != "token":  # a bound that is no tensor's
+            continue
+        if words[4].startswith("group") or (words[4] == "token" and more["producer"] != "silu_mul"):
+            yield pytest.param(words, more, id=words[12].removeprefix("vllm-0.33.0/"))
+
+
+@pytest.mark.parametrize("words, more", list(fused_cases()))
+def test_recorded_fused(words, more):
+    engines = GOLDEN / "engines"
+    element = {"bfloat16": torch.bfloat16, "half": torch.float16}[words[1]]
+    x, weight, residual, wanted_residual = [recorded(engines, name).view(element) if name else None for name in (
+        words[10], more.get("weight"), more.get("residual"), more.get("residual_out"))]
+    scales, codes = recorded(engines, words[11]), recorded(engines, words[12])
+    kind = torch.int8 if words[2] == "int8" else torch.float8_e4m3fn
+    bound = None if words[8] == "-" else torch.tensor(float(words[8]), device=DEVICE)
+    group = int(words[4].partition(":")[2] or 0)
+    if residual is not None:
+        residual = residual.clone()
+    if more["producer"] == "silu_mul":
+        made = vllm.silu_and_mul_per_block_quant(x, group, kind, is_scale_transposed=words[7] != "row")
+    elif group:
+        made = vllm.rms_norm_per_block_quant(x, weight, 1e-6, kind, [1, group], None, residual, words[7] != "row")
+    else:
+        made = vllm.rms_norm_dynamic_per_token_quant(x, weight, 1e-6, kind, bound, residual)
+    assert torch.equal(made[0].view(torch.uint8), codes.view(torch.uint8).view(made[0].shape))
+    stored = made[1] if words[7] == "row" else made[1].t()
+    differ = (stored.contiguous().flatten().view(torch.int32) != scales.flatten().view(torch.int32)).sum()
+    assert differ <= int(more.get("scales", 0))
+    if residual is not None:
+        assert torch.equal(residual.view(torch.int16), wanted_residual.view(torch.int16).view(x.shape))
+
+
+def test_fused_functions_name_what_is_wrong():
+    x, weight = random(4, 256), random(256)
+    kind = torch.float8_e4m3fn
+    for field, call in (
+            ("weight", lambda: vllm.rms_norm_dynamic_per_token_quant(x, weight[:128], 1e-6, kind)),
+            ("weight", lambda: vllm.rms_norm_dynamic_per_token_quant(x, weight.float(), 1e-6, kind)),
+            ("residual", lambda: vllm.rms_norm_dynamic_per_token_quant(x, weight, 1e-6, kind, residual=x[:2])),
+            ("eps", lambda: vllm.rms_norm_dynamic_per_token_quant(x, weight, -1.0, kind)),
+            ("quant_dtype", lambda: vllm.rms_norm_dynamic_per_token_quant(x, weight, 1e-6, torch.uint8)),
+            ("group_size", lambda: vllm.rms_norm_per_block_quant(x, weight, 1e-6, kind, [2, 128])),
+            ("scale_ub", lambda: vllm.rms_norm_per_block_quant(x, weight, 1e-6, kind, [1, 128], scale_ub=weight[:1])),
+            ("tma_alignment", lambda: vllm.rms_norm_per_block_quant(x, weight, 1e-6, kind, [1, 128], tma_alignment=8)),
+            ("x", lambda: vllm.silu_and_mul_per_block_quant(x[:, :255], 128, kind)),
+            ("producer", lambda: kq.quantize(x, "fp8 token", producer="gelu")),
+            ("weight", lambda: kq.quantize(x, "fp8 token", producer="rms_norm")),
+            ("weight", lambda: kq.quantize(x, "fp8 token", weight=weight)),
+            ("residual_out", lambda: kq.quantize(x, "fp8 token", producer="add_rms_norm", weight=weight, residual=x)),
+            ("residual_out", lambda: kq.quantize(x, "fp8 token", producer="add_rms_norm", weight=weight, residual=x.clone(),
+                                                 residual_out=random(4, 512)[:, :256]))):
+        with pytest.raises(kq.InvalidArgument) as caught:
+            call()
+        assert caught.value.field == field
+
+
+@pytest.mark.parametrize("producer", ["rms_norm", "add_rms_norm", "silu_mul"])
+@pytest.mark.parametrize("scheme", ["fp8 token", "int8 tensor asymmetric", "fp8 group:64", "static fp8 tensor", "mxfp8"])
+def test_a_fused_operation_gives_what_its_steps_give(producer, scheme):
+    """Through each way of giving tensors: outputs made or given, rows of x apart, several leading dimensions."""
+    wide = random(2, 3, 1024)
+    x = wide[..., :512] if producer == "silu_mul" else wide[..., :256]
+    weight, residual = random(256, seed=1), random(2, 3, 256, seed=2)
+    how, total = {"producer": producer}, x.float()
+    if producer == "silu_mul":
+        gate, up = x.double().chunk(2, dim=-1)
+        values = (gate / (1 + torch.exp(-gate))).to(x.dtype).float() * up.float()
+    else:
+        how.update(weight=weight, eps=1e-5)
+        if producer == "add_rms_norm":
+            how.update(residual=residual, residual_out=torch.empty_like(residual))
+            total = (total + residual.float()).to(x.dtype).float()
+        reciprocal = (1 / (total.double().square().mean(-1, keepdim=True) + 1e-5).sqrt()).float()
+        values = total * reciprocal * weight.float()
+    scales = {"scales": torch.full((1,), 0.05, device=DEVICE)} if scheme.startswith("static") else {}
+    wanted = kq.quantize(values.to(x.dtype), scheme, **scales)
+    made = kq.quantize(x, scheme, **scales, **how)
+    given = kq.quantize(x, scheme, out=torch.empty_like(made.codes), **scales, **how)
+    for one in (made, given):
+        assert torch.equal(one.codes.view(torch.uint8), wanted.codes.view(torch.uint8))
+        assert torch.equal(one.scales.view(torch.uint8), wanted.scales.view(torch.uint8))
+    if producer == "add_rms_norm":
+        assert torch.equal(how["residual_out"].float(), total)
+
+
 def test_cases_are_found():
     assert len(list(cases())) >= 40
+    assert len(list(fused_cases())) >= 20
 
 
 def test_padding_and_given_outputs():

@@ -5,6 +5,7 @@ replaces its import of vllm._custom_ops or of vLLM's fp8_utils and int8_utils.
     from kq.compat.vllm import scaled_fp8_quant, scaled_int8_quant, per_token_group_quant_fp8
 
 FP8 is E4M3FN. Nothing is read on the host: `scale_ub`, a tensor of one number on the input's device, is read by the kernels.
+The fused functions, which norm or activate first, are no operators of PyTorch: torch.compile breaks its graph at them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import kq
 import kq.torch
 
 __all__ = ["per_token_group_quant_fp8", "per_token_group_quant_fp8_packed_for_deepgemm", "per_token_group_quant_int8",
-           "scaled_fp8_quant", "scaled_int8_quant"]
+           "rms_norm_dynamic_per_token_quant", "rms_norm_per_block_quant", "scaled_fp8_quant", "scaled_int8_quant",
+           "silu_and_mul_per_block_quant"]
 
 _EPS = 1e-10  # what the kernels bound a group's largest magnitude by
 _DIALECT = "vllm-0.33.0"
@@ -204,4 +206,81 @@ def per_token_group_quant_int8(
     _group_arguments(x, group_size, eps)
     _require(dtype == torch.int8, "dtype", f"must be torch.int8, not {dtype}")
     codes, scales, _ = kq.torch.quantize(_rows(x), f"int8 group:{group_size} {_DIALECT}")
+    return codes, scales
+
+
+# --- fused operations -------------------------------------------------------------------------------------------------
+
+
+def _format_name(quant_dtype: torch.dtype) -> str:
+    _require(quant_dtype in (torch.float8_e4m3fn, torch.int8), "quant_dtype",
+             f"must be float8_e4m3fn or int8, not {quant_dtype}")
+    return "int8" if quant_dtype == torch.int8 else "fp8"
+
+
+def _normed(epsilon: float, weight: torch.Tensor, residual: torch.Tensor | None) -> dict[str, object]:
+    """The producer's arguments. A residual is replaced by its sum with the input."""
+    how: dict[str, object] = {"producer": "rms_norm", "weight": weight.detach(), "eps": epsilon}
+    if residual is not None:
+        how.update(producer="add_rms_norm", residual=residual, residual_out=residual)
+    return how
+
+
+def rms_norm_dynamic_per_token_quant(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    epsilon: float,
+    quant_dtype: torch.dtype,
+    scale_ub: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes of the RMS norm of input [*leading, hidden_size] and its scales, [tokens, 1]; `weight` [hidden_size].
+    `quant_dtype`: torch.float8_e4m3fn, for which `scale_ub` bounds a token's largest magnitude, or torch.int8. A `residual`
+    of input's shape is added first, and replaced by the sum."""
+    codes, scales, _ = kq.quantize(_rows(input), f"{_format_name(quant_dtype)} token {_DIALECT}", scale_ub=scale_ub,
+                                   **_normed(epsilon, weight, residual))
+    return codes, scales.view(-1, 1)
+
+
+def rms_norm_per_block_quant(
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    epsilon: float,
+    quant_dtype: torch.dtype,
+    group_size: list[int],
+    scale_ub: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    is_scale_transposed: bool = False,
+    tma_alignment: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As rms_norm_dynamic_per_token_quant, with a scale for each `group_size[1]` elements of a row of input
+    [tokens, hidden_size]: [tokens, hidden_size / group_size[1]]. `group_size` is [1, columns]. `is_scale_transposed`: a
+    column of scales lies one behind the other; with `tma_alignment` 4, not 0, a multiple of four scales from the next.
+    `scale_ub` must be None.
+    """
+    _require(input.ndim == 2, "input", f"must have two dimensions, not {input.ndim}")
+    _require(len(group_size) == 2 and group_size[0] == 1, "group_size", f"must be [1, columns], not {group_size}")
+    _require(tma_alignment in (0, 4), "tma_alignment", f"must be 0 or 4, not {tma_alignment}")
+    _require(scale_ub is None, "scale_ub", "must be None: kernels read bounds of tokens only")
+    layout = ("column_aligned" if tma_alignment else "column") if is_scale_transposed else "row"
+    codes, scales, _ = kq.quantize(_rows(input), f"{_format_name(quant_dtype)} group:{group_size[1]} {layout} {_DIALECT}",
+                                   **_normed(epsilon, weight, residual))
+    return codes, scales
+
+
+def silu_and_mul_per_block_quant(
+    input: torch.Tensor,
+    group_size: int,
+    quant_dtype: torch.dtype,
+    scale_ub: torch.Tensor | None = None,
+    is_scale_transposed: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes of SiLU(gate) * up [tokens, hidden_size], of input [tokens, 2 * hidden_size] whose rows are gate and then up, and
+    a scale for each `group_size` elements of a row, [tokens, hidden_size / group_size]; `is_scale_transposed`: a column of
+    them lies one behind the other. `scale_ub` must be None."""
+    _require(input.ndim == 2, "input", f"must have two dimensions, not {input.ndim}")
+    _require(scale_ub is None, "scale_ub", "must be None: kernels read bounds of tokens only")
+    layout = "column" if is_scale_transposed else "row"
+    codes, scales, _ = kq.quantize(_rows(input), f"{_format_name(quant_dtype)} group:{group_size} {layout} {_DIALECT}",
+                                   producer="silu_mul")
     return codes, scales
