@@ -13,10 +13,12 @@
 namespace {
 
 thread_local bool memory_is_out = false;
+thread_local int refusals = 0;
 
 }  // namespace
 
 void* operator new(std::size_t size) {
+  refusals += memory_is_out ? 1 : 0;
   void* const address = memory_is_out ? nullptr : std::malloc(size);
   if (address == nullptr) throw std::bad_alloc();
   return address;
@@ -40,6 +42,9 @@ TEST(OutOfMemory, HasItsStatusAndMessage) {
   const kq_status status = kq_sizes(&request, &sizes);
   const char* const message = kq_last_error();
   memory_is_out = false;
+  if (refusals == 0 && status == KQ_INVALID_ARGUMENT) {
+    GTEST_SKIP() << "the library brings an operator new of its own, as with some compilers' static libstdc++";
+  }
   EXPECT_EQ(status, KQ_OUT_OF_MEMORY);
   EXPECT_STREQ(message, "out of memory");
   EXPECT_EQ(kq_sizes(&request, &sizes), KQ_INVALID_ARGUMENT);
