@@ -77,8 +77,10 @@ def error_report(x, codes, scales, zero_points=None, global_scale=None, *, schem
 
 
 def __getattr__(name: str) -> Any:
-    """Imports bench and verify when they are first used, so that programs that only quantize start faster."""
+    """Imports bench, verify and testing when they are first used, so that programs that only quantize start faster."""
     if name in ("bench", "verify"):
         module = importlib.import_module(f"kq._{name}")
         return getattr(module, name)
+    if name == "testing":
+        return importlib.import_module("kq.testing")
     raise AttributeError(f"module 'kq' has no attribute {name!r}")

@@ -3,6 +3,8 @@
 host, for builds for a GPU too: kq's own tensors are made where it works, and both functions take arrays of any place."""
 
 import functools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +50,12 @@ def int8_token(x, *, divide=True, least=LEAST, step=np.rint):
 
 def right(x):
     return int8_token(x, divide=False)
+
+
+def test_it_needs_no_import_of_its_own():
+    found = "import kq, sys; assert 'kq.testing' not in sys.modules; print(kq.testing.assert_matches.__module__)"
+    ended = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True)
+    assert ended.stdout == "kq.testing\n"
 
 
 def test_what_kq_gives_matches():
