@@ -118,7 +118,8 @@ class PluginImplementation final : public Implementation {
     const kq_request c = kq::c::c_request(request);
     const char* const why = kernel_.c.why_not == nullptr ? nullptr : kernel_.c.why_not(&c);
     if (why == nullptr) return std::nullopt;
-    return one_line(why);
+    const std::string line = one_line(why);
+    return line.empty() ? "it does not say why" : line;
   }
 
   std::optional<std::string> why_no_overlap() const override {
@@ -152,7 +153,8 @@ class PluginImplementation final : public Implementation {
     buffers.workspace = operands.workspace;
     buffers.workspace_bytes = workspace_bytes(request);
     if (const char* const failure = kernel_.c.enqueue(&c, &buffers, stream_)) {
-      throw DeviceError(kernel_.name + ": " + one_line(failure));
+      const std::string line = one_line(failure);
+      throw DeviceError(kernel_.name + ": " + (line.empty() ? "it failed, and does not say how" : line));
     }
   }
 

@@ -5,12 +5,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
 #include <stdexcept>
 #include <thread>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "capi/kq_plugin.h"
 #include "kq/format.hpp"
@@ -37,6 +42,9 @@ enum class Fault {
   exit,
   exception,
   failure,
+  silent_failure,
+  rounding_mode,
+  flushes_subnormals,
   in_why_not,
   now_and_then
 };
@@ -51,6 +59,13 @@ struct Call {
 };
 
 constexpr float top = 448.0f;
+
+/// As compilers' options for fast arithmetic do it, and never undo.
+void flush_subnormals() {
+#if defined(__x86_64__)
+  _mm_setcsr(_mm_getcsr() | 0x8040u);
+#endif
+}
 
 /// A number of E4M3 with a step too few or too many where the rest is half a step: away from zero, not to even.
 Code encode_half_up(float v, float x) {
@@ -155,6 +170,14 @@ const char* enqueue(const kq_request* r, const kq_buffers* b, void* /*stream*/) 
       throw std::runtime_error("no kernel for this\nat all");
     case Fault::failure:
       return "no kernel image is available";
+    case Fault::silent_failure:
+      return "";
+    case Fault::rounding_mode:
+      std::fesetround(FE_DOWNWARD);
+      break;
+    case Fault::flushes_subnormals:
+      flush_subnormals();
+      break;
     case Fault::now_and_then: {
       static std::atomic<int> calls{0};
       quantize<fault>(call);
@@ -214,6 +237,9 @@ constexpr Named all[] = {
     named<Fault::exit>("exit"),
     named<Fault::exception>("exception"),
     named<Fault::failure>("failure"),
+    named<Fault::silent_failure>("silent_failure"),
+    named<Fault::rounding_mode>("rounding_mode"),
+    named<Fault::flushes_subnormals>("flushes_subnormals"),
     named<Fault::in_why_not>("in_why_not"),
     named<Fault::now_and_then>("now_and_then"),
     named<Fault::swapped_scale_layout>("swapped_too"),

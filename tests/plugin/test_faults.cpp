@@ -87,8 +87,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Planted{"reads_behind", "it crashed: SIGSEGV: it read right behind the end of input"},
                     Planted{"swapped_scale_layout", "scales[1] is"}, Planted{"bad_pointer", "it crashed: SIGSEGV"},
                     Planted{"exit", "it ended the process: exit status 7"},
-                    Planted{"failure", "no kernel image is available"}, Planted{"in_why_not", "it crashed: SIGSEGV"}),
+                    Planted{"failure", "no kernel image is available"},
+                    Planted{"silent_failure", "it failed, and does not say how"},
+                    Planted{"rounding_mode", "it leaves another rounding mode behind"},
+                    Planted{"in_why_not", "it crashed: SIGSEGV"}),
     [](const auto& instance) { return instance.param.kernel; });
+
+#if defined(__x86_64__)
+INSTANTIATE_TEST_SUITE_P(OfX86, RunFaults,
+                         testing::Values(Planted{"flushes_subnormals",
+                                                 "it leaves subnormal numbers flushed to zero behind"}),
+                         [](const auto& instance) { return instance.param.kernel; });
+#endif
 
 TEST(Faults, RunGoesOnWithTheNextRequestAfterACrash) {
   const Ended ended = kqbench_program(short_run + "--num-tokens 7 " + groups + faults("in_why_not") + "--json -");
