@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/amd/implementation.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <string>
 #include <type_traits>
+#include <vector>
 
+#include "backends/reference/producers.hpp"
+#include "kq/producers.hpp"
 #include "kq/scale_rules.hpp"
 
 namespace kqbench::test {
@@ -25,6 +31,20 @@ std::string quantizing_family_of(const kq::Request& request) {
 
 std::string family_of(const kq::Request& request) {
   return request.producer == kq::Producer::none ? quantizing_family_of(request) : "produce";
+}
+
+void check_values(const kq::Request& request, const Operands& operands, const void* values) {
+  std::vector<std::byte> residual_out(static_cast<std::size_t>(request.num_tokens * request.residual_stride) *
+                                      kq::element_size(request.element));
+  Operands given = operands;
+  given.residual_out = residual_out.data();
+  const std::vector<std::byte> expected = reference_detail::produce(1, request, given);
+  const auto wrong = std::mismatch(expected.begin(), expected.end(), static_cast<const std::byte*>(values)).first;
+  if (wrong == expected.end()) return;
+  const auto index =
+      (wrong - expected.begin()) / static_cast<std::ptrdiff_t>(kq::element_size(kq::value_element(request)));
+  throw DeviceError("values[token " + std::to_string(index / request.hidden_size) + ", channel " +
+                    std::to_string(index % request.hidden_size) + "] differs from the reference's");
 }
 
 }  // namespace kqbench::test

@@ -27,11 +27,22 @@ std::string family_of(const kq::Request& request);
 /// Whether blocks may wait for each other in any launch: Kokkos has none that says so.
 extern const bool any_launch_is_together;
 
+/// Holds a producer's values, in the stand-in's memory, against the reference's, bit for bit: few of their bits are
+/// left in the codes. Throws DeviceError where they differ. They have been computed.
+void check_values(const kq::Request& request, const Operands& operands, const void* values);
+
 /// What is printed before a family's name: "", or "portable_".
 extern const char* const family_prefix;
 
-/// Where `reducing_blocks` is not 0, so many blocks run at once, each with `shared_bytes` of shared memory; null where
-/// the kernels cannot be told.
-std::unique_ptr<Implementation> make_implementation(int reducing_blocks, std::size_t shared_bytes);
+/// The kernels as a request is commonly served.
+std::unique_ptr<Implementation> make_implementation();
+
+/// Some requests, served in another way; null where this program has none. The native kernels: dynamic scales of a
+/// tensor by one launch of `blocks` blocks that wait for each other, each with `shared_bytes` of shared memory. The
+/// portable ones: in two halves (kq::find_extremes), which does not ask what they are.
+std::unique_ptr<Implementation> make_other_implementation(int blocks, std::size_t shared_bytes);
+
+/// The file of what make_other_implementation() serves; "": the request's.
+extern const char* const other_family;
 
 }  // namespace kqbench::test

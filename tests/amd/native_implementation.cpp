@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <cstdint>
-#include <cstring>
-#include <vector>
 
 #include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launcher.hpp"
 #include "backends/gpu/native.hpp"
 #include "backends/gpu/runtime.hpp"
-#include "backends/reference/producers.hpp"
 #include "backends/reference/reference.hpp"
+#include "kq/producers.hpp"
 #include "tests/amd/implementation.hpp"
 
 namespace kqbench {
@@ -37,8 +34,10 @@ class NativeImplementation final : public Implementation {
   std::string_view name() const override { return "native"; }
   std::string description() const override { return "hand-written HIP kernels, interpreted"; }
   std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
-    if (request.element == test::program_element()) return std::nullopt;
-    return "not in this program";
+    if (request.element != test::program_element()) return "not in this program";
+    const bool reads_all = request.granularity == kq::Granularity::tensor && !request.static_scale;
+    if (launcher_.grid_reduce.slots != nullptr && !reads_all && !kq::has_global_scale(request)) return "no blocks meet";
+    return std::nullopt;
   }
   std::size_t workspace_bytes(const kq::Request& request) const override {
     if (request.producer == kq::Producer::none) return quantizer_bytes(request);
@@ -51,7 +50,8 @@ class NativeImplementation final : public Implementation {
     void* const values = static_cast<std::byte*>(operands.workspace) + kq::values_offset(quantizer_bytes(request));
     quantized.input = values;
     gpu::produce<Element>(launcher_, request, operands, values);
-    check_values(request, operands, static_cast<const std::byte*>(values));
+    gpu::check(hipStreamSynchronize(launcher_.stream), "running a producer");
+    test::check_values(request, operands, values);
     const kq::Request quantizer = kq::quantizer_of(request);
     if (quantizer.element == test::program_element()) {
       gpu::quantize<Element>(launcher_, quantizer, quantized);
@@ -67,23 +67,6 @@ class NativeImplementation final : public Implementation {
     const auto& kernel = gpu::find_kernel<Element, gpu::DeviceLauncher>(request);
     if (kernel.workspace_bytes == nullptr || request.num_tokens == 0) return 0;
     return kernel.workspace_bytes(request, launcher_.multiprocessors);
-  }
-
-  /// Holds the values against the reference's, bit for bit: few of their bits are left in the codes. The stand-in's
-  /// memory is the host's.
-  void check_values(const kq::Request& request, const Operands& operands, const std::byte* values) const {
-    gpu::check(hipStreamSynchronize(launcher_.stream), "running a producer");
-    std::vector<std::byte> residual_out(static_cast<std::size_t>(request.num_tokens * request.residual_stride) *
-                                        kq::element_size(request.element));
-    Operands given = operands;
-    given.residual_out = residual_out.data();
-    const std::vector<std::byte> expected = reference_detail::produce(1, request, given);
-    const auto wrong = std::mismatch(expected.begin(), expected.end(), values).first;
-    if (wrong == expected.end()) return;
-    const auto index =
-        (wrong - expected.begin()) / static_cast<std::ptrdiff_t>(kq::element_size(kq::value_element(request)));
-    throw DeviceError("values[token " + std::to_string(index / request.hidden_size) + ", channel " +
-                      std::to_string(index % request.hidden_size) + "] differs from the reference's");
   }
 
   gpu::DeviceLauncher launcher_;
@@ -102,6 +85,7 @@ std::unique_ptr<Implementation> make_native_implementation(Stream stream, const 
 namespace test {
 
 const char* const family_prefix = "";
+const char* const other_family = "";
 const bool any_launch_is_together = false;
 
 std::string called_family_of(const kq::Request& request) {
@@ -115,8 +99,12 @@ std::string called_family_of(const kq::Request& request) {
   return "dynamic_channel";
 }
 
-std::unique_ptr<Implementation> make_implementation(int reducing_blocks, std::size_t shared_bytes) {
-  return std::make_unique<NativeImplementation>(nullptr, reducing_blocks, shared_bytes);
+std::unique_ptr<Implementation> make_implementation() {
+  return std::make_unique<NativeImplementation>(nullptr, 0, 0);
+}
+
+std::unique_ptr<Implementation> make_other_implementation(int blocks, std::size_t shared_bytes) {
+  return std::make_unique<NativeImplementation>(nullptr, blocks, shared_bytes);
 }
 
 }  // namespace test

@@ -42,9 +42,8 @@ const std::vector<Candidate>& candidates() {
 namespace {
 
 constexpr std::string_view usage =
-    "usage: kqbench_amd_[kokkos_]<element> [--families <name>,...] [--counts <file>] [--perturb -1|0|1] [--backward] "
-    "[--brief] "
-    "[--trace]\n";
+    "usage: kqbench_amd_[kokkos_[all_]]<element> [--families <name>,...] [--counts <file>] [--perturb -1|0|1] "
+    "[--backward] [--brief] [--trace]\n";
 
 struct Arguments {
   std::vector<std::string> families;  ///< empty: all
@@ -105,7 +104,7 @@ struct Totals {
   int cases = 0;
   int wrong = 0;
   double seconds = 0;  ///< of processors
-  amd::Counts counts;
+  std::int64_t instructions = 0;
 };
 
 class Cases {
@@ -120,6 +119,7 @@ class Cases {
     tensors_of_blocks_that_meet();
     block_formats();
     producers();
+    producers_of_whole_vectors();
   }
 
   /// A line for each request on a tensor of 4 x 4096: target, element, kernel, what it does, instructions that its
@@ -158,28 +158,30 @@ class Cases {
       return arguments_.families.empty() || std::ranges::count(arguments_.families, family) > 0;
     };
     return is_wanted(quantizing_family_of(request)) && is_wanted(family_of(request)) &&
-           !alone_->unsupported_reason(request);
+           !common_->unsupported_reason(request);
   }
 
   /// One line of count().
   void count(std::ostream& file, const kq::Request& request) {
-    const std::int64_t before = totals_[family_of(request)].counts.instructions;
-    run(*alone_, request, 1, Fill::normal, {});
-    const std::int64_t instructions = totals_[family_of(request)].counts.instructions - before;
+    const Ran ran = run(*common_, request, 1, Fill::normal, {});
     const int lanes = amd::target_of(amd::emulated_target()).wave64 ? 64 : 32;
     char per_element[32];
-    std::snprintf(per_element, sizeof per_element, "%.2f", static_cast<double>(instructions) * lanes / (4 * 4096));
-    file << amd::emulated_target() << ',' << kq::to_string(program_element()) << ',' << family_prefix
-         << family_of(request) << ',' << kq::operation_name(request) << ',' << kq::to_string(request.format) << ','
-         << per_element << '\n';
+    std::snprintf(per_element, sizeof per_element, "%.2f", static_cast<double>(ran.instructions) * lanes / (4 * 4096));
+    file << amd::emulated_target() << ',' << kq::to_string(program_element()) << ',' << family_prefix << ran.family
+         << ',' << kq::operation_name(request) << ',' << kq::to_string(request.format) << ',' << per_element << '\n';
   }
 
-  void run(Implementation& implementation, const kq::Request& request, std::uint64_t seed, Fill fill,
-           const Placement& placement) {
-    if (complaints_ >= (arguments_.brief ? 1 : most_complaints)) return;
+  struct Ran {
+    std::string family;
+    std::int64_t instructions = 0;
+  };
+
+  Ran run(Implementation& implementation, const kq::Request& request, std::uint64_t seed, Fill fill,
+          const Placement& placement) {
+    Ran ran{family_of(request)};
+    if (complaints_ >= (arguments_.brief ? 1 : most_complaints)) return ran;
     const Problem problem = problem_of(request, seed, fill);
     const Candidate candidate{amd::emulated_target(), device_.get(), &implementation};
-    Totals& totals = totals_[family_of(request)];
     const double begin = processor_seconds();
     std::optional<std::string> complaint;
     try {
@@ -187,19 +189,26 @@ class Cases {
     } catch (const DeviceError& error) {
       complaint = describe(request) + ": " + error.what();
     }
-    totals.seconds += processor_seconds() - begin;
+    const double seconds = processor_seconds() - begin;
+    if (&implementation == other_.get() && *other_family != '\0') ran.family = other_family;
     for (const auto& [name, counts] : amd::take_counts()) {
-      // What quantizes behind a producer is counted where it is tried.
-      if (request.producer != kq::Producer::none && name.find("7Produce") == std::string::npos) continue;
-      totals.counts.launches += counts.launches;
-      totals.counts.waves += counts.waves;
-      totals.counts.instructions += counts.instructions;
+      if (request.producer != kq::Producer::none) {
+        const bool is_fused = name.find("Fused") != std::string::npos;
+        // What quantizes behind a producer is counted where it is tried.
+        if (!is_fused && name.find("7Produce") == std::string::npos) continue;
+        if (is_fused) ran.family = "fused";
+      }
+      ran.instructions += counts.instructions;
     }
+    Totals& totals = totals_[ran.family];
+    totals.seconds += seconds;
+    totals.instructions += ran.instructions;
     ++totals.cases;
-    if (!complaint) return;
+    if (!complaint) return ran;
     ++totals.wrong;
     ++complaints_;
     std::cout << "wrong: " << *complaint << '\n';
+    return ran;
   }
 
   void both(const kq::Request& request, std::uint64_t seed, const Placement& placement) {
@@ -208,11 +217,8 @@ class Cases {
   }
   void both(const kq::Request& request, std::uint64_t seed, const Placement& placement, Fill fill) {
     if (!wanted(request)) return;
-    run(*alone_, request, seed, fill, placement);
-    const bool reads_all = request.granularity == kq::Granularity::tensor && !request.static_scale;
-    if (together_ != nullptr && (reads_all || kq::has_global_scale(request))) {
-      run(*together_, request, seed, fill, placement);
-    }
+    run(*common_, request, seed, fill, placement);
+    if (other_ != nullptr && !other_->unsupported_reason(request)) run(*other_, request, seed, fill, placement);
   }
   static Placement shifted(std::uint64_t seed) { return {static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0}; }
 
@@ -285,7 +291,7 @@ class Cases {
         if (arguments_.brief && size % 4096 == 0) continue;
         const kq::Request request = dynamic(kq::Granularity::tensor, format, 1, size);
         ++seed;
-        Implementation& implementation = together_ == nullptr ? *alone_ : *together_;
+        Implementation& implementation = any_launch_is_together ? *common_ : *other_;
         if (wanted(request)) run(implementation, request, seed, Fill::normal, {static_cast<int>(seed % 4), 0, 0});
       }
     }
@@ -324,6 +330,60 @@ class Cases {
     }
   }
 
+  /// Aligned, as engines have them, before the quantizers that the portable kernels have in one launch with them: rows
+  /// for each size of its blocks.
+  void producers_of_whole_vectors() {
+    struct Shape {
+      std::int64_t num_tokens, hidden_size;
+    };
+    const std::vector<Shape> shapes = arguments_.brief ? std::vector<Shape>{{2, 640}, {2, 2048}}
+                                                       : std::vector<Shape>{{2, 8},    {3, 640},   {2, 2048}, {6, 4096},
+                                                                            {2, 8192}, {1, 16384}, {1, 32768}};
+    std::uint64_t seed = 7000;
+    for (const kq::Producer producer : all_producers) {
+      for (const Shape& shape : shapes) {
+        for (const kq::Request& request : common_quantizers(shape.num_tokens, shape.hidden_size)) {
+          kq::Request behind = request;
+          behind.producer = producer;
+          if (kq::validate(behind)) continue;
+          behind = kq::resolved(behind);
+          if (++seed % 2 == 0) {
+            behind.input_stride += 8;
+            behind.codes_stride += 16;
+            if (kq::has_residual(producer)) behind.residual_stride += 24;
+          }
+          both(behind, seed, {});
+        }
+      }
+    }
+  }
+
+  /// Symmetric int8 and fp8: a given scale, one for each token, bounded or not, and groups.
+  std::vector<kq::Request> common_quantizers(std::int64_t num_tokens, std::int64_t hidden_size) {
+    std::vector<kq::Request> requests;
+    for (const kq::Format format : {kq::Format::int8, kq::Format::fp8_e4m3fn}) {
+      kq::Request request = dynamic(kq::Granularity::token, format, num_tokens, hidden_size);
+      request.asymmetric = false;
+      requests.push_back(request);
+      if (format == kq::Format::fp8_e4m3fn) {
+        request.scale_ub = 0.01f;
+        requests.push_back(request);
+        request.scale_ub = kq::Request{}.scale_ub;
+      }
+      request.granularity = kq::Granularity::group;
+      request.group_size = format == kq::Format::int8 ? 64 : 128;
+      requests.push_back(request);
+      request.scale_format = kq::ScaleFormat::ue8m0;
+      request.scale_layout = kq::ScaleLayout::column_aligned;
+      requests.push_back(request);
+      request = dynamic(kq::Granularity::tensor, format, num_tokens, hidden_size);
+      request.asymmetric = false;
+      request.static_scale = true;
+      requests.push_back(request);
+    }
+    return requests;
+  }
+
   static std::vector<kq::Request> quantizers_behind(kq::Producer producer, std::int64_t hidden_size) {
     std::vector<kq::Request> requests;
     const auto add = [&](kq::Request request) {
@@ -344,8 +404,8 @@ class Cases {
 
   const Arguments& arguments_;
   std::unique_ptr<Device> device_;
-  std::unique_ptr<Implementation> alone_ = make_implementation(0, 0);
-  std::unique_ptr<Implementation> together_ = make_implementation(blocks_at_once, shared_bytes);
+  std::unique_ptr<Implementation> common_ = make_implementation();
+  std::unique_ptr<Implementation> other_ = make_other_implementation(blocks_at_once, shared_bytes);
   std::map<std::string, Totals> totals_;
   int complaints_ = 0;
 };
@@ -366,7 +426,7 @@ int run_kernels(const Arguments& arguments) {
   for (const auto& [family, totals] : cases.totals()) {
     std::printf("%s %s %s%s: %d cases, %d wrong, %lld instructions, %.1f s\n", amd::emulated_target().c_str(),
                 std::string(kq::to_string(program_element())).c_str(), family_prefix, family.c_str(), totals.cases,
-                totals.wrong, static_cast<long long>(totals.counts.instructions), totals.seconds);
+                totals.wrong, static_cast<long long>(totals.instructions), totals.seconds);
     wrong += totals.wrong;
   }
   if (amd::planted_faults() > 0) std::printf("faults planted: %d\n", amd::planted_faults());

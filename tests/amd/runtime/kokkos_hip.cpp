@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "backends/backend.hpp"
+
 namespace desul::Impl {
 
 // No kernel here takes desul's locks: on the stand-in's device these addresses are errors.
@@ -24,10 +26,10 @@ namespace Impl {
 // --- errors ----------------------------------------------------------------------------------------------------------
 
 void hip_internal_error_throw(hipError_t error, const char* call, const char*, int) {
-  throw std::runtime_error(std::string(call) + ": " + hipGetErrorString(error));
+  throw kqbench::DeviceError(std::string(call) + ": " + hipGetErrorString(error));
 }
 void hip_internal_error_abort(hipError_t error, const char* call, const char* file, int line) {
-  hip_internal_error_throw(error, call, file, line);  // so that the case is named
+  hip_internal_error_throw(error, call, file, line);  // whose case is named then
 }
 
 // --- instances -------------------------------------------------------------------------------------------------------
