@@ -106,14 +106,14 @@ TEST(AmdFloats, DivisionIsRightHoweverTheReciprocalIsRounded) {
     Options options;
     options.perturbation = perturbation;
     Machine machine("gfx942", options);
-    for (const float a : {1.0F, 3.0F, 448.0F, 1e38F, 0x1p-126F, 1e-30F, 7.7F}) {
-      for (const float b : {3.0F, 127.0F, 1.9F, 1e30F, 1e-30F, -5.0F, 0x1p-100F, 0x1.fep127F, 1e-39F}) {
-        const float quotient = a / b;
-        if (std::isnormal(quotient)) {
-          EXPECT_EQ(divide(machine, a, b), quotient) << a << " / " << b << ", " << perturbation;
-        }
+    for (const float a : {1.0F, 3.0F, 448.0F, 1e38F, 0x1p-126F, 1e-30F, 7.7F, 0x1p-149F, 0x1.fffffep127F}) {
+      for (const float b : {3.0F, 127.0F, 1.9F, 1e30F, 1e-30F, -5.0F, 0x1p-100F, 0x1.fep127F, 1e-39F, 0x1p-149F}) {
+        EXPECT_EQ(divide(machine, a, b), a / b) << a << " / " << b << ", " << perturbation;
       }
     }
+    // Quotients that are subnormal, and ties if they are rounded twice.
+    EXPECT_EQ(divide(machine, 0x1.fffffcp-127F, 0x1.fffffep-1F), 0x1.fffffcp-127F);
+    EXPECT_EQ(divide(machine, 0x1p-125F, 3.0F), 0x1.555554p-127F);
   }
   Machine machine;
   EXPECT_EQ(divide(machine, 1.0F, 0.0F), infinity);
@@ -142,10 +142,7 @@ TEST(AmdDoubles, DivisionIsRightHoweverTheReciprocalIsRounded) {
     Machine machine("gfx942", options);
     for (const double a : {1.0, 3.0, 448.0, 1e308, 0x1p-1022, 1e-300, 7.7, -2.5}) {
       for (const double b : {3.0, 127.0, 1.9, 1e300, 1e-300, -5.0, 0x1p-1000, 0x1.fep1023, 1e-310}) {
-        const double quotient = a / b;
-        if (std::isnormal(quotient)) {
-          EXPECT_EQ(divide(machine, a, b), quotient) << a << " / " << b << ", " << perturbation;
-        }
+        EXPECT_EQ(divide(machine, a, b), a / b) << a << " / " << b << ", " << perturbation;
       }
     }
   }
@@ -324,6 +321,22 @@ TEST(AmdIntegers, CarriesAndBorrows) {
   EXPECT_EQ(machine.scalar(1), 0U);
   EXPECT_EQ(machine.scalar(2), 8U);
   EXPECT_EQ(machine.scalar(4), 6U);
+  machine.set(6, 0U);
+  machine.set(7, 0U);
+  machine.run("v_mad_i64_i32 v[4:5], vcc, v2, v1, v[6:7]\nv_mad_u64_u32 v[4:5], s[0:1], v1, v1, v[6:7]");
+  EXPECT_EQ(machine.bits(5), ~0U - 1);
+  EXPECT_EQ(machine.scalar(vcc_register), ~0U) << "the sign of -5";
+  EXPECT_EQ(machine.scalar(0), 0U);
+}
+
+TEST(AmdIntegers, LanesThatAreOffHaveNoCarry) {
+  Machine machine;
+  machine.set(1, ~0U);
+  machine.run("s_mov_b64 exec, 0xf0\nv_add_co_u32_e32 v0, vcc, 2, v1\nv_cmp_eq_u32_e64 s[0:1], v0, 1");
+  EXPECT_EQ(machine.scalar(vcc_register), 0xf0U);
+  EXPECT_EQ(machine.wave().scalar_known[vcc_register], 0xf0U);
+  EXPECT_EQ(machine.scalar(0), 0xf0U);
+  EXPECT_EQ(machine.wave().scalar_known[0], ~0U);
 }
 
 TEST(AmdIntegers, SaturateWhereTheyClamp) {

@@ -209,7 +209,41 @@ void division_scale(Wave& wave, const Operation& operation) {
     mask |= static_cast<U64>(scaled.scaled_after ? 1 : 0) << i;
   });
   write<T>(wave, operation, result, known);
-  write_mask(wave, operation.mask, mask, known);
+  write_lanes_of_mask(wave, operation.mask, mask, known);
+}
+
+/// The sign of a * b + c - sum, exactly: of what rounding to `sum` left (S. Boldo, J.-M. Muller, "Exact and
+/// approximated error of the FMA", 2011). Nothing in between may overflow or be subnormal.
+template <class T>
+T rest_of_fma(T a, T b, T c, T sum) {
+  const T product = a * b;
+  const T product_rest = std::fma(a, b, -product);
+  const auto sum_of = [](T x, T y, T& rest) {
+    const T of_both = x + y;
+    const T of_y = of_both - x;
+    rest = (x - (of_both - of_y)) + (y - of_y);
+    return of_both;
+  };
+  T small_rest = 0;
+  T large_rest = 0;
+  const T small = sum_of(c, product_rest, small_rest);
+  const T large = sum_of(product, small, large_rest);
+  return ((large - sum) + large_rest) + small_rest;
+}
+
+/// (a * b + c) * 2^power, rounded once, where it becomes subnormal, too.
+template <class T>
+T scaled_fma(T a, T b, T c, int power) {
+  const T sum = std::fma(a, b, c);
+  const T scaled = std::ldexp(sum, power);
+  const T lost = sum - std::ldexp(scaled, -power);
+  if (lost == 0 || !std::isfinite(lost)) return scaled;
+  // It was rounded twice: that matters where the first time made a tie, which the second could not see was none.
+  const T neighbour = std::nextafter(scaled, std::copysign(std::numeric_limits<T>::infinity(), lost));
+  if (std::ldexp(neighbour, -power) - sum != lost) return scaled;
+  const T rest = rest_of_fma(a, b, c, sum);
+  if (rest == 0) return scaled;
+  return std::signbit(rest) == std::signbit(lost) ? neighbour : scaled;
 }
 
 template <class T>
@@ -221,12 +255,10 @@ void division_fma(Wave& wave, const Operation& operation) {
   const Bits mask = read_mask(wave, vcc);
   Scratch<T> result;
   const U64 known = for_lanes<T, T, T>(wave, operation, [&](int i, T a, T b, T c) {
-    T value = std::fma(a, b, c);
-    if ((mask.value >> i & 1) != 0) {
-      const bool large = exponent_of(c) > Division<T>::infinite / 2;
-      value = std::ldexp(value, large ? Division<T>::scaling : -Division<T>::scaling);
-    }
-    result.lane[i] = to_lane(value);
+    const bool is_scaled = (mask.value >> i & 1) != 0;
+    const bool large = exponent_of(c) > Division<T>::infinite / 2;
+    const int power = large ? Division<T>::scaling : -Division<T>::scaling;
+    result.lane[i] = to_lane(is_scaled ? scaled_fma(a, b, c, power) : std::fma(a, b, c));
   });
   write<T>(wave, operation, result, known & mask.known);
 }
@@ -244,6 +276,8 @@ T fix_up_division(T quotient, T denominator, T numerator) {
   if (denominator == 0 || std::isinf(numerator)) return with_sign(infinity);
   if (std::isinf(denominator) || numerator == 0) return with_sign(T{0});
   if (exponent_of(numerator) - exponent_of(denominator) < Division<T>::underflow) return with_sign(T{0});
+  // AMD's text leaves NaN as it is, which the steps before make of a quotient that overflows.
+  if (std::isnan(quotient)) return with_sign(infinity);
   return with_sign(std::fabs(quotient));
 }
 

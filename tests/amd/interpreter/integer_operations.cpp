@@ -46,7 +46,7 @@ void with_carry(Wave& wave, const Operation& operation) {
   });
   known &= carry_in.known;
   write32(wave, operation, result, known);
-  write_mask(wave, operation.mask, carry, known);
+  write_lanes_of_mask(wave, operation.mask, carry, known);
 }
 
 template <bool CarryIn, class F>
@@ -66,7 +66,9 @@ void multiply_add_wide(Wave& wave, const Operation& operation) {
   const U64 known = for_lanes<U, U, U64>(wave, operation, [&](int i, U a, U b, U64 c) {
     const U64 product = std::is_signed_v<T> ? static_cast<U64>(I64{static_cast<I>(a)} * static_cast<I>(b)) : U64{a} * b;
     result.lane[i] = product + c;
-    carry |= static_cast<U64>(product + c < product ? 1 : 0) << i;
+    // Bit 64 of a sum of 65 bits.
+    const U64 signs = std::is_signed_v<T> ? (product ^ c) >> 63 : 0;
+    carry |= (static_cast<U64>(product + c < product ? 1 : 0) ^ signs) << i;
   });
   if ((wave.exec() & ~known) == 0) {
     write64(wave, operation, result, known);
@@ -82,7 +84,7 @@ void multiply_add_wide(Wave& wave, const Operation& operation) {
     write_register(wave, operation.destination.index, low, lanes, low_known);
     write_register(wave, operation.destination.index + 1, high, lanes, known);
   }
-  write_mask(wave, operation.mask, carry, known);
+  write_lanes_of_mask(wave, operation.mask, carry, known);
 }
 
 void select_by_mask(Wave& wave, const Operation& operation, Type type) {

@@ -78,6 +78,11 @@ void write_mask(Wave& wave, const Operand& operand, std::uint64_t mask, std::uin
   write_bits(wave, operand, {mask & exec, known | ~exec});
 }
 
+void write_lanes_of_mask(Wave& wave, const Operand& operand, std::uint64_t mask, std::uint64_t known) {
+  const std::uint64_t exec = wave.exec();
+  write_bits(wave, operand, {mask & exec, (known & exec) | ~wave.all_lanes()});
+}
+
 std::uint64_t read_scalar(const Wave& wave, const Source& source, bool& known) {
   const Bits bits = read_bits(wave, source);
   if (bits.known != every_bit) known = false;

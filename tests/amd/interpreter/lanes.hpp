@@ -54,6 +54,9 @@ void write_bits(Wave& wave, const Operand& operand, const Bits& bits);
 void write_scalar(Wave& wave, const Operand& operand, std::uint64_t value, bool known);
 /// What a comparison found in the lanes that are on, of which those in `known` are known; other lanes get 0.
 void write_mask(Wave& wave, const Operand& operand, std::uint64_t mask, std::uint64_t known);
+/// What an operation that is no comparison says of each lane, such as a carry: AMD's text does not say what lanes that
+/// are off get, so that it is unknown.
+void write_lanes_of_mask(Wave& wave, const Operand& operand, std::uint64_t mask, std::uint64_t known);
 
 /// The lanes that an operation writes.
 std::uint64_t written_lanes(const Wave& wave, const Operation& operation);
