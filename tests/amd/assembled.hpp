@@ -91,7 +91,8 @@ inline std::vector<std::byte> elf_of(const Assembled& kernel) {
     std::memcpy(bytes.data() + at, &value, sizeof value);
   };
   put(image, 16, std::int64_t{assembled_entry});
-  put(image, 48, std::uint32_t{kernel.float_mode << 12});
+  const bool has_ieee_mode = !kernel.target.starts_with("gfx12");
+  put(image, 48, std::uint32_t{kernel.float_mode << 12 | (has_ieee_mode ? 1U << 23 : 0U)});
   put(image, 52, std::uint32_t{2U << 1 | 1U << 7});  // two user registers, the group's number
   put(image, 56, std::uint16_t{1U << 3});            // the argument segment's address
   for (std::size_t i = 0; i < kernel.data.size(); ++i) {

@@ -56,6 +56,27 @@ TEST(AmdFloats, ExtremesPreferNumbersAndPositiveZero) {
   EXPECT_EQ(machine.bits(3), 0x80000000U);
 }
 
+TEST(AmdFloats, NanThatSignalsIsNoNumberBeforeRdna4) {
+  Machine machine;
+  machine.set(1, 0x7f800001U);
+  machine.set(2, 3.0F);
+  machine.run(
+      "v_max_f32_e32 v0, v1, v2\nv_min3_f32 v3, v2, v2, v1\nv_max_f32_e32 v4, v1, v1\nv_max_f32_e32 v4, v4, v2");
+  EXPECT_EQ(machine.bits(0), 0x7fc00001U);
+  EXPECT_EQ(machine.bits(3), 0x7fc00001U);
+  EXPECT_EQ(machine.number(4), 3.0F) << "made quiet first, as compilers do";
+  machine.set(5, 0x7c014200U);  // two halves
+  machine.set(6, 0x42004200U);
+  machine.run("v_pk_max_f16 v0, v5, v6\nv_cvt_f32_f16_sdwa v3, v5 dst_sel:DWORD dst_unused:UNUSED_PAD src0_sel:WORD_1");
+  EXPECT_EQ(machine.bits(0), 0x7e014200U);
+  EXPECT_EQ(machine.bits(3), 0x7fc02000U);
+  Machine rdna4("gfx1201");
+  rdna4.set(1, 0x7f800001U);
+  rdna4.set(2, 3.0F);
+  rdna4.run("v_max_num_f32_e32 v0, v1, v2");
+  EXPECT_EQ(rdna4.number(0), 3.0F);
+}
+
 TEST(AmdFloats, MedianTakesTheLeastOfNumbersWhereOneIsNan) {
   Machine machine;
   machine.set(1, 5.0F);
@@ -263,6 +284,11 @@ TEST(AmdFp8, FnuzOnGfx942AndOcpElsewhere) {
     machine.set(3, 0x1p-8F);
     machine.run("v_cvt_pk_fp8_f32 v0, v3, v3");
     EXPECT_EQ(machine.bits(0) & 0xff, target.least * (target.least == 1 ? 4 : 1)) << target.target << ": subnormal";
+    machine.set(0, 0U);
+    EXPECT_TRUE(machine.known(0));
+    machine.set(3, 500.0F);
+    machine.run("v_cvt_pk_fp8_f32 v0, v3, v2");
+    EXPECT_FALSE(machine.known(0)) << target.target << ": beyond the format";
   }
 }
 

@@ -116,6 +116,7 @@ void CodeObject::read_kernels(const std::vector<std::byte>& metadata) {
   target_ = all.at("amdhsa.target").text;  // "amdgcn-amd-amdhsa--gfx942:sramecc+"
   target_ = target_.substr(target_.rfind('-') + 1);
   target_ = target_.substr(0, target_.find(':'));
+  const bool has_ieee_mode = !target_.starts_with("gfx12");
   for (const MessageValue& given : all.at("amdhsa.kernels").list) {
     Kernel kernel;
     kernel.name = given.at(".name").text;
@@ -134,9 +135,8 @@ void CodeObject::read_kernels(const std::vector<std::byte>& metadata) {
     const std::byte* const d = at(descriptor->address);
     kernel.entry = descriptor->address + static_cast<std::uint64_t>(read_at<std::int64_t>(d + 16));
     kernel.resources1 = read_at<std::uint32_t>(d + 48);
-    if ((kernel.resources1 >> 12 & 0xff) != float_mode) {
-      throw std::runtime_error("code object: kernel " + kernel.name +
-                               " rounds or flushes in another way than HIP's do");
+    if ((kernel.resources1 >> 12 & 0xff) != float_mode || (has_ieee_mode && (kernel.resources1 >> 23 & 1) == 0)) {
+      throw std::runtime_error("code object: kernel " + kernel.name + " treats numbers in another way than HIP's do");
     }
     kernel.resources2 = read_at<std::uint32_t>(d + 52);
     kernel.properties = read_at<std::uint16_t>(d + 56);

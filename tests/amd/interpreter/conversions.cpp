@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "tests/amd/interpreter/extremes.hpp"
 #include "tests/amd/interpreter/half.hpp"
 #include "tests/amd/interpreter/lanes.hpp"
 
@@ -33,7 +34,7 @@ constexpr Small e4m3fnuz{3, 8, 0x7f, 0x80, false};
 constexpr Small e5m2fnuz{2, 16, 0x7f, 0x80, false};
 constexpr Small e2m1{1, 1, 7, 7, true};
 
-/// To the nearest, subnormal results kept; a number beyond the format becomes NaN, for the kernels give none.
+/// To the nearest, subnormal results kept; NaN for a number beyond the format.
 U encode(const Small& format, double value) {
   const U sign = std::signbit(value) ? 0x80 : 0;
   if (std::isnan(value)) return format.nan;
@@ -48,15 +49,22 @@ U encode(const Small& format, double value) {
   return code | sign;
 }
 
+/// What comes of NaN, and of a number beyond the format, depends on the target and on its modes: here it is unknown.
 template <bool E4M3>
 void convert_to_fp8(Wave& wave, const Operation& operation) {
   const Small& format = E4M3 ? (wave.target.fnuz ? e4m3fnuz : e4m3fn) : (wave.target.fnuz ? e5m2fnuz : e5m2);
   Register result;
+  U64 is_outside = 0;
   const U64 exec = wave.exec();
   const U64 known = for_lanes<float, float>(wave, operation, [&](int i, float a, float b) {
-    result.lane[i] = (exec >> i & 1) != 0 ? encode(format, a) | encode(format, b) << 8 : 0;
+    result.lane[i] = 0;
+    if ((exec >> i & 1) == 0) return;
+    const U first = encode(format, a);
+    const U second = encode(format, b);
+    result.lane[i] = first | second << 8;
+    if (first == format.nan || second == format.nan) is_outside |= U64{1} << i;
   });
-  write16(wave, operation, result, known);
+  write16(wave, operation, result, known & ~is_outside);
 }
 
 /// Two numbers, divided by the third's power of two, to codes of 4 bits in one byte of the destination; its others
@@ -81,7 +89,7 @@ void convert_to_fp4(Wave& wave, const Operation& operation) {
 }  // namespace
 
 void add_conversions(Table& table) {
-  table.add("v_cvt_f32_f16", lanes([](Half a) { return to_float(a); }));
+  table.add("v_cvt_f32_f16", lanes([](Half a) { return is_nan(a) ? quiet(to_float(a)) : to_float(a); }));
   table.add("v_cvt_f16_f32", lanes([](float a) { return to_half(a); }));
   table.add("v_cvt_f32_i32", lanes([](I a) { return static_cast<float>(a); }));
   table.add("v_cvt_f32_u32", lanes([](U a) { return static_cast<float>(a); }));

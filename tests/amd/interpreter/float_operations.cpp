@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "tests/amd/interpreter/extremes.hpp"
 #include "tests/amd/interpreter/half.hpp"
 #include "tests/amd/interpreter/lanes.hpp"
 
@@ -19,40 +20,12 @@ using U = std::uint32_t;
 using I = std::int32_t;
 using U64 = std::uint64_t;
 
-float quiet(float value) {
-  return std::bit_cast<float>(std::bit_cast<U>(value) | 0x00400000U);
-}
-double quiet(double value) {
-  return std::bit_cast<double>(std::bit_cast<U64>(value) | U64{1} << 51);
-}
-
-/// The number where one of two is NaN; +0 is greater than -0.
-float greater(float a, float b) {
-  if (std::isnan(a)) return std::isnan(b) ? quiet(b) : b;
-  if (std::isnan(b)) return a;
-  if (a == b) return std::signbit(a) ? b : a;
-  return a > b ? a : b;
-}
-float less(float a, float b) {
-  if (std::isnan(a)) return std::isnan(b) ? quiet(b) : b;
-  if (std::isnan(b)) return a;
-  if (a == b) return std::signbit(a) ? a : b;
-  return a < b ? a : b;
-}
 /// NaN where one of two is.
 float maximum(float a, float b) {
-  return std::isnan(a) ? quiet(a) : std::isnan(b) ? quiet(b) : greater(a, b);
+  return std::isnan(a) ? quiet(a) : std::isnan(b) ? quiet(b) : NumberExtremes::greater(a, b);
 }
 float minimum(float a, float b) {
-  return std::isnan(a) ? quiet(a) : std::isnan(b) ? quiet(b) : less(a, b);
-}
-
-float median(float a, float b, float c) {
-  if (std::isnan(a) || std::isnan(b) || std::isnan(c)) return less(less(a, b), c);
-  const float most = greater(greater(a, b), c);
-  if (most == a) return greater(b, c);
-  if (most == b) return greater(a, c);
-  return greater(a, b);
+  return std::isnan(a) ? quiet(a) : std::isnan(b) ? quiet(b) : NumberExtremes::less(a, b);
 }
 
 Half halved(float value) {
@@ -302,6 +275,24 @@ bool is_of_class(T value, U classes) {
   return (classes >> number & 1) != 0;
 }
 
+template <class Extremes, class T>
+void add_extremes_of(Table& table, const std::string& suffix) {
+  table.add("v_max" + suffix, lanes([](T a, T b) { return Extremes::greater(a, b); }));
+  table.add("v_min" + suffix, lanes([](T a, T b) { return Extremes::less(a, b); }));
+  table.add("v_max3" + suffix, lanes([](T a, T b, T c) { return Extremes::greater(Extremes::greater(a, b), c); }));
+  table.add("v_min3" + suffix, lanes([](T a, T b, T c) { return Extremes::less(Extremes::less(a, b), c); }));
+  table.add("v_med3" + suffix, lanes([](T a, T b, T c) { return median<Extremes>(a, b, c); }));
+  table.add("v_minmax" + suffix, lanes([](T a, T b, T c) { return Extremes::greater(Extremes::less(a, b), c); }));
+  table.add("v_maxmin" + suffix, lanes([](T a, T b, T c) { return Extremes::less(Extremes::greater(a, b), c); }));
+}
+
+void add_extremes(Table& table) {
+  add_extremes_of<IeeeExtremes, float>(table, "_f32");
+  add_extremes_of<NumberExtremes, float>(table, "_num_f32");
+  add_extremes_of<IeeeExtremes, Half>(table, "_f16");
+  add_extremes_of<NumberExtremes, Half>(table, "_num_f16");
+}
+
 void add_arithmetic(Table& table) {
   table.add("v_add_f32", lanes([](float a, float b) { return a + b; }));
   table.add("v_sub_f32", lanes([](float a, float b) { return a - b; }));
@@ -313,16 +304,6 @@ void add_arithmetic(Table& table) {
   // Times and plus are rounded each.
   table.add({"v_mad_f32", "v_madmk_f32", "v_madak_f32"}, lanes([](float a, float b, float c) { return a * b + c; }));
   table.add("v_mac_f32", accumulating([](float a, float b, float c) { return a * b + c; }));
-  table.add({"v_max_f32", "v_max_num_f32"}, lanes([](float a, float b) { return greater(a, b); }));
-  table.add({"v_min_f32", "v_min_num_f32"}, lanes([](float a, float b) { return less(a, b); }));
-  table.add({"v_max3_f32", "v_max3_num_f32"},
-            lanes([](float a, float b, float c) { return greater(greater(a, b), c); }));
-  table.add({"v_min3_f32", "v_min3_num_f32"}, lanes([](float a, float b, float c) { return less(less(a, b), c); }));
-  table.add({"v_med3_f32", "v_med3_num_f32"}, lanes([](float a, float b, float c) { return median(a, b, c); }));
-  table.add({"v_minmax_f32", "v_minmax_num_f32"},
-            lanes([](float a, float b, float c) { return greater(less(a, b), c); }));
-  table.add({"v_maxmin_f32", "v_maxmin_num_f32"},
-            lanes([](float a, float b, float c) { return less(greater(a, b), c); }));
   table.add("v_maximum_f32", lanes([](float a, float b) { return maximum(a, b); }));
   table.add("v_minimum_f32", lanes([](float a, float b) { return minimum(a, b); }));
   table.add("v_maximum3_f32", lanes([](float a, float b, float c) { return maximum(maximum(a, b), c); }));
@@ -359,17 +340,6 @@ void add_halves(Table& table) {
   table.add("v_sub_f16", lanes([](Half a, Half b) { return halved(to_float(a) - to_float(b)); }));
   table.add("v_subrev_f16", lanes([](Half a, Half b) { return halved(to_float(b) - to_float(a)); }));
   table.add("v_mul_f16", lanes([](Half a, Half b) { return halved(to_float(a) * to_float(b)); }));
-  table.add({"v_max_f16", "v_max_num_f16"},
-            lanes([](Half a, Half b) { return halved(greater(to_float(a), to_float(b))); }));
-  table.add({"v_min_f16", "v_min_num_f16"},
-            lanes([](Half a, Half b) { return halved(less(to_float(a), to_float(b))); }));
-  table.add({"v_max3_f16", "v_max3_num_f16"}, lanes([](Half a, Half b, Half c) {
-              return halved(greater(greater(to_float(a), to_float(b)), to_float(c)));
-            }));
-  table.add({"v_min3_f16", "v_min3_num_f16"},
-            lanes([](Half a, Half b, Half c) { return halved(less(less(to_float(a), to_float(b)), to_float(c))); }));
-  table.add({"v_med3_f16", "v_med3_num_f16"},
-            lanes([](Half a, Half b, Half c) { return halved(median(to_float(a), to_float(b), to_float(c))); }));
   Entry fma = lanes([](Half a, Half b, Half c) { return fused_multiply_add(a, b, c); });
   table.add({"v_fmamk_f16", "v_fmaak_f16"}, fma);
   fma.keeps_half_on_gfx9 = true;
@@ -440,6 +410,7 @@ void add_half_comparisons(Table& table) {
 }  // namespace
 
 void add_float_operations(Table& table) {
+  add_extremes(table);
   add_arithmetic(table);
   add_division<float>(table, "_f32");
   add_division<double>(table, "_f64");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "tests/amd/interpreter/extremes.hpp"
 #include "tests/amd/interpreter/half.hpp"
 #include "tests/amd/interpreter/lanes.hpp"
 
@@ -222,20 +223,10 @@ void add_packed_operations(Table& table) {
   table.add("v_pk_add_f16", packed([](Half a, Half b) { return to_half(to_float(a) + to_float(b)); }));
   table.add("v_pk_mul_f16", packed([](Half a, Half b) { return to_half(to_float(a) * to_float(b)); }));
   table.add("v_pk_fma_f16", packed([](Half a, Half b, Half c) { return fused_multiply_add(a, b, c); }));
-  constexpr auto greater = [](Half a, Half b) {
-    if (is_nan(a)) return b;
-    if (is_nan(b)) return a;
-    if (to_float(a) == to_float(b)) return (a.bits & 0x8000U) != 0 ? b : a;
-    return to_float(a) > to_float(b) ? a : b;
-  };
-  constexpr auto less = [](Half a, Half b) {
-    if (is_nan(a)) return b;
-    if (is_nan(b)) return a;
-    if (to_float(a) == to_float(b)) return (a.bits & 0x8000U) != 0 ? a : b;
-    return to_float(a) < to_float(b) ? a : b;
-  };
-  table.add({"v_pk_max_f16", "v_pk_max_num_f16"}, packed(greater));
-  table.add({"v_pk_min_f16", "v_pk_min_num_f16"}, packed(less));
+  table.add("v_pk_max_f16", packed([](Half a, Half b) { return IeeeExtremes::greater(a, b); }));
+  table.add("v_pk_min_f16", packed([](Half a, Half b) { return IeeeExtremes::less(a, b); }));
+  table.add("v_pk_max_num_f16", packed([](Half a, Half b) { return NumberExtremes::greater(a, b); }));
+  table.add("v_pk_min_num_f16", packed([](Half a, Half b) { return NumberExtremes::less(a, b); }));
   table.add("v_pk_add_u16", packed([](W a, W b) { return static_cast<W>(a + b); }));
   table.add("v_pk_sub_u16", packed([](W a, W b) { return static_cast<W>(a - b); }));
   table.add("v_pk_sub_i16", packed([](W a, W b) { return static_cast<W>(a - b); }));
