@@ -15,21 +15,56 @@ import kq
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "python.md"
 
 
-def test_the_page_works(tmp_path, monkeypatch, capsys):
-    for package in ("numpy", "torch", "matplotlib"):
-        pytest.importorskip(package)
+def blocks(text):
+    return re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def run(text, names):
+    for block in blocks(text):
+        exec(compile(block, str(PAGE), "exec"), names)
+
+
+def section(name):
+    """Of the page, from its heading to the next one."""
+    found = re.search(rf"^## {name}\n.*?(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert found, f"{PAGE} has no section {name}"
+    return found[0]
+
+
+@pytest.fixture
+def in_a_folder(tmp_path, monkeypatch):
     if kq.backend() != "host":
         pytest.skip("the page's tensors are on a host")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 8
+    return tmp_path
+
+
+def test_the_page_works_without_pytorch(in_a_folder):
+    pytest.importorskip("numpy")
+    text, names = PAGE.read_text(), {"__name__": "page"}
+    before = text[:text.index("\n## PyTorch\n")]
+    assert len(blocks(before)) >= 6
+    run(before, names)
+    assert "torch" not in names
+
+
+def test_the_page_works_with_pytorch(in_a_folder):
+    pytest.importorskip("torch")
+    assert len(blocks(section("PyTorch"))) >= 3
+    run(section("PyTorch"), {"__name__": "page"})
+
+
+def test_the_example_works(in_a_folder, capsys):
+    """By itself, and with what it says that it needs."""
+    for package in ("numpy", "matplotlib"):
+        pytest.importorskip(package)
     names = {"__name__": "page"}
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)
+    run(section("An example"), names)
+    assert "torch" not in names
     said = capsys.readouterr().out
     assert said.count(" dB\n") == len(names["schemes"])
     assert re.search(r"^kqbench +0 of \d+ codes and +0 of \d+ scales differ$", said, re.MULTILINE)
-    assert (tmp_path / "schemes.png").stat().st_size > 1000
+    assert (in_a_folder / "schemes.png").stat().st_size > 1000
 
 
 def test_the_example_in_triton(tmp_path):
