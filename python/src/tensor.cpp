@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 #include <new>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -118,6 +119,12 @@ const dlpack::ExchangeApi* find_exchange_api(nb::handle object) {
   throw Invalid(field, std::string("cannot be read: ") + nb::str(error.value()).c_str());
 }
 
+/// JAX's arrays never change, which the capsules that it exports do not say.
+bool is_jax(nb::handle object) {
+  const nb::object module = nb::getattr(object.type(), "__module__", nb::none());
+  return nb::isinstance<nb::str>(module) && std::string_view(nb::cast<nb::str>(module).c_str()).starts_with("jax");
+}
+
 }  // namespace
 
 const char* name_of(Type type) {
@@ -217,6 +224,7 @@ bool Tensor::take_buffer(nb::handle object, const char* field, bool written) {
 
 bool Tensor::take_exported(nb::handle object, const char* field, bool written) {
   if (!nb::hasattr(object, "__dlpack__")) return false;
+  if (written && is_jax(object)) throw Invalid(field, "is read-only, as JAX's arrays are");
   nb::object capsule;
   try {
     capsule = arrays_module().attr("export")(object);

@@ -274,6 +274,27 @@ def test_read_only_outputs_are_refused():
     refused(lambda: kq.quantize(X, "fp8 token", out=out), "out", "read-only")
 
 
+def test_outputs_of_jax_are_refused():
+    """Its arrays never change. Its capsules, unversioned, do not say so; Exported stands in for them."""
+    of_jax = type("ArrayImpl", (Exported,), {"__module__": "jaxlib._jax"})
+    out = np.zeros((4, 64), np.uint8)
+    refused(lambda: kq.quantize(X, "fp8 token", out=of_jax(out, False)), "out", "read-only, as JAX's arrays are")
+    assert not out.any()
+
+
+def test_jax():
+    jax = pytest.importorskip("jax")
+    if kq.backend() != "host":
+        pytest.skip("the arrays are on a host")
+    x = random(2, 3, 64)
+    made, wanted = kq.quantize(jax.numpy.asarray(x), "int8 group:64"), kq.quantize(x, "int8 group:64")
+    assert isinstance(made.codes, jax.Array) and isinstance(made.scales, jax.Array)
+    np.testing.assert_array_equal(made.codes, wanted.codes)
+    np.testing.assert_array_equal(made.scales, wanted.scales)
+    out = jax.numpy.zeros(x.shape, jax.numpy.int8)
+    refused(lambda: kq.quantize(x, "int8 group:64", out=out), "out", "read-only, as JAX's arrays are")
+
+
 @pytest.mark.parametrize("call", [lambda: kq.quantize([1.0], "fp8 token"), lambda: kq.quantize(None, "fp8 token"),
                                   lambda: kq.quantize(X, 3), lambda: kq.quantize(X, "fp8 token", out=[1])])
 def test_what_is_no_tensor_is_a_type_error(call):
