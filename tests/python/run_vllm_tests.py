@@ -7,6 +7,11 @@ VLLM is a checkout of vLLM; nothing of it is changed, and vLLM need not be insta
 temporary folder beside stand-ins for the modules that they import: kernels and operators are kq's, references vLLM's own
 PyTorch code, those in Triton rewritten in PyTorch below. On a host build "cuda" becomes "cpu" in the copies, and a test is
 left out that needs 20 GB.
+
+Cases of test_fused_quant_layernorm.py::test_rms_norm with fp8 and bfloat16 can fail, by the numbers they draw. vLLM's reference
+adds squares in another order than a kernel, so that one norm in some millions is rounded to the next bfloat16, and its code,
+or where it is its token's largest the token's scale and some of its codes, becomes the next one. A step between codes is 6 to
+12.5 %, and the test allows 5 %; its own NOTE expects such cases.
 """
 
 import pathlib
