@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from typing import Any
+from typing import Any, Literal, overload
 
 from kq._types import Quantized, TwoLevelQuantized
 
@@ -70,6 +70,25 @@ class Scheme:
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 
+# Of e4m3 scales a TwoLevelQuantized is returned, and a Quantized of others; a type checker sees which only in a name.
+@overload
+def quantize(
+    x: Any,
+    scheme: Literal["nvfp4"],
+    *,
+    out: Any | None = None,
+    scales: Any | None = None,
+    zero_points: Any | None = None,
+    global_scale: Any | None = None,
+    scale_ub: Any | None = None,
+    stream: Any | None = None,
+    producer: str | None = None,
+    weight: Any | None = None,
+    eps: float | None = None,
+    residual: Any | None = None,
+    residual_out: Any | None = None,
+) -> TwoLevelQuantized: ...
+@overload
 def quantize(
     x: Any,
     scheme: Scheme | str,
@@ -85,7 +104,7 @@ def quantize(
     eps: float | None = None,
     residual: Any | None = None,
     residual_out: Any | None = None,
-) -> Quantized | TwoLevelQuantized: ...
+) -> Quantized | Any: ...
 def dequantize(
     codes: Any,
     scales: Any,
