@@ -89,7 +89,7 @@ TEST(Arch, ReadsHalfs) {
 TEST(Arch, HasNoDeviceInstructions) {
   const float v[4] = {1.0f, 2.0f, 3.0f, 4.0f};
   std::uint32_t word = 7;
-  EXPECT_FALSE(encode4<Fp8E4M3Fn>(v, 0, word) || int8_codes4(v, word));
+  EXPECT_FALSE(encode4<Fp8E4M3Fn>(v, 0, word) || encode4<Int8>(v, 0, word));
   EXPECT_EQ(word, 7u);
   EXPECT_FALSE(is_device || has_packed_extremes || has_wave_max);
   EXPECT_EQ(exchange(1.5f, 1), 1.5f);

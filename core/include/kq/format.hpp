@@ -250,6 +250,8 @@ struct Int8 {
   using Code = std::int8_t;
   static constexpr int code_bits = 8;
   static constexpr bool is_integer = true;
+  static constexpr bool is_float8 = false;
+  static constexpr bool has_negative_zero = false;
   static constexpr std::string_view name = "int8";
   static constexpr float max = 127.0f;
 
@@ -265,10 +267,8 @@ struct Int8 {
     return static_cast<Code>(round_small(clamp(number, -bound - 1.0f, bound)));
   }
 
-  KQ_HOST_DEVICE static constexpr std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
-    std::uint32_t word = 0;
-    if (!std::is_constant_evaluated() && arch::int8_codes4(v, word)) return word;
-    return detail::encode4_portable<Int8>(v, signs);
+  KQ_HOST_DEVICE static std::uint32_t encode4(const float (&v)[4], std::uint32_t signs) {
+    return detail::encode4<Int8>(v, signs);
   }
 
   KQ_HOST_DEVICE static constexpr float decode(Code code) { return static_cast<float>(code); }

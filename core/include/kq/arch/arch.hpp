@@ -21,8 +21,6 @@
 ///   clamp(v, low, high)          v limited to a range; NaN stays NaN
 ///   limit_magnitude(v, bound)    v, or the bound with v's sign where |v| is above it; of NaN the bound with any sign,
 ///                                or NaN
-///   int8_codes4(v, word)         four int8 codes, nearest even, saturated, NaN 0, by conversions to integers; false
-///                                where it is not a few instructions
 ///   reciprocal(x)                1 / x, rounded to nearest, for 2^-126 <= x <= 2^126
 ///   approximate_reciprocal(x)    1 / x within 1 ulp, for 2^-2 <= x <= 2^126
 ///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored

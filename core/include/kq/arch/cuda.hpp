@@ -134,15 +134,6 @@ KQ_HOST_DEVICE float limit_magnitude(float v, float bound) {
 #endif
 }
 
-KQ_HOST_DEVICE bool int8_codes4(const float (&v)[4], std::uint32_t& word) {
-  asm("{ .reg .s32 a, b, c, d; .reg .b32 high;"
-      " cvt.rni.s32.f32 a, %1; cvt.rni.s32.f32 b, %2; cvt.rni.s32.f32 c, %3; cvt.rni.s32.f32 d, %4;"
-      " cvt.pack.sat.s8.s32.b32 high, d, c, 0; cvt.pack.sat.s8.s32.b32 %0, b, a, high; }"
-      : "=r"(word)
-      : "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]));
-  return true;
-}
-
 KQ_HOST_DEVICE float clamp(float v, float low, float high) {
 #if __CUDA_ARCH__ >= 800
   asm("{ max.NaN.f32 %0, %0, %1; min.NaN.f32 %0, %0, %2; }" : "+f"(v) : "f"(low), "f"(high));
@@ -240,10 +231,19 @@ KQ_HOST_DEVICE std::uint32_t even_bytes(std::uint32_t word) {
 #endif
 #endif
 
-/// A conversion gives NaN without its sign; every other code has it already.
+/// A conversion to floats gives NaN without its sign; every other code has it already. One to integers saturates and
+/// makes NaN 0.
 template <class Format>
 KQ_HOST_DEVICE bool encode4([[maybe_unused]] const float (&v)[4], [[maybe_unused]] std::uint32_t signs,
                             [[maybe_unused]] std::uint32_t& word) {
+  if constexpr (Format::is_integer) {
+    asm("{ .reg .s32 a, b, c, d; .reg .b32 high;"
+        " cvt.rni.s32.f32 a, %1; cvt.rni.s32.f32 b, %2; cvt.rni.s32.f32 c, %3; cvt.rni.s32.f32 d, %4;"
+        " cvt.pack.sat.s8.s32.b32 high, d, c, 0; cvt.pack.sat.s8.s32.b32 %0, b, a, high; }"
+        : "=r"(word)
+        : "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]));
+    return true;
+  }
 #if __CUDA_ARCH__ >= 890
   if constexpr (Format::is_float8 && Format::has_negative_zero) {
     if constexpr (Format::mantissa_bits == 3) {

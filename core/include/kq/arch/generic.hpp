@@ -16,7 +16,6 @@ using portable::e2m1_codes8;
 using portable::encodes_e2m1_pairs;
 using portable::even_bytes;
 using portable::half_to_float;
-using portable::int8_codes4;
 using portable::launch_dependent_grids;
 using portable::limit_magnitude;
 using portable::load16;

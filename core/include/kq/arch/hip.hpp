@@ -39,7 +39,6 @@ using portable::clamp;
 using portable::e2m1_codes8;
 using portable::encodes_e2m1_pairs;
 using portable::even_bytes;
-using portable::int8_codes4;
 using portable::launch_dependent_grids;
 using portable::limit_magnitude;
 using portable::load16;

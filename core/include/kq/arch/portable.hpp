@@ -86,10 +86,6 @@ KQ_HOST_DEVICE constexpr float limit_magnitude(float v, float bound) {
   return __builtin_fabsf(v) <= bound ? v : __builtin_copysignf(bound, v);
 }
 
-KQ_HOST_DEVICE constexpr bool int8_codes4(const float (&)[4], std::uint32_t&) {
-  return false;
-}
-
 /// The bytes of two words that hold the signs of `Count` elements in each, 1 or 2, in the low bytes of a word.
 template <int Count>
 KQ_HOST_DEVICE constexpr std::uint32_t sign_bytes(std::uint32_t first, std::uint32_t second) {
