@@ -179,8 +179,8 @@ void print(const std::vector<ShardedRow>& rows, const JobPlace& place, bool colo
              {"verified"}});
   std::string section;
   for (const ShardedRow& row : rows) {
-    const std::string title = fmt::format("{}, columns over {} ranks ({} cache)", work_text(row.request), place.size,
-                                          to_string(row.result.cache));
+    const std::string title = fmt::format("{}, columns over {} rank{} ({} cache)", work_text(row.request), place.size,
+                                          place.size == 1 ? "" : "s", to_string(row.result.cache));
     if (title != section) grid.begin_section(section = title);
     const ShardedTimes times = row.result.slowest();
     const bool right = row.result.all_verified();
@@ -226,7 +226,7 @@ std::string to_json(const std::vector<ShardedRow>& rows, const Context& context,
 int run_rank(const ShardedArguments& arguments, const std::vector<kq::Request>& requests, int samples,
              const DeviceOpener& open, const JobPlace& place, Job* job) {
   std::optional<TextOutput> json;
-  if (arguments.json && place.rank == 0) json.emplace(*arguments.json);
+  if (arguments.json && place.rank == 0) json.emplace(with_place(*arguments.json, place));
   const std::unique_ptr<Device> device = open_by(open, arguments.device, place);
   Implementation& implementation = *choose_implementations(*device, {"kokkos"}, {}).front();
   const std::unique_ptr<Exchange> exchange = join(*device, job, place, arguments.rendezvous);

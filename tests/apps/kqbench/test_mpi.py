@@ -163,10 +163,11 @@ def expect_full_disk_of_rank_0(job):
 def expect_sharded(job):
     """Every rank's codes by scales of the whole, bit for bit, and what the exchange costs."""
     shape = "--num-tokens 5,33 --hidden-size 130 --quant-dtype fp8,int8 --dtype bfloat16 --num-samples 6".split()
-    ended = job.run("sharded", "--backend", "host", "--no-color", *shape, "--json", "sharded.json")
+    ended = job.run("sharded", "--backend", "host", "--no-color", *shape, "--json", "sharded-%r.json")
     assert ended.returncode == 0, ended
     assert ended.stdout.count(" ok") == 8, ended.stdout
-    result = job.result("sharded.json")
+    assert f"columns over {RANKS} ranks (" in ended.stdout, ended.stdout
+    result = job.result("sharded-0.json")  # rank 0's, with all of them
     assert result["ranks"] == RANKS and result["exchange"].startswith("Open MPI")
     assert len(result["rows"]) == 8
     for row in result["rows"]:

@@ -483,6 +483,15 @@ TEST(Program, WritesAllFormatsAtOnce) {
   EXPECT_TRUE(contains(contents(folder / "a.md"), "| 6x64 |"));
 }
 
+TEST(Program, ShardedWithoutAJobIsOfOneRankWhoseNameItsFileHas) {
+  const ScratchFolder folder;
+  const Ended ended = kqbench({"sharded", "--backend", "host", "--num-tokens", "3", "--hidden-size", "64",
+                               "--num-samples", "6", "--json", (folder / "of-%r.json").native()});
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.out, ", columns over 1 rank (")) << ended.out;
+  EXPECT_EQ(Json::parse(contents(folder / "of-0.json"))["ranks"], 1);
+}
+
 TEST(Program, ProfileTimesNothing) {
   const Ended ended = kqbench(short_run({"--profile", "--json", "-"}));
   EXPECT_EQ(ended.status, 0) << ended.err;
