@@ -223,14 +223,20 @@ class Run {
         if (const auto failure = trials.failure(implementation->name(), index)) {
           work.failed.push_back({std::string(implementation->name()), *failure});
         } else if (const auto refusal = why_not_serving(*implementation, request)) {
-          refusals_.insert(
-              fmt::format("{} does not serve {}: {}", implementation->name(), describe(request), *refusal));
+          refuse(*implementation, request, *refusal);
         } else {
           work.serving.push_back(implementation);
         }
       }
+      for (const TooLarge& large : take_out_too_large(*device_, request, work.serving)) {
+        refuse(*large.implementation, request, large.reason);
+      }
       if (!work.serving.empty() || !work.failed.empty()) work_.push_back(std::move(work));
     }
+  }
+
+  void refuse(const Implementation& implementation, const kq::Request& request, const std::string& reason) {
+    refusals_.insert(fmt::format("{} does not serve {}: {}", implementation.name(), describe(request), reason));
   }
 
   std::optional<std::string> why_not_serving(const Implementation& implementation, const kq::Request& request) const {

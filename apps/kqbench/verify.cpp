@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/kqbench/devices.hpp"
@@ -41,6 +42,9 @@ struct VerifyArguments {
   bool quiet = false;
   bool no_progress = false;
 };
+
+/// The requests, each with the implementations whose workspaces there is no room for.
+using Requests = std::vector<std::pair<kq::Request, std::vector<TooLarge>>>;
 
 /// What one implementation got right and wrong.
 struct Tally {
@@ -86,12 +90,13 @@ class Verification {
         mismatches_(mismatches),
         conformance_(names_of(implementations_)) {}
 
-  void verify_all(const std::vector<kq::Request>& requests) {
+  void verify_all(const Requests& requests) {
     Progress progress(requests.size(), !arguments_.quiet && !arguments_.no_progress);
     for (std::size_t index = 0; index < requests.size() && !interrupted(); ++index) {
-      progress.step(describe(requests[index]));
-      for (const VerifyCase& one : cases_of(requests[index], index, input_)) {
-        verify(one, progress);
+      const auto& [request, too_large] = requests[index];
+      progress.step(describe(request));
+      for (const VerifyCase& one : cases_of(request, index, input_)) {
+        verify(one, too_large, progress);
         ++case_;
       }
     }
@@ -122,8 +127,8 @@ class Verification {
   }
 
  private:
-  void verify(const VerifyCase& one, Progress& progress) {
-    const std::vector<Implementation*> serving = supported(one, progress);
+  void verify(const VerifyCase& one, const std::vector<TooLarge>& too_large, Progress& progress) {
+    const std::vector<Implementation*> serving = supported(one, too_large, progress);
     if (serving.empty()) return;
     const Problem problem =
         make_problem(one.request, input_.make(one.request, one.fill), given_.of(one.request, input_.name()));
@@ -161,13 +166,14 @@ class Verification {
   }
 
   /// Those that are to be launched: neither refuse the case nor have failed it in their trial, which is counted.
-  std::vector<Implementation*> supported(const VerifyCase& one, Progress& progress) {
+  std::vector<Implementation*> supported(const VerifyCase& one, const std::vector<TooLarge>& too_large,
+                                         Progress& progress) {
     const kq::Request request = kq::resolved(one.request);
     std::vector<Implementation*> serving;
     for (Implementation* implementation : implementations_) {
       if (const auto failure = trials_.failure(implementation->name(), case_)) {
         count(one, *implementation, failure, progress);
-      } else if (const auto refusal = why_not_serving(*implementation, one, request)) {
+      } else if (const auto refusal = why_not_serving(*implementation, one, request, too_large)) {
         Tally& tally = tallies_[std::string(implementation->name())];
         ++tally.refused;
         conformance_.add_refused(request, std::string(implementation->name()));
@@ -180,9 +186,13 @@ class Verification {
   }
 
   static std::optional<std::string> why_not_serving(const Implementation& implementation, const VerifyCase& one,
-                                                    const kq::Request& request) {
+                                                    const kq::Request& request,
+                                                    const std::vector<TooLarge>& too_large) {
     if (is_misaligned(one) && implementation.alignment() > kq::element_size(request.element)) {
       return fmt::format("input and codes must be aligned to {} bytes", implementation.alignment());
+    }
+    for (const TooLarge& large : too_large) {
+      if (large.implementation == &implementation) return large.reason;
     }
     return implementation.unsupported_reason(request);
   }
@@ -232,6 +242,21 @@ Trials try_plugins(const std::vector<PluginKernel>& plugins, const Sweep& sweep,
   return try_out(plugins, open, cases, asks_dialect);
 }
 
+/// Each request with who asks for too large a workspace. Throws DeviceError where the others have no room.
+Requests require_room(const Device& device, const std::vector<kq::Request>& requests,
+                      const std::vector<Implementation*>& implementations) {
+  Requests all;
+  for (const kq::Request& request : requests) {
+    std::vector<Implementation*> serving;
+    for (Implementation* implementation : implementations) {
+      if (!implementation->unsupported_reason(kq::resolved(request))) serving.push_back(implementation);
+    }
+    all.emplace_back(request, take_out_too_large(device, request, serving));
+    require_memory(device, request, serving);
+  }
+  return all;
+}
+
 int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   if (arguments.markdown && arguments.markdown == arguments.json) {
     throw UsageError("--json: is the same place as --markdown; give another");
@@ -256,13 +281,11 @@ int run(const VerifyArguments& arguments, const DeviceOpener& open) {
   }
   const std::vector<Implementation*> implementations =
       choose_implementations(*device, arguments.device.implementations(), with_plugins({"kokkos", "native"}, plugins));
-  for (const kq::Request& request : requests) {
-    require_memory(*device, request, implementations);
-  }
+  const Requests with_room = require_room(*device, requests, implementations);
   catch_interrupts();
   const bool takes_stdout = (markdown && markdown->is_stdout()) || (json && json->is_stdout());
   Verification verification(arguments, *device, implementations, input, given, trials, takes_stdout ? stderr : stdout);
-  verification.verify_all(requests);
+  verification.verify_all(with_room);
   if (!takes_stdout) verification.report();
   if (markdown) markdown->write(verification.table().markdown());
   if (json) json->write(verification.table().json());

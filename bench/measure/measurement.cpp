@@ -269,7 +269,8 @@ std::int64_t plan_copies(const Device& device, const DeviceArena& arena, const k
   limits.bytes_per_launch = traffic.total();
   limits.cache_bytes = device.info().cache_bytes;
   limits.memory_per_copy = sizes.per_copy;
-  limits.memory_for_copies = arena.room() / 2;
+  const std::uint64_t room = arena.room();
+  limits.memory_for_copies = (room - std::min(room, sizes.fixed)) / 2;
   return copies_for_cold(limits);
 }
 

@@ -29,14 +29,11 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) {
                                 describe(request), bytes_text(needed), bytes_text(there), where));
 }
 
-}  // namespace
-
-MemoryNeed memory_need(const kq::Request& request, std::span<Implementation* const> implementations) {
-  const kq::Request full = kq::resolved(request);
-  const BufferSizes buffers = buffer_sizes(full, implementations);
+/// The need for the tensors, without workspaces.
+MemoryNeed need_of_tensors(const kq::Request& full, const BufferSizes& buffers) {
   const std::uint64_t outputs = OutputLayout(full).bytes();
   MemoryNeed need;
-  need.device = add(buffers.per_copy, buffers.fixed);
+  need.device = buffers.per_copy;
   // The reference's outputs, their image, an untouched block, and a fetched one.
   for (const kq::TensorSpec& tensor : kq::tensors(full)) {
     if (tensor.is_source) need.host = add(need.host, tensor.bytes());
@@ -46,6 +43,45 @@ MemoryNeed memory_need(const kq::Request& request, std::span<Implementation* con
     need.host = add(need.host, outputs);
   }
   return need;
+}
+
+/// What is free for need.device: on a host, what need.host leaves.
+std::uint64_t device_room(const Device& device, const MemoryNeed& need) {
+  const std::uint64_t on_device = device.free_memory_bytes();
+  if (!device.info().host_memory) return on_device;
+  const std::uint64_t there = std::min(on_device, memory_available_bytes());
+  return there - std::min(there, need.host);
+}
+
+}  // namespace
+
+MemoryNeed memory_need(const kq::Request& request, std::span<Implementation* const> implementations) {
+  const kq::Request full = kq::resolved(request);
+  const BufferSizes buffers = buffer_sizes(full, implementations);
+  MemoryNeed need = need_of_tensors(full, buffers);
+  need.device = add(need.device, buffers.fixed);
+  return need;
+}
+
+std::vector<TooLarge> take_out_too_large(const Device& device, const kq::Request& request,
+                                         std::vector<Implementation*>& implementations) {
+  const kq::Request full = kq::resolved(request);
+  std::vector<TooLarge> taken_out;
+  while (!implementations.empty()) {
+    const BufferSizes buffers = buffer_sizes(full, implementations);
+    const MemoryNeed tensors = need_of_tensors(full, buffers);
+    const std::uint64_t room = device_room(device, tensors);
+    if (tensors.device > room || add(tensors.device, buffers.fixed) <= room) break;
+    const auto largest = std::max_element(implementations.begin(), implementations.end(),
+                                          [&](const Implementation* a, const Implementation* b) {
+                                            return a->workspace_bytes(full) < b->workspace_bytes(full);
+                                          });
+    taken_out.push_back(
+        {*largest, fmt::format("it asks for a workspace of {}, and {} are free beside the tensors",
+                               bytes_text((*largest)->workspace_bytes(full)), bytes_text(room - tensors.device))});
+    implementations.erase(largest);
+  }
+  return taken_out;
 }
 
 void require_memory(const Device& device, const kq::Request& request,

@@ -6,8 +6,10 @@
 namespace kqbench {
 namespace {
 
+/// In whole units of 256 bytes; of what does not fit, the most that does.
 constexpr std::size_t aligned(std::size_t bytes) {
-  return (bytes + 255) / 256 * 256;
+  constexpr std::size_t most = SIZE_MAX / 256 * 256;
+  return bytes > most ? most : (bytes + 255) / 256 * 256;
 }
 
 /// Copies are fetched from the device by so many bytes at a time, at least one copy.
@@ -27,7 +29,8 @@ BufferSizes buffer_sizes(const kq::Request& request, std::span<Implementation* c
   sizes.per_copy = input_layout(request, misalignment).bytes();
   for (const Implementation* implementation : implementations) {
     if (__builtin_add_overflow(sizes.per_copy, outputs, &sizes.per_copy)) sizes.per_copy = UINT64_MAX - outputs;
-    sizes.fixed += aligned(implementation->workspace_bytes(request));
+    const std::uint64_t workspace = aligned(implementation->workspace_bytes(request));
+    if (__builtin_add_overflow(sizes.fixed, workspace, &sizes.fixed)) sizes.fixed = UINT64_MAX;
   }
   return sizes;
 }

@@ -37,6 +37,8 @@ enum class Fault {
   writes_input,
   far_out_of_bounds,
   workspace,
+  large_workspace,
+  largest_workspace,
   bad_pointer,
   abort,
   exit,
@@ -208,6 +210,14 @@ size_t workspace_bytes(const kq_request*) {
   return 512;
 }
 
+size_t large_workspace_bytes(const kq_request*) {
+  return std::size_t{1} << 50;
+}
+
+size_t largest_workspace_bytes(const kq_request* r) {
+  return r->num_tokens == 6 ? SIZE_MAX : 0;
+}
+
 struct Named {
   const char* name;
   Fault fault;
@@ -232,6 +242,8 @@ constexpr Named all[] = {
     named<Fault::writes_input>("writes_input"),
     named<Fault::far_out_of_bounds>("far_out_of_bounds"),
     named<Fault::workspace>("workspace"),
+    named<Fault::large_workspace>("large_workspace"),
+    named<Fault::largest_workspace>("largest_workspace"),
     named<Fault::bad_pointer>("bad_pointer"),
     named<Fault::abort>("abort"),
     named<Fault::exit>("exit"),
@@ -253,6 +265,8 @@ kq_plugin describe(const Named& one) {
   kernel.backend = "host";
   kernel.why_not = one.fault == Fault::in_why_not ? why_not_with_a_crash : why_not;
   if (one.fault == Fault::workspace) kernel.workspace_bytes = workspace_bytes;
+  if (one.fault == Fault::large_workspace) kernel.workspace_bytes = large_workspace_bytes;
+  if (one.fault == Fault::largest_workspace) kernel.workspace_bytes = largest_workspace_bytes;
   kernel.enqueue = one.enqueue;
   return kernel;
 }

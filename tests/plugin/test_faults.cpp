@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -109,6 +110,50 @@ TEST(Faults, RunGoesOnWithTheNextRequestAfterACrash) {
     if (row["impl"] == "in_why_not") verified += row["verified"] ? 1 : 0;
   }
   EXPECT_EQ(verified, 1) << ended.out;
+}
+
+/// A workspace that nothing has room for costs the kernel's rows, in one line, and nothing else.
+TEST(Workspace, ThatIsFarTooLargeIsRefused) {
+  const std::string both = faults("right") + faults("large_workspace");
+  const Ended timed = kqbench_program(short_run + groups + both + "--json -");
+  EXPECT_EQ(timed.status, 0) << timed.err;
+  EXPECT_TRUE(contains(timed.err,
+                       "large_workspace does not serve dynamic group:64 fp8_e4m3fn from float, 6 x 256: it asks for a "
+                       "workspace of 1125899906842624 bytes (1048576.0 GiB), and "))
+      << timed.err;
+  EXPECT_TRUE(contains(timed.err, " are free beside the tensors\n")) << timed.err;
+  const Json result = Json::parse(timed.out);
+  EXPECT_TRUE(result["complete"]);
+  EXPECT_GE(result["rows"].size(), 2u);
+  for (const Json& row : result["rows"]) {
+    EXPECT_NE(row["impl"], "large_workspace");
+    EXPECT_TRUE(row["verified"]);
+  }
+  const Ended verified = kqbench_program(verify + "native,right,large_workspace " + groups + both);
+  EXPECT_EQ(verified.status, 0) << verified.err;
+  EXPECT_TRUE(contains(verified.out, "not served: it asks for a workspace of 1125899906842624 bytes")) << verified.out;
+  EXPECT_TRUE(contains(verified.out, "right      ")) << verified.out;
+}
+
+TEST(Workspace, ThatWrapsRoundIsRefusedOfTheRequestsThatAskForIt) {
+  const Ended ended =
+      kqbench_program(short_run + "--num-tokens 7 " + groups + faults("largest_workspace") + "--json -");
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.err, ", 6 x 256: it asks for a workspace of 18446744073709551615 bytes")) << ended.err;
+  int verified = 0;
+  const Json result = Json::parse(ended.out);
+  for (const Json& row : result["rows"]) {
+    if (row["impl"] == "largest_workspace") verified += row["verified"] && row["num_tokens"] == 7 ? 1 : 100;
+  }
+  EXPECT_EQ(verified, 1) << ended.out;
+}
+
+TEST(Workspace, ThatIsFarTooLargeOfTheOnlyKernelEndsInOneLine) {
+  const Ended ended = kqbench_program(short_run + groups + "--impl large_workspace " + faults("large_workspace"));
+  EXPECT_EQ(ended.status, 2);
+  EXPECT_EQ(ended.out, "");
+  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+  EXPECT_TRUE(contains(ended.err, "it asks for a workspace of")) << ended.err;
 }
 
 /// A failing reference is not a failing kernel: where all are wrong alike, that is said.

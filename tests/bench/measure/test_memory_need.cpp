@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/measure/device_memory.hpp"
+#include "bench/measure/measurement.hpp"
 #include "bench/measure/memory_need.hpp"
 #include "tests/bench/measure/fake_device.hpp"
 
@@ -59,6 +66,48 @@ TEST_F(MemoryNeedTest, ARefusalNamesTheBytesNeededAndThereAre) {
 TEST_F(MemoryNeedTest, SizesThatDoNotFitIn64BitsDoNotWrapRound) {
   // Input and codes of nearly 2^63 bytes each, and two implementations.
   EXPECT_NE(refusal(request_of(std::int64_t{1} << 31, (std::int64_t{1} << 31) - 1)), "");
+}
+
+/// Asks for as much workspace as it is told to.
+class Demanding : public FakeImplementation {
+ public:
+  Demanding(FakeDevice& device, std::string name, std::size_t bytes)
+      : FakeImplementation(device, std::move(name), fake::quantize_rightly), bytes_(bytes) {}
+  std::size_t workspace_bytes(const kq::Request&) const override { return bytes_; }
+
+ private:
+  std::size_t bytes_;
+};
+
+TEST_F(MemoryNeedTest, WorkspacesWithoutRoomAreTakenOutTheLargestFirst) {
+  Demanding half(device, "half", FakeDevice::memory_bytes / 2);
+  Demanding most(device, "most", FakeDevice::memory_bytes / 4 * 3);
+  Demanding everything(device, "everything", SIZE_MAX);
+  implementations = {&one, &everything, &half, &most, &two};
+  const std::vector<TooLarge> taken_out = take_out_too_large(device, request_of(64, 1024), implementations);
+  ASSERT_EQ(taken_out.size(), 2u);
+  EXPECT_EQ(taken_out[0].implementation, &everything);
+  EXPECT_EQ(taken_out[1].implementation, &most);
+  EXPECT_EQ(taken_out[1].reason.find("it asks for a workspace of 50331648 bytes (0.0 GiB), and "), 0u)
+      << taken_out[1].reason;
+  EXPECT_EQ(implementations, (std::vector<Implementation*>{&one, &half, &two}));
+  EXPECT_EQ(refusal(request_of(64, 1024)), "");
+}
+
+TEST_F(MemoryNeedTest, NobodyIsTakenOutOfWhatIsTooLargeByItself) {
+  EXPECT_TRUE(take_out_too_large(device, request_of(1 << 14, 1 << 13), implementations).empty());
+  EXPECT_EQ(implementations.size(), 2u);
+  EXPECT_NE(refusal(request_of(1 << 14, 1 << 13)), "");
+}
+
+TEST_F(MemoryNeedTest, CopiesLeaveRoomForTheWorkspaces) {
+  device.set_cache_bytes(std::uint64_t{1} << 30);  // so that memory alone limits the copies
+  Demanding most(device, "most", FakeDevice::memory_bytes / 4 * 3);
+  implementations = {&one, &most};
+  const DeviceArena arena(device);
+  const kq::Request full = kq::resolved(request_of(64, 1024));
+  EXPECT_LE(planned_bytes(device, arena, full, implementations, false), FakeDevice::memory_bytes);
+  EXPECT_GT(plan_copies(device, arena, full, implementations, false), 1);
 }
 
 }  // namespace
