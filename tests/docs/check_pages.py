@@ -55,6 +55,8 @@ WHOLE = [  # page, the name of its block, the file that the block shows
     ("docs/your_own_kernel.md", "CMakeLists.txt", "examples/plugin-host/CMakeLists.txt"),
     ("docs/your_own_kernel.md", "cuda/mine.cu", "examples/plugin-cuda/mine.cu"),
     ("docs/your_own_kernel.md", "cuda/CMakeLists.txt", "examples/plugin-cuda/CMakeLists.txt"),
+    ("docs/your_own_kernel.md", "vllm/vllm_per_token.cu", "examples/vllm_per_token/vllm_per_token.cu"),
+    ("docs/your_own_kernel.md", "vllm/CMakeLists.txt", "examples/vllm_per_token/CMakeLists.txt"),
     ("docs/your_own_kernel.md", "triton/mine.py", "examples/triton/mine.py"),
 ]
 
