@@ -165,6 +165,16 @@ class Device {
   virtual std::unique_ptr<Graph> record_overlapped(const std::function<void()>& /*enqueue_work*/) {
     throw DeviceError(why_no_overlap().value_or(""));
   }
+  /// Records work as record() does or, if `overlapped`, as record_overlapped() does, and counts the launches that may
+  /// start before the one in front of them has ended.
+  virtual std::size_t count_overlapping(const std::function<void()>& /*enqueue_work*/, bool /*overlapped*/) {
+    return 0;
+  }
+  /// A copy in the device's memory that lets the next launch start at once, if launches overlap, and writes long after
+  /// that. Where record_overlapped() is possible.
+  virtual void enqueue_late_copy(void* /*to*/, const void* /*from*/, std::size_t /*bytes*/) {
+    throw DeviceError(why_no_overlap().value_or(""));
+  }
   virtual bool has_events() const = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
 

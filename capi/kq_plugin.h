@@ -69,7 +69,8 @@ typedef struct kq_plugin {
   /**
    * CUDA only. 1: every kernel that it launches waits (cudaGridDependencySynchronize, griddepcontrol.wait) before it
    * first reads or writes global memory, and the kernel's name, mangled or not, contains WaitsForPrerequisites. Then
-   * `--launch overlapped` may start it while the launch in front of it ends. 0: it is left out of overlapped runs.
+   * `--launch overlapped` may start it while the launch in front of it ends; kqbench tries whether it waits. 0: it is
+   * left out of overlapped runs.
    */
   int32_t waits_for_prerequisites;
   /** Bytes that input and codes must be aligned to, a power of two up to 256. 0: each to its element alone. What rows
@@ -79,7 +80,8 @@ typedef struct kq_plugin {
 
   /** Why it does not serve a request, in one line that is valid until the next call; NULL if it does. */
   const char* (*why_not)(const kq_request* request);
-  /** Bytes of workspace that a launch needs. NULL: 0. */
+  /** Bytes of workspace that a launch needs, asked of requests that it serves. A kernel that asks for more than is free
+   * is refused the request. NULL: 0. */
   size_t (*workspace_bytes)(const kq_request* request);
   /** Host only: told how many threads the others work with, says with how many it will. NULL: 1. */
   int32_t (*host_threads)(int32_t others);

@@ -41,7 +41,7 @@ Json describe_plugin(const PluginKernel& kernel) {
           {"file", kernel.library},
           {"backend", kernel.backend},
           {"dialect", kernel.dialect ? std::string(kq::to_string(*kernel.dialect)) : "any"},
-          {"overlapped", kernel.c.waits_for_prerequisites == 1}};
+          {"overlapped", kernel.c.waits_for_prerequisites == 1 && kernel.backend == "cuda"}};
 }
 
 Json describe_device(const Backend& backend, int index, const std::vector<PluginKernel>& plugins) {

@@ -361,6 +361,7 @@ Trials try_plugins(const RunPlan& plan, const std::function<std::unique_ptr<Devi
     const kq::Request& request = plan.sweep.requests[index];
     return make_given(kq::resolved(request), plan.input.make(request), plan.given.of(request, plan.input.name()));
   };
+  cases.launch = plan.options.launch;
   return try_out(plan.plugins, open, cases, plan.asks_dialect);
 }
 

@@ -10,6 +10,7 @@
 #include "backends/gpu/clocks.hpp"
 #include "backends/gpu/exchange.hpp"
 #include "backends/gpu/facts.hpp"
+#include "backends/gpu/late_copy.hpp"
 #include "backends/gpu/native.hpp"
 #include "backends/gpu/ranges.hpp"
 #include "backends/gpu/runtime.hpp"
@@ -188,6 +189,23 @@ class GpuDevice final : public Device {
       throw DeviceError(error.what());
     }
     return std::make_unique<GpuGraph>(stream_, recorded);
+  }
+  std::size_t count_overlapping(const std::function<void()>& enqueue_work, bool overlapped) override {
+    KQ_GPU(Graph_t) recorded = capture(enqueue_work);
+    std::size_t count = 0;
+    std::optional<std::string> failure;
+    try {
+      if (overlapped) kq::overlap_launches(recorded);
+      count = kq::programmatic_edges(recorded);
+    } catch (const std::runtime_error& error) {
+      failure = error.what();
+    }
+    static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
+    if (failure) throw DeviceError(*failure);
+    return count;
+  }
+  void enqueue_late_copy(void* to, const void* from, std::size_t bytes) override {
+    gpu::enqueue_late_copy(stream_, to, from, bytes);
   }
 #endif
   bool has_events() const override {

@@ -8,6 +8,7 @@
 #include <cfenv>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <sstream>
 #include <string_view>
 
@@ -109,7 +110,53 @@ class Guest {
     if (std::all_of(left.begin(), left.end(), [](std::byte byte) { return byte == guest_poison; })) {
       return "it put nothing on the stream that it was given: a launch that was recorded there wrote nothing";
     }
-    return std::nullopt;
+    return cases_.launch ? try_in_a_row(problem.request, buffers, left) : std::nullopt;
+  }
+
+  /// How launches follow each other. `left`: the outputs of one.
+  std::optional<std::string> try_in_a_row(const kq::Request& request, RotatingBuffers& buffers,
+                                          const std::vector<std::byte>& left) {
+    const bool overlapped = *cases_.launch == Launch::overlapped;
+    if (overlapped && (device_.why_no_overlap() || kernel_.why_no_overlap())) return std::nullopt;  // which is refused
+    const auto count = [&](int launches) {
+      const auto enqueue = [&] {
+        for (int launch = 0; launch < launches; ++launch) {
+          kernel_.enqueue(request, buffers.operands(0, 0));
+        }
+      };
+      return device_.count_overlapping(enqueue, overlapped);
+    };
+    const bool overlaps = count(2) > 2 * count(1);  // what overlaps within a launch is its own affair
+    if (!overlapped && overlaps) {
+      return "its launches start before the end of the one in front (programmatic dependent launch), which is for "
+             "--launch overlapped";
+    }
+    if (!overlapped) return std::nullopt;
+    if (!overlaps) {
+      return "its launches do not overlap: there is no WaitsForPrerequisites in the names of its kernels, they were "
+             "compiled for less than compute capability 9.0, or something else is between them";
+    }
+    return try_behind_a_late_one(request, buffers, left);
+  }
+
+  /// Whether it reads its input before the launch in front of it has written that.
+  std::optional<std::string> try_behind_a_late_one(const kq::Request& request, RotatingBuffers& buffers,
+                                                   const std::vector<std::byte>& left) {
+    const Operands operands = buffers.operands(0, 0);
+    void* const input = const_cast<void*>(operands.input);
+    const std::size_t bytes = kq::input_bytes(request);
+    if (bytes > device_.free_memory_bytes()) return std::nullopt;  // where no second input fits it is not tried
+    const DeviceMemory kept(device_, bytes);
+    device_.copy_on_device(kept.data(), input, bytes);
+    device_.fill(input, 0, bytes);
+    buffers.poison(0, guest_poison);
+    const std::unique_ptr<Graph> graph = device_.record_overlapped([&] {
+      device_.enqueue_late_copy(input, kept.data(), bytes);
+      kernel_.enqueue(request, operands);
+    });
+    graph->launch();
+    if (buffers.fetch(0, 0) == left) return std::nullopt;
+    return "it does not wait: it reads its input before the launch in front of it has written that";
   }
 
   const ChildProcess::Lines& lines_;

@@ -16,6 +16,7 @@
 
 #include "backends/backend.hpp"
 #include "backends/plugin/plugin.hpp"
+#include "bench/measure/timer.hpp"
 #include "kq/request.hpp"
 
 namespace kqbench {
@@ -30,6 +31,7 @@ struct TrialCase {
 struct TrialCases {
   std::vector<TrialCase> cases;
   std::function<HostTensors(std::size_t index)> given;  ///< make_given() of a case
+  std::optional<Launch> launch = std::nullopt;          ///< how launches will follow each other; nothing: never mind
 };
 
 class Trials {
@@ -44,7 +46,9 @@ class Trials {
 };
 
 /// Launches each kernel for each case that it serves. On a host its tensors lie between pages that nothing may touch.
-/// On a device with graphs the launch is also recorded, and must have put something on the stream. A process that
+/// On a device with graphs the launch is also recorded, and must have put something on the stream; and launches must
+/// follow each other as they will: none starts before the end of the one in front where they are plain, and where they
+/// overlap they must, and wait for what that one writes. A process that
 /// crashes is replaced by another one, which goes on with the next case; after ten of a kernel, its other cases count
 /// as failed. `open` opens the device, in the other process: it and this must not have been opened before. Where the
 /// device is not the kernel's, or cannot be opened, nothing is tried. Ends early when a signal asks for it. Throws

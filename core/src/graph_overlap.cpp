@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <stdexcept>
@@ -152,6 +153,27 @@ class WaitingKernels {
   std::map<FunctionHandle, bool> functions_;
 };
 
+NodeHandle node_of(const void* node) {
+  return static_cast<NodeHandle>(const_cast<void*>(node));
+}
+
+std::vector<GraphEdge> edges_of(GraphHandle graph) {
+  std::size_t count = 0;
+  driver().check(driver().get_edges(graph, nullptr, nullptr, nullptr, &count), "counting a graph's edges");
+  std::vector<NodeHandle> from(count);
+  std::vector<NodeHandle> to(count);
+  std::vector<EdgeData> data(count);
+  if (count > 0) {
+    driver().check(driver().get_edges(graph, from.data(), to.data(), data.data(), &count),
+                   "asking for a graph's edges");
+  }
+  std::vector<GraphEdge> edges;
+  for (std::size_t i = 0; i < count; ++i) {
+    edges.push_back({from[i], to[i], data[i].from_port == 0 && data[i].to_port == 0 && data[i].type == 0});
+  }
+  return edges;
+}
+
 }  // namespace
 
 std::vector<std::size_t> edges_to_overlap(std::span<const GraphEdge> edges,
@@ -174,29 +196,16 @@ std::vector<std::size_t> edges_to_overlap(std::span<const GraphEdge> edges,
 
 std::size_t overlap_launches(void* given) {
   auto* const graph = static_cast<GraphHandle>(given);
-  std::size_t count = 0;
-  driver().check(driver().get_edges(graph, nullptr, nullptr, nullptr, &count), "counting a graph's edges");
-  std::vector<NodeHandle> from(count);
-  std::vector<NodeHandle> to(count);
-  std::vector<EdgeData> data(count);
-  if (count > 0) {
-    driver().check(driver().get_edges(graph, from.data(), to.data(), data.data(), &count),
-                   "asking for a graph's edges");
-  }
-  std::vector<GraphEdge> edges;
-  for (std::size_t i = 0; i < count; ++i) {
-    edges.push_back({from[i], to[i], data[i].from_port == 0 && data[i].to_port == 0 && data[i].type == 0});
-  }
+  const std::vector<GraphEdge> edges = edges_of(graph);
   WaitingKernels kernels;
-  const std::vector<std::size_t> chosen = edges_to_overlap(edges, [&kernels](const void* node) {
-    return kernels.contains(static_cast<NodeHandle>(const_cast<void*>(node)));
-  });
+  const std::vector<std::size_t> chosen =
+      edges_to_overlap(edges, [&kernels](const void* node) { return kernels.contains(node_of(node)); });
   if (chosen.empty()) return 0;
   std::vector<NodeHandle> chosen_from;
   std::vector<NodeHandle> chosen_to;
   for (const std::size_t i : chosen) {
-    chosen_from.push_back(from[i]);
-    chosen_to.push_back(to[i]);
+    chosen_from.push_back(node_of(edges[i].from));
+    chosen_to.push_back(node_of(edges[i].to));
   }
   const std::vector<EdgeData> before(chosen.size());
   const std::vector<EdgeData> after(chosen.size(), programmatic_edge);
@@ -205,6 +214,17 @@ std::size_t overlap_launches(void* given) {
   driver().check(driver().add_edges(graph, chosen_from.data(), chosen_to.data(), after.data(), chosen.size()),
                  "adding programmatic edges to a graph");
   return chosen.size();
+}
+
+std::size_t programmatic_edges(void* graph) {
+  try {
+    driver();
+  } catch (const std::runtime_error&) {
+    return 0;
+  }
+  const std::vector<GraphEdge> edges = edges_of(static_cast<GraphHandle>(graph));
+  return static_cast<std::size_t>(
+      std::count_if(edges.begin(), edges.end(), [](const GraphEdge& edge) { return !edge.full; }));
 }
 
 }  // namespace kq

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A plug-in of CUDA kernels with a fault each, for one scale a token, E4M3 from bfloat16: the same ten as faults.cpp
-// has for a host, two of which a host has not. "right" has none.
+// has for a host, two of which a host has not; and kernels whose launches overlap. "right" and "waits" have none.
 
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
 #include <cuda_runtime.h>
+
+#include <type_traits>
 
 #include "capi/kq_plugin.h"
 
@@ -23,8 +25,17 @@ enum class Fault {
   reads_behind,
   reciprocal,
   nan_dropped,
-  wild_pointer
+  wild_pointer,
+  waits,           // this one and those behind it: launches that overlap; this one has no fault
+  does_not_wait,   // and says that it does
+  unmarked,        // waits, but its kernel's name does not say so
+  launches_early,  // though nobody has asked for launches that overlap
 };
+
+/// What the name of a kernel contains that waits for the launch in front of it.
+struct WaitsForPrerequisites {};
+template <Fault fault>
+using Mark = std::conditional_t<fault == Fault::waits || fault == Fault::does_not_wait, WaitsForPrerequisites, void>;
 
 constexpr int group = 64;
 constexpr float top = 448.0f;
@@ -37,8 +48,11 @@ __device__ unsigned char encode(float v, Fault fault) {
 }
 
 /// A group for each block of 64 threads.
-template <Fault fault>
+template <Fault fault, class = Mark<fault>>
 __global__ void quantize(kq_request r, kq_buffers b, long long groups) {
+#if __CUDA_ARCH__ >= 900
+  if (fault == Fault::waits || fault == Fault::unmarked) cudaGridDependencySynchronize();
+#endif
   __shared__ float values[group];
   const long long token = blockIdx.x / groups;
   const long long g = blockIdx.x % groups;
@@ -80,8 +94,16 @@ const char* enqueue(const kq_request* r, const kq_buffers* b, void* stream) {
   const long long groups = (r->hidden_size + group - 1) / group;
   const auto blocks = static_cast<unsigned>(groups * r->num_tokens);
   const auto on = fault == Fault::wrong_stream ? cudaStreamLegacy : static_cast<cudaStream_t>(stream);
-  quantize<fault><<<blocks, group, 0, on>>>(*r, *b, groups);
-  cudaError_t error = cudaGetLastError();
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t launch{};
+  launch.gridDim = dim3(blocks);
+  launch.blockDim = dim3(group);
+  launch.stream = on;
+  launch.attrs = &early;
+  launch.numAttrs = fault == Fault::launches_early ? 1 : 0;
+  cudaError_t error = cudaLaunchKernelEx(&launch, quantize<fault>, *r, *b, groups);
   if (fault == Fault::hidden_synchronization && error == cudaSuccess) error = cudaStreamSynchronize(on);
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
@@ -96,6 +118,7 @@ const char* why_not(const kq_request* r) {
 struct Named {
   const char* name;
   const char* (*enqueue)(const kq_request*, const kq_buffers*, void*);
+  int waits_for_prerequisites = 0;
 };
 
 constexpr Named planted[] = {
@@ -111,6 +134,10 @@ constexpr Named planted[] = {
     {"reciprocal", enqueue<Fault::reciprocal>},
     {"nan_dropped", enqueue<Fault::nan_dropped>},
     {"wild_pointer", enqueue<Fault::wild_pointer>},
+    {"waits", enqueue<Fault::waits>, 1},
+    {"does_not_wait", enqueue<Fault::does_not_wait>, 1},
+    {"unmarked", enqueue<Fault::unmarked>, 1},
+    {"launches_early", enqueue<Fault::launches_early>},
 };
 constexpr int count = static_cast<int>(sizeof planted / sizeof planted[0]);
 
@@ -124,6 +151,7 @@ extern "C" const kq_plugin* kq_plugin_at(int index) {
     kernels[i].description = "for tests";
     kernels[i].backend = "cuda";
     kernels[i].why_not = why_not;
+    kernels[i].waits_for_prerequisites = planted[i].waits_for_prerequisites;
     kernels[i].enqueue = planted[i].enqueue;
   }
   return index < count ? &kernels[index] : nullptr;

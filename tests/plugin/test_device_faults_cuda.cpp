@@ -51,6 +51,32 @@ INSTANTIATE_TEST_SUITE_P(
                     OnDevice{"wild_pointer", "illegal memory access"}),
     [](const auto& instance) { return instance.param.kernel; });
 
+/// Launches that follow each other otherwise than the run has them.
+class OverlapFaults : public DeviceFaults {
+ protected:
+  Ended run_on_device(const std::string& kernel, const std::string& launch) {
+    return kqbench_program(
+        "run --backend cuda --no-progress --no-ceiling --max-time 0.05 --num-tokens 64 --hidden-size 1024 --dtype "
+        "bfloat16 --quant-dtype fp8 --granularity group:64 --json - --impl native," +
+        kernel + " --launch " + launch + " --plugin " DEVICE_FAULTS ":" + kernel);
+  }
+};
+
+TEST_P(OverlapFaults, AreFound) {
+  const auto& [kernel, said] = GetParam();
+  const Ended ended = run_on_device(kernel, kernel == "launches_early" ? "plain" : "overlapped");
+  if (contains(ended.err, "need compute capability 9.0")) GTEST_SKIP() << ended.err;
+  EXPECT_EQ(ended.status, said.empty() ? 0 : 1) << ended.out << ended.err;
+  EXPECT_TRUE(contains(ended.out, said)) << ended.out;
+  EXPECT_TRUE(contains(ended.out, '"' + kernel + '"')) << ended.out;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OverlapFaults,
+                         testing::Values(OnDevice{"waits", ""}, OnDevice{"does_not_wait", "it does not wait: it reads"},
+                                         OnDevice{"unmarked", "its launches do not overlap"},
+                                         OnDevice{"launches_early", "its launches start before the end of the one"}),
+                         [](const auto& instance) { return instance.param.kernel; });
+
 class DeviceLimits : public DeviceFaults {};
 
 /// What a process cannot see on a GPU: docs/your_own_kernel.md says so.

@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,7 +31,21 @@ class FragileDevice : public FakeDevice {
   void synchronize() override {
     if (is_lost) throw DeviceError("an illegal address was encountered");
   }
+  std::size_t count_overlapping(const std::function<void()>& enqueue_work, bool overlapped) override {
+    recorded = 0;
+    overlapped ? record_overlapped(enqueue_work) : record(enqueue_work);
+    const std::size_t launches = recorded;
+    return starts_early || (overlapped && is_marked) ? launches - 1 : 0;
+  }
+  void enqueue_late_copy(void* to, const void* from, std::size_t bytes) override {
+    if (waits) copy_on_device(to, from, bytes);  // for one that does not wait it comes too late
+  }
+
   bool is_lost = false;
+  bool starts_early = false;  ///< its launches start early, however they are recorded
+  bool is_marked = false;     ///< its launches start early where they are recorded so
+  bool waits = false;
+  std::size_t recorded = 0;  ///< launches
 };
 
 // A kernel is a C function and knows nothing of the test but this.
@@ -64,13 +80,33 @@ const char* crashing(const kq_request* /*r*/, const kq_buffers* /*b*/, void* /*s
   std::abort();
 }
 
+/// Of which the device knows how many there were, and whose outputs depend on the input.
+const char* counted(const kq_request* r, const kq_buffers* b, void* /*stream*/) {
+  ++device->recorded;
+  device->enqueue([r = *r, b = *b] {
+    const auto first = std::to_integer<int>(static_cast<const std::byte*>(b.input)[0]);
+    std::memset(b.codes, first, static_cast<std::size_t>(r.num_tokens * r.hidden_size));
+  });
+  return nullptr;
+}
+
 constexpr std::size_t cases = 12;
 
+/// What a device does with the launches of a kernel that are to follow each other.
+struct InARow {
+  std::optional<Launch> launch = std::nullopt;
+  bool says_that_it_waits = false;
+  bool starts_early = false;
+  bool is_marked = false;
+  bool waits = false;
+};
+
 /// Trials of twelve requests, of 1, 2, … tokens.
-Trials tried(const char* (*enqueue)(const kq_request*, const kq_buffers*, void*)) {
+Trials tried(const char* (*enqueue)(const kq_request*, const kq_buffers*, void*), const InARow& in_a_row = {}) {
   PluginKernel kernel;
   kernel.c = KQ_PLUGIN_INIT;
   kernel.c.enqueue = enqueue;
+  kernel.c.waits_for_prerequisites = in_a_row.says_that_it_waits ? 1 : 0;
   kernel.name = "mine";
   kernel.backend = "fake";
   TrialCases all;
@@ -87,10 +123,15 @@ Trials tried(const char* (*enqueue)(const kq_request*, const kq_buffers*, void*)
     sources.input = make_input(request, 7);
     return make_given(request, std::move(sources), {});
   };
+  all.launch = in_a_row.launch;
   calls = 0;
-  const auto open = [] {
+  const auto open = [&in_a_row] {
     auto opened = std::make_unique<FragileDevice>();
     device = opened.get();
+    device->overlaps = true;
+    device->starts_early = in_a_row.starts_early;
+    device->is_marked = in_a_row.is_marked;
+    device->waits = in_a_row.waits;
     return std::unique_ptr<Device>(std::move(opened));
   };
   return try_out({kernel}, open, all, false);
@@ -134,6 +175,31 @@ TEST(Trial, EndsAfterTenCrashes) {
   }
   EXPECT_EQ(failure(trials, 10), "not tried: it crashed in 10 cases before");
   EXPECT_EQ(failure(trials, cases - 1), "not tried: it crashed in 10 cases before");
+}
+
+TEST(Trial, OfPlainLaunchesFindsThatTheyOverlap) {
+  EXPECT_EQ(failure(tried(counted, {.launch = Launch::plain}), 0), "");
+  EXPECT_EQ(failure(tried(counted, {.launch = Launch::plain, .is_marked = true}), 0), "");
+  const InARow early{.launch = Launch::plain, .starts_early = true};
+  const std::string said = failure(tried(counted, early), 0);
+  EXPECT_TRUE(contains(said, "its launches start before the end of the one in front")) << said;
+  EXPECT_EQ(failure(tried(counted, {.starts_early = true}), 0), "") << "where nobody asks how they follow each other";
+}
+
+TEST(Trial, OfOverlappedLaunchesFindsThatTheyDoNotOverlap) {
+  InARow row{.launch = Launch::overlapped, .says_that_it_waits = true, .waits = true};
+  const std::string said = failure(tried(counted, row), 0);
+  EXPECT_TRUE(contains(said, "its launches do not overlap: there is no WaitsForPrerequisites in")) << said;
+  row.is_marked = true;
+  EXPECT_EQ(failure(tried(counted, row), 0), "");
+  row.says_that_it_waits = row.is_marked = false;
+  EXPECT_EQ(failure(tried(counted, row), 0), "") << "the run refuses it";
+}
+
+TEST(Trial, OfOverlappedLaunchesFindsThatTheyDoNotWait) {
+  const InARow row{.launch = Launch::overlapped, .says_that_it_waits = true, .is_marked = true, .waits = false};
+  const std::string said = failure(tried(counted, row), 0);
+  EXPECT_TRUE(contains(said, "it does not wait: it reads its input before the launch in front of it")) << said;
 }
 
 TEST(Trial, TriesNothingWhereTheDeviceCannotBeOpened) {

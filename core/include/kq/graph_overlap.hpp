@@ -30,4 +30,8 @@ std::vector<std::size_t> edges_to_overlap(std::span<const GraphEdge> edges,
 /// nodes. Throws std::runtime_error if the driver is missing, is older than 12.3, or refuses.
 std::size_t overlap_launches(void* graph);
 
+/// How many edges of a CUDA graph are not full ones: what is behind them may start before the end of what is in front.
+/// 0 where the driver knows no such edges, being older than 12.3. Throws std::runtime_error if the driver refuses.
+std::size_t programmatic_edges(void* graph);
+
 }  // namespace kq
