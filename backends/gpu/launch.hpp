@@ -25,6 +25,7 @@ __global__ void __launch_bounds__(Kernel::Config::threads,
                                   kq::arch::launch_bound(Kernel::Config::threads, Kernel::Config::resident_threads))
     run([[maybe_unused]] const Kernel kernel, [[maybe_unused]] const std::int64_t first_block) {
 #if KQ_DEVICE_ANY
+  kq::arch::begin_kernel();
   kernel(DeviceBlock(first_block));
 #endif
 }

@@ -21,6 +21,7 @@ struct DeviceTeam {
 
   // Always inlined: hipcc would call a large kernel as a function, which saves registers in memory.
   KQ_HOST_DEVICE void operator()(const typename Policy::member_type& team) const {
+    arch::begin_kernel();
     kernel(DeviceProgram<typename Policy::member_type, Config>(team, static_cast<unsigned>(team.league_rank()),
                                                                num_programs));
   }
@@ -50,6 +51,7 @@ struct SubWarpPrograms {
   }
 
   KQ_HOST_DEVICE void operator()(const typename Policy::member_type& team) const {
+    arch::begin_kernel();
     // Spare lanes of the last team repeat the last program, so that none is missing when lanes exchange values. They
     // write the same bytes.
     const auto thread = static_cast<unsigned>(team.team_rank());
@@ -68,6 +70,7 @@ struct DeviceLane {
   std::int64_t num_programs;
 
   KQ_HOST_DEVICE void operator()(int index) const {
+    arch::begin_kernel();
     const auto thread = static_cast<unsigned>(index);
     const SubWarp lanes(static_cast<int>(thread % unsigned{Config::lanes}));
     kernel(DeviceProgram<SubWarp, Config>(lanes, thread / unsigned{Config::lanes}, num_programs));

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -45,14 +44,13 @@ namespace {
 
 constexpr std::string_view usage =
     "usage: kqbench_amd_[kokkos_[all_]]<element> [--families <name>,...] [--counts <file>] [--perturb -1|0|1] "
-    "[--backward] [--brief] [--signalling] [--trace]\n";
+    "[--backward] [--brief] [--trace]\n";
 
 struct Arguments {
   std::vector<std::string> families;  ///< empty: all
   std::string counts;                 ///< file for the instructions of each request, and nothing else; empty: none
   amd::Options options;
-  bool brief = false;       ///< fewer shapes, and one complaint ends it
-  bool signalling = false;  ///< NaN among bfloat16 and float may signal
+  bool brief = false;  ///< fewer shapes, and one complaint ends it
 };
 
 std::vector<std::string> split(const std::string& text) {
@@ -73,8 +71,6 @@ std::optional<Arguments> parse(int argc, char** argv) {
       arguments.options.poison = 0x40404040U;
     } else if (word == "--trace") {
       arguments.options.trace = true;
-    } else if (word == "--signalling") {
-      arguments.signalling = true;
     } else if (word == "--brief") {
       arguments.brief = true;
     } else if (i + 1 < argc && word == "--families") {
@@ -90,20 +86,6 @@ std::optional<Arguments> parse(int argc, char** argv) {
     }
   }
   return arguments;
-}
-
-/// Makes NaN that signals quiet. Of halves it is made so by their conversion.
-void make_quiet(std::vector<std::byte>& numbers, kq::Element element) {
-  const auto each = [&]<class Bits>(Bits magnitudes, Bits infinity, Bits quiet) {
-    for (std::size_t at = 0; at + sizeof(Bits) <= numbers.size(); at += sizeof(Bits)) {
-      Bits bits;
-      std::memcpy(&bits, numbers.data() + at, sizeof bits);
-      if ((bits & magnitudes) > infinity) bits = static_cast<Bits>(bits | quiet);
-      std::memcpy(numbers.data() + at, &bits, sizeof bits);
-    }
-  };
-  if (element == kq::Element::bfloat16) each(std::uint16_t{0x7fff}, std::uint16_t{0x7f80}, std::uint16_t{0x40});
-  if (element == kq::Element::float32) each(0x7fffffffU, 0x7f800000U, 0x00400000U);
 }
 
 /// Seconds of processors, of this process and of the disassemblers that it ran: machines are shared.
@@ -199,12 +181,7 @@ class Cases {
           const Placement& placement) {
     Ran ran{family_of(request)};
     if (complaints_ >= (arguments_.brief ? 1 : most_complaints)) return ran;
-    Problem problem = problem_of(request, seed, fill);
-    if (!arguments_.signalling) {
-      // For gfx9 and gfx11 the kernels for bfloat16 and float take the numbers before NaN that signals for none.
-      make_quiet(problem.given.input, request.element);
-      make_quiet(problem.given.residual, request.element);
-    }
+    const Problem problem = problem_of(request, seed, fill);
     const Candidate candidate{amd::emulated_target(), device_.get(), &implementation};
     const double begin = processor_seconds();
     std::optional<std::string> complaint;
@@ -437,6 +414,7 @@ class Cases {
 int run_kernels(const Arguments& arguments) {
   amd::Options options = arguments.options;
   options.together = any_launch_is_together;
+  options.refuses_ieee_mode = true;  // of halves too, whose conversion makes NaN quiet: no kernel shall depend on that
   amd::set_options(options);
   Cases cases(arguments);
   if (arguments.counts.empty()) {

@@ -180,6 +180,21 @@ TEST(AmdLaunches, WhatIsBehindAnAllocationIsNotTouched) {
   EXPECT_TRUE(contains(error_of(kernel, grid_of(1, 64), words, false), "behind"));
 }
 
+TEST(AmdLaunches, EachWaveBeginsInTheModeNamedIeee) {
+  Assembled kernel;
+  kernel.lines = {"s_load_dwordx2 s[4:5], s[0:1], 0x0",
+                  "s_lshl_b32 s6, s2, 2",
+                  "v_mov_b32_e32 v1, s6",
+                  "global_load_dword v2, v1, s[4:5]",
+                  "v_max_f32_e32 v2, 2.0, v2",
+                  "s_setreg_imm32_b32 hwreg(HW_REG_MODE, 9, 1), 0",
+                  "global_store_dword v1, v2, s[4:5]",
+                  "s_endpgm"};
+  std::vector<std::uint32_t> words(2, 0x7f800001U);
+  launch(kernel, grid_of(2, 1), words);
+  EXPECT_EQ(words, (std::vector<std::uint32_t>{0x7fc00001U, 0x7fc00001U}));
+}
+
 TEST(AmdLaunches, AnotherTreatmentOfSubnormalNumbersIsRefused) {
   Assembled kernel;
   kernel.lines = {"s_endpgm"};

@@ -70,11 +70,55 @@ TEST(AmdFloats, NanThatSignalsIsNoNumberBeforeRdna4) {
   machine.run("v_pk_max_f16 v0, v5, v6\nv_cvt_f32_f16_sdwa v3, v5 dst_sel:DWORD dst_unused:UNUSED_PAD src0_sel:WORD_1");
   EXPECT_EQ(machine.bits(0), 0x7e014200U);
   EXPECT_EQ(machine.bits(3), 0x7fc02000U);
+}
+
+TEST(AmdFloats, NanThatSignalsIsLeftOutWithoutTheModeNamedIeee) {
+  for (const char* const target : {"gfx90a", "gfx942", "gfx950", "gfx1100"}) {
+    Machine machine(target);
+    machine.set(1, 0x7f800001U);
+    machine.set(2, 3.0F);
+    machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 9, 1), 0\nv_max_f32_e32 v0, v1, v2\nv_min3_f32 v3, v2, v2, v1");
+    EXPECT_EQ(machine.number(0), 3.0F);
+    EXPECT_EQ(machine.number(3), 3.0F);
+    machine.run("v_max3_f32 v0, v2, |v1|, 0\nv_med3_f32 v3, v1, v2, 1.0\nv_max_f32_e32 v4, v1, v1");
+    EXPECT_EQ(machine.number(0), 3.0F);
+    EXPECT_EQ(machine.number(3), 1.0F);
+    EXPECT_EQ(machine.bits(4), 0x7f800001U) << "none is made quiet";
+    machine.set(5, 0x7c014200U);  // two halves
+    machine.set(6, 0x42004200U);
+    machine.run("v_pk_max_f16 v0, v5, v6\nv_pk_min_f16 v3, v6, v5");
+    EXPECT_EQ(machine.bits(0), 0x42004200U);
+    EXPECT_EQ(machine.bits(3), 0x42004200U);
+    machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 9, 1), 1\nv_max_f32_e32 v0, v1, v2");
+    EXPECT_EQ(machine.bits(0), 0x7fc00001U);
+  }
+}
+
+TEST(AmdFloats, NanThatSignalsIsLeftOutByRdna4) {
   Machine rdna4("gfx1201");
   rdna4.set(1, 0x7f800001U);
   rdna4.set(2, 3.0F);
   rdna4.run("v_max_num_f32_e32 v0, v1, v2");
   EXPECT_EQ(rdna4.number(0), 3.0F);
+  EXPECT_THROW(rdna4.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 9, 1), 0"), ExecutionError) << "it has no such mode";
+}
+
+TEST(AmdFloats, OtherModesAreRefused) {
+  Machine machine;
+  EXPECT_THROW(machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 4, 4), 0"), ExecutionError);
+  EXPECT_THROW(machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 9, 1), 2"), ExecutionError);
+}
+
+TEST(AmdFloats, TheModeNamedIeeeIsRefusedWhereThatIsAskedFor) {
+  Options options;
+  options.refuses_ieee_mode = true;
+  Machine machine("gfx942", options);
+  machine.set(1, 2.0F);
+  machine.set(2, 3.0F);
+  EXPECT_THROW(machine.run("v_max_f32_e32 v0, v1, v2"), ExecutionError);
+  EXPECT_THROW(machine.run("v_pk_max_f16 v0, v1, v2"), ExecutionError);
+  machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 9, 1), 0\nv_max_f32_e32 v0, v1, v2");
+  EXPECT_EQ(machine.number(0), 3.0F);
 }
 
 TEST(AmdFloats, MedianTakesTheLeastOfNumbersWhereOneIsNan) {

@@ -3,7 +3,7 @@
 
 /// \file
 /// The greater and the less of two numbers, of which some may be NaN. What comes of NaN depends on the instruction: up
-/// to RDNA3 on a mode, which HIP's kernels have on (code_object.cpp sees that they do).
+/// to RDNA3 on a mode, which HIP's kernels begin with (code_object.cpp sees that they do) and may leave.
 
 #include <bit>
 #include <cmath>
@@ -55,7 +55,8 @@ struct NumberExtremes {
   }
 };
 
-/// The others', in the mode named IEEE: NaN that signals comes out, quiet, even beside a number.
+/// The others', in the mode named IEEE: NaN that signals comes out, quiet, even beside a number. Without that mode they
+/// are as RDNA4's, but that of two NaN the second comes out as it is.
 struct IeeeExtremes {
   template <class T>
   static T greater(T a, T b) {
@@ -66,6 +67,17 @@ struct IeeeExtremes {
   static T less(T a, T b) {
     if (is_signalling(a)) return quiet(a);
     return is_signalling(b) ? quiet(b) : NumberExtremes::less(a, b);
+  }
+};
+
+struct OtherExtremes {
+  template <class T>
+  static T greater(T a, T b) {
+    return is_nan(a) ? b : NumberExtremes::greater(a, b);
+  }
+  template <class T>
+  static T less(T a, T b) {
+    return is_nan(a) ? b : NumberExtremes::less(a, b);
   }
 };
 

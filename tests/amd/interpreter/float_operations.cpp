@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
+#include <string>
 
 #include "tests/amd/interpreter/extremes.hpp"
 #include "tests/amd/interpreter/half.hpp"
@@ -276,21 +278,30 @@ bool is_of_class(T value, U classes) {
 }
 
 template <class Extremes, class T>
+std::map<std::string, Entry> extremes() {
+  return {{"v_max", lanes([](T a, T b) { return Extremes::greater(a, b); })},
+          {"v_min", lanes([](T a, T b) { return Extremes::less(a, b); })},
+          {"v_max3", lanes([](T a, T b, T c) { return Extremes::greater(Extremes::greater(a, b), c); })},
+          {"v_min3", lanes([](T a, T b, T c) { return Extremes::less(Extremes::less(a, b), c); })},
+          {"v_med3", lanes([](T a, T b, T c) { return median<Extremes>(a, b, c); })},
+          {"v_minmax", lanes([](T a, T b, T c) { return Extremes::greater(Extremes::less(a, b), c); })},
+          {"v_maxmin", lanes([](T a, T b, T c) { return Extremes::less(Extremes::greater(a, b), c); })}};
+}
+
+template <class T>
 void add_extremes_of(Table& table, const std::string& suffix) {
-  table.add("v_max" + suffix, lanes([](T a, T b) { return Extremes::greater(a, b); }));
-  table.add("v_min" + suffix, lanes([](T a, T b) { return Extremes::less(a, b); }));
-  table.add("v_max3" + suffix, lanes([](T a, T b, T c) { return Extremes::greater(Extremes::greater(a, b), c); }));
-  table.add("v_min3" + suffix, lanes([](T a, T b, T c) { return Extremes::less(Extremes::less(a, b), c); }));
-  table.add("v_med3" + suffix, lanes([](T a, T b, T c) { return median<Extremes>(a, b, c); }));
-  table.add("v_minmax" + suffix, lanes([](T a, T b, T c) { return Extremes::greater(Extremes::less(a, b), c); }));
-  table.add("v_maxmin" + suffix, lanes([](T a, T b, T c) { return Extremes::less(Extremes::greater(a, b), c); }));
+  for (const auto& [name, entry] : extremes<NumberExtremes, T>()) {
+    table.add(name + "_num" + suffix, entry);
+  }
+  const auto in_ieee_mode = extremes<IeeeExtremes, T>();
+  for (const auto& [name, entry] : extremes<OtherExtremes, T>()) {
+    table.add(name + suffix, by_mode(in_ieee_mode.at(name), entry));
+  }
 }
 
 void add_extremes(Table& table) {
-  add_extremes_of<IeeeExtremes, float>(table, "_f32");
-  add_extremes_of<NumberExtremes, float>(table, "_num_f32");
-  add_extremes_of<IeeeExtremes, Half>(table, "_f16");
-  add_extremes_of<NumberExtremes, Half>(table, "_num_f16");
+  add_extremes_of<float>(table, "_f32");
+  add_extremes_of<Half>(table, "_f16");
 }
 
 void add_arithmetic(Table& table) {

@@ -213,6 +213,12 @@ Entry lanes_or_clamped(F f, Clamped) {
   return entry;
 }
 
+/// An operation that differs in the mode named IEEE.
+inline Entry by_mode(const Entry& in_ieee_mode, Entry otherwise) {
+  otherwise.in_ieee_mode = in_ieee_mode.run;
+  return otherwise;
+}
+
 template <class F>
 Entry comparison(F) {
   using Of = Signature<decltype(+F{})>;

@@ -113,6 +113,7 @@ class Runner {
     wave.barriers = 0;
     wave.executed = 0;
     wave.scc_known = false;
+    wave.ieee_mode = true;
     wave.scalar_known.fill(0);
     std::fill(wave.vector_known.begin(), wave.vector_known.end(), std::uint64_t{0});
     for (Register& one : wave.vector) {
@@ -277,7 +278,7 @@ class Runner {
     const std::uint64_t known_after = wave.vector_known[place];
     wave.vector[place] = before;
     wave.vector_known[place] = known_before;
-    second.run(wave, second);
+    perform(wave, second);
     wave.vector[place] = after;
     wave.vector_known[place] = known_after;
   }

@@ -201,6 +201,7 @@ Operation decode(const Instruction& instruction, const Target& target) {
   Operation operation;
   operation.instruction = &instruction;
   operation.run = entry->run;
+  operation.in_ieee_mode = entry->in_ieee_mode;
   operation.number = entry->number;
   std::size_t next = 0;
   const auto operand = [&]() -> const Operand& {
@@ -261,8 +262,14 @@ bool is_known(const Instruction& instruction) {
   return all_operations().find(name) != nullptr;
 }
 
+void perform(Wave& wave, const Operation& operation) {
+  if (operation.in_ieee_mode == nullptr || !wave.ieee_mode) return operation.run(wave, operation);
+  if (wave.options.refuses_ieee_mode) throw ExecutionError("NaN that signals would hide a number in the mode named IEEE");
+  operation.in_ieee_mode(wave, operation);
+}
+
 void execute(Wave& wave, const Operation& operation) {
-  operation.run(wave, operation);
+  perform(wave, operation);
   ++wave.executed;
 }
 

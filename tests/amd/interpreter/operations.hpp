@@ -42,6 +42,7 @@ struct Source {
 
 struct Operation {
   void (*run)(Wave&, const Operation&) = nullptr;
+  void (*in_ieee_mode)(Wave&, const Operation&) = nullptr;  ///< in its place in that mode; null: it does not matter
   const Instruction* instruction = nullptr;
   Operand destination;  ///< of lanes, or scalar
   Operand mask;         ///< scalar that gets a bit for each lane
@@ -65,6 +66,9 @@ Operation decode(const Instruction& instruction, const Target& target);
 
 /// Whether there is an instruction of that name.
 bool is_known(const Instruction& instruction);
+
+/// Does what an operation does. Throws ExecutionError.
+void perform(Wave& wave, const Operation& operation);
 
 /// Executes one operation; `wave.next` must be the address of the next one.
 void execute(Wave& wave, const Operation& operation);

@@ -223,8 +223,10 @@ void add_packed_operations(Table& table) {
   table.add("v_pk_add_f16", packed([](Half a, Half b) { return to_half(to_float(a) + to_float(b)); }));
   table.add("v_pk_mul_f16", packed([](Half a, Half b) { return to_half(to_float(a) * to_float(b)); }));
   table.add("v_pk_fma_f16", packed([](Half a, Half b, Half c) { return fused_multiply_add(a, b, c); }));
-  table.add("v_pk_max_f16", packed([](Half a, Half b) { return IeeeExtremes::greater(a, b); }));
-  table.add("v_pk_min_f16", packed([](Half a, Half b) { return IeeeExtremes::less(a, b); }));
+  table.add("v_pk_max_f16", by_mode(packed([](Half a, Half b) { return IeeeExtremes::greater(a, b); }),
+                                    packed([](Half a, Half b) { return OtherExtremes::greater(a, b); })));
+  table.add("v_pk_min_f16", by_mode(packed([](Half a, Half b) { return IeeeExtremes::less(a, b); }),
+                                    packed([](Half a, Half b) { return OtherExtremes::less(a, b); })));
   table.add("v_pk_max_num_f16", packed([](Half a, Half b) { return NumberExtremes::greater(a, b); }));
   table.add("v_pk_min_num_f16", packed([](Half a, Half b) { return NumberExtremes::less(a, b); }));
   table.add("v_pk_add_u16", packed([](W a, W b) { return static_cast<W>(a + b); }));

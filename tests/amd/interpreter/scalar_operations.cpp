@@ -493,6 +493,14 @@ void add_masks(Table& table) {
   }
 }
 
+/// Of the modes that there are only the one named IEEE is changed, which RDNA4 does not have.
+void set_mode(Wave& wave, const Operation& operation) {
+  const std::string& part = operation.source[0].operand.word;
+  const U64 value = operation.source[1].constant;
+  if (part != "hwreg(HW_REG_MODE, 9, 1)" || value > 1 || wave.target.is_gfx12) throw ExecutionError("an unknown mode");
+  wave.ieee_mode = value == 1;
+}
+
 void add_control(Table& table) {
   const std::vector<Type> target{Type::other, Type::scalar};
   table.add("s_branch", plain(jump, "", target));
@@ -506,6 +514,7 @@ void add_control(Table& table) {
   table.add({"s_setpc_b64"}, plain(set_address, "", {Type::scalar}));
   table.add({"s_swappc_b64"}, plain(swap_address, "d", {Type::scalar}));
   table.add("s_endpgm", plain(end, "", {}));
+  table.add("s_setreg_imm32_b32", plain(set_mode, "", {Type::other, Type::scalar}));
   // A wave that has come to a barrier waits for it at once: RDNA4's two halves have nothing between them that matters
   // here.
   table.add({"s_barrier", "s_barrier_signal"}, plain(barrier, "", {}));

@@ -33,6 +33,7 @@ enum class Type : std::uint8_t {
 
 struct Entry {
   void (*run)(Wave&, const Operation&) = nullptr;
+  void (*in_ieee_mode)(Wave&, const Operation&) = nullptr;  ///< in its place in that mode, where that matters
   /// What comes before the sources: 'd' vector or scalar destination, 'm' mask. Empty: nothing.
   std::string destinations = "d";
   std::vector<Type> sources;

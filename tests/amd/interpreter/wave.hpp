@@ -42,6 +42,8 @@ struct Options {
   std::uint32_t poison = 0xdbdbdbdbU;  ///< in registers and LDS at first
   bool trace = false;                  ///< print instructions whose results are unknown
   bool together = false;               ///< all groups of a launch run at once, whether it asks for that or not
+  /// The greater or the less of two numbers in the mode named IEEE is an error: NaN that signals would hide a number.
+  bool refuses_ieee_mode = false;
 };
 
 struct Target {
@@ -89,6 +91,7 @@ struct Wave {
   std::array<std::uint32_t, scalar_registers> scalar_known{};  ///< bit by bit
   bool scc = false;
   bool scc_known = false;
+  bool ieee_mode = true;  ///< as HIP's kernels begin: what comes of NaN that signals (extremes.hpp). Not from RDNA4 on
 
   std::uint64_t pc = 0;     ///< address of the instruction that is executed, within the code object
   std::uint64_t next = 0;   ///< of the one to be executed then

@@ -6,6 +6,8 @@
 /// one file: cuda.hpp, hip.hpp, and generic.hpp for hosts, whose bodies are portable. A new target is another file with
 /// these members:
 ///
+///   begin_kernel()               what each thread of a kernel calls before it uses max_number or min_number: modes of the
+///                                processor that those count on
 ///   load16(a)                    sixteen aligned bytes, one access
 ///   load16_evict_first(a)        the same access, with a hint that its cache lines go first
 ///   store_words(a, w)            one, two or four words, one access
@@ -23,7 +25,8 @@
 ///                                or NaN
 ///   reciprocal(x)                1 / x, rounded to nearest, for 2^-126 <= x <= 2^126
 ///   approximate_reciprocal(x)    1 / x within 1 ulp, for 2^-2 <= x <= 2^126
-///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored
+///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored, one that
+///                                signals too
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by
 ///   max_number2<E>, min_number2<E>
 ///   max_up_to_nan2<E>            of magnitudes, the greater with NaN above all

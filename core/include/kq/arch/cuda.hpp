@@ -16,6 +16,7 @@ struct half;
 
 namespace kq::arch {
 
+using portable::begin_kernel;
 using portable::store_words;
 
 /// Volatile, so that loads stay where they are written: before what waits for them. (Asking the first-level cache not

@@ -11,6 +11,7 @@
 namespace kq::arch {
 
 using portable::approximate_reciprocal;
+using portable::begin_kernel;
 using portable::clamp;
 using portable::e2m1_codes8;
 using portable::encodes_e2m1_pairs;

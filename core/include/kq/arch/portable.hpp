@@ -33,6 +33,8 @@ KQ_HOST_DEVICE void store_words(void* address, const std::uint32_t (&word)[Count
   }
 }
 
+KQ_HOST_DEVICE void begin_kernel() {}
+
 KQ_HOST_DEVICE void wait_for_prerequisite_grids() {}
 KQ_HOST_DEVICE void wait_for_prerequisite_grids(const void* /*address*/, std::int32_t /*count*/) {}
 KQ_HOST_DEVICE void launch_dependent_grids() {}
