@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <limits>
 #include <string>
@@ -122,6 +124,43 @@ TEST_P(EveryScheme, OtherBounds) {
           request.format == kq::Format::int8 ? std::max(1.0f, static_cast<float>(static_cast<int>(qmax))) : qmax;
       for (const Fill fill : {Fill::normal, Fill::specials, Fill::extremes}) {
         EXPECT_RIGHT(problem_of(request, seed++, fill));
+      }
+    }
+  }
+}
+
+/// Makes every third element NaN that signals, of either sign: conversions make such NaN quiet, and some processors'
+/// maxima of it and of a number are NaN.
+Problem with_signalling_nans(const kq::Request& request, std::uint64_t seed) {
+  Problem problem = problem_of(request, seed);
+  const std::uint32_t nan = request.element == kq::Element::half       ? 0x7c01
+                            : request.element == kq::Element::bfloat16 ? 0x7f81
+                                                                       : 0x7f800001;
+  const std::size_t size = kq::element_size(request.element);
+  std::vector<std::byte>& input = problem.given.input;
+  for (std::size_t i = 1; (i + 1) * size <= input.size(); i += 3) {
+    std::memcpy(&input[i * size], &nan, size);  // little-endian
+    if (i % 2 == 0) input[(i + 1) * size - 1] |= std::byte{0x80};
+  }
+  problem.expected = reference(problem.request, kq::addresses(problem.given));
+  return problem;
+}
+
+TEST_P(EveryScheme, NanThatSignalsHidesNoNumber) {
+  std::uint64_t seed = 8000;
+  for (const std::int64_t hidden_size : {8, 65, 1024, 20481}) {
+    for (const kq::Request& request : requests(3, hidden_size)) {
+      EXPECT_RIGHT(with_signalling_nans(request, seed++));
+    }
+  }
+}
+
+TEST(BlockFormats, NanThatSignalsHidesNoNumber) {
+  std::uint64_t seed = 9000;
+  for (const kq::Element element : all_elements) {
+    for (const std::int64_t hidden_size : {96, 1060}) {
+      for (const kq::Request& request : block_format_requests(element, 5, hidden_size)) {
+        EXPECT_RIGHT(with_signalling_nans(request, seed++));
       }
     }
   }

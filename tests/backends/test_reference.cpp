@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -489,6 +490,18 @@ TEST(DynamicAsymmetric, OfInfinitiesHasAnInfiniteScale) {
   EXPECT_EQ(result.scales, (std::vector<float>{inf, inf, inf}));
   EXPECT_EQ(result.zero_points, (std::vector<int>{-128, 0, -128}));  // -inf / inf is NaN, which gives 0
   EXPECT_EQ(result.codes, (Bytes{-128, -128, 0, 0, -128, -128}));
+}
+
+TEST(DynamicScales, AreThoseOfTheNumbersBesideNanThatSignals) {
+  const auto signalling = std::bit_cast<float>(0x7f800001U);
+  const std::vector<std::vector<float>> rows = {{-2.0f, signalling, 1.0f, 0.5f}, {-signalling, 8.0f, 1.0f, signalling}};
+  const auto token = quantize(request(Format::int8, Granularity::token), rows);
+  EXPECT_EQ(token.scales, (std::vector<float>{2.0f / 127.0f, 8.0f / 127.0f}));
+  EXPECT_EQ(token.codes, (Bytes{-127, 0, 64, 32, 0, 127, 16, 0}));  // 63.5 to even, 31.75, 15.875
+  const auto tensor = quantize(request(Format::fp8_e5m2, Granularity::tensor), rows);
+  EXPECT_EQ(tensor.scales, std::vector<float>{8.0f / 57344.0f});
+  const auto range = quantize(asymmetric(Granularity::tensor), rows);
+  EXPECT_EQ(range.scales, std::vector<float>{10.0f / 255.0f});
 }
 
 TEST(DynamicAsymmetric, KeepsToTheBound) {

@@ -264,7 +264,8 @@ bool is_known(const Instruction& instruction) {
 
 void perform(Wave& wave, const Operation& operation) {
   if (operation.in_ieee_mode == nullptr || !wave.ieee_mode) return operation.run(wave, operation);
-  if (wave.options.refuses_ieee_mode) throw ExecutionError("NaN that signals would hide a number in the mode named IEEE");
+  if (wave.options.refuses_ieee_mode)
+    throw ExecutionError("NaN that signals would hide a number in the mode named IEEE");
   operation.in_ieee_mode(wave, operation);
 }
 

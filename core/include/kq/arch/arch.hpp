@@ -6,8 +6,8 @@
 /// one file: cuda.hpp, hip.hpp, and generic.hpp for hosts, whose bodies are portable. A new target is another file with
 /// these members:
 ///
-///   begin_kernel()               what each thread of a kernel calls before it uses max_number or min_number: modes of the
-///                                processor that those count on
+///   begin_kernel()               what each thread of a kernel calls before it uses max_number or min_number, for modes
+///                                of the processor that those count on
 ///   load16(a)                    sixteen aligned bytes, one access
 ///   load16_evict_first(a)        the same access, with a hint that its cache lines go first
 ///   store_words(a, w)            one, two or four words, one access

@@ -53,9 +53,9 @@ using portable::square_root;
 using portable::store_words;
 using portable::wait_for_prerequisite_grids;
 
-/// HIP's kernels begin in the mode named IEEE, in which v_max_f32 of a number and NaN that signals is NaN, and LLVM makes
-/// no operand quiet before v_max3_f32: the numbers before it would be lost. Without that mode a number comes out of every
-/// such instruction (AMD's ISA documents, V_MAX_F32). RDNA4 has no such mode, and always leaves NaN out.
+/// HIP's kernels begin in the mode named IEEE, in which v_max_f32 of a number and NaN that signals is NaN, and LLVM
+/// makes no operand quiet before v_max3_f32: the numbers before it would be lost. Without that mode a number comes out
+/// of every such instruction (AMD's ISA documents, V_MAX_F32). RDNA4 has no such mode, and always leaves NaN out.
 KQ_HOST_DEVICE void begin_kernel() {
 #if defined(__GFX9__) || defined(__GFX10__) || defined(__GFX11__)
   constexpr int mode = 1;      // the register's number, from bit 0 of what names a part of one
