@@ -133,13 +133,13 @@ TEST_P(EveryScheme, OtherBounds) {
 /// maxima of it and of a number are NaN.
 Problem with_signalling_nans(const kq::Request& request, std::uint64_t seed) {
   Problem problem = problem_of(request, seed);
-  const std::uint32_t nan = request.element == kq::Element::half       ? 0x7c01
-                            : request.element == kq::Element::bfloat16 ? 0x7f81
-                                                                       : 0x7f800001;
+  const std::uint32_t signalling = request.element == kq::Element::half       ? 0x7c01
+                                   : request.element == kq::Element::bfloat16 ? 0x7f81
+                                                                              : 0x7f800001;
   const std::size_t size = kq::element_size(request.element);
   std::vector<std::byte>& input = problem.given.input;
   for (std::size_t i = 1; (i + 1) * size <= input.size(); i += 3) {
-    std::memcpy(&input[i * size], &nan, size);  // little-endian
+    std::memcpy(&input[i * size], &signalling, size);  // little-endian
     if (i % 2 == 0) input[(i + 1) * size - 1] |= std::byte{0x80};
   }
   problem.expected = reference(problem.request, kq::addresses(problem.given));
