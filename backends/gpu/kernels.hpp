@@ -48,6 +48,11 @@ void static_block_format(const Launcher& launcher, const kq::Request& request, c
 template <class Element, class Launcher>
 void produce(const Launcher& launcher, const kq::Request& request, const Operands& operands, void* values);
 
+/// Launches a producer, which is not none, and the quantizer behind it as one kernel, and returns true; returns false
+/// where there is none, for a launch of each.
+template <class Element, class Launcher>
+bool fused_row(const Launcher& launcher, const kq::Request& request, const Operands& operands);
+
 /// Scratch memory that they need, in bytes.
 inline std::size_t tensor_workspace_bytes(const kq::Request& /*request*/, int multiprocessors) {
   return sizeof(std::uint32_t) * max_keys * static_cast<std::size_t>(max_slice_blocks(multiprocessors));
@@ -113,14 +118,17 @@ void quantize(const Launcher& launcher, const kq::Request& request, const Operan
   find_kernel<Element, Launcher>(request).enqueue(launcher, request, operands);
 }
 
-/// Launches the producer of a request, if it has one, and its quantizer. with_element(e, f) calls f with a value of
-/// element type e.
+/// Launches the producer of a request, if it has one, and its quantizer: in one kernel, where there is one, or one
+/// after the other. with_element(e, f) calls f with a value of element type e.
 template <class Launcher, class WithElement>
 void enqueue(const Launcher& launcher, const kq::Request& request, const Operands& operands,
              const WithElement& with_element) {
   const kq::Request quantizer = kq::quantizer_of(request);
   Operands quantized = operands;
   if (request.producer != kq::Producer::none) {
+    bool is_done = false;
+    with_element(request.element, [&]<class T>(T) { is_done = fused_row<T>(launcher, request, operands); });
+    if (is_done) return;
     void* const values = static_cast<std::byte*>(operands.workspace) + values_offset(launcher, request);
     quantized.input = values;
     with_element(request.element, [&]<class T>(T) { produce<T>(launcher, request, operands, values); });

@@ -50,7 +50,7 @@ struct EmulatedBlockState {
   LaneBarrier barrier;
   std::vector<EmulatedWave> waves;
   std::vector<kq::Vector16> tile;
-  alignas(16) std::array<std::byte, 8192> shared;
+  alignas(16) std::array<std::byte, 36864> shared;
 };
 
 /// One thread's view of it. `HasWaveMax`: the device finds a wave's greatest key in one instruction.

@@ -10,6 +10,7 @@
 #include "backends/gpu/dynamic_group.cu"
 #include "backends/gpu/dynamic_tensor.cu"
 #include "backends/gpu/dynamic_token.cu"
+#include "backends/gpu/fused_row.cu"
 #include "backends/gpu/produce.cu"
 #include "backends/gpu/static_group.cu"
 #include "backends/gpu/static_scale.cu"
@@ -58,7 +59,39 @@ class EmulatedNative final : public Implementation {
   EmulatedLauncher<Block> launcher_;
 };
 
+/// Launches nothing, but counts.
+struct CountingLauncher {
+  int multiprocessors = 2;
+  std::size_t shared_bytes = 0;
+  gpu::GridReduceWorkspace grid_reduce{nullptr, 0};
+  int* count = nullptr;
+
+  template <class Kernel>
+  void launch(const Kernel&, std::int64_t) const {
+    ++*count;
+  }
+  template <class Kernel>
+  void launch_together(const Kernel&, int, std::size_t) const {
+    ++*count;
+  }
+};
+
 }  // namespace
+
+int launches_of(const kq::Request& request, bool aligned) {
+  alignas(16) static std::byte memory[32];
+  int count = 0;
+  CountingLauncher launcher;
+  launcher.count = &count;
+  Operands operands;
+  operands.input = memory + (aligned ? 0 : 2);
+  operands.codes = operands.scales = operands.residual_out = operands.workspace = memory;
+  operands.weight = operands.residual = memory;
+  gpu::enqueue(launcher, request, operands, [](kq::Element element, const auto& function) {
+    element == kq::Element::float32 ? function(float{}) : function(kq::half{});
+  });
+  return count;
+}
 
 std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int reducing_blocks,
                                                      std::size_t shared_bytes) {

@@ -46,4 +46,7 @@ inline std::vector<kq::Element> emulated_elements(Waves waves) {
 std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder order, int reducing_blocks,
                                                      std::size_t shared_bytes);
 
+/// Launches that a request of halfs is made of, of rows that begin at whole vectors or not.
+int launches_of(const kq::Request& request, bool aligned);
+
 }  // namespace kqbench::test

@@ -38,6 +38,41 @@ class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrde
   std::unique_ptr<Device> device_ = find_backend("host")->open({});
 };
 
+/// Rows of whole vectors: their number and their size.
+constexpr std::pair<std::int64_t, std::int64_t> whole_rows[] = {
+    {2, 8}, {9, 640}, {2, 1536}, {3, 1536}, {2, 4096}, {3, 4096}, {3, 8192}, {3, 16384}, {1, 20480}, {1, 40960}};
+
+/// A request of each scheme and dialect behind each producer, as far as there are kernels for both in one.
+std::vector<kq::Request> requests_behind_producers(kq::Element element, std::int64_t num_tokens,
+                                                   std::int64_t hidden_size) {
+  std::vector<kq::Request> quantizers;
+  for (const kq::Scheme& scheme : kq::schemes()) {
+    if (hidden_size > 8192 && scheme.asymmetric) continue;
+    for (const kq::Request& request : requests_of(scheme, element, num_tokens, hidden_size)) {
+      quantizers.push_back(request);
+    }
+  }
+  for (const kq::Request& request : dialect_requests(element, num_tokens, hidden_size)) {
+    quantizers.push_back(request);
+  }
+  std::vector<kq::Request> requests;
+  for (const kq::Producer producer : {kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul}) {
+    for (kq::Request request : quantizers) {
+      request.producer = producer;
+      const bool fused = request.format == kq::Format::int8 || request.format == kq::Format::fp8_e4m3fn;
+      if (!fused || kq::validate(request)) continue;
+      request = kq::resolved(request);
+      if (requests.size() % 2 == 0) {
+        request.input_stride += 8;
+        request.codes_stride += 16;
+        if (kq::has_residual(producer)) request.residual_stride += 24;
+      }
+      requests.push_back(request);
+    }
+  }
+  return requests;
+}
+
 TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
   const auto native = make_native();
   const auto grid_reduce = make_native(blocks_at_once);
@@ -129,6 +164,38 @@ TEST_P(EmulatedWaves, ProducersOnRaggedShapes) {
         request = kq::resolved(request);
         expect_right(*native, problem_of(request, ++seed), {static_cast<int>(seed % 3), 0, 0});
       }
+    }
+  }
+}
+
+/// Producers and quantizers in one launch: rows for each size of blocks, some further apart, of every scheme and
+/// dialect.
+TEST_P(EmulatedWaves, ProducersOfWholeVectors) {
+  const auto native = make_native();
+  std::uint64_t seed = 7000;
+  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
+    for (const auto& [num_tokens, hidden_size] : whole_rows) {
+      for (const kq::Request& request : requests_behind_producers(element, num_tokens, hidden_size)) {
+        ++seed;
+        if (native->unsupported_reason(request)) continue;
+        constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+        expect_right(*native, problem_of(request, seed, fills[seed % 3]));
+      }
+    }
+  }
+}
+
+/// Where there is one kernel, nothing comes between the producer and the codes.
+TEST(FusedRows, AreOneLaunch) {
+  for (const auto& [num_tokens, hidden_size] : whole_rows) {
+    for (kq::Request request : requests_behind_producers(kq::Element::half, num_tokens, hidden_size)) {
+      const bool over_rows = !request.static_scale && request.granularity != kq::Granularity::token &&
+                             request.granularity != kq::Granularity::group;
+      if (over_rows || request.granularity == kq::Granularity::channel) continue;
+      if (kq::has_groups(request.granularity) && request.group_size % 32 != 0) continue;
+      if (kq::has_groups(request.granularity) && hidden_size % request.group_size != 0) continue;
+      EXPECT_EQ(launches_of(request, true), 1) << describe(request);
+      EXPECT_GE(launches_of(request, false), 2) << describe(request);
     }
   }
 }

@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// A row that a producer makes, as the lanes that share it hold it: what fused_row.cu quantizes. A lane loads vectors
+/// of 16 bytes of the producer's inputs, aligned, and computes a vector of values from each, in registers, or reads the
+/// row again from the caches where registers do not hold it. The values are those that produce.cu stores, bit for bit.
+
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+#include "backends/backend.hpp"
+#include "backends/gpu/reduce.hpp"
+#include "backends/gpu/tile.hpp"
+#include "backends/gpu/tile_config.hpp"
+#include "kq/arch/arch.hpp"
+#include "kq/producers.hpp"
+#include "kq/request.hpp"
+#include "kq/span.hpp"
+#include "kq/vector.hpp"
+
+namespace kqbench::gpu {
+
+using kq::Producer;
+using kq::ProducerForm;
+
+// --- producers -------------------------------------------------------------------------------------------------------
+
+/// T((z * r) * weight), z being x or T(x + residual). With `IsPlain` its form is known to be `plain`; without, it is
+/// looked up, and the residual is kept until the values are made, since z may be a sum that was not rounded.
+template <class Element_, bool HasResidual, bool IsPlain>
+struct FusedNorm {
+  using Element = Element_;
+  using Value = Element_;
+  static constexpr bool is_norm = true;
+  static constexpr bool is_plain = IsPlain;
+  static constexpr int width = vector_width<Element>;
+  static constexpr int tiles = HasResidual && !IsPlain ? 3 : 2;  ///< vectors held for each of the row's
+
+  /// What a vector of values is made of.
+  struct Inputs {
+    Vector16 x;  ///< of the plain form, the sum with the residual from add() on
+    Vector16 residual;
+    Vector16 weight;
+  };
+  /// A lane's first vector in each tensor.
+  struct Cursor {
+    const Element* x;
+    const Element* residual;
+    Element* residual_out;
+    const Element* weight;
+  };
+
+  kq::Rows<const Element> input;
+  kq::Rows<const Element> residual;
+  kq::Rows<Element> residual_out;
+  const Element* weight;
+  float eps;
+  ProducerForm given_form;
+
+  KQ_HOST_DEVICE Cursor cursor(std::int64_t row, std::int64_t first) const {
+    Cursor at{input.row(row).data + first, nullptr, nullptr, weight + first};
+    if constexpr (HasResidual) {
+      at.residual = residual.row(row).data + first;
+      at.residual_out = residual_out.row(row).data + first;
+    }
+    return at;
+  }
+  KQ_HOST_DEVICE static const void* first_address(const Cursor& at) { return at.x; }
+
+  /// All that the sum of squares needs, `offset` elements behind the lane's first vector.
+  template <class Offset>
+  KQ_HOST_DEVICE static void load(const Cursor& at, Offset offset, Inputs& in) {
+    in.x = kq::arch::load16(at.x + offset);
+    if constexpr (HasResidual) in.residual = kq::arch::load16(at.residual + offset);
+  }
+  /// The rest.
+  template <class Offset>
+  KQ_HOST_DEVICE static void load_late(const Cursor& at, Offset offset, Inputs& in) {
+    in.weight = kq::arch::load16(at.weight + offset);
+  }
+
+  KQ_HOST_DEVICE static void add(Inputs& in) {
+    if constexpr (HasResidual && IsPlain) in.x = rounded_sum(in);
+  }
+  template <class Offset>
+  KQ_HOST_DEVICE static void store_sum(const Cursor& at, Offset offset, const Inputs& in) {
+    if constexpr (HasResidual) {
+      *reinterpret_cast<Vector16*>(at.residual_out + offset) = IsPlain ? in.x : rounded_sum(in);
+    }
+  }
+
+  KQ_HOST_DEVICE double squares(const Inputs& in) const {
+    float z[width];
+    unpack_sum(in, z);
+    return kq::sum_of_squares(z);
+  }
+  KQ_HOST_DEVICE float reciprocal(double sum) const { return kq::reciprocal_rms(sum, input.size, eps, form()); }
+
+  KQ_HOST_DEVICE void values(const Inputs& in, float reciprocal, Vector16 (&y)[1]) const {
+    float z[width];
+    unpack_sum(in, z);
+    KQ_UNROLL
+    for (int quarter = 0; quarter < width / 4; ++quarter) {
+      float w[4];
+      kq::unpack4<Element>(in.weight, quarter, w);
+      KQ_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        w[i] = kq::normed<Element>(z[4 * quarter + i], reciprocal, w[i], form());
+      }
+      kq::pack4<Element>(w, quarter, y[0]);
+    }
+  }
+
+ private:
+  KQ_HOST_DEVICE ProducerForm form() const { return IsPlain ? ProducerForm::plain : given_form; }
+
+  KQ_HOST_DEVICE static Vector16 rounded_sum(const Inputs& in) {
+    Vector16 sum;
+    KQ_UNROLL
+    for (int quarter = 0; quarter < width / 4; ++quarter) {
+      float x[4];
+      float y[4];
+      kq::unpack4<Element>(in.x, quarter, x);
+      kq::unpack4<Element>(in.residual, quarter, y);
+      KQ_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        x[i] += y[i];
+      }
+      kq::pack4<Element>(x, quarter, sum);
+    }
+    return sum;
+  }
+
+  /// z of a vector.
+  KQ_HOST_DEVICE void unpack_sum(const Inputs& in, float (&z)[width]) const {
+    kq::unpack_vector<Element>(in.x, z);
+    if constexpr (HasResidual && !IsPlain) {
+      float y[width];
+      kq::unpack_vector<Element>(in.residual, y);
+      KQ_UNROLL
+      for (int i = 0; i < width; ++i) {
+        const float sum = z[i] + y[i];
+        z[i] = form() == ProducerForm::twice ? sum : kq::detail::nearest<Element>(sum);
+      }
+    }
+  }
+};
+
+/// silu(gate) * up in its form, rounded to `Value`: the element's type or, for the form `in_float`, float.
+template <class Element_, class Value_, bool IsPlain>
+struct FusedSiluMul {
+  using Element = Element_;
+  using Value = Value_;
+  static constexpr bool is_norm = false;
+  static constexpr bool is_plain = IsPlain;
+  static constexpr int width = vector_width<Element>;
+  static constexpr int tiles = 2;
+  static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(Element));  ///< vectors of values for one of x
+
+  struct Inputs {
+    Vector16 gate;
+    Vector16 up;
+  };
+  struct Cursor {
+    const Element* gate;
+    const Element* up;
+  };
+
+  kq::Rows<const Element> input;  ///< gate, then up
+  std::int64_t size;              ///< of either
+  ProducerForm given_form;
+
+  KQ_HOST_DEVICE Cursor cursor(std::int64_t row, std::int64_t first) const {
+    const Element* const gate = input.row(row).data + first;
+    return {gate, gate + size};
+  }
+  KQ_HOST_DEVICE static const void* first_address(const Cursor& at) { return at.gate; }
+
+  template <class Offset>
+  KQ_HOST_DEVICE static void load(const Cursor& at, Offset offset, Inputs& in) {
+    in.gate = kq::arch::load16(at.gate + offset);
+    in.up = kq::arch::load16(at.up + offset);
+  }
+  template <class Offset>
+  KQ_HOST_DEVICE static void load_late(const Cursor&, Offset, Inputs&) {}
+  KQ_HOST_DEVICE static void add(Inputs&) {}
+  template <class Offset>
+  KQ_HOST_DEVICE static void store_sum(const Cursor&, Offset, const Inputs&) {}
+
+  KQ_HOST_DEVICE void values(const Inputs& in, float /*reciprocal*/, Vector16 (&y)[parts]) const {
+    const ProducerForm form = IsPlain ? ProducerForm::plain : given_form;
+    KQ_UNROLL
+    for (int quarter = 0; quarter < width / 4; ++quarter) {
+      float gate[4];
+      float up[4];
+      kq::unpack4<Element>(in.gate, quarter, gate);
+      kq::unpack4<Element>(in.up, quarter, up);
+      KQ_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        up[i] = kq::silu_times<Element>(gate[i], up[i], form);
+      }
+      constexpr int quarters = width / 4 / parts;  // of a vector of values
+      kq::pack4<Value>(up, quarter % quarters, y[quarter / quarters]);
+    }
+  }
+};
+
+/// Calls function(producer) for a request's producer, which is not none, as `IsPlain` has it.
+template <class Element, bool IsPlain, class Function>
+void with_fused_producer(const kq::Request& r, const Operands& o, const Function& function) {
+  const ProducerForm form = kq::producer_form(r);
+  const std::int64_t columns = kq::input_columns(r);
+  const kq::Rows<const Element> input{static_cast<const Element*>(o.input), columns, r.input_stride};
+  const kq::Rows<const Element> residual{static_cast<const Element*>(o.residual), columns, r.residual_stride};
+  const kq::Rows<Element> sum{static_cast<Element*>(o.residual_out), columns, r.residual_stride};
+  const auto* const weight = static_cast<const Element*>(o.weight);
+  switch (r.producer) {
+    case Producer::none:
+      return;
+    case Producer::rms_norm:
+      return function(FusedNorm<Element, false, IsPlain>{input, residual, sum, weight, r.eps, form});
+    case Producer::add_rms_norm:
+      return function(FusedNorm<Element, true, IsPlain>{input, residual, sum, weight, r.eps, form});
+    case Producer::silu_mul:
+      break;
+  }
+  if constexpr (!IsPlain) {
+    if (form == ProducerForm::in_float)
+      return function(FusedSiluMul<Element, float, false>{input, r.hidden_size, form});
+  }
+  function(FusedSiluMul<Element, Element, IsPlain>{input, r.hidden_size, form});
+}
+
+// --- which vectors of a row a lane has -------------------------------------------------------------------------------
+
+/// Vectors lane, lane + lanes, lane + 2 lanes, ...: in the order in which a norm's squares are summed.
+template <class Config>
+struct VectorsInTurn {
+  static constexpr bool in_order_of_sum = true;
+
+  KQ_HOST_DEVICE static int first(int lane) { return lane; }
+  /// From a lane's first vector to its n-th.
+  KQ_HOST_DEVICE static constexpr int step(int n) { return n * Config::lanes; }
+};
+
+/// Lanes with vectors of one group, `per_group` each: group_lanes, a power of two, share a group. In it they take
+/// turns, so that their loads are together.
+template <class Config>
+struct VectorsOfGroups {
+  static constexpr bool in_order_of_sum = false;
+  static constexpr int per_group = Config::vectors == 0 || Config::vectors > 4 ? 4 : Config::vectors;
+
+  int group_lanes;
+
+  KQ_HOST_DEVICE int first(int lane) const {
+    const int within = lane & (group_lanes - 1);
+    return (lane - within) * per_group + within;
+  }
+  KQ_HOST_DEVICE int step(int n) const {
+    return n / per_group * (per_group * Config::lanes) + n % per_group * group_lanes;
+  }
+};
+
+// --- a row -----------------------------------------------------------------------------------------------------------
+
+/// What the threads of a block share: sums of squares, what they come to, and keys of the greatest values.
+template <int Doubles, int Keys>
+struct RowSlots {
+  double sum[Doubles];
+  float reciprocal;
+  WaveSlots<Keys> keys;
+};
+
+/// Where the sum of vector i lies among those of a row's lanes: all lanes of a wave write, and read, in different
+/// banks.
+KQ_HOST_DEVICE constexpr int sum_slot(int i) {
+  return i ^ ((i >> 4 & 3) << 2);
+}
+
+/// A lane's vectors of a row: all of them, in registers, or where `Config::vectors` is 0 those of a slice of the row,
+/// which is read again for each thing that is done with it. Every lane of the block goes through all of this.
+template <class Producer, class Vectors, class Config>
+class ProducedRow {
+ public:
+  using Value = typename Producer::Value;
+  static constexpr int width = Producer::width;
+  static constexpr bool in_registers = Config::vectors > 0;
+  static constexpr int held = in_registers ? Config::vectors : streamed_vectors;
+  static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(typename Producer::Element));
+
+  /// Doubles of shared memory in which the lanes put sums.
+  static constexpr bool sums_change_lanes = in_registers && !Vectors::in_order_of_sum;
+  static constexpr int doubles = !Producer::is_norm    ? 1
+                                 : sums_change_lanes   ? Config::threads * held
+                                 : Config::lanes <= 32 ? 1
+                                                       : Config::threads;
+
+  /// Of a row that has `count` vectors; lanes to spare have a row of none.
+  KQ_HOST_DEVICE ProducedRow(const Producer& producer, const Vectors& vectors, std::int64_t row, int count, int lane)
+      : producer_(producer),
+        vectors_(vectors),
+        row_(row),
+        count_(count),
+        lane_(lane),
+        first_(vectors.first(lane)),
+        at_(producer.cursor(row, std::int64_t{first_} * width)) {}
+
+  KQ_HOST_DEVICE const void* first_address() const { return Producer::first_address(at_); }
+
+  /// Loads the vectors, and stores their sums with a residual.
+  KQ_HOST_DEVICE void load() {
+    load_inputs();
+    for_each_held([&](int n) { Producer::store_sum(at_, offset(n), inputs_[n]); });
+  }
+
+  /// What a norm multiplies the row's elements by. The row is loaded, if registers hold it.
+  template <class Block, class Slots>
+  KQ_HOST_DEVICE float reciprocal(const Block& block, Slots& slots) const {
+    if constexpr (Producer::is_norm) {
+      return reciprocal_of(block, slots, sum_of_lane(block, slots));
+    } else {
+      return 0.0f;
+    }
+  }
+
+  /// Computes the values, if registers hold the row.
+  KQ_HOST_DEVICE void compute(float reciprocal) {
+    if constexpr (in_registers) compute_held(reciprocal);
+  }
+
+  /// function() for each slice of the row, whose values are there then. In the last pass over a row that registers do
+  /// not hold, its sums with a residual are stored, which may lie where the residual does.
+  template <bool IsLastPass, class Function>
+  KQ_HOST_DEVICE void for_each_slice(float reciprocal, const Function& function) {
+    if constexpr (in_registers) {
+      function();
+    } else {
+      for (base_ = 0; base_ < count_; base_ += held * Config::lanes) {
+        load_inputs();
+        compute_held(reciprocal);
+        if constexpr (IsLastPass) {
+          for_each_held([&](int n) { Producer::store_sum(at_, offset(n), inputs_[n]); });
+        }
+        function();
+      }
+    }
+  }
+
+  /// Whether the lane has an n-th vector of the slice.
+  KQ_HOST_DEVICE bool has(int n) const { return Config::whole || base_ + first_ + vectors_.step(n) < count_; }
+
+  /// Its place in the row, in elements.
+  KQ_HOST_DEVICE std::int64_t place(int n) const { return std::int64_t{first_} * width + offset(n); }
+
+  /// Adds the values of vectors Begin to End - 1 to a fold.
+  template <int Begin = 0, int End = held, class Fold>
+  KQ_HOST_DEVICE void fold(Fold& gathered) const {
+    KQ_UNROLL
+    for (int n = Begin; n < End; ++n) {
+      if (!has(n)) continue;
+      KQ_UNROLL
+      for (int part = 0; part < parts; ++part) {
+        gathered.add(values_[n][part]);
+      }
+    }
+  }
+
+  /// Stores their codes in a row of those.
+  template <int Begin = 0, int End = held, class Code, class Quantizer>
+  KQ_HOST_DEVICE void store(Code* codes, const Quantizer& quantizer) const {
+    Code* const mine = element_address(codes, std::int64_t{first_} * width);
+    KQ_UNROLL
+    for (int n = Begin; n < End; ++n) {
+      if (!has(n)) continue;
+      CodePack<Code, width> pack;
+      kq::quantize_vector_into<0, Value>(values_[n][0], quantizer, pack);
+      if constexpr (parts == 2) kq::quantize_vector_into<1, Value>(values_[n][1], quantizer, pack);
+      store_codes(element_address(mine, offset(n)), true, pack);
+    }
+  }
+
+ private:
+  using Inputs = typename Producer::Inputs;
+
+  /// From the lane's first vector to the n-th of the slice, in elements.
+  KQ_HOST_DEVICE auto offset(int n) const {
+    if constexpr (in_registers) {
+      return vectors_.step(n) * width;
+    } else {
+      return (std::int64_t{base_} + vectors_.step(n)) * width;
+    }
+  }
+
+  template <class Function>
+  KQ_HOST_DEVICE void for_each_held(const Function& function) const {
+    KQ_UNROLL
+    for (int n = 0; n < held; ++n) {
+      if (has(n)) function(n);
+    }
+  }
+
+  /// Vectors that the lane does not have are zeros, so that what is computed needs no branches.
+  KQ_HOST_DEVICE void load_inputs() {
+    KQ_UNROLL
+    for (int n = 0; n < held; ++n) {
+      if constexpr (!Config::whole) inputs_[n] = {};
+      if (has(n)) Producer::load(at_, offset(n), inputs_[n]);
+    }
+    KQ_UNROLL
+    for (int n = 0; n < held; ++n) {
+      Producer::add(inputs_[n]);
+      if (has(n)) Producer::load_late(at_, offset(n), inputs_[n]);
+    }
+  }
+
+  KQ_HOST_DEVICE void compute_held(float reciprocal) {
+    KQ_UNROLL
+    for (int n = 0; n < held; ++n) {
+      producer_.values(inputs_[n], reciprocal, values_[n]);
+    }
+  }
+
+  /// The sum of the squares of vectors lane, lane + lanes, ... of the row.
+  template <class Block, class Slots>
+  KQ_HOST_DEVICE double sum_of_lane(const Block& block, Slots& slots) const {
+    if constexpr (!in_registers) {
+      double sums[1];
+      const auto at = producer_.cursor(row_, std::int64_t{lane_} * width);
+      kq::sum_by_halves(
+          kq::next_power_of_two((count_ + Config::lanes - 1) / Config::lanes),
+          [&](std::int64_t n, double(&sum)[1]) {
+            const std::int64_t i = n * Config::lanes;
+            sum[0] = lane_ + i < count_ ? squares_at(at, i) : 0.0;
+          },
+          sums);
+      return sums[0];
+    } else {
+      double sums[held];
+      KQ_UNROLL
+      for (int n = 0; n < held; ++n) {
+        sums[n] = producer_.squares(inputs_[n]);
+      }
+      if constexpr (sums_change_lanes) {
+        double* const of_row = slots.sum + (block.thread() - lane_) * held;
+        KQ_UNROLL
+        for (int n = 0; n < held; ++n) {
+          of_row[sum_slot(first_ + vectors_.step(n))] = sums[n];
+        }
+        block.barrier();
+        KQ_UNROLL
+        for (int n = 0; n < held; ++n) {
+          sums[n] = of_row[sum_slot(lane_ + n * Config::lanes)];
+        }
+      }
+      return kq::sum_over_halves(sums);
+    }
+  }
+
+  KQ_HOST_DEVICE double squares_at(const typename Producer::Cursor& at, std::int64_t vector) const {
+    Inputs in;
+    Producer::load(at, vector * width, in);
+    Producer::add(in);
+    return producer_.squares(in);
+  }
+
+  /// Of the sum over the lanes, from the highest bit of their number down. Of more lanes than a wave's the first wave
+  /// adds up what all have, and tells the others.
+  template <class Block, class Slots>
+  KQ_HOST_DEVICE float reciprocal_of(const Block& block, Slots& slots, double sum) const {
+    constexpr int wave_size = Block::wave_size;
+    if constexpr (Config::lanes <= wave_size) {
+      return producer_.reciprocal(sum_over_wave<Config::lanes>(block, sum));
+    } else {
+      static_assert(Config::lanes == Config::threads);
+      // What lies in this thread's slot it has read itself.
+      slots.sum[sum_slot(lane_)] = sum;
+      block.barrier();
+      if (lane_ < wave_size) {
+        double held_sums[Config::lanes / wave_size];
+        KQ_UNROLL
+        for (int wave = 0; wave < Config::lanes / wave_size; ++wave) {
+          held_sums[wave] = slots.sum[sum_slot(wave * wave_size + lane_)];
+        }
+        const double all = sum_over_wave<wave_size>(block, kq::sum_over_halves(held_sums));
+        const float reciprocal = producer_.reciprocal(all);
+        if (lane_ == 0) slots.reciprocal = reciprocal;
+      }
+      block.barrier();
+      return slots.reciprocal;
+    }
+  }
+
+  template <int Lanes, class Block>
+  KQ_HOST_DEVICE static double sum_over_wave(const Block& block, double value) {
+    KQ_UNROLL
+    for (int mask = Lanes / 2; mask > 0; mask /= 2) {
+      const auto bits = std::bit_cast<std::uint64_t>(value);
+      const std::uint32_t low = block.exchange(static_cast<std::uint32_t>(bits), mask);
+      const std::uint32_t high = block.exchange(static_cast<std::uint32_t>(bits >> 32), mask);
+      value += std::bit_cast<double>(std::uint64_t{high} << 32 | low);
+    }
+    return value;
+  }
+
+  const Producer& producer_;
+  Vectors vectors_;
+  std::int64_t row_;
+  int count_;
+  int lane_;
+  int first_;
+  int base_ = 0;  ///< the slice's first vector
+  typename Producer::Cursor at_;
+  Inputs inputs_[held];
+  Vector16 values_[held][parts];
+};
+
+}  // namespace kqbench::gpu
