@@ -24,7 +24,10 @@ namespace {
 /// T((z * r) * weight), z being x or T(x + residual).
 template <class Element, bool HasResidual>
 struct NormedRow {
-  static constexpr int tiles = HasResidual ? 3 : 2;  ///< held in registers at once
+  static constexpr int tiles = HasResidual ? 2 : 1;  ///< held in registers at once
+  /// Threads on a multiprocessor, but for a scale per token: add_rms_norm + static took 67 µs with 1024, 63 with 512,
+  /// with a scale per token 61 and 65 (4096x8192 bfloat16, on an H200, by kernels that held the weights too).
+  static constexpr int resident = HasResidual ? 512 : 1024;
 
   Rows<const Element> input;
   Span<const Element> weight;
@@ -37,20 +40,19 @@ struct NormedRow {
     const auto x = program.load(input.row(token));
     if constexpr (HasResidual) {
       const auto y = program.load(residual.row(token));
-      const auto w = program.load(weight);
       const auto z = program.map([](float a, float b) { return a + b; }, x, y);
       program.store(residual_out.row(token), z);
-      return norm(program, z, w);
+      return norm(program, z);
     } else {
-      return norm(program, x, program.load(weight));
+      return norm(program, x);
     }
   }
 
  private:
   template <class Program, class Tile>
-  KQ_HOST_DEVICE auto norm(const Program& program, const Tile& z, const Tile& w) const {
+  KQ_HOST_DEVICE auto norm(const Program& program, const Tile& z) const {
     const float r = reciprocal_rms(program.sum_of_squares(z), weight.size, eps);
-    return program.map([r](float a, float b) { return a * r * b; }, z, w);
+    return program.map([r](float a, float b) { return a * r * b; }, z, weight);
   }
 };
 
@@ -58,6 +60,7 @@ struct NormedRow {
 template <class Element>
 struct SiluMulRow {
   static constexpr int tiles = 2;
+  static constexpr int resident = 1024;
 
   Rows<const Element> input;
   std::int64_t hidden_size;
@@ -110,11 +113,11 @@ struct FusedToken {
 };
 
 /// program_id: a token.
-template <class Producer, class Rule>
+template <class Producer, class Rule, class Scales>
 struct FusedGroup {
   Producer producer;
   Rows<typename Rule::Code> codes;
-  AnyGroupScales scales;
+  Scales scales;
   int group_lanes;
   int group_shift;  ///< a group is 2^group_shift elements
   Rule rule;
@@ -123,9 +126,8 @@ struct FusedGroup {
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
     const auto x = producer.load(program, token);
-    program.store_groups(codes.row(token), x, group_lanes, rule, [&](std::int64_t first) {
-      return scales.at({token, first >> group_shift});
-    });
+    program.store_groups(codes.row(token), x, group_lanes, rule,
+                         [&](std::int64_t first) { return scales.at(scales.place(token, first >> group_shift)); });
   }
 };
 
@@ -162,20 +164,22 @@ bool is_fused_aligned(const Request& r, const Operands& b) {
 }
 
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
-/// lanes with several vectors each, since the sum over the lanes has its price (rows of 8192 bfloat16 behind rms_norm
-/// took 34 µs with 256 lanes, 53 with 512, at 4096 rows on an H200). Registers are those of 1024 threads on a
-/// multiprocessor; `IsLarge` kernels, which hold three tiles, take
-/// more: add_rms_norm + static took 67 µs with them, 63 with 512 threads, but with a scale per token 61 and 65.
-template <bool IsLarge, class ExecutionSpace, class Function>
+/// lanes with several vectors each, since what a lane does once for a row has its price (rows of 8192 bfloat16 behind
+/// rms_norm took 34 µs with 256 lanes, 53 with 512, at 4096 rows on an H200): eight where a lane holds one tile, four
+/// where it holds two. Rows of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on a
+/// multiprocessor.
+template <int Tiles, int Resident, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
-  constexpr int resident = IsLarge ? 512 : 1024;
   const bool few = rows <= multiprocessors(space);
-  if (vectors <= 128) return function(TileConfig<32, 4, true, resident>{}), true;
+  if (vectors <= 128) return function(TileConfig<32, 4, true, Resident>{}), true;
   if (few && vectors <= 512) return function(TileConfig<512, 1, true, 1024>{}), true;
-  if (vectors <= 512) return function(TileConfig<128, 4, true, resident>{}), true;
-  if (vectors <= 1024) return function(TileConfig<256, 4, true, resident>{}), true;
-  if (vectors <= 2048) return function(TileConfig<512, 4, true, resident>{}), true;
-  if (vectors <= 4096) return function(TileConfig<512, 8, true, 512>{}), true;
+  if (vectors == 512) return function(WholeTileConfig<128, 4, Resident>{}), true;
+  if (vectors == 1024)
+    return function(WholeTileConfig < Tiles == 1 ? 128 : 256, Tiles == 1 ? 8 : 4, Resident > {}), true;
+  if (vectors <= 512) return function(TileConfig<128, 4, true, Resident>{}), true;
+  if (vectors <= 1024) return function(TileConfig<256, 4, true, Resident>{}), true;
+  if (vectors <= 2048) return function(TileConfig<512, 4, true, Resident>{}), true;
+  if (vectors <= 4096) return function(TileConfig < 512, 8, true, Tiles == 1 ? 1024 : 512 > {}), true;
   return false;
 }
 
@@ -183,25 +187,32 @@ bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::i
 template <class Element, class ExecutionSpace, class Producer>
 bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands& b, const Producer& producer) {
   const std::int64_t vectors = r.hidden_size / vector_width<Element>;
-  const auto run = [&]<bool is_large = false>(const char* name, const auto& kernel, std::bool_constant<is_large> = {}) {
-    return with_fused_config<is_large>(space, vectors, r.num_tokens, [&]<class Config>(Config) {
+  const auto run = [&]<int resident = 1024>(const char* name, const auto& kernel,
+                                            std::integral_constant<int, resident> = {}) {
+    return with_fused_config<Producer::tiles, resident>(space, vectors, r.num_tokens, [&]<class Config>(Config) {
       const int scratch = Config::is_team ? Config::lanes * int{sizeof(double)} : 0;
       launch<Config>(space, name, kernel, r.num_tokens, r.hidden_size, scratch);
     });
   };
+  const std::integral_constant<int, Producer::resident> of_producer;
   const auto with_rule = [&]<class Rule>(const Rule& rule) {
     const auto codes = code_rows<typename Rule::Code>(r, b);
     if constexpr (requires { rule.scale(GivenScales{}, 0); }) {
       const GivenScales scales{static_cast<const float*>(b.scales), b.zero_points};
       const std::int64_t step = r.granularity == Granularity::tensor ? 0 : 1;
-      return run("kq::fused_static", FusedStatic<Producer, Rule>{producer, codes, scales, step, rule},
-                 std::bool_constant<(Producer::tiles > 2)>());
+      return run("kq::fused_static", FusedStatic<Producer, Rule>{producer, codes, scales, step, rule}, of_producer);
     } else if constexpr (requires { rule.power_of_two; }) {
       const auto lanes = static_cast<int>(r.group_size / vector_width<Element>);
       const int shift = std::countr_zero(static_cast<std::uint64_t>(r.group_size));
-      return run("kq::fused_group",
-                 FusedGroup<Producer, Rule>{producer, codes, any_group_scales(r, b.scales), lanes, shift, rule},
-                 std::bool_constant<(Producer::tiles > 2)>());
+      bool launched = false;
+      with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
+        // Padding and the places of its scales take more than 64 registers.
+        constexpr int resident = std::is_same_v<Scales, GroupScales> ? Producer::resident : 512;
+        launched =
+            run("kq::fused_group", FusedGroup<Producer, Rule, Scales>{producer, codes, scales, lanes, shift, rule},
+                std::integral_constant<int, resident>());
+      });
+      return launched;
     } else {
       const FloatScales scales{static_cast<float*>(b.scales), nullptr};
       return run("kq::fused_token", FusedToken<Producer, Rule>{producer, codes, scales, rule});

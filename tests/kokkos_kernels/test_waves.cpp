@@ -185,7 +185,9 @@ class FusedProgram : public testing::Test {};
 using FusedCases = testing::Types<Case<Nvidia, kq::TileConfig<32, 4, true>>, Case<Rdna, kq::TileConfig<32, 4, true>>,
                                   Case<Cdna, kq::TileConfig<32, 4, true>>, Case<Nvidia, kq::TileConfig<64, 1, true>>,
                                   Case<Cdna, kq::TileConfig<64, 2, true>>, Case<Nvidia, kq::TileConfig<128, 4, true>>,
-                                  Case<Rdna, kq::TileConfig<128, 8, true>>, Case<Cdna, kq::TileConfig<256, 4, true>>>;
+                                  Case<Nvidia, kq::WholeTileConfig<128, 8>>, Case<Rdna, kq::TileConfig<128, 8, true>>,
+                                  Case<Nvidia, kq::TileConfig<64, 3, true>>, Case<Cdna, kq::TileConfig<256, 4, true>>,
+                                  Case<Nvidia, kq::TileConfig<512, 2, true>>>;
 TYPED_TEST_SUITE(FusedProgram, FusedCases);
 
 /// The sum of a row's squares in the order of kq/producers.hpp, by the definition.
@@ -215,14 +217,17 @@ TYPED_TEST(FusedProgram, NormsItsRowAndQuantizesGroups) {
   constexpr int group_lanes = group / kq::vector_width<kq::half>;
   const std::int64_t full = Config::template capacity<kq::half>;
   const kq::GroupRule<kq::half, kq::Fp8E4M3Fn> rule(448.0f, false);
+  std::vector<std::int64_t> sizes{full};
+  if (!Config::whole) sizes.insert(sizes.end(), {full - group, std::int64_t{2} * group});
   for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
-    for (const std::int64_t size : {full, full - group, std::int64_t{2} * group}) {
+    for (const std::int64_t size : sizes) {
       auto input = random_halves(static_cast<std::size_t>(rows * size), static_cast<std::uint32_t>(size));
       const auto weight = random_halves(static_cast<std::size_t>(size), 3);
       for (kq::half& x : input) {
         if (std::isnan(kq::to_float(x))) x = kq::to_half(0.5f);
       }
       std::vector<kq::half> values(input.size());
+      std::vector<kq::half> of_tiles(input.size());
       std::vector<std::uint8_t> codes(input.size(), 0xa5);
       std::vector<float> scales(input.size() / group, -1.0f);
       const auto of_row = [&](auto& all, std::int64_t id) {
@@ -232,9 +237,11 @@ TYPED_TEST(FusedProgram, NormsItsRowAndQuantizesGroups) {
       run_programs<typename TypeParam::Block, Config>(
           order, rows, Config::lanes * sizeof(double), [&](const auto& program) {
             const auto x = program.load(row(program.id()));
-            const auto w = program.load(kq::Span<const kq::half>{weight.data(), size});
+            const kq::Span<const kq::half> w{weight.data(), size};
             const float r = kq::reciprocal_rms(program.sum_of_squares(x), size, 1e-6f);
-            const auto y = program.map([r](float a, float b) { return a * r * b; }, x, w);
+            const auto norm = [r](float a, float b) { return a * r * b; };
+            program.store(of_row(of_tiles, program.id()), program.map(norm, x, program.load(w)));
+            const auto y = program.map(norm, x, w);
             program.store(of_row(values, program.id()), y);
             const auto scale_at = [&](std::int64_t first) {
               return kq::FloatScales{scales.data(), nullptr}.at((program.id() * size + first) / group);
@@ -246,6 +253,7 @@ TYPED_TEST(FusedProgram, NormsItsRowAndQuantizesGroups) {
         const float r = kq::reciprocal_rms(sum_by_definition(row(i / size)), size, 1e-6f);
         const float y = kq::to_float(input[at]) * r * kq::to_float(weight[at % static_cast<std::size_t>(size)]);
         ASSERT_EQ(values[at].bits, kq::rounded_bits<kq::half>(y)) << "value " << i << " of rows of " << size;
+        ASSERT_EQ(of_tiles[at].bits, values[at].bits) << "value " << i << " of rows of " << size;
         const Extremes expected({values.data() + i / group * group, group});
         const auto scale = rule.scale(expected.amax);
         ASSERT_EQ(scales[at / group], scale.value()) << "scale " << i / group << " of rows of " << size;

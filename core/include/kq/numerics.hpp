@@ -454,6 +454,8 @@ class DivideQuantizer {
 /// What division in general takes is prepared only where it is needed.
 template <class Format_, class Element>
 class SpanDivideQuantizer {
+  using Short = typename QuotientBy<Element>::Short;
+
  public:
   using Format = Format_;
   using Code = typename Format::Code;
@@ -471,15 +473,18 @@ class SpanDivideQuantizer {
   template <class Function>
   KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
     if (Bounds<Format>(qmax_).can_be_dropped() && Short::serves(scale_, amax_)) {
-      function(DivideQuantizer<Format, Element, Short, FormatBounds<Format>>(scale_, Format::max));
+      function(fast(scale_));
     } else {
       function(general());
     }
   }
 
- private:
-  using Short = typename QuotientBy<Element>::Short;
+  /// Where no bounds but the format's are needed, and the divisor is an ordinary one (Short::serves).
+  KQ_HOST_DEVICE static constexpr auto fast(float scale) {
+    return DivideQuantizer<Format, Element, Short, FormatBounds<Format>>(scale, Format::max);
+  }
 
+ private:
   KQ_HOST_DEVICE constexpr DivideQuantizer<Format, Element> general() const { return {scale_, qmax_}; }
 
   float scale_;

@@ -143,6 +143,13 @@ struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
   KQ_HOST_DEVICE auto with_scale(float amax, float scale) const {
     return detail::DividingScale<Format, Element>{scale, qmax, amax};
   }
+
+  /// Whether fast_quantizer(scale) makes the codes of every group of at most `amax`. Such a group's scale is neither
+  /// below 1e-10 / 448 nor above 2^121, and no element is more than `qmax` times as large.
+  KQ_HOST_DEVICE bool has_fast_quantizer(float amax) const {
+    return Bounds<Format>(qmax).can_be_dropped() && amax < __builtin_huge_valf();
+  }
+  KQ_HOST_DEVICE auto fast_quantizer(float scale) const { return SpanDivideQuantizer<Format, Element>::fast(scale); }
 };
 
 namespace detail {

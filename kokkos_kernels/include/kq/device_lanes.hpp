@@ -52,23 +52,29 @@ class DeviceLanes {
   }
 
   /// The sum over the lanes, from the highest bit of their number down. A team has room for a double of each lane in
-  /// scratch memory (sum_scratch_bytes): its first wave adds up all waves, and tells the others.
+  /// scratch memory (sum_scratch_bytes). Where there are few waves, each adds all of them up for itself, which saves a
+  /// barrier; of many the first does, and tells the others.
   KQ_HOST_DEVICE double sum(double value) const {
     if constexpr (Config::is_team) {
+      constexpr int waves = Config::lanes / Wave::size;
+      constexpr bool is_shared = waves > 8;
       auto* const slots = static_cast<double*>(team_.team_scratch(0).get_shmem_aligned(int{sum_scratch_bytes}, 8));
       slots[lane_] = value;
       team_.team_barrier();
-      if (lane_ < Wave::size) {
-        double held[Config::lanes / Wave::size];
+      if (!is_shared || lane_ < Wave::size) {
+        double held[waves];
         KQ_UNROLL
-        for (int wave = 0; wave < Config::lanes / Wave::size; ++wave) {
-          held[wave] = slots[wave * Wave::size + lane_];
+        for (int wave = 0; wave < waves; ++wave) {
+          held[wave] = slots[wave * Wave::size + lane_ % Wave::size];
         }
         value = sum_over_wave<Wave::size>(sum_over_halves(held));
-        if (lane_ == 0) slots[0] = value;
+        if (is_shared && lane_ == 0) slots[0] = value;
       }
-      team_.team_barrier();
-      return slots[0];
+      if constexpr (is_shared) {
+        team_.team_barrier();
+        value = slots[0];
+      }
+      return value;
     } else {
       return sum_over_wave<Config::lanes>(value);
     }

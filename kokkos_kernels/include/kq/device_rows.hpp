@@ -15,6 +15,7 @@
 #include "kq/reduce.hpp"
 #include "kq/span.hpp"
 #include "kq/vector.hpp"
+#include "kq/vector_maxima.hpp"
 
 namespace kq {
 
@@ -31,35 +32,23 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
   template <class Element, class Function>
   KQ_HOST_DEVICE auto map(const Function& function, const DeviceTile<Element, Config>& x,
                           const DeviceTile<Element, Config>& y) const {
-    return x.combined(y, [&](const Vector16& v, const Vector16& u) {
-      Vector16 mapped;
-      KQ_UNROLL
-      for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
-        float a[4];
-        float b[4];
-        unpack4<Element>(v, quarter, a);
-        unpack4<Element>(u, quarter, b);
-        KQ_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          a[i] = function(a[i], b[i]);
-        }
-        pack4<Element>(a, quarter, mapped);
-      }
-      return mapped;
+    return x.mapped([&](const Vector16& v, auto, int n) { return map_vector<Element>(function, v, y.held(n)); });
+  }
+
+  /// The tile of function(x, y), x an element of a tile and y that of an aligned span of as many elements. A vector of
+  /// the span takes registers only while it is used: for what all programs read, which comes from the nearest cache.
+  template <class Element, class Function>
+  KQ_HOST_DEVICE auto map(const Function& function, const DeviceTile<Element, Config>& x, Span<const Element> y) const {
+    const Element* const mine = y.data + x.begin();
+    return x.mapped([&](const Vector16& v, auto offset, int) {
+      return map_vector<Element>(function, arch::unpacked_again(v), arch::load16(mine + offset));
     });
   }
 
   /// The sum of the squares of a row's elements, in the order of kq/producers.hpp.
   template <class Element>
   KQ_HOST_DEVICE double sum_of_squares(const DeviceTile<Element, Config>& row) const {
-    constexpr int power = static_cast<int>(next_power_of_two(DeviceTile<Element, Config>::room));
-    double sums[power] = {};
-    row.for_each_held([&](const Vector16& v, auto, int n, bool here) {
-      float x[vector_width<Element>];
-      unpack_vector<Element>(v, x);
-      if (here) sums[n] = kq::sum_of_squares(x);
-    });
-    return this->sum(sum_over_halves(sums));
+    return this->sum(sum_of_every<1>(0, row));
   }
 
   /// The sum of p(0) to p(count - 1) in the order of kq/producers.hpp. Waits as a load does.
@@ -115,37 +104,83 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
   template <class Code, class Element, class Rule, class ScaleAt>
   KQ_HOST_DEVICE void store_groups(Span<Code> codes, const DeviceTile<Element, Config>& tile, int group_lanes,
                                    const Rule& rule, const ScaleAt& scale_at) const {
-    using Tile = DeviceTile<Element, Config>;
-    // The lanes of a group find the amax of each of their vectors' groups, and then one scale each, all at once.
-    float amax[Tile::room];
-    const int mine = lane_ % group_lanes;
-    float my_amax = 0.0f;
-    std::int64_t my_group = -1;
-    tile.for_each_held([&](const Vector16& v, auto offset, int n, bool here) {
-      AbsMax::Fold<Element> fold;
-      if (here) fold.add(v);
-      amax[n] = Maxima<AbsMax>::of(fold).value[0];
-      for (int mask = group_lanes / 2; mask > 0; mask /= 2) {
-        amax[n] = arch::max_number(amax[n], wave_.exchange(amax[n], mask));
-      }
-      if (mine == n) {
-        my_amax = amax[n];
-        if (here) my_group = tile.begin() - mine * vector_width<Element> + offset;
-      }
-    });
-    const float my_scale = rule.scale_of_amax(my_amax);
-    if (my_group >= 0) scale_at(my_group).write(rule.with_scale(my_amax, my_scale));
+    constexpr int width = vector_width<Element>;
+    constexpr int room = DeviceTile<Element, Config>::room;
+    constexpr int in_wave = Config::lanes < Wave::size ? Config::lanes : Wave::size;
+    VectorMaxima<Element, room> maxima;
+    KQ_UNROLL
+    for (int n = 0; n < room; ++n) {
+      tile.has(n) ? maxima.set(n, tile.held(n)) : maxima.set_none(n);
+    }
+    for (int mask = group_lanes / 2; mask > 0; mask /= 2) {
+      maxima.combine([&](float x) { return wave_.exchange(x, mask); });
+    }
 
+    // The first lanes of a group make the scale of one of its vectors' groups each.
+    const int mine = lane_ % group_lanes;
+    const float my_amax = maxima.at(mine);
+    const float my_scale = rule.scale_of_amax(my_amax);
+    if (mine < room && tile.has(mine)) {
+      const int first = static_cast<int>(tile.begin()) + mine * (Config::lanes - 1) * width;
+      scale_at(first).write(rule.with_scale(my_amax, my_scale));
+    }
+
+    // The lanes of a wave go one way, since they exchange scales on it.
+    float greatest = maxima.greatest();
+    for (int mask = group_lanes; mask < in_wave; mask *= 2) {
+      greatest = arch::max_number(greatest, wave_.exchange(greatest, mask));
+    }
     const CodeVectors<Element, Code, Config> to(element_address(codes.data, tile.begin()));
-    tile.for_each_held([&](const Vector16& v, auto offset, int n, bool here) {
-      const auto scale = rule.with_scale(amax[n], wave_.from_lane(my_scale, n, group_lanes));
-      if (!here) return;
-      scale.quantizer().with_fast_path([&](const auto& quantizer) {
-        CodePack<Code, vector_width<Element>> pack;
+    const auto store_by = [&](const auto& quantizer_of) {
+      tile.for_each_held([&](const Vector16& v, auto offset, int n, bool here) {
+        const auto quantizer = quantizer_of(n, wave_.from_lane(my_scale, n, group_lanes));
+        if (!here) return;
+        CodePack<Code, width> pack;
         quantize_vector<Element>(v, quantizer, pack);
         to.store(offset, pack);
       });
-    });
+    };
+    if (rule.has_fast_quantizer(greatest)) {
+      store_by([&](int, float scale) { return rule.fast_quantizer(scale); });
+    } else {
+      store_by([&](int n, float scale) { return rule.with_scale(maxima[n], scale).quantizer(); });
+    }
+  }
+
+ private:
+  /// The vector of function(x, y), elements of two vectors as floats, rounded to their type.
+  template <class Element, class Function>
+  KQ_HOST_DEVICE static Vector16 map_vector(const Function& function, const Vector16& x, const Vector16& y) {
+    Vector16 mapped;
+    KQ_UNROLL
+    for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
+      float a[4];
+      float b[4];
+      unpack4<Element>(x, quarter, a);
+      unpack4<Element>(y, quarter, b);
+      KQ_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        a[i] = function(a[i], b[i]);
+      }
+      pack4<Element>(a, quarter, mapped);
+    }
+    return mapped;
+  }
+
+  /// The sum by halves of the squares of this lane's vectors first, first + Step, first + 2 * Step, and so on, Step a
+  /// power of two. One after the other, so that few sums take registers at once.
+  template <int Step, class Element>
+  KQ_HOST_DEVICE static double sum_of_every(int first, const DeviceTile<Element, Config>& row) {
+    constexpr int room = DeviceTile<Element, Config>::room;
+    if constexpr (Step < static_cast<int>(next_power_of_two(room))) {
+      const double sum = sum_of_every<2 * Step>(first, row);
+      return first + Step < room ? sum + sum_of_every<2 * Step>(first + Step, row) : sum;
+    } else {
+      if (!row.has(first)) return 0.0;
+      float x[vector_width<Element>];
+      unpack_vector<Element>(row.held(first), x);
+      return kq::sum_of_squares(x);
+    }
   }
 };
 

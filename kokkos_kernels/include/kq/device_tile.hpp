@@ -110,18 +110,24 @@ class DeviceTile {
     }
   }
 
-  /// This tile with function(v, u) in the place of each vector v, u being another tile's vector there. Both are aligned
-  /// and in registers.
+  /// This tile with function(v, i, n) in the place of its n-th vector v, which begins i elements behind this lane's
+  /// first one. Aligned and in registers.
   template <class Function>
-  KQ_HOST_DEVICE DeviceTile combined(const DeviceTile& other, const Function& function) const {
+  KQ_HOST_DEVICE DeviceTile mapped(const Function& function) const {
     static_assert(Config::in_registers && Config::aligned);
     DeviceTile result = *this;
     KQ_UNROLL
     for (int n = 0; n < held_vectors; ++n) {
-      if (has(n)) result.vectors_[n] = function(vectors_[n], other.vectors_[n]);
+      if (has(n)) result.vectors_[n] = function(vectors_[n], Index{n * row_size}, n);
     }
     return result;
   }
+
+  /// Whether this lane has its n-th vector.
+  KQ_HOST_DEVICE bool has(int n) const { return Config::whole || lane_ + n * Config::lanes < layout_.body; }
+
+  /// The n-th of this lane's vectors, which it has.
+  KQ_HOST_DEVICE const Vector16& held(int n) const { return vectors_[n]; }
 
   /// function(v, i, n, here) for the n-th of the vectors that a lane has room for; `here` is whether it has one. Lanes
   /// that have none are called too, so that they can exchange values. Aligned and in registers.
@@ -163,9 +169,6 @@ class DeviceTile {
   static constexpr int held_vectors = Config::in_registers ? Config::vectors : 1;
   static constexpr int held_edges =
       Config::aligned ? 0 : (2 * vector_width<Element> - 2 + Config::lanes - 1) / Config::lanes;
-
-  /// Whether this lane has its n-th vector.
-  KQ_HOST_DEVICE bool has(int n) const { return Config::whole || lane_ + n * Config::lanes < layout_.body; }
 
   const Element* data_;
   VectorLayout<Element, Index, Config::aligned> layout_;

@@ -33,6 +33,7 @@
 ///     grid_reduce.hpp            how programs of one launch tell each other what they found
 ///     encoded.hpp                encode(x, scale)
 ///     device_lanes.hpp           what the lanes of a program tell each other
+///     vector_maxima.hpp          the greatest magnitudes of a lane's vectors
 ///     device_rows.hpp            maps and sums of rows, scales and codes of their groups
 ///     device_program.hpp, host_program.hpp   the program itself
 

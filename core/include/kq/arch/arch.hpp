@@ -30,6 +30,9 @@
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by
 ///   max_number2<E>, min_number2<E>
 ///   max_up_to_nan2<E>            of magnitudes, the greater with NaN above all
+///   unpacked_again(v)            sixteen bytes of which the compiler forgets what was made of them: it makes that
+///   again,
+///                                rather than keep eight registers for four
 ///   low_bytes(a, b, c, d)        the low bytes of four words in one, the first in the lowest
 ///   even_bytes(w)                bytes 0 and 2 of a word in the low half of one
 ///   sign_bytes<n>(a, b)          the sign bytes of 2n elements in two words, in the low bytes of one word

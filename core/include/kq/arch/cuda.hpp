@@ -79,6 +79,12 @@ KQ_HOST_DEVICE void write_slot(std::uint64_t* slot, std::uint64_t value) {
   asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(slot), "l"(value) : "memory");
 }
 
+KQ_HOST_DEVICE Vector16 unpacked_again(const Vector16& v) {
+  Vector16 same = v;
+  asm volatile("" : "+r"(same.word[0]), "+r"(same.word[1]), "+r"(same.word[2]), "+r"(same.word[3]));
+  return same;
+}
+
 /// The instruction makes every NaN a positive one.
 KQ_HOST_DEVICE float unpack_half(std::uint16_t bits) {
   float value;

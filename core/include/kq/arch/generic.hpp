@@ -29,6 +29,7 @@ using portable::rounds_to_16_bits;
 using portable::sign_bytes;
 using portable::square_root;
 using portable::store_words;
+using portable::unpacked_again;
 using portable::wait_for_prerequisite_grids;
 
 KQ_HOST_DEVICE Vector16 load16_evict_first(const void* address) {

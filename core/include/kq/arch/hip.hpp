@@ -51,6 +51,7 @@ using portable::rounds_to_16_bits;
 using portable::sign_bytes;
 using portable::square_root;
 using portable::store_words;
+using portable::unpacked_again;
 using portable::wait_for_prerequisite_grids;
 
 /// HIP's kernels begin in the mode named IEEE, in which v_max_f32 of a number and NaN that signals is NaN, and LLVM

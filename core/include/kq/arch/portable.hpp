@@ -35,6 +35,10 @@ KQ_HOST_DEVICE void store_words(void* address, const std::uint32_t (&word)[Count
 
 KQ_HOST_DEVICE void begin_kernel() {}
 
+KQ_HOST_DEVICE Vector16 unpacked_again(const Vector16& v) {
+  return v;
+}
+
 KQ_HOST_DEVICE void wait_for_prerequisite_grids() {}
 KQ_HOST_DEVICE void wait_for_prerequisite_grids(const void* /*address*/, std::int32_t /*count*/) {}
 KQ_HOST_DEVICE void launch_dependent_grids() {}
