@@ -165,21 +165,26 @@ bool is_fused_aligned(const Request& r, const Operands& b) {
 
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
 /// lanes with several vectors each, since what a lane does once for a row has its price (rows of 8192 bfloat16 behind
-/// rms_norm took 34 µs with 256 lanes, 53 with 512, at 4096 rows on an H200): eight where a lane holds one tile, four
-/// where it holds two. Rows of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on a
-/// multiprocessor.
+/// rms_norm took 34 µs with 256 lanes, 53 with 512, at 4096 rows on an H200): eight where a lane holds one tile and
+/// rows are many, four otherwise. Rows of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on
+/// a multiprocessor.
 template <int Tiles, int Resident, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
+  constexpr int resident_of_long = Tiles == 1 ? 1024 : 512;
   const bool few = rows <= multiprocessors(space);
+  if constexpr (Tiles == 1) {
+    const bool many = rows >= 7 * multiprocessors(space);
+    if (many && vectors == 512) return function(WholeTileConfig<64, 8, Resident>{}), true;
+    if (many && vectors == 1024) return function(WholeTileConfig<128, 8, Resident>{}), true;
+  }
   if (vectors <= 128) return function(TileConfig<32, 4, true, Resident>{}), true;
   if (few && vectors <= 512) return function(TileConfig<512, 1, true, 1024>{}), true;
   if (vectors == 512) return function(WholeTileConfig<128, 4, Resident>{}), true;
-  if (vectors == 1024)
-    return function(WholeTileConfig < Tiles == 1 ? 128 : 256, Tiles == 1 ? 8 : 4, Resident > {}), true;
+  if (vectors == 1024) return function(WholeTileConfig<256, 4, Resident>{}), true;
   if (vectors <= 512) return function(TileConfig<128, 4, true, Resident>{}), true;
   if (vectors <= 1024) return function(TileConfig<256, 4, true, Resident>{}), true;
   if (vectors <= 2048) return function(TileConfig<512, 4, true, Resident>{}), true;
-  if (vectors <= 4096) return function(TileConfig < 512, 8, true, Tiles == 1 ? 1024 : 512 > {}), true;
+  if (vectors <= 4096) return function(TileConfig<512, 8, true, resident_of_long>{}), true;
   return false;
 }
 

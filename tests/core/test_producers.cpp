@@ -120,10 +120,13 @@ void expect_silu_of_every_element() {
     const std::uint32_t expected = silu_of_definition<T>(x);
     ASSERT_EQ(rounded_bits<T>(x / (1.0f + exp_minus(x))), expected) << std::hex << bits;
     for (const std::int32_t off : {-1, 0, 1}) {
-      const auto reciprocal = [off](float d) {
-        return bits_float(float_bits(1.0f / d) + static_cast<std::uint32_t>(off));
-      };
-      ASSERT_EQ(rounded_bits<T>(short_silu(x, reciprocal)), expected) << std::hex << bits << ", off by " << off;
+      for (const float least : {0.0f, 0x1p-126f}) {
+        const auto reciprocal = [off, least](float d) {
+          const float exact = 1.0f / d;
+          return exact < least ? 0.0f : bits_float(float_bits(exact) + static_cast<std::uint32_t>(off));
+        };
+        ASSERT_EQ(rounded_bits<T>(short_silu<T>(x, reciprocal)), expected) << std::hex << bits << ", off by " << off;
+      }
     }
   }
 }

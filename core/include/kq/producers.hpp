@@ -238,17 +238,58 @@ KQ_HOST_DEVICE float exp_minus(float x) {
   return x < detail::least_finite_exp ? __builtin_huge_valf() : detail::finite_exp_minus(x);
 }
 
+namespace detail {
+
+/// e^-x of a half, a quarter of it of a bfloat16, where that is neither 2^128 nor as small as no float. -x log2(e) = n
+/// + f, |f| <= 1/2, and 2^f by a polynomial: least in its largest error, then moved by a few units in the last place of
+/// its coefficients, to where short_silu() gets every half right.
+template <class T>
+KQ_HOST_DEVICE float short_exp_minus(float x) {
+  constexpr bool is_half = std::is_same_v<T, half>;
+  constexpr float log2_e = 0x1.715476p0f;
+  constexpr float round = is_half ? 0x1.8p23f : 0x1.8p23f - 2.0f;
+  const float shifted = __builtin_fmaf(x, -log2_e, round);
+  float f = __builtin_fmaf(x, -log2_e, round - shifted);
+  float p;
+  if constexpr (is_half) {
+    f = __builtin_fmaf(x, -0x1.4ae0cp-26f, f);  // what log2_e lacks
+    p = __builtin_fmaf(0x1.415fc8p-13f, f, 0x1.5f0934p-10f);
+    p = __builtin_fmaf(p, f, 0x1.3b2dfap-7f);
+    p = __builtin_fmaf(p, f, 0x1.c6af7ap-5f);
+    p = __builtin_fmaf(p, f, 0x1.ebfbdcp-3f);
+    p = __builtin_fmaf(p, f, 0x1.62e43p-1f);
+  } else {
+    p = __builtin_fmaf(0x1.5bba1p-10f, f, 0x1.3cea88p-7f);
+    p = __builtin_fmaf(p, f, 0x1.c6b752p-5f);
+    p = __builtin_fmaf(p, f, 0x1.ebf9bcp-3f);
+    p = __builtin_fmaf(p, f, 0x1.62e42ap-1f);
+  }
+  // Times 2^n, or 2^(n - 2): the exponent is in the low bits of `shifted`.
+  return bits_float(float_bits(__builtin_fmaf(p, f, 1.0f)) + (float_bits(shifted) << 23));
+}
+
+}  // namespace detail
+
 /// silu(x) of a half or a bfloat16, so close that it is rounded to the element that x / (1 + e^-x) is rounded to, by a
-/// reciprocal that may be 1 ulp off. tests/core/test_producers.cpp goes through all elements.
-template <class Reciprocal>
+/// reciprocal that may be 1 ulp off, and 0 where it is no normal number. tests/core/test_producers.cpp goes through all
+/// elements.
+template <class T, class Reciprocal>
 KQ_HOST_DEVICE float short_silu(float x, const Reciprocal& reciprocal) {
-  // A quarter of 1 + e^-x has a normal reciprocal.
-  const float divisor = __builtin_fmaf(detail::finite_exp_minus(x), 0.25f, 0.25f);
-  const float inverse = reciprocal(divisor);
-  // The step makes +0 of -0.
-  const float quotient = __builtin_copysignf(detail::division_step(x, x * inverse, divisor, inverse) * 0.25f, x);
-  if (x > 88.0f) return x;                                    // 1 + e^-x is 1
-  return x < detail::least_finite_exp ? x * 0.0f : quotient;  // or infinity
+  const float not_large = arch::min_number(x, 60.0f);  // 1 + e^-60 is 1
+  if constexpr (std::is_same_v<T, half>) {
+    // From -88 on all is zero. -x of infinity has no remainder but NaN, so that its quotient is limited.
+    const float divisor = 1.0f + detail::short_exp_minus<T>(arch::max_number(not_large, -88.0f));
+    const float inverse = reciprocal(divisor);
+    const float quotient = arch::min_number(x * inverse, 0x1p100f);
+    // The step makes +0 of -0.
+    return __builtin_copysignf(detail::division_step(x, quotient, divisor, inverse), x);
+  } else {
+    // A quarter of 1 + e^-x has a normal reciprocal.
+    const float divisor = 0.25f + detail::short_exp_minus<T>(not_large);
+    const float estimate = reciprocal(divisor);
+    const float inverse = __builtin_fmaf(estimate, __builtin_fmaf(-divisor, estimate, 1.0f), estimate);
+    return x * (x < detail::least_finite_exp ? 0.0f : inverse * 0.25f);
+  }
 }
 
 /// silu(gate) * up, before its last rounding.
@@ -256,7 +297,7 @@ template <class T>
 KQ_HOST_DEVICE float silu_times(float gate, float up, ProducerForm form) {
   if constexpr (sizeof(T) == 2 && arch::is_device) {
     if (form == ProducerForm::plain) {
-      return detail::nearest<T>(short_silu(gate, [](float d) { return arch::approximate_reciprocal(d); })) * up;
+      return detail::nearest<T>(short_silu<T>(gate, [](float d) { return arch::approximate_reciprocal(d); })) * up;
     }
   }
   const float denominator = 1.0f + exp_minus(gate);

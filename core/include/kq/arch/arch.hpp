@@ -24,7 +24,7 @@
 ///   limit_magnitude(v, bound)    v, or the bound with v's sign where |v| is above it; of NaN the bound with any sign,
 ///                                or NaN
 ///   reciprocal(x)                1 / x, rounded to nearest, for 2^-126 <= x <= 2^126
-///   approximate_reciprocal(x)    1 / x within 1 ulp, for 2^-2 <= x <= 2^126
+///   approximate_reciprocal(x)    1 / x within 1 ulp, for 2^-2 <= x <= 2^126; that or 0 for a greater finite x
 ///   max_number, min_number       IEEE 754-2019 maximumNumber and minimumNumber: a NaN operand is ignored, one that
 ///                                signals too
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by

@@ -98,15 +98,18 @@ KQ_HOST_DEVICE float half_to_float(std::uint16_t bits) {
 
 #if __CUDA_ARCH__ >= 800
 inline constexpr bool rounds_to_16_bits = true;
+/// A bfloat16 is converted as the first of a pair with 0, which is the float already, and which other units do than the
+/// slow ones that convert a single bfloat16.
 template <class Element>
 KQ_HOST_DEVICE float round_to_16_bits(float v) {
-  std::uint16_t bits;
   if constexpr (std::is_same_v<Element, half>) {
+    std::uint16_t bits;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(v));
     return unpack_half(bits);
   } else {
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(v));
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+    std::uint32_t word;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(v), "f"(0.0f));
+    return std::bit_cast<float>(word);
   }
 }
 template <class Element>
