@@ -10,12 +10,16 @@
 #include <cstdint>
 #include <limits>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "kq/arch/e2m1.hpp"
 #include "kq/dequantize.hpp"
 #include "kq/dialect.hpp"
+#include "kq/element.hpp"
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
 #include "kq/request.hpp"
@@ -85,6 +89,175 @@ TEST(Fp4E2M1, EveryCodeComesBack) {
 TEST(Fp4E2M1, FourOfThemAreTwoBytes) {
   const float x[] = {0.5f, -1.0f, nan, -6.0f};
   EXPECT_EQ(Fp4E2M1::encode4(x, signs4(x)), 0xf7a1u);
+}
+
+/// The operations of kq/arch/e2m1.hpp by their definitions. A sum is in the binade of the addend, whose last bit is 1.
+struct DefinedTarget {
+  template <class Element>
+  static std::uint32_t fma2(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    std::uint32_t pair = 0;
+    for (int place = 0; place < 32; place += 16) {
+      const auto part = [&](std::uint32_t word) {
+        return static_cast<double>(to_float(Element{static_cast<std::uint16_t>(word >> place)}));
+      };
+      const double sum = part(a) * part(b) + part(c);
+      const double shift = std::is_same_v<Element, half> ? 1024.0 : 128.0;
+      if (!(sum >= shift && sum < 2.0 * shift)) throw std::logic_error("a sum is not where it rounds to an integer");
+      const auto integer = static_cast<float>(std::nearbyint(sum));
+      std::uint32_t bits = 0;
+      if constexpr (std::is_same_v<Element, half>) {
+        bits = to_half(integer).bits;
+      } else {
+        bits = to_bfloat16(integer).bits;
+      }
+      pair |= bits << place;
+    }
+    return pair;
+  }
+  static std::uint32_t min3(std::uint32_t a, std::uint32_t b, std::uint32_t c) { return std::min({a, b, c}); }
+  static std::uint32_t min2x2(std::uint32_t a, std::uint32_t b) {
+    return std::min(a & 0xffffu, b & 0xffffu) | std::min(a >> 16, b >> 16) << 16;
+  }
+  static std::uint32_t min3x2(std::uint32_t a, std::uint32_t b, std::uint32_t c) { return min2x2(min2x2(a, b), c); }
+  template <std::uint32_t selector>
+  static std::uint32_t permute(std::uint32_t a, std::uint32_t b) {
+    const std::uint64_t both = a | static_cast<std::uint64_t>(b) << 32;
+    std::uint32_t result = 0;
+    for (unsigned i = 0; i < 4; ++i) {
+      const unsigned digit = selector >> (4 * i) & 15u;
+      const auto byte = static_cast<std::uint32_t>(both >> (8 * (digit & 7u))) & 0xffu;
+      result |= (digit < 8 ? byte : (byte & 0x80u) != 0 ? 0xffu : 0u) << (8 * i);
+    }
+    return result;
+  }
+};
+
+/// Eight elements at a time, of which `use` says whether they are to become codes; the others are 0.
+template <class Element, class Use, class Check>
+void for_each_eight(const Use& use, const Check& check) {
+  for (std::uint32_t first = 0; first < 0x10000u; first += 8) {
+    // Neighbours differ in sign, so that no sign can stand for another.
+    Element x[8];
+    std::uint32_t word[4] = {};
+    for (std::uint32_t i = 0; i < 8; ++i) {
+      const std::uint32_t bits = (first + i) >> 1 | ((first + i + (first >> 3)) & 1u) << 15;
+      x[i] = Element{static_cast<std::uint16_t>(bits)};
+      if (!use(to_float(x[i]))) x[i] = Element{static_cast<std::uint16_t>(bits & 0x8000u)};
+      word[i / 2] |= static_cast<std::uint32_t>(x[i].bits) << (i % 2 * 16);
+    }
+    check(x, word);
+  }
+}
+
+template <class Element>
+std::uint32_t codes_of(const Element (&x)[8], float factor) {
+  std::uint32_t codes = 0;
+  for (unsigned i = 0; i < 8; ++i) {
+    const float number = to_float(x[i]);
+    codes |= static_cast<std::uint32_t>(Fp4E2M1::encode(number * factor, number)) << (4 * i);
+  }
+  return codes;
+}
+
+template <class Element>
+class E2M1InEights : public ::testing::Test {};
+using Elements16 = ::testing::Types<half, bfloat16>;
+struct ElementName {
+  template <class Element>
+  static std::string GetName(int) {
+    return std::is_same_v<Element, half> ? "half" : "bfloat16";
+  }
+};
+TYPED_TEST_SUITE(E2M1InEights, Elements16, ElementName);
+
+/// With every power of two.
+TYPED_TEST(E2M1InEights, OfPairsAreThoseOfEach) {
+  constexpr bool is_half = std::is_same_v<TypeParam, half>;
+  int exponents = 0;
+  for (std::uint32_t e = 0; e < 256; ++e) {
+    if (!E2M1PairQuantizer<TypeParam, false>::serves(e)) continue;
+    ++exponents;
+    const float factor = mx_factor(e);
+    const E2M1PairQuantizer<TypeParam, false> quantizer(e);
+    for_each_eight<TypeParam>([&](float x) { return std::fabs(x * factor) < 7.0f; },
+                              [&](const TypeParam(&x)[8], const std::uint32_t(&word)[4]) {
+                                const std::uint32_t codes =
+                                    arch::e2m1::codes8<DefinedTarget, TypeParam, is_half, false>(
+                                        word, quantizer.twice_factor());
+                                ASSERT_EQ(codes, codes_of(x, factor)) << e << ", from " << x[0].bits;
+                              });
+    for_each_eight<TypeParam>([&](float x) { return std::fabs(x * factor) < 9.0f; },
+                              [&](const TypeParam(&x)[8], const std::uint32_t(&word)[4]) {
+                                const std::uint32_t codes = arch::e2m1::codes8<DefinedTarget, TypeParam, is_half, true>(
+                                    word, quantizer.twice_factor());
+                                ASSERT_EQ(codes, codes_of(x, factor)) << e << ", from " << x[0].bits;
+                              });
+  }
+  EXPECT_EQ(exponents, is_half ? 28 : 252);
+}
+
+TYPED_TEST(E2M1InEights, OfProductsAreThoseOfEach) {
+  std::uint32_t bits = 12345;
+  for (int n = 0; n < 300; ++n) {
+    // Reciprocals of small numbers, whose products are boundaries or next to one; then any significand, and exponent
+    // about 0.
+    bits = bits * 1664525u + 1013904223u;
+    const float factor = n < 100 ? 1.0f / static_cast<float>(n + 1)
+                                 : bits_float((112u + (bits >> 8) % 30u) << 23 | (bits >> 9 & 0x7fffffu));
+    const auto serves = [&](float x) { return E2M1ProductQuantizer<TypeParam>::serves(factor, std::fabs(x)); };
+    for_each_eight<TypeParam>(serves, [&](const TypeParam(&x)[8], const std::uint32_t(&word)[4]) {
+      float floats[8];
+      for (int i = 0; i < 8; ++i) {
+        floats[i] = to_float(x[i]);
+      }
+      const std::uint32_t codes = arch::e2m1::codes8_of_products<DefinedTarget>(floats, word, factor);
+      ASSERT_EQ(codes, codes_of(x, factor)) << factor << ", from " << x[0].bits;
+    });
+  }
+}
+
+TEST(Fp4E2M1, ProductsNearABoundaryBecomeTheNearestCode) {
+  for (unsigned code = 0; code < 7; ++code) {
+    const auto middle = static_cast<float>((numbers[code] + numbers[code + 1]) / 2);
+    for (std::uint32_t bits = float_bits(middle) - 4000; bits < float_bits(middle) + 4000; bits += 8) {
+      float v[8];
+      std::uint32_t expected = 0;
+      for (std::uint32_t i = 0; i < 8; ++i) {
+        v[i] = bits_float(bits + i);
+        expected |= nearest_code(v[i]) << (4 * i);
+      }
+      const std::uint32_t no_signs[4] = {};
+      ASSERT_EQ(arch::e2m1::codes8_of_products<DefinedTarget>(v, no_signs, 1.0f), expected) << v[0];
+    }
+  }
+}
+
+/// Not of what is 7 or more, or NaN.
+TEST(Fp4E2M1, ProductsServeBelowSeven) {
+  using Products = E2M1ProductQuantizer<half>;
+  EXPECT_TRUE(Products::serves(1.0f, std::nextafter(7.0f, 0.0f)));
+  EXPECT_TRUE(Products::serves(0x1.fffffep127f, 0.0f)) << "a block of zeros";
+  EXPECT_FALSE(Products::serves(1.0f, 7.0f));
+  EXPECT_FALSE(Products::serves(2.0f, infinity));
+  EXPECT_FALSE(Products::serves(0.0f, infinity));
+  EXPECT_FALSE(Products::serves(1.0f, nan));
+  EXPECT_FALSE(Products::serves(nan, 1.0f));
+}
+
+/// Products reach 7 only with exponents by floor, and 8 with none.
+TEST(Fp4E2M1, OnlyFloorsProductsReachSeven) {
+  for (const ScaleRounding rounding :
+       {ScaleRounding::rceil, ScaleRounding::floor, ScaleRounding::even, ScaleRounding::ceil}) {
+    const bool is_floor = rounding == ScaleRounding::floor;
+    EXPECT_EQ(kq::MxExponent<Fp4E2M1>(rounding).is_floor(), is_floor);
+    float greatest = 0.0f;
+    for (std::uint32_t bits = 0; bits < 0x7f800000u; bits += bits < 0x00800000u ? 0x1000u : 0x10000u) {
+      const std::uint32_t e = mx_exponent<Fp4E2M1>(bits_float(bits), false, rounding);
+      if (e < 255) greatest = std::max(greatest, bits_float(bits) * mx_factor(e));
+    }
+    EXPECT_GE(greatest, is_floor ? 7.0f : 4.0f) << to_string(rounding);
+    EXPECT_LT(greatest, is_floor ? 8.0f : 7.0f) << to_string(rounding);
+  }
 }
 
 /// The exponent by its definition, from the number itself: 2^E (1 + fraction / 2^23), less the p of the format's

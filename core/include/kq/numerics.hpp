@@ -16,6 +16,7 @@
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 #include "kq/request.hpp"
+#include "kq/vector.hpp"
 
 namespace kq {
 
@@ -117,6 +118,9 @@ class MxExponent {
       least_nan_ -= carry_;
     }
   }
+  /// Whether exponents are not raised: then a block's products may exceed the largest number by the most.
+  KQ_HOST_DEVICE constexpr bool is_floor() const { return carry_ == 0; }
+
   KQ_HOST_DEVICE constexpr std::uint32_t operator()(float amax) const {
     const std::uint32_t exponent = (float_bits(amax) + carry_) >> 23;
     return float_bits(amax) >= least_nan_ ? 255u : (exponent > p ? exponent - p : 0u);
@@ -492,43 +496,45 @@ class SpanDivideQuantizer {
   float amax_;
 };
 
-/// encode(sat(x * 2^(127 - e))) of E2M1 codes, e a biased exponent, where the processor computes with pairs of
-/// elements: all products that matter are exact in the element's type.
-template <class Element>
+/// encode(sat(x * 2^(127 - e))) of E2M1 codes, e a biased exponent, where the processor makes eight at once in the
+/// elements' own type. With `Limited`, products may reach 7, not 9.
+template <class Element, bool Limited>
 class E2M1PairQuantizer {
  public:
   using Format = Fp4E2M1;
   using Code = typename Format::Code;
 
-  /// Whether the element's type has the factor: with any finite one for bfloat16.
+  /// Whether the element's type has the factor, its double and its half as normal numbers.
   KQ_HOST_DEVICE static constexpr bool serves(std::uint32_t e) {
-    return arch::encodes_e2m1_pairs && e < 255 && (std::is_same_v<Element, bfloat16> || e >= 112);
+    return e - least_e <= most_e - least_e;  // a smaller e wraps around
   }
   KQ_HOST_DEVICE constexpr explicit E2M1PairQuantizer(std::uint32_t e)
-      : factor_(std::is_same_v<Element, bfloat16> ? (e == 254 ? 0x0040u : (254u - e) << 7) : half_factor(e)) {
-    factor_ |= factor_ << 16;
-  }
+      : twice_factor_((biased_128 - e) * (is_half ? 0x04000400u : 0x00800080u)) {}
   template <class Vector>
   KQ_HOST_DEVICE std::uint32_t codes8(const Vector& v) const {
-    return arch::e2m1_codes8<Element>(v, factor_);
+    return arch::e2m1_codes8<Element, Limited>(v.word, twice_factor_);
   }
+  /// 2^(128 - e) in both halves.
+  KQ_HOST_DEVICE constexpr std::uint32_t twice_factor() const { return twice_factor_; }
 
  private:
-  /// 2^(127 - e) for e from 112 on; those below half's least normal number are subnormal.
-  KQ_HOST_DEVICE static constexpr std::uint32_t half_factor(std::uint32_t e) {
-    return e <= 141 ? (142u - e) << 10 : (e <= 151 ? 0x0400u >> (e - 141u) : 0u);
-  }
+  static constexpr bool is_half = std::is_same_v<Element, half>;
+  static constexpr std::uint32_t least_e = is_half ? 113 : 1;       ///< 2^(128 - e) is the largest power of two
+  static constexpr std::uint32_t most_e = is_half ? 140 : 252;      ///< 2^(126 - e) is the least normal number
+  static constexpr std::uint32_t biased_128 = is_half ? 143 : 255;  ///< the exponent 128 with the element's bias
 
-  std::uint32_t factor_;
+  std::uint32_t twice_factor_;
 };
 
-/// encode(sat(x * 2^(127 - e))), e a biased exponent; NaN for 255.
+/// encode(sat(x * 2^(127 - e))), e a biased exponent; NaN for 255. Of E2M1, `reaches_7` is whether there may be
+/// products of 7 and more; none reaches 8 in magnitude.
 template <class Format_, class Element>
 class PowerOfTwoQuantizer {
  public:
   using Format = Format_;
   using Code = typename Format::Code;
-  KQ_HOST_DEVICE constexpr explicit PowerOfTwoQuantizer(std::uint32_t e) : e_(e) {}
+  KQ_HOST_DEVICE constexpr explicit PowerOfTwoQuantizer(std::uint32_t e, bool reaches_7 = true)
+      : e_(e), reaches_7_(reaches_7) {}
 
   KQ_HOST_DEVICE constexpr float bound() const { return Format::max; }
   KQ_HOST_DEVICE constexpr float factor() const { return mx_factor(e_); }
@@ -538,8 +544,10 @@ class PowerOfTwoQuantizer {
   }
   template <class Function>
   KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
-    if constexpr (arch::encodes_e2m1_pairs && Format::code_bits == 4 && sizeof(Element) == 2) {
-      if (E2M1PairQuantizer<Element>::serves(e_)) return function(E2M1PairQuantizer<Element>(e_));
+    if constexpr (arch::encodes_e2m1_in_eights && Format::code_bits == 4 && sizeof(Element) == 2) {
+      using Whole = E2M1PairQuantizer<Element, false>;
+      using Limited = E2M1PairQuantizer<Element, true>;
+      if (Whole::serves(e_)) return reaches_7_ ? function(Limited(e_)) : function(Whole(e_));
     }
     general().with_fast_path(function);
   }
@@ -548,6 +556,49 @@ class PowerOfTwoQuantizer {
   KQ_HOST_DEVICE constexpr MultiplyQuantizer<Format> general() const { return {mx_factor(e_), Format::max}; }
 
   std::uint32_t e_;
+  bool reaches_7_;
+};
+
+/// encode(x * factor) of E2M1 codes where the processor makes eight at once, of elements of 16 bits.
+template <class Element>
+class E2M1ProductQuantizer {
+ public:
+  using Format = Fp4E2M1;
+  using Code = typename Format::Code;
+
+  /// Whether it serves elements of at most `amax` in magnitude, one of them NaN if that is.
+  KQ_HOST_DEVICE static constexpr bool serves(float factor, float amax) { return amax * factor < 7.0f; }
+
+  KQ_HOST_DEVICE constexpr explicit E2M1ProductQuantizer(float factor) : factor_(factor) {}
+  template <class Vector>
+  KQ_HOST_DEVICE std::uint32_t codes8(const Vector& v) const {
+    float x[vector_width<Element>];
+    unpack_vector<Element>(v, x);
+    return arch::e2m1_codes8_of_products(x, v.word, factor_);
+  }
+
+ private:
+  float factor_;
+};
+
+/// encode(sat(x * factor)) of E2M1 codes in a span whose largest magnitude is known, NaN where there is one.
+template <class Element>
+class E2M1SpanQuantizer : public MultiplyQuantizer<Fp4E2M1> {
+ public:
+  KQ_HOST_DEVICE constexpr E2M1SpanQuantizer(float factor, float amax)
+      : MultiplyQuantizer<Fp4E2M1>(factor, Fp4E2M1::max), amax_(amax) {}
+
+  template <class Function>
+  KQ_HOST_DEVICE constexpr void with_fast_path(const Function& function) const {
+    if constexpr (arch::encodes_e2m1_in_eights && sizeof(Element) == 2) {
+      using Products = E2M1ProductQuantizer<Element>;
+      if (Products::serves(this->factor(), amax_)) return function(Products(this->factor()));
+    }
+    MultiplyQuantizer<Fp4E2M1>::with_fast_path(function);
+  }
+
+ private:
+  float amax_;
 };
 
 /// Asymmetric int8 while the zero point is small: sat(rne(x * factor) + zero_point), NaN counting as 0.

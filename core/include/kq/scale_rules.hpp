@@ -167,18 +167,21 @@ struct FactorScale {
 template <class Format, class Element>
 struct MxScale {
   std::uint32_t e;
+  bool is_floor;  ///< how it was rounded
   KQ_HOST_DEVICE float value() const { return ue8m0_value(code()); }
   KQ_HOST_DEVICE std::uint8_t code() const { return static_cast<std::uint8_t>(e); }
-  KQ_HOST_DEVICE auto quantizer() const { return PowerOfTwoQuantizer<Format, Element>(e); }
+  KQ_HOST_DEVICE auto quantizer() const { return PowerOfTwoQuantizer<Format, Element>(e, is_floor); }
 };
 
 /// encode(sat(x * factor)), of a block of NVFP4.
+template <class Element>
 struct Nvfp4Scale {
   E4M3Number scale;
   float factor;
+  float amax;  ///< the block's, NaN where it has one
   KQ_HOST_DEVICE float value() const { return scale.value; }
   KQ_HOST_DEVICE std::uint8_t code() const { return scale.code; }
-  KQ_HOST_DEVICE auto quantizer() const { return MultiplyQuantizer<Fp4E2M1>(factor, Fp4E2M1::max); }
+  KQ_HOST_DEVICE auto quantizer() const { return E2M1SpanQuantizer<Element>(factor, amax); }
 };
 
 }  // namespace detail
@@ -189,7 +192,7 @@ struct MxRule : detail::Rule<Element, Format, AbsMaxUpToNan, false> {
   MxExponent<Format> exponent;
   KQ_HOST_DEVICE explicit MxRule(ScaleRounding rounding) : exponent(rounding) {}
   KQ_HOST_DEVICE auto scale(AbsMaxUpToNan::Value found) const {
-    return detail::MxScale<Format, Element>{exponent(found.amax)};
+    return detail::MxScale<Format, Element>{exponent(found.amax), exponent.is_floor()};
   }
 };
 
@@ -207,12 +210,22 @@ struct Nvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMaxUpToNan, false> {
   Nvfp4Global global;
   float reciprocal;  ///< of global.number
   KQ_HOST_DEVICE explicit Nvfp4Rule(Nvfp4Global g) : global(g), reciprocal(1.0f / g.number) {}
-  KQ_HOST_DEVICE float tensor_scale() const {
-    return global.tensor_amax == nullptr ? reciprocal : 1.0f / global.value();
-  }
+  KQ_HOST_DEVICE float tensor_scale() const { return tensor().scale; }
   KQ_HOST_DEVICE auto scale(AbsMaxUpToNan::Value found) const {
-    const E4M3Number scale = nvfp4_scale(found.amax, global.value());
-    return detail::Nvfp4Scale{scale, nvfp4_factor(scale.value, tensor_scale())};
+    const Tensor of_tensor = tensor();
+    const E4M3Number scale = nvfp4_scale(found.amax, of_tensor.g);
+    return detail::Nvfp4Scale<Element>{scale, nvfp4_factor(scale.value, of_tensor.scale), found.amax};
+  }
+
+ private:
+  struct Tensor {
+    float g;
+    float scale;  ///< 1 / g
+  };
+  KQ_HOST_DEVICE Tensor tensor() const {
+    if (global.tensor_amax == nullptr) return {global.number, reciprocal};
+    const float g = global.value();
+    return {g, 1.0f / g};
   }
 };
 

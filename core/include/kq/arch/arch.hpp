@@ -40,9 +40,12 @@
 ///   round_to_e4m3(v, code, value)
 ///                                the nearest E4M3 number to one not negative, or NaN; false where the processor has
 ///                                no such conversion
-///   encodes_e2m1_pairs           whether pairs of elements become E2M1 codes in their own type, by
-///   e2m1_codes8<E>(v, f)         the codes of a vector's eight elements times a power of two, whose bits are in
-///                                both halves of f
+///   encodes_e2m1_in_eights       whether eight elements of 16 bits become E2M1 codes at once (e2m1.hpp), by
+///   e2m1_codes8<E, Limited>(w, f)
+///                                their codes times a power of two, twice of which is in both halves of f; products
+///                                below 7 or, with Limited, 9
+///   e2m1_codes8_of_products(x, w, f)
+///                                their codes times a float, from the elements as floats; products below 7
 ///   wave_size                    lanes that exchange registers
 ///   exchange(v, mask)            the value of the lane whose number differs in the bits of mask; all lanes call it
 ///   from_lane(v, lane, width)    the value of a lane, counted within each `width` lanes (a power of two) of a wave

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "kq/arch/config.hpp"
+#include "kq/arch/e2m1.hpp"
 #include "kq/arch/portable.hpp"
 
 namespace kq {
@@ -299,50 +300,46 @@ using portable::round_to_e4m3;
 #endif
 
 #if __CUDA_ARCH__ >= 900 && !defined(KQ_CUDA_CONVERTS_TO_E2M1)
-/// Two elements at once, as detail::round_magnitude does it, with the sign: a product is limited to 6, and the power of
-/// two of its exponent, 1 at least, is added 2^9 + 1 times (2^6 + 1 times for bfloat16), where the sum's last bit is
-/// the format's. With twice that exponent added, the sum's lowest three bits are the code's magnitude; its sign is its
-/// own.
-template <class Element>
-KQ_HOST_DEVICE std::uint32_t e2m1_pair(std::uint32_t pair, std::uint32_t factor) {
-  std::uint32_t limited;
-  std::uint32_t unit;
-  std::uint32_t sum;
-  if constexpr (std::is_same_v<Element, half>) {
-    asm("{ .reg .b32 v; mul.f16x2 v, %1, %2; min.xorsign.abs.f16x2 %0, v, %3; }"
-        : "=r"(limited)
-        : "r"(pair), "r"(factor), "r"(0x46004600u));
-    asm("max.xorsign.abs.f16x2 %0, %1, %2;" : "=r"(unit) : "r"(limited & 0xfc00fc00u), "r"(0x3c003c00u));
-    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(unit), "r"(0x60026002u), "r"(limited));
-    return (unit >> 9) + sum;
-  } else {
-    asm("{ .reg .b32 v; mul.bf16x2 v, %1, %2; min.xorsign.abs.bf16x2 %0, v, %3; }"
-        : "=r"(limited)
-        : "r"(pair), "r"(factor), "r"(0x40c040c0u));
-    asm("max.xorsign.abs.bf16x2 %0, %1, %2;" : "=r"(unit) : "r"(limited & 0xff80ff80u), "r"(0x3f803f80u));
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(unit), "r"(0x42824282u), "r"(limited));
-    return (unit >> 6) + sum;
+/// Instructions that compute with pairs of elements and compare three numbers: e2m1.hpp says what each function is.
+struct E2M1Target {
+  template <class Element>
+  KQ_HOST_DEVICE static std::uint32_t fma2(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    std::uint32_t r;
+    if constexpr (std::is_same_v<Element, half>) {
+      asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(c));
+    } else {
+      asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(c));
+    }
+    return r;
   }
-}
+  KQ_HOST_DEVICE static std::uint32_t min3(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    return __vimin3_u32(a, b, c);
+  }
+  KQ_HOST_DEVICE static std::uint32_t min3x2(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    return __vimin3_u16x2(a, b, c);
+  }
+  KQ_HOST_DEVICE static std::uint32_t min2x2(std::uint32_t a, std::uint32_t b) { return __vminu2(a, b); }
+  template <std::uint32_t selector>
+  KQ_HOST_DEVICE static std::uint32_t permute(std::uint32_t a, std::uint32_t b) {
+    std::uint32_t r;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "n"(selector));
+    return r;
+  }
+};
 
-inline constexpr bool encodes_e2m1_pairs = true;
-template <class Element, class Vector>
-KQ_HOST_DEVICE std::uint32_t e2m1_codes8(const Vector& v, std::uint32_t factor) {
-  // Codes in the highest four bits of each half of a word, whatever is below them, then those of all words.
-  std::uint32_t high[4];
-  for (int i = 0; i < 4; ++i) {
-    const std::uint32_t sum = e2m1_pair<Element>(v.word[i], factor);
-    high[i] = (sum & 0x80008000u) | (sum << 12 & 0x7fff7fffu);
-  }
-  const std::uint32_t even =
-      __byte_perm(__byte_perm(high[0], high[1], 0x0051), __byte_perm(high[2], high[3], 0x0051), 0x5410);
-  const std::uint32_t odd =
-      __byte_perm(__byte_perm(high[0], high[1], 0x0073), __byte_perm(high[2], high[3], 0x0073), 0x5410);
-  return (even >> 4 & 0x0f0f0f0fu) | (odd & 0xf0f0f0f0u);
+inline constexpr bool encodes_e2m1_in_eights = true;
+template <class Element, bool Limited>
+KQ_HOST_DEVICE std::uint32_t e2m1_codes8(const std::uint32_t (&word)[4], std::uint32_t twice_factor) {
+  return e2m1::codes8<E2M1Target, Element, std::is_same_v<Element, half>, Limited>(word, twice_factor);
+}
+KQ_HOST_DEVICE std::uint32_t e2m1_codes8_of_products(const float (&x)[8], const std::uint32_t (&word)[4],
+                                                     float factor) {
+  return e2m1::codes8_of_products<E2M1Target>(x, word, factor);
 }
 #else
 using portable::e2m1_codes8;
-using portable::encodes_e2m1_pairs;
+using portable::e2m1_codes8_of_products;
+using portable::encodes_e2m1_in_eights;
 #endif
 
 inline constexpr int wave_size = 32;

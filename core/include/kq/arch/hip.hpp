@@ -37,7 +37,8 @@ namespace kq::arch {
 
 using portable::clamp;
 using portable::e2m1_codes8;
-using portable::encodes_e2m1_pairs;
+using portable::e2m1_codes8_of_products;
+using portable::encodes_e2m1_in_eights;
 using portable::even_bytes;
 using portable::launch_dependent_grids;
 using portable::limit_magnitude;

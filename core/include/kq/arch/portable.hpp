@@ -102,9 +102,12 @@ KQ_HOST_DEVICE constexpr std::uint32_t sign_bytes(std::uint32_t first, std::uint
   }
 }
 
-inline constexpr bool encodes_e2m1_pairs = false;
-template <class Element, class Vector>
-KQ_HOST_DEVICE std::uint32_t e2m1_codes8(const Vector&, std::uint32_t) {
+inline constexpr bool encodes_e2m1_in_eights = false;
+template <class Element, bool Limited>
+KQ_HOST_DEVICE std::uint32_t e2m1_codes8(const std::uint32_t (&)[4], std::uint32_t) {
+  return 0;
+}
+KQ_HOST_DEVICE std::uint32_t e2m1_codes8_of_products(const float (&)[8], const std::uint32_t (&)[4], float) {
   return 0;
 }
 
