@@ -114,6 +114,10 @@ struct DefinedTarget {
     }
     return pair;
   }
+  template <class Element>
+  static std::uint32_t magnitudes2(std::uint32_t pair) {
+    return pair & 0x7fff7fffu;
+  }
   static std::uint32_t min3(std::uint32_t a, std::uint32_t b, std::uint32_t c) { return std::min({a, b, c}); }
   static std::uint32_t min2x2(std::uint32_t a, std::uint32_t b) {
     return std::min(a & 0xffffu, b & 0xffffu) | std::min(a >> 16, b >> 16) << 16;

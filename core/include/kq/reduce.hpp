@@ -237,7 +237,7 @@ struct AbsMaxUpToNan {
     KQ_HOST_DEVICE void add(const Vector16& v) {
       if constexpr (detail::folds_pairs<Element>) {
         for (int i = 0; i < 4; ++i) {
-          pair_ = arch::max_up_to_nan2<Element>(pair_, v.word[i] & 0x7fff7fffu);
+          pair_ = arch::max_up_to_nan2<Element>(pair_, arch::magnitudes2<Element>(v.word[i]));
         }
       } else {
         detail::for_each_float<Element>(v, [&](float x) { single_ = greater(single_, __builtin_fabsf(x)); });

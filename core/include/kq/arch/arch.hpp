@@ -29,6 +29,7 @@
 ///                                signals too
 ///   has_packed_extremes          whether two 16-bit elements are compared at once, by
 ///   max_number2<E>, min_number2<E>
+///   magnitudes2<E>(w)            two 16-bit elements without their signs; a NaN may be another
 ///   max_up_to_nan2<E>            of magnitudes, the greater with NaN above all
 ///   unpacked_again(v)            sixteen bytes of which the compiler forgets what was made of them: it makes that
 ///   again,

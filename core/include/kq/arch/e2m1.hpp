@@ -18,6 +18,7 @@
 /// `Target` is a processor's way to do what these functions need:
 ///
 ///   fma2<E>(a, b, c)    a * b + c of two elements of 16 bits each, rounded once, ties to even
+///   magnitudes2<E>(w)   two elements of 16 bits without their signs
 ///   min3(a, b, c)       the least of three unsigned numbers
 ///   min3x2(a, b, c)     the same in each half of a word
 ///   min2x2(a, b)
@@ -61,7 +62,7 @@ KQ_HOST_DEVICE std::uint32_t codes8(const std::uint32_t (&word)[4], std::uint32_
   std::uint32_t code[4];  // two each, in the low bytes of its halves
   KQ_UNROLL
   for (int i = 0; i < 4; ++i) {
-    const std::uint32_t magnitude = word[i] & 0x7fff7fffu;
+    const std::uint32_t magnitude = Target::template magnitudes2<Element>(word[i]);
     code[i] = Target::min3x2(Target::template fma2<Element>(magnitude, twice_factor, Pair::height(0)),
                              Target::template fma2<Element>(magnitude, factor, Pair::height(2)),
                              Target::template fma2<Element>(magnitude, half_factor, Pair::height(4)));

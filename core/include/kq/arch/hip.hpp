@@ -44,6 +44,7 @@ using portable::launch_dependent_grids;
 using portable::limit_magnitude;
 using portable::load16;
 using portable::low_bytes;
+using portable::magnitudes2;
 using portable::reciprocal;
 using portable::round_pair;
 using portable::round_to_16_bits;

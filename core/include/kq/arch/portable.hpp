@@ -102,6 +102,12 @@ KQ_HOST_DEVICE constexpr std::uint32_t sign_bytes(std::uint32_t first, std::uint
   }
 }
 
+/// Two elements of 16 bits without their signs.
+template <class Element>
+KQ_HOST_DEVICE constexpr std::uint32_t magnitudes2(std::uint32_t pair) {
+  return pair & 0x7fff7fffu;
+}
+
 inline constexpr bool encodes_e2m1_in_eights = false;
 template <class Element, bool Limited>
 KQ_HOST_DEVICE std::uint32_t e2m1_codes8(const std::uint32_t (&)[4], std::uint32_t) {
