@@ -96,12 +96,10 @@ void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int mult
   constexpr int resident = IsLarge ? 512 : 1024;
   if constexpr (IsUsual) {
     const bool few = rows <= multiprocessors;
-    if (few && vectors_per_row > 128 && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{});
-    if (vectors_per_row == 512) return function(WholeTileConfig<128, 128, 4>{});
-    if (vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4>{});
-    if (vectors_per_row > 128 && vectors_per_row <= 512) return function(TileConfig<128, 128, 4>{});
+    if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, resident>{});
+    if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{});
+    if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4, resident>{});
   }
-  if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, resident>{});
   if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4, resident>{});
   if constexpr (IsUsual) {
     if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4, resident>{});

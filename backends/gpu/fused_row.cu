@@ -214,31 +214,38 @@ struct FusedGroup {
 
 // --- choices ---------------------------------------------------------------------------------------------------------
 
-/// Rules of dialects other than kqbench's own: behind producers whose form is looked up.
+/// Rules of dialects other than kqbench's own, in which producers may have a form of theirs.
 template <class Rule>
 inline constexpr bool is_of_dialect = false;
 template <class Element, class Format, kq::Granularity granularity>
 inline constexpr bool is_of_dialect<kq::DialectRule<Element, Format, granularity>> = true;
-template <class Element>
-inline constexpr bool is_of_dialect<kq::AffineInTypeRule<Element>> = true;
+
+template <class Rule>
+inline constexpr bool is_dialect_of_tokens = false;
 template <class Element, class Format>
-inline constexpr bool is_of_dialect<kq::LimitedStaticRule<Element, Format>> = true;
+inline constexpr bool is_dialect_of_tokens<kq::DialectRule<Element, Format, kq::Granularity::token>> = true;
+
+/// Rules that few requests with a producer have.
+template <class Rule>
+inline constexpr bool is_rare = Rule::has_zero_point;
+template <class Element, class Format>
+inline constexpr bool is_rare<kq::LimitedStaticRule<Element, Format>> = true;
+template <class Element, class Format>
+inline constexpr bool is_rare<kq::MxRule<Element, Format>> = true;
+template <class Element, class Format, kq::Granularity granularity>
+inline constexpr bool is_rare<kq::DialectRule<Element, Format, granularity>> = true;
 
 /// The formats that engines quantize to behind a producer. Others would be kernels that nobody runs, of which each
 /// takes its time to be compiled.
 template <class Format>
 inline constexpr bool is_fused_format = Format::is_integer || std::is_same_v<Format, kq::Fp8E4M3Fn>;
 
-/// Whether there is a kernel of a rule behind a producer.
+/// Whether there is a kernel of a rule behind a producer: of the pairs that requests have.
 template <class Producer, class Rule>
-inline constexpr bool has_fused_rule =
-    is_fused_format<typename Rule::Format>&& Producer::is_plain == !is_of_dialect<Rule> &&
-    std::is_same_v<typename Producer::Value, typename Rule::Element>;
-
-/// The schemes that engines run most: they have more configurations.
-template <class Rule, class Scales>
-inline constexpr bool is_usual =
-    !is_of_dialect<Rule> && !Rule::has_zero_point && !std::is_same_v<Scales, GivenGroupScales>;
+inline constexpr bool has_fused_rule = is_fused_format<typename Rule::Format>&& is_of_dialect<Rule> ==
+                                           (Producer::form != ProducerForm::plain) &&
+                                       !std::is_same_v<Rule, kq::AffineInTypeRule<typename Rule::Element>> &&
+                                       std::is_same_v<typename Producer::Value, typename Rule::Element>;
 
 /// Whether all rows of all tensors begin and end at whole vectors, and those of codes where one store can put a
 /// vector's.
@@ -275,8 +282,8 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
   };
   bool launched = false;
   const auto with_config = [&]<class Rule, class Scales>(const Rule&, const Scales&, const auto& function) {
-    with_fused_config<(Producer::tiles > 2), is_usual<Rule, Scales>>(vectors, q.num_tokens, launcher.multiprocessors,
-                                                                     function);
+    constexpr bool is_usual = !is_rare<Rule> && !std::is_same_v<Scales, GivenGroupScales>;
+    with_fused_config<(Producer::tiles > 2), is_usual>(vectors, q.num_tokens, launcher.multiprocessors, function);
   };
   const auto launch = [&](const auto& kernel) {
     launcher.launch(kernel, std::decay_t<decltype(kernel)>::Config::blocks(q.num_tokens));
@@ -305,7 +312,7 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
         with_rule(rule, FusedGroupScales{kq::any_group_scales(q, o.scales), has_rows});
       });
     }
-  } else if constexpr (std::is_same_v<Value, Element>) {
+  } else {
     if (q.static_scale && q.granularity != kq::Granularity::channel) {
       const GivenScales scales{static_cast<const float*>(o.scales), o.zero_points};
       const std::int64_t step = q.granularity == kq::Granularity::tensor ? 0 : 1;
@@ -316,7 +323,7 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
           });
         }
       });
-    } else if (!q.static_scale && q.granularity == kq::Granularity::token) {
+    } else if (q.granularity == kq::Granularity::token) {
       const FloatScales scales{static_cast<float*>(o.scales), o.zero_points};
       kq::with_token_rule<Value>(q, o.scale_ub, [&]<class Rule>(const Rule& rule) {
         if constexpr (has_fused_rule<Producer, Rule>) {
@@ -337,12 +344,8 @@ bool fused_row(const Launcher& launcher, const kq::Request& r, const Operands& o
   if (r.producer == Producer::none || q.format == kq::Format::fp4_e2m1 || r.hidden_size > longest) return false;
   if (!is_fused_aligned<Element>(r, o)) return false;
   bool launched = false;
-  const auto launch = [&](const auto& producer) { launched = launch_fused<Element>(launcher, q, o, producer); };
-  if (r.dialect == kq::Dialect::kqbench) {
-    with_fused_producer<Element, true>(r, o, launch);
-  } else {
-    with_fused_producer<Element, false>(r, o, launch);
-  }
+  with_fused_producer<Element>(
+      r, o, [&](const auto& producer) { launched = launch_fused<Element>(launcher, q, o, producer); });
   return launched;
 }
 

@@ -27,20 +27,21 @@ using kq::ProducerForm;
 
 // --- producers -------------------------------------------------------------------------------------------------------
 
-/// T((z * r) * weight), z being x or T(x + residual). With `IsPlain` its form is known to be `plain`; without, it is
-/// looked up, and the residual is kept until the values are made, since z may be a sum that was not rounded.
-template <class Element_, bool HasResidual, bool IsPlain>
+/// A norm in its form: T((z * r) * weight), z being x or T(x + residual); or T(T(z * r) * weight), z = x + residual,
+/// for which the residual is kept until the values are made.
+template <class Element_, bool HasResidual, ProducerForm Form>
 struct FusedNorm {
   using Element = Element_;
   using Value = Element_;
   static constexpr bool is_norm = true;
-  static constexpr bool is_plain = IsPlain;
+  static constexpr ProducerForm form = Form;
+  static constexpr bool rounds_sum = Form == ProducerForm::plain;
   static constexpr int width = vector_width<Element>;
-  static constexpr int tiles = HasResidual && !IsPlain ? 3 : 2;  ///< vectors held for each of the row's
+  static constexpr int tiles = HasResidual && !rounds_sum ? 3 : 2;  ///< vectors held for each of the row's
 
   /// What a vector of values is made of.
   struct Inputs {
-    Vector16 x;  ///< of the plain form, the sum with the residual from add() on
+    Vector16 x;  ///< if it is rounded, the sum with the residual from add() on
     Vector16 residual;
     Vector16 weight;
   };
@@ -57,7 +58,6 @@ struct FusedNorm {
   kq::Rows<Element> residual_out;
   const Element* weight;
   float eps;
-  ProducerForm given_form;
 
   KQ_HOST_DEVICE Cursor cursor(std::int64_t row, std::int64_t first) const {
     Cursor at{input.row(row).data + first, nullptr, nullptr, weight + first};
@@ -75,30 +75,29 @@ struct FusedNorm {
     in.x = kq::arch::load16(at.x + offset);
     if constexpr (HasResidual) in.residual = kq::arch::load16(at.residual + offset);
   }
-  /// The rest.
   template <class Offset>
-  KQ_HOST_DEVICE static void load_late(const Cursor& at, Offset offset, Inputs& in) {
+  KQ_HOST_DEVICE static void load_weight(const Cursor& at, Offset offset, Inputs& in) {
     in.weight = kq::arch::load16(at.weight + offset);
   }
 
   KQ_HOST_DEVICE static void add(Inputs& in) {
-    if constexpr (HasResidual && IsPlain) in.x = rounded_sum(in);
+    if constexpr (HasResidual && rounds_sum) in.x = rounded_sum(in);
   }
   template <class Offset>
   KQ_HOST_DEVICE static void store_sum(const Cursor& at, Offset offset, const Inputs& in) {
     if constexpr (HasResidual) {
-      *reinterpret_cast<Vector16*>(at.residual_out + offset) = IsPlain ? in.x : rounded_sum(in);
+      *reinterpret_cast<Vector16*>(at.residual_out + offset) = rounds_sum ? in.x : rounded_sum(in);
     }
   }
 
-  KQ_HOST_DEVICE double squares(const Inputs& in) const {
+  KQ_HOST_DEVICE static double squares(const Inputs& in) {
     float z[width];
     unpack_sum(in, z);
     return kq::sum_of_squares(z);
   }
-  KQ_HOST_DEVICE float reciprocal(double sum) const { return kq::reciprocal_rms(sum, input.size, eps, form()); }
+  KQ_HOST_DEVICE float reciprocal(double sum) const { return kq::reciprocal_rms(sum, input.size, eps, Form); }
 
-  KQ_HOST_DEVICE void values(const Inputs& in, float reciprocal, Vector16 (&y)[1]) const {
+  KQ_HOST_DEVICE static void values(const Inputs& in, float reciprocal, Vector16 (&y)[1]) {
     float z[width];
     unpack_sum(in, z);
     KQ_UNROLL
@@ -107,15 +106,13 @@ struct FusedNorm {
       kq::unpack4<Element>(in.weight, quarter, w);
       KQ_UNROLL
       for (int i = 0; i < 4; ++i) {
-        w[i] = kq::normed<Element>(z[4 * quarter + i], reciprocal, w[i], form());
+        w[i] = kq::normed<Element>(z[4 * quarter + i], reciprocal, w[i], Form);
       }
       kq::pack4<Element>(w, quarter, y[0]);
     }
   }
 
  private:
-  KQ_HOST_DEVICE ProducerForm form() const { return IsPlain ? ProducerForm::plain : given_form; }
-
   KQ_HOST_DEVICE static Vector16 rounded_sum(const Inputs& in) {
     Vector16 sum;
     KQ_UNROLL
@@ -134,27 +131,26 @@ struct FusedNorm {
   }
 
   /// z of a vector.
-  KQ_HOST_DEVICE void unpack_sum(const Inputs& in, float (&z)[width]) const {
+  KQ_HOST_DEVICE static void unpack_sum(const Inputs& in, float (&z)[width]) {
     kq::unpack_vector<Element>(in.x, z);
-    if constexpr (HasResidual && !IsPlain) {
+    if constexpr (HasResidual && !rounds_sum) {
       float y[width];
       kq::unpack_vector<Element>(in.residual, y);
       KQ_UNROLL
       for (int i = 0; i < width; ++i) {
-        const float sum = z[i] + y[i];
-        z[i] = form() == ProducerForm::twice ? sum : kq::detail::nearest<Element>(sum);
+        z[i] += y[i];
       }
     }
   }
 };
 
-/// silu(gate) * up in its form, rounded to `Value`: the element's type or, for the form `in_float`, float.
-template <class Element_, class Value_, bool IsPlain>
+/// silu(gate) * up in its form, of which `in_float` gives floats.
+template <class Element_, ProducerForm Form>
 struct FusedSiluMul {
   using Element = Element_;
-  using Value = Value_;
+  using Value = std::conditional_t<Form == ProducerForm::in_float, float, Element_>;
   static constexpr bool is_norm = false;
-  static constexpr bool is_plain = IsPlain;
+  static constexpr ProducerForm form = Form;
   static constexpr int width = vector_width<Element>;
   static constexpr int tiles = 2;
   static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(Element));  ///< vectors of values for one of x
@@ -170,7 +166,6 @@ struct FusedSiluMul {
 
   kq::Rows<const Element> input;  ///< gate, then up
   std::int64_t size;              ///< of either
-  ProducerForm given_form;
 
   KQ_HOST_DEVICE Cursor cursor(std::int64_t row, std::int64_t first) const {
     const Element* const gate = input.row(row).data + first;
@@ -184,13 +179,12 @@ struct FusedSiluMul {
     in.up = kq::arch::load16(at.up + offset);
   }
   template <class Offset>
-  KQ_HOST_DEVICE static void load_late(const Cursor&, Offset, Inputs&) {}
+  KQ_HOST_DEVICE static void load_weight(const Cursor&, Offset, Inputs&) {}
   KQ_HOST_DEVICE static void add(Inputs&) {}
   template <class Offset>
   KQ_HOST_DEVICE static void store_sum(const Cursor&, Offset, const Inputs&) {}
 
-  KQ_HOST_DEVICE void values(const Inputs& in, float /*reciprocal*/, Vector16 (&y)[parts]) const {
-    const ProducerForm form = IsPlain ? ProducerForm::plain : given_form;
+  KQ_HOST_DEVICE static void values(const Inputs& in, float /*reciprocal*/, Vector16 (&y)[parts]) {
     KQ_UNROLL
     for (int quarter = 0; quarter < width / 4; ++quarter) {
       float gate[4];
@@ -199,7 +193,7 @@ struct FusedSiluMul {
       kq::unpack4<Element>(in.up, quarter, up);
       KQ_UNROLL
       for (int i = 0; i < 4; ++i) {
-        up[i] = kq::silu_times<Element>(gate[i], up[i], form);
+        up[i] = kq::silu_times<Element>(gate[i], up[i], Form);
       }
       constexpr int quarters = width / 4 / parts;  // of a vector of values
       kq::pack4<Value>(up, quarter % quarters, y[quarter / quarters]);
@@ -207,30 +201,29 @@ struct FusedSiluMul {
   }
 };
 
-/// Calls function(producer) for a request's producer, which is not none, as `IsPlain` has it.
-template <class Element, bool IsPlain, class Function>
+/// Calls function(producer) for a request's producer, which is not none, in the form that the request has.
+template <class Element, class Function>
 void with_fused_producer(const kq::Request& r, const Operands& o, const Function& function) {
   const ProducerForm form = kq::producer_form(r);
-  const std::int64_t columns = kq::input_columns(r);
-  const kq::Rows<const Element> input{static_cast<const Element*>(o.input), columns, r.input_stride};
-  const kq::Rows<const Element> residual{static_cast<const Element*>(o.residual), columns, r.residual_stride};
-  const kq::Rows<Element> sum{static_cast<Element*>(o.residual_out), columns, r.residual_stride};
+  const kq::Rows<const Element> input{static_cast<const Element*>(o.input), kq::input_columns(r), r.input_stride};
+  if (!kq::has_norm(r.producer)) {
+    const auto run = [&]<ProducerForm Form>(std::integral_constant<ProducerForm, Form>) {
+      function(FusedSiluMul<Element, Form>{input, r.hidden_size});
+    };
+    if (form == ProducerForm::in_float) return run(std::integral_constant<ProducerForm, ProducerForm::in_float>());
+    if (form == ProducerForm::product) return run(std::integral_constant<ProducerForm, ProducerForm::product>());
+    return run(std::integral_constant<ProducerForm, ProducerForm::plain>());
+  }
+  const kq::Rows<const Element> residual{static_cast<const Element*>(o.residual), r.hidden_size, r.residual_stride};
+  const kq::Rows<Element> sum{static_cast<Element*>(o.residual_out), r.hidden_size, r.residual_stride};
   const auto* const weight = static_cast<const Element*>(o.weight);
-  switch (r.producer) {
-    case Producer::none:
-      return;
-    case Producer::rms_norm:
-      return function(FusedNorm<Element, false, IsPlain>{input, residual, sum, weight, r.eps, form});
-    case Producer::add_rms_norm:
-      return function(FusedNorm<Element, true, IsPlain>{input, residual, sum, weight, r.eps, form});
-    case Producer::silu_mul:
-      break;
-  }
-  if constexpr (!IsPlain) {
-    if (form == ProducerForm::in_float)
-      return function(FusedSiluMul<Element, float, false>{input, r.hidden_size, form});
-  }
-  function(FusedSiluMul<Element, Element, IsPlain>{input, r.hidden_size, form});
+  const auto run = [&]<bool HasResidual>(std::bool_constant<HasResidual>) {
+    if (form == ProducerForm::twice) {
+      return function(FusedNorm<Element, HasResidual, ProducerForm::twice>{input, residual, sum, weight, r.eps});
+    }
+    function(FusedNorm<Element, HasResidual, ProducerForm::plain>{input, residual, sum, weight, r.eps});
+  };
+  kq::has_residual(r.producer) ? run(std::true_type()) : run(std::false_type());
 }
 
 // --- which vectors of a row a lane has -------------------------------------------------------------------------------
@@ -249,7 +242,7 @@ struct VectorsInTurn {
 /// turns, so that their loads are together.
 template <class Config>
 struct VectorsOfGroups {
-  static constexpr bool in_order_of_sum = false;
+  static constexpr bool in_order_of_sum = Config::vectors == 1;
   static constexpr int per_group = Config::vectors == 0 || Config::vectors > 4 ? 4 : Config::vectors;
 
   int group_lanes;
@@ -289,6 +282,10 @@ class ProducedRow {
   static constexpr bool in_registers = Config::vectors > 0;
   static constexpr int held = in_registers ? Config::vectors : streamed_vectors;
   static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(typename Producer::Element));
+
+  /// Whether weights are loaded before the sum is there. With more vectors they are loaded where they are used, from
+  /// the nearest cache, in which the rows before this one have left them.
+  static constexpr bool holds_weight = held <= 4;
 
   /// Doubles of shared memory in which the lanes put sums.
   static constexpr bool sums_change_lanes = in_registers && !Vectors::in_order_of_sum;
@@ -411,13 +408,14 @@ class ProducedRow {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
       Producer::add(inputs_[n]);
-      if (has(n)) Producer::load_late(at_, offset(n), inputs_[n]);
+      if (holds_weight && has(n)) Producer::load_weight(at_, offset(n), inputs_[n]);
     }
   }
 
   KQ_HOST_DEVICE void compute_held(float reciprocal) {
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
+      if (!holds_weight && has(n)) Producer::load_weight(at_, offset(n), inputs_[n]);
       producer_.values(inputs_[n], reciprocal, values_[n]);
     }
   }
