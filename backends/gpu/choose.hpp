@@ -89,23 +89,22 @@ void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool ali
 }
 
 /// A producer and a quantizer of rows of whole vectors. The row in registers, by as many lanes as leave each with four
-/// vectors, or eight of the longest; longer rows, above 4096 vectors, are read again. `IsLarge` kernels hold three
-/// tensors' vectors and take more registers. Kernels that are not `IsUsual` have fewer configurations.
-template <bool IsLarge, bool IsUsual, class Function>
+/// vectors, or eight of the longest; longer rows, above 4096 vectors, are read again. A multiprocessor holds `Resident`
+/// threads. Kernels that are not `IsUsual` have fewer configurations.
+template <int Resident, bool IsUsual, class Function>
 void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
-  constexpr int resident = IsLarge ? 512 : 1024;
   if constexpr (IsUsual) {
     const bool few = rows <= multiprocessors;
-    if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, resident>{});
+    if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, Resident>{});
     if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{});
-    if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4, resident>{});
+    if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4, Resident>{});
   }
-  if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4, resident>{});
+  if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4, Resident>{});
   if constexpr (IsUsual) {
-    if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4, resident>{});
+    if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4, (Resident < 1024 ? 512 : 1024)>{});
     if (vectors_per_row <= 4096) return function(TileConfig<512, 512, 8, 512>{});
   }
-  function(TileConfig<1024, 1024, 0>{});
+  function(TileConfig<512, 512, 0, (Resident < 1024 ? 512 : 1024)>{});
 }
 
 /// A group's own scale. Aligned groups of usual sizes have kernels that take that for granted. Unaligned ones of 16

@@ -37,7 +37,8 @@ struct FusedNorm {
   static constexpr ProducerForm form = Form;
   static constexpr bool rounds_sum = Form == ProducerForm::plain;
   static constexpr int width = vector_width<Element>;
-  static constexpr int tiles = HasResidual && !rounds_sum ? 3 : 2;  ///< vectors held for each of the row's
+  /// As many registers as two tensors' vectors take, three's, or nearly that where they are loaded at once.
+  static constexpr int resident_threads = !HasResidual ? 1024 : (rounds_sum ? 768 : 512);
 
   /// What a vector of values is made of.
   struct Inputs {
@@ -152,7 +153,7 @@ struct FusedSiluMul {
   static constexpr bool is_norm = false;
   static constexpr ProducerForm form = Form;
   static constexpr int width = vector_width<Element>;
-  static constexpr int tiles = 2;
+  static constexpr int resident_threads = 1024;
   static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(Element));  ///< vectors of values for one of x
 
   struct Inputs {
