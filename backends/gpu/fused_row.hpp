@@ -99,8 +99,10 @@ struct FusedNorm {
   KQ_HOST_DEVICE float reciprocal(double sum) const { return kq::reciprocal_rms(sum, input.size, eps, Form); }
 
   KQ_HOST_DEVICE static void values(const Inputs& in, float reciprocal, Vector16 (&y)[1]) {
+    Inputs again = in;
+    again.x = kq::arch::unpacked_again(in.x);
     float z[width];
-    unpack_sum(in, z);
+    unpack_sum(again, z);
     KQ_UNROLL
     for (int quarter = 0; quarter < width / 4; ++quarter) {
       float w[4];

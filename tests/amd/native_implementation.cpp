@@ -46,6 +46,7 @@ class NativeImplementation final : public Implementation {
   void enqueue(const kq::Request& request, const Operands& operands) override {
     if (request.num_tokens == 0) return;
     if (request.producer == kq::Producer::none) return gpu::quantize<Element>(launcher_, request, operands);
+    if (gpu::fused_row<Element>(launcher_, request, operands)) return;
     Operands quantized = operands;
     void* const values = static_cast<std::byte*>(operands.workspace) + kq::values_offset(quantizer_bytes(request));
     quantized.input = values;

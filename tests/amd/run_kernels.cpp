@@ -331,8 +331,8 @@ class Cases {
     }
   }
 
-  /// Aligned, as engines have them, before the quantizers that the portable kernels have in one launch with them: rows
-  /// for each size of its blocks.
+  /// Aligned, as engines have them, before the quantizers that kernels have in one launch with them: rows for each size
+  /// of its blocks. Then in each form, before quantizers of several kinds.
   void producers_of_whole_vectors() {
     struct Shape {
       std::int64_t num_tokens, hidden_size;
@@ -354,6 +354,9 @@ class Cases {
             if (kq::has_residual(producer)) behind.residual_stride += 24;
           }
           both(behind, seed, {});
+        }
+        for (const kq::Request& behind : quantizers_behind(producer, shape.hidden_size)) {
+          both(behind, ++seed, {});
         }
       }
     }
