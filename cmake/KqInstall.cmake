@@ -26,7 +26,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/capi/kq.h ${PROJECT_SOURCE_DIR}/capi/kq_plug
 install(EXPORT kq_plugin NAMESPACE kq:: FILE kqPluginTargets.cmake DESTINATION ${kq_package_dir})
 include(KqPublicHeaders)
 # What those include: details that may change.
-set(kq_needed_headers execution_space.hpp overlap.hpp tensors.hpp arch/arch.hpp arch/config.hpp arch/cuda.hpp
+set(kq_needed_headers execution_space.hpp overlap.hpp tensors.hpp arch/arch.hpp arch/config.hpp arch/cuda.hpp arch/e2m1.hpp
                       arch/generic.hpp arch/hip.hpp arch/portable.hpp arch/vector.hpp)
 foreach(header ${kq_public_headers} ${kq_needed_headers})
   find_file(path ${header} PATHS ${PROJECT_SOURCE_DIR}/core/include/kq ${PROJECT_SOURCE_DIR}/kokkos_kernels/include/kq
