@@ -107,6 +107,8 @@ TEST(AmdFloats, OtherModesAreRefused) {
   Machine machine;
   EXPECT_THROW(machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 4, 4), 0"), ExecutionError);
   EXPECT_THROW(machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 9, 1), 2"), ExecutionError);
+  machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 2, 2), 0");  // rounding to nearest
+  EXPECT_THROW(machine.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 2, 2), 3"), ExecutionError);
 }
 
 TEST(AmdFloats, TheModeNamedIeeeIsRefusedWhereThatIsAskedFor) {

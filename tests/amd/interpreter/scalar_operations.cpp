@@ -493,10 +493,12 @@ void add_masks(Table& table) {
   }
 }
 
-/// Of the modes that there are only the one named IEEE is changed, which RDNA4 does not have.
+/// Of the modes that there are only the one named IEEE is changed, which RDNA4 does not have. Behind such a change
+/// compilers may set rounding to nearest even, which it is.
 void set_mode(Wave& wave, const Operation& operation) {
   const std::string& part = operation.source[0].operand.word;
   const U64 value = operation.source[1].constant;
+  if (part == "hwreg(HW_REG_MODE, 2, 2)" && value == 0) return;  // of half and double
   if (part != "hwreg(HW_REG_MODE, 9, 1)" || value > 1 || wave.target.is_gfx12) throw ExecutionError("an unknown mode");
   wave.ieee_mode = value == 1;
 }
