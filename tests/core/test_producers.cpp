@@ -77,6 +77,20 @@ TEST(SumOfSquares, RoundsSquaresToFloatAndAddsThemByHalves) {
   EXPECT_EQ(sum_of_squares(x), (square(x[0]) + square(x[2])) + (square(x[1]) + square(x[3])));
 }
 
+TEST(SumOfSquares, IsThatOfHalvesInFewerOperations) {
+  std::mt19937 random(7);
+  for (int n = 0; n < 20'000; ++n) {
+    float x[8];
+    for (float& v : x) {
+      const auto bits = static_cast<std::uint16_t>(random());
+      v = to_float(
+          half{(bits & 0x7c00u) == 0x7c00u && n % 100 != 0 ? static_cast<std::uint16_t>(bits & 0x83ffu) : bits});
+    }
+    const double sum = sum_of_squares(x);
+    ASSERT_TRUE(sum_of_half_squares(x) == sum || (std::isnan(sum) && std::isnan(sum_of_half_squares(x)))) << sum;
+  }
+}
+
 TEST(ReciprocalRms, IsOneOverTheRootOfTheMean) {
   EXPECT_EQ(reciprocal_rms(4.0 * 9.0, 4, 0.0f), 1.0f / 3.0f);
   EXPECT_EQ(reciprocal_rms(0.0, 4, 0.25f), 2.0f);

@@ -342,22 +342,36 @@ class Divisor {
   float reciprocal_;
 };
 
-/// Division without the exceptional cases of Divisor: for a divisor within [2^-85, 2^126] and quotients within +-2^20.
+/// Division without the exceptional cases of Divisor: for ordinary divisors, and quotients within +-2^20.
+///
+/// Of half and bfloat16 it is a product with the reciprocal in two parts, which takes two operations: y = RN(1 / s),
+/// and RN(RN(1 - s * y) * y) made a little smaller. (The quotient of 1 and 2 - 2^-23 lies above a tie by less than a
+/// float can add to the first part; so it becomes none.) Of all 2^33 pairs of significands 69 give a quotient that is
+/// off by the last bit, none of which any format rounds to another code: tests/core/test_divisor.cpp goes through them.
+/// Floats take two steps of Divisor.
 template <class Element>
 class ShortDivisor {
+  static constexpr bool in_parts = sizeof(Element) == 2;
+
  public:
   /// Whether it serves dividends of at most `largest` in magnitude (and NaN). Of the two, `largest` is the one to
   /// scale: it may be infinite, and the divisor must not become so.
   KQ_HOST_DEVICE static constexpr bool serves(float divisor, float largest) {
-    return divisor >= 0x1p-85f && divisor <= 0x1p126f && largest * 0x1p-20f <= divisor;
+    return divisor >= 0x1p-85f && divisor <= most && largest * 0x1p-20f <= divisor;
   }
+  static constexpr float most = in_parts ? 0x1p64f : 0x1p126f;  ///< so that no second part is subnormal
 
   KQ_HOST_DEVICE constexpr explicit ShortDivisor(float divisor)
-      : divisor_(divisor), reciprocal_(arch::reciprocal(divisor)) {}
+      : divisor_(divisor), reciprocal_(arch::reciprocal(divisor)) {
+    if constexpr (in_parts) divisor_ = __builtin_fmaf(-divisor, reciprocal_, 1.0f) * reciprocal_ * 0x1.fffffep-1f;
+  }
 
   KQ_HOST_DEVICE constexpr float operator()(float x) const {
-    const float quotient = correct(x, x * reciprocal_);
-    return std::is_same_v<Element, float> ? correct(x, quotient) : quotient;
+    if constexpr (in_parts) {
+      return __builtin_fmaf(x, reciprocal_, x * divisor_);
+    } else {
+      return correct(x, correct(x, x * reciprocal_));
+    }
   }
 
  private:
@@ -365,7 +379,7 @@ class ShortDivisor {
     return detail::division_step(dividend, quotient, divisor_, reciprocal_);
   }
 
-  float divisor_;
+  float divisor_;  ///< or the second part of the reciprocal
   float reciprocal_;
 };
 

@@ -144,6 +144,27 @@ KQ_HOST_DEVICE double sum_of_squares(const float (&x)[Width]) {
   return sum[0];
 }
 
+/// sum_of_squares() of halves. Their squares are exact in float and in double, so that one operation squares a number
+/// and adds it.
+template <int Width>
+KQ_HOST_DEVICE double sum_of_half_squares(const float (&x)[Width]) {
+  double sum[Width / 2];
+  KQ_UNROLL
+  for (int i = 0; i < Width / 2; ++i) {
+    const auto a = static_cast<double>(x[i]);
+    const auto b = static_cast<double>(x[i + Width / 2]);
+    sum[i] = __builtin_fma(a, a, b * b);
+  }
+  KQ_UNROLL
+  for (int half = Width / 4; half > 0; half /= 2) {
+    KQ_UNROLL
+    for (int i = 0; i < Width / 4; ++i) {
+      if (i < half) sum[i] += sum[i + half];
+    }
+  }
+  return sum[0];
+}
+
 /// The sums by halves of p(0) to p(count - 1), `count` a power of two up to 2^40: p(i) + p(i + count / 2), and so on,
 /// of `Lanes` sums at once: p(i, sums) sets them. Numbers are asked for in the order of their bit-reversed indices, so
 /// that few sums are held.

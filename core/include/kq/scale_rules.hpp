@@ -145,9 +145,9 @@ struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
   }
 
   /// Whether fast_quantizer(scale) makes the codes of every group of at most `amax`. Such a group's scale is neither
-  /// below 1e-10 / 448 nor above 2^121, and no element is more than `qmax` times as large.
+  /// below 1e-10 / qmax nor above amax / 64, and no element is more than `qmax` times as large.
   KQ_HOST_DEVICE bool has_fast_quantizer(float amax) const {
-    return Bounds<Format>(qmax).can_be_dropped() && amax < __builtin_huge_valf();
+    return Bounds<Format>(qmax).can_be_dropped() && amax <= ShortDivisor<Element>::most;
   }
   KQ_HOST_DEVICE auto fast_quantizer(float scale) const { return SpanDivideQuantizer<Format, Element>::fast(scale); }
 };

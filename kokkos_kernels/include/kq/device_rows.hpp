@@ -6,6 +6,7 @@
 /// sums of squares, and the scales and codes of groups.
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kq/arch/arch.hpp"
 #include "kq/device_chunk.hpp"
@@ -39,9 +40,18 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
   /// the span takes registers only while it is used: for what all programs read, which comes from the nearest cache.
   template <class Element, class Function>
   KQ_HOST_DEVICE auto map(const Function& function, const DeviceTile<Element, Config>& x, Span<const Element> y) const {
+    using Tile = DeviceTile<Element, Config>;
     const Element* const mine = y.data + x.begin();
-    return x.mapped([&](const Vector16& v, auto offset, int) {
-      return map_vector<Element>(function, arch::unpacked_again(v), arch::load16(mine + offset));
+    const int size = static_cast<int>(y.size);
+    Vector16 ahead{};
+    if (x.has(0)) ahead = arch::load16(mine);
+    return x.mapped([&](const Vector16& v, int offset, int n) {
+      const Vector16 u = ahead;
+      if (n + 1 < Tile::room && x.has(n + 1)) ahead = arch::load16(mine + offset + Tile::row_size);
+      // Never so, which compilers do not know: a branch keeps them from loading all vectors at once, for which they
+      // would save registers in memory. One is loaded ahead.
+      if (offset >= size) return v;
+      return map_vector<Element>(function, arch::unpacked_again(v), u);
     });
   }
 
@@ -179,6 +189,7 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
       if (!row.has(first)) return 0.0;
       float x[vector_width<Element>];
       unpack_vector<Element>(row.held(first), x);
+      if constexpr (arch::is_device && std::is_same_v<Element, half>) return sum_of_half_squares(x);
       return kq::sum_of_squares(x);
     }
   }

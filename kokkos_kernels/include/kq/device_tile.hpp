@@ -141,6 +141,7 @@ class DeviceTile {
   }
 
   static constexpr int room = Config::in_registers ? Config::vectors : 1;  ///< vectors of a lane
+  static constexpr int row_size = Config::lanes * vector_width<Element>;   ///< elements from one of them to the next
 
   /// codes[i] = the code of element i, each by a quantizer of its own: quantizer_of(i).
   template <class Code, class QuantizerOf>
@@ -165,7 +166,6 @@ class DeviceTile {
 
  private:
   using Index = std::conditional_t<Config::in_registers, std::int32_t, std::int64_t>;
-  static constexpr int row_size = Config::lanes * vector_width<Element>;
   static constexpr int held_vectors = Config::in_registers ? Config::vectors : 1;
   static constexpr int held_edges =
       Config::aligned ? 0 : (2 * vector_width<Element> - 2 + Config::lanes - 1) / Config::lanes;
