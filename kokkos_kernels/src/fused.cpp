@@ -170,7 +170,6 @@ bool is_fused_aligned(const Request& r, const Operands& b) {
 /// a multiprocessor.
 template <int Tiles, int Resident, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
-  constexpr int resident_of_long = Tiles == 1 ? 1024 : 512;
   const bool few = rows <= multiprocessors(space);
   if constexpr (Tiles == 1) {
     const bool many = rows >= 7 * multiprocessors(space);
@@ -184,7 +183,7 @@ bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::i
   if (vectors <= 512) return function(TileConfig<128, 4, true, Resident>{}), true;
   if (vectors <= 1024) return function(TileConfig<256, 4, true, Resident>{}), true;
   if (vectors <= 2048) return function(TileConfig<512, 4, true, Resident>{}), true;
-  if (vectors <= 4096) return function(TileConfig<512, 8, true, resident_of_long>{}), true;
+  if (vectors <= 4096) return function(TileConfig<512, 8, true, 512>{}), true;
   return false;
 }
 
