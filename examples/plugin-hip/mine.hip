@@ -18,8 +18,10 @@ __global__ void quantize(const std::uint16_t* x, long long x_stride, long long s
   x += blockIdx.x * x_stride;
   codes += blockIdx.x * codes_stride;
   float amax = 0.0f;
-  for (long long i = threadIdx.x; i < size; i += threads)
-    amax = fmaxf(amax, fabsf(to_float(x[i])));  // fmaxf leaves NaN out
+  for (long long i = threadIdx.x; i < size; i += threads) {
+    const float magnitude = fabsf(to_float(x[i]));
+    amax = magnitude > amax ? magnitude : amax;  // leaves NaN out, that signals too, of which fmaxf may make NaN
+  }
   maxima[threadIdx.x] = amax;
   for (unsigned half = threads / 2; half > 0; half /= 2) {  // any width of waves
     __syncthreads();
