@@ -188,3 +188,56 @@ def test_functions_are_timed_in_graphs():
     own, = (row["time_us"]["median"] for row in made.rows if row["impl"] == "kq")
     theirs = {row["impl"]: row["time_us"]["median"] for row in made.kqbench["rows"]}
     assert 0.5 * theirs["kokkos"] < own < 2 * theirs["kokkos"]
+
+
+# --- functions of other compilers, as they are verified and timed -----------------------------------------------------
+
+
+def int8_token(x):
+    """vLLM's arithmetic: the codes are products with 127 / amax."""
+    x = x.float()
+    amax = x.abs().amax(dim=-1, keepdim=True)
+    inverse = torch.where(amax == 0, torch.zeros_like(amax), torch.div(torch.full_like(amax, 127), amax))
+    return torch.clamp(torch.round(x * inverse), -128, 127).to(torch.int8), (amax / 127).squeeze(-1)
+
+
+def test_a_compiled_function_is_timed_and_checked():
+    made = kq.bench({"compiled": torch.compile(int8_token, dynamic=False)}, "int8 token vllm", [(64, 1024)],
+                    make="torch", dtype="bfloat16", max_time=0.05)
+    assert "compiled" in str(made)
+    [row] = [row for row in made.rows if row["impl"] == "compiled"]
+    assert row["time_us"]["median"] > 0
+
+
+CUPY_KERNEL = r"""
+extern "C" __global__ void quantize(const float* x, signed char* codes, float* scales, int size) {
+  __shared__ float largest;
+  x += (long long)blockIdx.x * size;
+  codes += (long long)blockIdx.x * size;
+  if (threadIdx.x == 0) {
+    largest = 0;
+    for (int i = 0; i < size; ++i) largest = fmaxf(largest, fabsf(x[i]));
+    scales[blockIdx.x] = __fdiv_rn(largest, 127.0f);
+  }
+  __syncthreads();
+  const float inverse = largest == 0 ? 0 : __fdiv_rn(127.0f, largest);
+  for (int i = threadIdx.x; i < size; i += blockDim.x) {
+    const float code = rintf(__fmul_rn(x[i], inverse));
+    codes[i] = isnan(code) ? 0 : (signed char)fminf(fmaxf(code, ROUGHLY), 127.0f);
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("least, right", [("-128.0f", True), ("-100.0f", False)])
+def test_a_raw_kernel_of_cupy_is_verified(least, right):
+    cupy = pytest.importorskip("cupy")
+    kernel = cupy.RawKernel(CUPY_KERNEL.replace("ROUGHLY", least), "quantize")
+
+    def quantize(x, codes, scales):
+        rows, size = x.shape
+        kernel((rows,), (128,), (x, codes, scales, size))
+
+    found = kq.verify(quantize, "int8 token vllm", make="cupy", shapes=[(1, 7), (3, 1023), (16, 512)])
+    assert bool(found) == right, str(found)
+    assert right or "no dialect's" in str(found)
