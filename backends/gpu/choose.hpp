@@ -92,14 +92,19 @@ void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool ali
 /// vectors, or eight of the longest; longer rows, above 4096 vectors, are read again. What asks whether a lane has a
 /// vector is 1.2 of 19.6 instructions per element of rms_norm + token on sm_90: rows of 512 and 1024 vectors do
 /// without. A multiprocessor holds `Resident` threads. Kernels that are not `IsUsual` have fewer configurations.
-template <int Resident, bool IsUsual, class Function>
+template <int Resident, bool LoadsOne, bool IsUsual, class Function>
 void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
   if constexpr (IsUsual) {
     const bool few = rows <= multiprocessors;
     if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, Resident>{});
     if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{});
     if (vectors_per_row == 512) return function(WholeTileConfig<128, 128, 4, Resident>{});
-    if (vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4, Resident>{});
+    if (vectors_per_row == 1024) {
+      if constexpr (LoadsOne) {
+        if (!few) return function(WholeTileConfig<128, 128, 8, 768>{});
+      }
+      return function(WholeTileConfig<256, 256, 4, Resident>{});
+    }
     if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4, Resident>{});
   }
   if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4, Resident>{});

@@ -39,6 +39,7 @@ struct FusedNorm {
   static constexpr int width = vector_width<Element>;
   /// As many registers as two tensors' vectors take, three's, or nearly that where they are loaded at once.
   static constexpr int resident_threads = !HasResidual ? 1024 : (rounds_sum ? 768 : 512);
+  static constexpr bool loads_one = !HasResidual;  ///< tensor, before the sum
 
   /// What a vector of values is made of.
   struct Inputs {
@@ -156,6 +157,7 @@ struct FusedSiluMul {
   static constexpr ProducerForm form = Form;
   static constexpr int width = vector_width<Element>;
   static constexpr int resident_threads = 1024;
+  static constexpr bool loads_one = false;
   static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(Element));  ///< vectors of values for one of x
 
   struct Inputs {
