@@ -152,6 +152,37 @@ class Vllm:
         raise NotServed("no such fused operator")
 
 
+class VllmTriton:
+    """vLLM's Triton kernels: of int8 rows, and of groups, of which a row can be one."""
+
+    name = "vllm.triton"
+
+    def __init__(self):
+        from vllm.model_executor.layers.quantization.utils import fp8_utils, int8_utils
+        self.fp8, self.int8 = fp8_utils, int8_utils
+        self.description = f"vLLM {version_of('vllm')}, per_token_quant_int8 and _per_token_group_quant_fp8 (Triton)"
+
+    def function(self, work):
+        if (work.quant_dtype, work.scheme) == ("int8", (False, "token", False)):
+            return lambda x: self.int8.per_token_quant_int8(x)
+        if work.quant_dtype != "fp8_e4m3fn" or work.scheme not in ((False, "token", False), (False, "group", False)):
+            raise NotServed("only token int8, token fp8 and group fp8 are timed")
+        import torch
+        import triton
+        group = work.group_size or work.hidden_size
+        block = triton.next_power_of_2(group)
+        warps = min(max(block // 256, 1), 8)
+
+        def quantize(x):  # vLLM's function calls its CUDA kernel where there is one
+            codes = torch.empty(x.shape, device=x.device, dtype=torch.float8_e4m3fn)
+            scales = torch.empty((x.shape[0], x.shape[1] // group), device=x.device, dtype=torch.float32)
+            self.fp8._per_token_group_quant_fp8[(x.numel() // group,)](
+                x, codes, scales, group, x.shape[1], x.stride(0), 1e-10, fp8_min=-448.0, fp8_max=448.0, use_ue8m0=False,
+                BLOCK=block, num_warps=warps, num_stages=1)
+            return codes, scales
+        return quantize
+
+
 class Sglang:
     name = "sglang"
     overlaps = True  # some of its functions always do
@@ -202,6 +233,39 @@ class SglangTriton:
         if (work.quant_dtype, work.scheme) != ("fp8_e4m3fn", (True, "tensor", False)):
             raise NotServed("only static fp8 is timed")
         return lambda x, scale, zero_point: self.fp8.static_quant_fp8(x, scale.view(1))
+
+
+class SglangRows:
+    """SGLang's Triton kernel of groups, a group a row."""
+
+    name = "sglang.rows"
+
+    def __init__(self):
+        from sglang.kernels.ops.quantization import fp8_kernel
+        self.fp8 = fp8_kernel
+        self.description = f"SGLang {version_of('sglang')}, _per_token_group_quant_8bit_raw (Triton), a group a row"
+
+    def function(self, work):
+        if (work.quant_dtype, work.scheme) != ("fp8_e4m3fn", (False, "token", False)):
+            raise NotServed("only token fp8 is timed")
+        return lambda x: self.fp8._per_token_group_quant_8bit_raw(x, work.hidden_size)
+
+
+class SglangBlocks:
+    """SGLang's Triton kernel of MXFP8."""
+
+    name = "sglang.mxfp8"
+
+    def __init__(self):
+        from sglang.kernels.ops.quantization import mxfp8_quant
+        self.quantize = mxfp8_quant.to_mxfp8
+        self.description = f"SGLang {version_of('sglang')}, to_mxfp8 (Triton)"
+
+    def block_format(self, work):
+        kind = (work.quant_dtype, work.scale_format, work.group_size, work.scale_rounding)
+        if kind != ("fp8_e4m3fn", "ue8m0", 32, "rceil"):
+            raise NotServed("only MXFP8, rceil, is timed")
+        return lambda x: self.quantize(x)
 
 
 class FlashInfer:
@@ -367,5 +431,5 @@ class TorchaoTriton:
         return lambda x: self.quantize(x, 32, work.scale_rounding)
 
 
-ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, Sglang, SglangTriton, FlashInfer, TransformerEngine, Torchao,
-                                  TorchaoBlocks, TorchaoTriton)}
+ALL = {kind.name: kind for kind in (Eager, Compiled, Triton, Vllm, VllmTriton, Sglang, SglangTriton, SglangRows, SglangBlocks,
+                                  FlashInfer, TransformerEngine, Torchao, TorchaoBlocks, TorchaoTriton)}

@@ -209,6 +209,7 @@ def test_a_compiled_function_is_timed_and_checked():
     assert row["time_us"]["median"] > 0
 
 
+# CuPy's compiler makes zeros of subnormal numbers, which is found, too.
 CUPY_KERNEL = r"""
 extern "C" __global__ void quantize(const float* x, signed char* codes, float* scales, int size) {
   __shared__ float largest;
@@ -223,7 +224,7 @@ extern "C" __global__ void quantize(const float* x, signed char* codes, float* s
   const float inverse = largest == 0 ? 0 : __fdiv_rn(127.0f, largest);
   for (int i = threadIdx.x; i < size; i += blockDim.x) {
     const float code = rintf(__fmul_rn(x[i], inverse));
-    codes[i] = isnan(code) ? 0 : (signed char)fminf(fmaxf(code, ROUGHLY), 127.0f);
+    codes[i] = isnan(code) ? 0 : (signed char)fminf(fmaxf(code, LEAST), 127.0f);
   }
 }
 """
@@ -232,12 +233,12 @@ extern "C" __global__ void quantize(const float* x, signed char* codes, float* s
 @pytest.mark.parametrize("least, right", [("-128.0f", True), ("-100.0f", False)])
 def test_a_raw_kernel_of_cupy_is_verified(least, right):
     cupy = pytest.importorskip("cupy")
-    kernel = cupy.RawKernel(CUPY_KERNEL.replace("ROUGHLY", least), "quantize")
+    kernel = cupy.RawKernel(CUPY_KERNEL.replace("LEAST", least), "quantize")
 
     def quantize(x, codes, scales):
         rows, size = x.shape
         kernel((rows,), (128,), (x, codes, scales, size))
 
     found = kq.verify(quantize, "int8 token vllm", make="cupy", shapes=[(1, 7), (3, 1023), (16, 512)])
-    assert bool(found) == right, str(found)
-    assert right or "no dialect's" in str(found)
+    fills = {failure.fill for failure in found.failures}
+    assert (fills <= {"subnormals"}) == right, str(found)
