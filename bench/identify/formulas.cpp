@@ -24,6 +24,10 @@ float to_type(kq::Element element, float v) {
   return v;
 }
 
+float power_of_two(int exponent) {
+  return std::ldexp(1.0f, exponent);
+}
+
 /// A part of a formula: how it is written, and what it does. `parts` counts what was added to the plainest form.
 template <class Function>
 struct Part {
@@ -58,6 +62,10 @@ std::vector<ScaleStep> quotients(const kq::Request& r) {
   std::vector<std::pair<std::string, float>> bounds = {{fmt::format("{:g}", r.qmax), r.qmax}};
   if (r.format == kq::Format::int8) bounds.insert(bounds.end(), {{"127.5", 127.5f}, {"128", 128.0f}});
   if (r.format == kq::Format::fp8_e4m3fn) bounds.push_back({"240", 240.0f});
+  if (r.scale_format == kq::ScaleFormat::ue8m0 || r.scale_format == kq::ScaleFormat::ue8m0_float32) {
+    const float largest_power = power_of_two(std::ilogb(r.qmax));  // MX's roundings have it in place of qmax
+    bounds.push_back({fmt::format("{:g}", largest_power), largest_power});
+  }
   for (const auto& [text, q] : bounds) {
     const int other = q == r.qmax ? 0 : 1;
     steps.push_back({"{} / " + text, [q = q](float v) { return v / q; }, other});
@@ -102,12 +110,8 @@ std::vector<LastStep> last_steps(const kq::Request& r) {
   return steps;
 }
 
-float power_of_two(int exponent) {
-  return std::ldexp(1.0f, exponent);
-}
-
 /// Powers of two from a scale that is not one.
-std::vector<ScaleStep> roundings() {
+std::vector<ScaleStep> roundings(const kq::Request& r) {
   const auto finite = [](auto function) {
     return [function](float v) { return std::isfinite(v) && v > 0.0f ? function(v) : v; };
   };
@@ -126,6 +130,16 @@ std::vector<ScaleStep> roundings() {
          return power_of_two(static_cast<int>(std::nearbyint(std::log2(static_cast<double>(v)))));
        })},
   };
+  int mantissa_bits = 0;
+  kq::with_any_format(r.format, [&](auto format) {
+    if constexpr (!decltype(format)::is_integer) mantissa_bits = decltype(format)::mantissa_bits;
+  });
+  if (mantissa_bits > 0) {
+    const std::uint32_t half_step = 1u << (22 - mantissa_bits);
+    steps.push_back({"{} and half a code's step down to a power of two", finite([half_step](float v) {
+                       return power_of_two(std::ilogb(kq::bits_float(kq::float_bits(v) + half_step)));
+                     })});
+  }
   const std::size_t count = steps.size();
   for (std::size_t i = 0; i < count; ++i) {
     const auto inner = steps[i].apply;
@@ -133,6 +147,27 @@ std::vector<ScaleStep> roundings() {
                      steps[i].parts + 1});
   }
   return steps;
+}
+
+/// A scale of the tensor, g, and E4M3 for each group.
+std::vector<ScaleStep> e4m3_roundings(float g) {
+  using E4M3 = kq::Fp8E4M3Fn;
+  const auto nearest = [](float v) { return E4M3::decode(E4M3::encode(v, v)); };
+  const auto next_to = [nearest](float v, bool up) {
+    if (!std::isfinite(v)) return nearest(v);
+    std::uint8_t code = E4M3::encode(v, v);
+    if (up && E4M3::decode(code) < v && code < E4M3::encode(448.0f, 448.0f)) ++code;
+    if (!up && E4M3::decode(code) > v) --code;
+    return E4M3::decode(code);
+  };
+  return {
+      {"e4m3({} / g)", [=](float v) { return nearest(v / g); }, 0},
+      {"e4m3({} * (1 / g))", [=](float v) { return nearest(v * (1.0f / g)); }, 0},
+      {"e4m3(max({} / g, 2^-9))", [=](float v) { return nearest(std::max(v / g, 0x1p-9f)); }},
+      {"e4m3(max({} / g, 2^-6))", [=](float v) { return nearest(std::max(v / g, 0x1p-6f)); }},
+      {"{} / g up to e4m3", [=](float v) { return next_to(v / g, true); }},
+      {"{} / g down to e4m3", [=](float v) { return next_to(v / g, false); }},
+  };
 }
 
 struct ScoredFit {
@@ -155,10 +190,21 @@ std::vector<FormulaFit> best_first(std::vector<ScoredFit> fits) {
 
 using Scaling = Part<std::function<float(const FoundCode&)>>;
 
-std::vector<Scaling> scalings(const kq::Request& r) {
+std::vector<Scaling> scalings(const kq::Request& r, float g) {
   const float q = r.qmax;
   const std::string bound = fmt::format("{:g}", q);
   const kq::Element element = r.element;
+  if (kq::has_global_scale(r)) {
+    return {
+        {"x / (scale * g)", [g](const FoundCode& c) { return c.x / (c.scale * g); }, 0},
+        {"x * (1 / (scale * g))", [g](const FoundCode& c) { return c.x * (1.0f / (c.scale * g)); }, 0},
+        {"x * ((1 / g) / scale)", [g](const FoundCode& c) { return c.x * (1.0f / g / c.scale); }, 0},
+        {"x / g / scale", [g](const FoundCode& c) { return c.x / g / c.scale; }, 0},
+        {"x * (1 / g) / scale", [g](const FoundCode& c) { return c.x * (1.0f / g) / c.scale; }, 0},
+        {"x * (" + bound + " / amax)", [q](const FoundCode& c) { return c.x * (c.amax == 0.0f ? 0.0f : q / c.amax); },
+         1},
+    };
+  }
   std::vector<Scaling> all = {
       {"x / scale", [](const FoundCode& c) { return c.x / c.scale; }, 0},
       {"x * (1 / scale)", [](const FoundCode& c) { return c.x * (1.0f / c.scale); }, 0},
@@ -199,6 +245,7 @@ std::vector<Conversion> conversions(const kq::Request& r) {
     for (const auto& [nan, nan_text] :
          {std::pair(Nan::nan_or_zero, is_int8 ? ", NaN: 0" : ""), std::pair(Nan::largest, ", NaN: the largest"),
           std::pair(Nan::least, ", NaN: the least")}) {
+      if (nan != Nan::nan_or_zero && kq::code_bits(r.format) == 4) continue;  // it is the largest anyway
       for (const bool overflow : {false, true}) {
         if (overflow && !can_overflow) continue;
         const int parts =
@@ -239,7 +286,7 @@ std::uint8_t fp8_code(float v, float x, const Conversion& how, float bound) {
 
 std::uint8_t code_of(const kq::Request& r, float v, float x, const Conversion& how) {
   std::uint8_t code = 0;
-  kq::with_format(r.format, [&](auto format) {
+  kq::with_any_format(r.format, [&](auto format) {
     using Format = decltype(format);
     if constexpr (Format::is_integer) {
       code = int8_code(v, how, r.qmax);
@@ -270,14 +317,17 @@ bool same_code(kq::Format format, std::uint8_t a, std::uint8_t b) {
   return kq::is_fp8(format) && std::isnan(decoded(format, a)) && std::isnan(decoded(format, b));
 }
 
-std::vector<FormulaFit> fit_scales(const kq::Request& r, const std::vector<FoundScale>& scales) {
-  if (kq::code_bits(r.format) == 4) return {};
+std::vector<FormulaFit> fit_scales(const kq::Request& r, const std::vector<FoundScale>& scales, float tensor_scale) {
   std::vector<ScoredFit> fits;
   const std::vector<ScaleStep> floors = floors_of_amax(r.element);
   const std::vector<ScaleStep> divisions = quotients(r);
   const std::vector<LastStep> lasts = last_steps(r);
   std::vector<ScaleStep> powers = {{"{}", [](float v) { return v; }, 0}};
-  if (r.scale_format != kq::ScaleFormat::float32) powers = roundings();
+  if (r.scale_format == kq::ScaleFormat::e4m3) {
+    powers = e4m3_roundings(tensor_scale);
+  } else if (r.scale_format != kq::ScaleFormat::float32) {
+    powers = roundings(r);
+  }
   for (const bool counts_nan : {false, true}) {
     for (const ScaleStep& floor : floors) {
       for (const ScaleStep& division : divisions) {
@@ -304,10 +354,9 @@ std::vector<FormulaFit> fit_scales(const kq::Request& r, const std::vector<Found
   return best_first(std::move(fits));
 }
 
-std::vector<FormulaFit> fit_codes(const kq::Request& r, const std::vector<FoundCode>& codes) {
-  if (kq::code_bits(r.format) == 4) return {};
+std::vector<FormulaFit> fit_codes(const kq::Request& r, const std::vector<FoundCode>& codes, float tensor_scale) {
   std::vector<ScoredFit> fits;
-  for (const Scaling& scaling : scalings(r)) {
+  for (const Scaling& scaling : scalings(r, tensor_scale)) {
     for (const Conversion& how : conversions(r)) {
       std::size_t right = 0;
       for (const FoundCode& c : codes) {

@@ -34,12 +34,14 @@ struct FoundCode {
 };
 
 /// How many of the scales each formula gives, the best first; formulas with more parts come after shorter ones that
-/// give as many. `request` says the format, the element type and whether scales are powers of two. None is tried for
-/// codes of four bits.
-std::vector<FormulaFit> fit_scales(const kq::Request& request, const std::vector<FoundScale>& scales);
+/// give as many. `request` says the formats of codes and scales and the element type. `tensor_scale`, "g" in a formula,
+/// multiplies scales of format e4m3.
+std::vector<FormulaFit> fit_scales(const kq::Request& request, const std::vector<FoundScale>& scales,
+                                   float tensor_scale = 1.0f);
 
 /// How many of the codes of a symmetric request each formula gives under the sample's scales, in that order.
-std::vector<FormulaFit> fit_codes(const kq::Request& request, const std::vector<FoundCode>& codes);
+std::vector<FormulaFit> fit_codes(const kq::Request& request, const std::vector<FoundCode>& codes,
+                                  float tensor_scale = 1.0f);
 
 /// Whether two scales have the same bits, or are both NaN.
 bool same_scale(float a, float b);

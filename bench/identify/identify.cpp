@@ -243,7 +243,7 @@ class Explanation {
         result_.first_scales.push_back({index, spans_[span].amax, found_scale(span), expected_scale(span)});
       }
     }
-    if (wrong > 0 && !slice_.asymmetric) result_.scale_formulas = fit_scales(slice_, scales);
+    if (wrong > 0 && !slice_.asymmetric) result_.scale_formulas = fit_scales(slice_, scales, tensor_scale());
   }
 
   /// Where a span's scale lies in the sample.
@@ -262,7 +262,9 @@ class Explanation {
       const float x = element_at(sample_, i);
       const auto found = std::to_integer<std::uint8_t>(sample_.codes[static_cast<std::size_t>(i)]);
       const auto nearest = std::to_integer<std::uint8_t>(expected_.codes[static_cast<std::size_t>(i)]);
-      codes.push_back({x, found_scale(span), spans_[span].amax, found});
+      if (!is_unspecified(slice_, expected_, static_cast<std::size_t>(i))) {
+        codes.push_back({x, found_scale(span), spans_[span].amax, found});
+      }
       if (same_code(slice_.format, found, nearest) || is_unspecified(slice_, expected_, static_cast<std::size_t>(i))) {
         return;
       }
@@ -272,7 +274,7 @@ class Explanation {
         result_.first_codes.push_back({token, channel, element_bits(sample_, i), x, found_scale(span), found, nearest});
       }
     });
-    if (wrong > 0 && !slice_.asymmetric) result_.code_formulas = fit_codes(slice_, codes);
+    if (wrong > 0 && !slice_.asymmetric) result_.code_formulas = fit_codes(slice_, codes, tensor_scale());
   }
 
   void count(float x, std::int64_t channel, std::size_t span, std::uint8_t found, std::uint8_t nearest) {

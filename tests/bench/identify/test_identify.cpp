@@ -17,6 +17,7 @@
 #include "bench/support/errors.hpp"
 #include "kq/dialect.hpp"
 #include "kq/element.hpp"
+#include "kq/scale_layout.hpp"
 #include "tests/support/exhaustive.hpp"
 #include "tests/support/host_tensors.hpp"
 #include "tests/support/recorded.hpp"
@@ -385,6 +386,113 @@ TEST_F(Mixtures, OneWrongCodeIsShown) {
 TEST_F(Mixtures, ScalesOfNoShapeAreRefused) {
   outputs.scales.resize(outputs.scales.size() - 12);
   EXPECT_THROW(identified(), UsageError);
+}
+
+/// FP4 under scales of groups, as an engine gives it but for one change.
+class FourBits : public testing::Test {
+ protected:
+  FourBits() {
+    request.format = kq::Format::fp4_e2m1;
+    request.granularity = kq::Granularity::group;
+    request.num_tokens = 64;
+    request.hidden_size = 256;
+  }
+
+  void make(kq::ScaleFormat scales, std::int64_t group, kq::ScaleRounding rounding) {
+    request.scale_format = scales;
+    request.group_size = group;
+    request.scale_rounding = rounding;
+    request = kq::resolved(request);
+    input = make_input(request, 29);
+    outputs = outputs_of(request, input);
+  }
+
+  /// Codes of the elements as they are under the scales, each made the one below in magnitude where it is above.
+  void truncate(float tensor_scale) {
+    for (std::int64_t i = 0; i < request.num_tokens * request.hidden_size; ++i) {
+      kq::half x{};
+      std::memcpy(&x, input.data() + 2 * i, sizeof x);
+      const std::int64_t span = kq::scale_index(request, i / request.hidden_size, i % request.hidden_size);
+      const float scale = kq::group_scale_at(outputs.scales.data(), request.scale_format, span) * tensor_scale;
+      auto& pair = outputs.codes[static_cast<std::size_t>(i / 2)];
+      const int shift = i % 2 == 0 ? 0 : 4;
+      const auto code = static_cast<std::uint8_t>(std::to_integer<unsigned>(pair) >> shift & 15u);
+      if (std::fabs(decoded(request.format, code)) > std::fabs(kq::to_float(x) / scale)) {
+        pair = static_cast<std::byte>(std::to_integer<unsigned>(pair) - (1u << shift));
+      }
+    }
+  }
+
+  Identification identified() const { return identify(sample_of(request, input, outputs), scheme_of(request)); }
+
+  kq::Request request;
+  std::vector<std::byte> input;
+  HostTensors outputs;
+};
+
+TEST_F(FourBits, RoundedTowardZeroUnderExponents) {
+  make(kq::ScaleFormat::ue8m0, 32, kq::ScaleRounding::rceil);
+  truncate(1.0f);
+  const Identification found = identified();
+  ASSERT_TRUE(found.matches.empty());
+  ASSERT_FALSE(found.code_formulas.empty());
+  EXPECT_TRUE(found.code_formulas.front().explains_all());
+  EXPECT_EQ(found.code_formulas.front().formula, "x / scale, rounded toward 0");
+}
+
+TEST_F(FourBits, RoundedTowardZeroUnderE4M3) {
+  make(kq::ScaleFormat::e4m3, 16, kq::ScaleRounding::quotient);
+  truncate(numbers_of<float>(outputs.global_scale).front());
+  const Identification found = identified();
+  ASSERT_TRUE(found.matches.empty());
+  ASSERT_FALSE(found.code_formulas.empty());
+  EXPECT_NE(found.code_formulas.front().formula.find("rounded toward 0"), std::string::npos)
+      << found.code_formulas.front().formula;
+  EXPECT_GE(found.code_formulas.front().right + 8, found.code_formulas.front().of);
+}
+
+/// The exponent of amax / 6 rounded to the nearest, which is nobody's.
+TEST_F(FourBits, ExponentsRoundedToNearest) {
+  make(kq::ScaleFormat::ue8m0, 32, kq::ScaleRounding::rceil);
+  for (std::int64_t span = 0; span < kq::num_scales(request); ++span) {
+    float amax = 0.0f;
+    for (std::int64_t i = 0; i < 32; ++i) {
+      kq::half x{};
+      std::memcpy(&x, input.data() + 2 * (32 * span + i), sizeof x);
+      if (!std::isnan(kq::to_float(x))) amax = std::max(amax, std::fabs(kq::to_float(x)));
+    }
+    if (!std::isfinite(amax) || amax == 0.0f) continue;
+    const double exponent = std::nearbyint(std::log2(static_cast<double>(amax / 6.0f)));
+    outputs.scales[static_cast<std::size_t>(span)] = static_cast<std::byte>(static_cast<int>(exponent) + 127);
+  }
+  const Identification found = identified();
+  ASSERT_TRUE(found.matches.empty());
+  ASSERT_FALSE(found.scale_formulas.empty());
+  EXPECT_TRUE(found.scale_formulas.front().explains_all());
+  EXPECT_EQ(found.scale_formulas.front().formula, "amax / 6 to the nearest power of two");
+}
+
+/// The next E4M3 number above, where the quotient is none: nobody's.
+TEST_F(FourBits, E4M3RoundedUp) {
+  make(kq::ScaleFormat::e4m3, 16, kq::ScaleRounding::quotient);
+  const float g = numbers_of<float>(outputs.global_scale).front();
+  for (std::int64_t span = 0; span < kq::num_scales(request); ++span) {
+    float amax = 0.0f;
+    for (std::int64_t i = 0; i < 16; ++i) {
+      kq::half x{};
+      std::memcpy(&x, input.data() + 2 * (16 * span + i), sizeof x);
+      if (!std::isnan(kq::to_float(x))) amax = std::max(amax, std::fabs(kq::to_float(x)));
+    }
+    auto& byte = outputs.scales[static_cast<std::size_t>(span)];
+    const float scale = kq::group_scale_at(outputs.scales.data(), kq::ScaleFormat::e4m3, span);
+    if (scale < amax / 6.0f / g && byte < std::byte{0x7e})
+      byte = static_cast<std::byte>(std::to_integer<int>(byte) + 1);
+  }
+  const Identification found = identified();
+  ASSERT_TRUE(found.matches.empty());
+  ASSERT_FALSE(found.scale_formulas.empty());
+  EXPECT_TRUE(found.scale_formulas.front().explains_all());
+  EXPECT_EQ(found.scale_formulas.front().formula, "amax / 6 / g up to e4m3");
 }
 
 }  // namespace
