@@ -220,11 +220,6 @@ inline constexpr bool is_of_dialect = false;
 template <class Element, class Format, kq::Granularity granularity>
 inline constexpr bool is_of_dialect<kq::DialectRule<Element, Format, granularity>> = true;
 
-template <class Rule>
-inline constexpr bool is_dialect_of_tokens = false;
-template <class Element, class Format>
-inline constexpr bool is_dialect_of_tokens<kq::DialectRule<Element, Format, kq::Granularity::token>> = true;
-
 /// Rules that few requests with a producer have.
 template <class Rule>
 inline constexpr bool is_rare = Rule::has_zero_point;

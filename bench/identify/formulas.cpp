@@ -66,6 +66,7 @@ std::vector<ScaleStep> quotients(const kq::Request& r) {
     const float largest_power = power_of_two(std::ilogb(r.qmax));  // MX's roundings have it in place of qmax
     bounds.push_back({fmt::format("{:g}", largest_power), largest_power});
   }
+  if (r.scale_format == kq::ScaleFormat::e4m3) steps.push_back({"{}", [](float v) { return v; }, 0});
   for (const auto& [text, q] : bounds) {
     const int other = q == r.qmax ? 0 : 1;
     steps.push_back({"{} / " + text, [q = q](float v) { return v / q; }, other});
@@ -150,7 +151,7 @@ std::vector<ScaleStep> roundings(const kq::Request& r) {
 }
 
 /// A scale of the tensor, g, and E4M3 for each group.
-std::vector<ScaleStep> e4m3_roundings(float g) {
+std::vector<ScaleStep> e4m3_roundings(const kq::Request& r, float g) {
   using E4M3 = kq::Fp8E4M3Fn;
   const auto nearest = [](float v) { return E4M3::decode(E4M3::encode(v, v)); };
   const auto next_to = [nearest](float v, bool up) {
@@ -160,7 +161,10 @@ std::vector<ScaleStep> e4m3_roundings(float g) {
     if (!up && E4M3::decode(code) > v) --code;
     return E4M3::decode(code);
   };
+  const std::string bound = fmt::format("{:g}", r.qmax);
+  const float product = 1.0f / g * (1.0f / r.qmax);
   return {
+      {"e4m3({} * ((1 / g) * (1/" + bound + ")))", [=](float v) { return nearest(v * product); }, 0},
       {"e4m3({} / g)", [=](float v) { return nearest(v / g); }, 0},
       {"e4m3({} * (1 / g))", [=](float v) { return nearest(v * (1.0f / g)); }, 0},
       {"e4m3(max({} / g, 2^-9))", [=](float v) { return nearest(std::max(v / g, 0x1p-9f)); }},
@@ -324,7 +328,7 @@ std::vector<FormulaFit> fit_scales(const kq::Request& r, const std::vector<Found
   const std::vector<LastStep> lasts = last_steps(r);
   std::vector<ScaleStep> powers = {{"{}", [](float v) { return v; }, 0}};
   if (r.scale_format == kq::ScaleFormat::e4m3) {
-    powers = e4m3_roundings(tensor_scale);
+    powers = e4m3_roundings(r, tensor_scale);
   } else if (r.scale_format != kq::ScaleFormat::float32) {
     powers = roundings(r);
   }

@@ -48,11 +48,10 @@ class Trials {
 /// Launches each kernel for each case that it serves. On a host its tensors lie between pages that nothing may touch.
 /// On a device with graphs the launch is also recorded, and must have put something on the stream; and launches must
 /// follow each other as they will: none starts before the end of the one in front where they are plain, and where they
-/// overlap they must, and wait for what that one writes. A process that
-/// crashes is replaced by another one, which goes on with the next case; after ten of a kernel, its other cases count
-/// as failed. `open` opens the device, in the other process: it and this must not have been opened before. Where the
-/// device is not the kernel's, or cannot be opened, nothing is tried. Ends early when a signal asks for it. Throws
-/// SystemError.
+/// overlap they must, and wait for what that one writes. A process that crashes is replaced by another one, which goes
+/// on with the next case; after ten of a kernel, its other cases count as failed. `open` opens the device, in the other
+/// process: it and this must not have been opened before. Where the device is not the kernel's, or cannot be opened,
+/// nothing is tried. Ends early when a signal asks for it. Throws SystemError.
 Trials try_out(const std::vector<PluginKernel>& kernels, const std::function<std::unique_ptr<Device>()>& open,
                const TrialCases& cases, bool asks_dialect);
 

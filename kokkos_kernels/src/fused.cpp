@@ -18,8 +18,7 @@
 namespace kq::detail {
 namespace {
 
-// --- producers: the values of a token, as a tile
-// -----------------------------------------------------------------------
+// --- producers: the values of a token, as a tile ---------------------------------------------------------------------
 
 /// T((z * r) * weight), z being x or T(x + residual).
 template <class Element, bool HasResidual>
@@ -73,8 +72,7 @@ struct SiluMulRow {
   }
 };
 
-// --- kernels
-// -----------------------------------------------------------------------------------------------------------
+// --- kernels ---------------------------------------------------------------------------------------------------------
 
 /// program_id: a token.
 template <class Producer, class Rule>
@@ -131,8 +129,7 @@ struct FusedGroup {
   }
 };
 
-// --- choices
-// -----------------------------------------------------------------------------------------------------------
+// --- choices ---------------------------------------------------------------------------------------------------------
 
 /// Whether groups are whole vectors of a power of two of lanes that exchange values, and rows whole groups.
 template <class Element>

@@ -166,6 +166,32 @@ def check_figures(show):
                 print(f"{page}: {line.strip()}\n    from {', '.join(commits)}")
 
 
+def check_rivals():
+    """Every cell of h200_rivals.md: Kokkos / native / the best other with its name. An overlapped table has the faster launch of
+    that one."""
+    page = "docs/results/h200_rivals.md"
+    times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+    text = (ROOT / page).read_text(encoding="utf-8")
+    cells = 0
+    for dtype, launch, table in re.findall(r"^(Half|Bfloat16) input, (plain|overlapped):\n\n((?:\|.*\n)+)", text, re.MULTILINE):
+        head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        for shape, *row in rows:
+            for scheme, cell in zip(head[1:], row, strict=True):
+                if not cell:
+                    continue
+                kokkos, native, other, name = re.match(r"([\d.]+) / ([\d.]+) / (?:([\d.]+) ([\w.]+)|-)",
+                                                       cell.replace("**", "")).groups()
+                for time, impl in ((kokkos, "kokkos"), (native, "native"), (other, name)):
+                    launches = ("overlapped", "plain") if launch == "overlapped" and impl == name else (launch,)
+                    given = [times[scheme, dtype.lower(), shape, one][impl] for one in launches
+                             if impl and impl in times.get((scheme, dtype.lower(), shape, one), {})]
+                    if time and float(time) != min(given, default=None):
+                        mistake(page, f"{dtype}, {launch}, {shape}, {scheme}: {impl} is {given} in {RIVALS}, not {time}")
+                cells += 1
+    if cells < 300:
+        mistake(page, f"has {cells} cells that can be read")
+
+
 def main(arguments):
     if arguments not in ([], ["--list"]):
         print(__doc__, file=sys.stderr)
@@ -177,6 +203,7 @@ def main(arguments):
     if not any(block.name.endswith("dynamic_token.cpp") and block.text.count("\n") <= 20 for block in split("README.md")[0]):
         mistake("README.md", "shows no portable kernel")
     check_figures("--list" in arguments)
+    check_rivals()
     for text in mistakes:
         print(text, file=sys.stderr)
     print(f"{len(pages())} pages, {len(mistakes)} mistakes")

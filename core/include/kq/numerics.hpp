@@ -345,8 +345,8 @@ class Divisor {
 /// Division without the exceptional cases of Divisor: for ordinary divisors, and quotients within +-2^20.
 ///
 /// Of half and bfloat16 it is a product with the reciprocal in two parts, which takes two operations: y = RN(1 / s),
-/// and RN(RN(1 - s * y) * y) made a little smaller. (The quotient of 1 and 2 - 2^-23 lies above a tie by less than a
-/// float can add to the first part; so it becomes none.) Of all 2^33 pairs of significands 69 give a quotient that is
+/// and RN(RN(1 - s * y) * y) times 1 - 2^-24, so that 1 / (2 - 2^-23), which lies just above a tie, is not rounded as
+/// if it were one. Of all 2^33 pairs of significands 69 give a quotient that is
 /// off by the last bit, none of which any format rounds to another code: tests/core/test_divisor.cpp goes through them.
 /// Floats take two steps of Divisor.
 template <class Element>

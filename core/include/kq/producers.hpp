@@ -123,8 +123,7 @@ KQ_HOST_DEVICE void store_vector(T* row, std::int64_t i, int count, const float 
   }
 }
 
-// --- RMSNorm
-// -----------------------------------------------------------------------------------------------------------
+// --- RMSNorm ---------------------------------------------------------------------------------------------------------
 
 /// The squares of a vector's elements, each rounded to float, summed by halves.
 template <int Width>
@@ -225,8 +224,7 @@ KQ_HOST_DEVICE float normed(float z, float reciprocal_rms, float weight, Produce
   return (form == ProducerForm::twice ? detail::nearest<T>(scaled) : scaled) * weight;
 }
 
-// --- SiLU
-// --------------------------------------------------------------------------------------------------------------
+// --- SiLU ------------------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -261,9 +259,9 @@ KQ_HOST_DEVICE float exp_minus(float x) {
 
 namespace detail {
 
-/// e^-x of a half, a quarter of it of a bfloat16, where that is neither 2^128 nor as small as no float. -x log2(e) = n
-/// + f, |f| <= 1/2, and 2^f by a polynomial: least in its largest error, then moved by a few units in the last place of
-/// its coefficients, to where short_silu() gets every half right.
+/// e^-x of a half, a quarter of it of a bfloat16, where that neither overflows nor is subnormal. -x log2(e) is n + f
+/// with |f| <= 1/2, and 2^f comes of a polynomial: least in its largest error, then moved by a few units in the last
+/// place of its coefficients, to where short_silu() gets every half right.
 template <class T>
 KQ_HOST_DEVICE float short_exp_minus(float x) {
   constexpr bool is_half = std::is_same_v<T, half>;
@@ -327,8 +325,7 @@ KQ_HOST_DEVICE float silu_times(float gate, float up, ProducerForm form) {
   return detail::nearest<T>(silu) * up;
 }
 
-// --- the rows of a launch, whoever goes through them
-// ------------------------------------------------------------------
+// --- the rows of a launch, whoever goes through them -----------------------------------------------------------------
 
 /// Where the values of a producer lie in a workspace of which what comes after it has the first bytes.
 constexpr std::size_t values_offset(std::size_t bytes) {

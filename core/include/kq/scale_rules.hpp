@@ -144,8 +144,8 @@ struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
     return detail::DividingScale<Format, Element>{scale, qmax, amax};
   }
 
-  /// Whether fast_quantizer(scale) makes the codes of every group of at most `amax`. Such a group's scale is neither
-  /// below 1e-10 / qmax nor above amax / 64, and no element is more than `qmax` times as large.
+  /// Whether fast_quantizer(scale) makes the codes of every group of at most `amax`. Such a group's scale is at least
+  /// 1e-10 / qmax and at most the greater of amax and 1e-10, and no element is more than `qmax` times as large.
   KQ_HOST_DEVICE bool has_fast_quantizer(float amax) const {
     return Bounds<Format>(qmax).can_be_dropped() && amax <= ShortDivisor<Element>::most;
   }

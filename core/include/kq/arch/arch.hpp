@@ -31,9 +31,8 @@
 ///   max_number2<E>, min_number2<E>
 ///   magnitudes2<E>(w)            two 16-bit elements without their signs; a NaN may be another
 ///   max_up_to_nan2<E>            of magnitudes, the greater with NaN above all
-///   unpacked_again(v)            sixteen bytes of which the compiler forgets what was made of them: it makes that
-///   again,
-///                                rather than keep eight registers for four
+///   unpacked_again(v)            v, as if it were new: the compiler unpacks it again rather than keep eight floats
+///                                for four words
 ///   low_bytes(a, b, c, d)        the low bytes of four words in one, the first in the lowest
 ///   even_bytes(w)                bytes 0 and 2 of a word in the low half of one
 ///   sign_bytes<n>(a, b)          the sign bytes of 2n elements in two words, in the low bytes of one word
@@ -43,7 +42,7 @@
 ///                                no such conversion
 ///   encodes_e2m1_in_eights       whether eight elements of 16 bits become E2M1 codes at once (e2m1.hpp), by
 ///   e2m1_codes8<E, Limited>(w, f)
-///                                their codes times a power of two, twice of which is in both halves of f; products
+///                                their codes times a power of two; each half of f has twice that power; products
 ///                                below 7 or, with Limited, 9
 ///   e2m1_codes8_of_products(x, w, f)
 ///                                their codes times a float, from the elements as floats; products below 7

@@ -21,10 +21,9 @@
 ///   magnitudes2<E>(w)   two elements of 16 bits without their signs
 ///   min3(a, b, c)       the least of three unsigned numbers
 ///   min3x2(a, b, c)     the same in each half of a word
-///   min2x2(a, b)
-///   permute<s>(a, b)    the bytes of a word that the four hexadecimal digits of `s` name, from the right: 0 to 3 those
-///   of
-///                       a, 4 to 7 those of b; with 8 added, a byte's highest bit in all its bits
+///   min2x2(a, b)        the lesser in each half of a word
+///   permute<s>(a, b)    the bytes of a word that the four hexadecimal digits of `s` name, from the right: 0 to 3 are
+///                       those of a, 4 to 7 those of b; with 8 added, a byte's highest bit in all its bits
 
 #include <bit>
 #include <cstdint>
