@@ -2,8 +2,10 @@
 
 #include "backends/gpu/device.hpp"
 
+#include <memory>
 #include <stdexcept>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -26,12 +28,16 @@ std::string in_gigabytes(std::uint64_t bytes) {
   return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + " GB";
 }
 
+struct DestroyGraph {
+  void operator()(KQ_GPU(Graph_t) graph) const { static_cast<void>(KQ_GPU(GraphDestroy)(graph)); }
+};
+/// What was recorded, which cannot be launched yet.
+using RecordedGraph = std::unique_ptr<std::remove_pointer_t<KQ_GPU(Graph_t)>, DestroyGraph>;
+
 class GpuGraph final : public Graph {
  public:
-  GpuGraph(Stream stream, KQ_GPU(Graph_t) recorded) : stream_(stream) {
-    const Status status = KQ_GPU(GraphInstantiateWithFlags)(&executable_, recorded, 0);
-    static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
-    check(status, "making a graph of what was recorded");
+  GpuGraph(Stream stream, const RecordedGraph& recorded) : stream_(stream) {
+    check(KQ_GPU(GraphInstantiateWithFlags)(&executable_, recorded.get(), 0), "making a graph of what was recorded");
   }
   ~GpuGraph() override { static_cast<void>(KQ_GPU(GraphExecDestroy)(executable_)); }
   GpuGraph(const GpuGraph&) = delete;
@@ -181,28 +187,11 @@ class GpuDevice final : public Device {
   }
   std::unique_ptr<Graph> record_overlapped(const std::function<void()>& enqueue_work) override {
     if (const auto reason = why_no_overlap()) throw DeviceError(*reason);
-    KQ_GPU(Graph_t) recorded = capture(enqueue_work);
-    try {
-      kq::overlap_launches(recorded);
-    } catch (const std::runtime_error& error) {
-      static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
-      throw DeviceError(error.what());
-    }
-    return std::make_unique<GpuGraph>(stream_, recorded);
+    return std::make_unique<GpuGraph>(stream_, capture_overlapped(enqueue_work));
   }
   std::size_t count_overlapping(const std::function<void()>& enqueue_work, bool overlapped) override {
-    KQ_GPU(Graph_t) recorded = capture(enqueue_work);
-    std::size_t count = 0;
-    std::optional<std::string> failure;
-    try {
-      if (overlapped) kq::overlap_launches(recorded);
-      count = kq::programmatic_edges(recorded);
-    } catch (const std::runtime_error& error) {
-      failure = error.what();
-    }
-    static_cast<void>(KQ_GPU(GraphDestroy)(recorded));
-    if (failure) throw DeviceError(*failure);
-    return count;
+    const RecordedGraph recorded = overlapped ? capture_overlapped(enqueue_work) : capture(enqueue_work);
+    return as_device_error([&] { return kq::programmatic_edges(recorded.get()); });
   }
   void enqueue_late_copy(void* to, const void* from, std::size_t bytes) override {
     gpu::enqueue_late_copy(stream_, to, from, bytes);
@@ -242,7 +231,7 @@ class GpuDevice final : public Device {
   }
 
  private:
-  KQ_GPU(Graph_t) capture(const std::function<void()>& enqueue_work) {
+  RecordedGraph capture(const std::function<void()>& enqueue_work) {
     // Relaxed: what Kokkos asks the runtime besides its launches does not end the recording.
     check(KQ_GPU(StreamBeginCapture)(stream_, KQ_GPU(StreamCaptureModeRelaxed)), "starting to record a graph");
     KQ_GPU(Graph_t) recorded = nullptr;
@@ -255,8 +244,25 @@ class GpuDevice final : public Device {
       throw;
     }
     check(KQ_GPU(StreamEndCapture)(stream_, &recorded), "recording a graph");
+    return RecordedGraph(recorded);
+  }
+#if !KQ_GPU_HIP
+  RecordedGraph capture_overlapped(const std::function<void()>& enqueue_work) {
+    RecordedGraph recorded = capture(enqueue_work);
+    as_device_error([&] { kq::overlap_launches(recorded.get()); });
     return recorded;
   }
+
+  /// function(), whose std::runtime_error becomes a DeviceError.
+  template <class Function>
+  static auto as_device_error(const Function& function) {
+    try {
+      return function();
+    } catch (const std::runtime_error& error) {
+      throw DeviceError(error.what());
+    }
+  }
+#endif
 
   DeviceInfo info_;
   [[maybe_unused]] int architecture_;  ///< compute capability: 90 for 9.0

@@ -56,16 +56,13 @@ struct FusedStatic {
     bool has_row = true;
     const std::int64_t number = rows.template row<Config>(block, has_row);
     Row row(producer, {}, number, has_row ? rows.vectors : 0, Config::lane(block));
-    // 1. Wait for the launch before this one.
-    block.wait_for_prerequisites(row.first_address(), rows.vectors);
-    // 2. Load the row, as far as registers hold it; then the next launch may start.
-    if constexpr (Row::in_registers) row.load();
-    block.launch_dependents();
-    // 3. Look the scale up, before it is needed.
+    // 1. Wait for the launch before this one, and load the row, as far as registers hold it.
+    row.load(block);
+    // 2. Look the scale up, before it is needed.
     const auto quantizer = rule.scale(scales, number * scale_step).quantizer();
-    // 4. A norm: sum the squares.
+    // 3. A norm: sum the squares.
     const float reciprocal = row.reciprocal(block, slots);
-    // 5. Compute the values, quantize and store.
+    // 4. Compute the values, quantize and store.
     row.compute(reciprocal);
     quantizer.with_fast_path([&](const auto& fastest) {
       row.template for_each_slice<true>(reciprocal, [&] { row.store(rows.codes.row(number).data, fastest); });
@@ -92,27 +89,24 @@ struct FusedToken {
     const std::int64_t number = rows.template row<Config>(block, has_row);
     const int lane = Config::lane(block);
     Row row(producer, {}, number, has_row ? rows.vectors : 0, lane);
-    // 1. Wait for the launch before this one.
-    block.wait_for_prerequisites(row.first_address(), rows.vectors);
-    // 2. Load the row, as far as registers hold it; then the next launch may start.
-    if constexpr (Row::in_registers) row.load();
-    block.launch_dependents();
-    // 3. A norm: sum the squares.
+    // 1. Wait for the launch before this one, and load the row, as far as registers hold it.
+    row.load(block);
+    // 2. A norm: sum the squares.
     const float reciprocal = row.reciprocal(block, slots);
-    // 4. Compute the values, and fold them.
+    // 3. Compute the values, and fold them.
     typename Reduction::template Fold<typename Row::Value> fold;
     row.compute(reciprocal);
     row.template for_each_slice<false>(reciprocal, [&] { row.fold(fold); });
-    // 5. Reduce over the lanes that share the row.
+    // 4. Reduce over the lanes that share the row.
     std::uint32_t key[Reduction::count];
     to_keys<Reduction>(fold, key);
     max_over_lanes<Config::threads, Config::lanes>(block, slots.keys, key);
-    // 6. Compute the scale, in every lane; quantize and store.
+    // 5. Compute the scale, in every lane; quantize and store.
     const auto scale = rule.scale(value_of_keys<Reduction>(key));
     scale.quantizer().with_fast_path([&](const auto& fastest) {
       row.template for_each_slice<true>(reciprocal, [&] { row.store(rows.codes.row(number).data, fastest); });
     });
-    // 7. One lane stores the scale.
+    // 6. One lane stores the scale.
     if (lane == 0 && has_row) scales.at(number).write(scale);
   }
 };
@@ -156,14 +150,11 @@ struct FusedGroup {
     bool has_row = true;
     const std::int64_t number = rows.template row<Config>(block, has_row);
     Row row(producer, Vectors{group_lanes}, number, has_row ? rows.vectors : 0, Config::lane(block));
-    // 1. Wait for the launch before this one.
-    block.wait_for_prerequisites(row.first_address(), rows.vectors);
-    // 2. Load the row, as far as registers hold it; then the next launch may start.
-    if constexpr (Row::in_registers) row.load();
-    block.launch_dependents();
-    // 3. A norm: sum the squares.
+    // 1. Wait for the launch before this one, and load the row, as far as registers hold it.
+    row.load(block);
+    // 2. A norm: sum the squares.
     const float reciprocal = row.reciprocal(block, slots);
-    // 4. Compute the values.
+    // 3. Compute the values.
     row.compute(reciprocal);
     row.template for_each_slice<true>(reciprocal, [&] {
       quantize_groups(block, row, number, std::make_integer_sequence<int, Row::held / Vectors::per_group>());
@@ -187,12 +178,12 @@ struct FusedGroup {
           [&](const auto& fastest) { row.template store<Begin, end>(rows.codes.row(number).data, fastest); });
     };
     if constexpr (is_given) {
-      // 5. Look the group's scale up; quantize and store.
+      // 4. Look the group's scale up; quantize and store.
       if (!row.has(Begin)) return;
       const std::int64_t scale_row = rows_per_scale == 1 ? number : divide(number, rows_per_scale);
       store(rule.scale(scales, scales.place(scale_row, group)));
     } else {
-      // 5. Fold the group's values, and reduce over the lanes that share them.
+      // 4. Fold the group's values, and reduce over the lanes that share them.
       typename Reduction::template Fold<typename Row::Value> fold;
       row.template fold<Begin, end>(fold);
       std::uint32_t key[Reduction::count];
@@ -204,7 +195,7 @@ struct FusedGroup {
           key[k] = other > key[k] ? other : key[k];
         }
       }
-      // 6. Compute the scale, in every lane; quantize and store. One lane stores the scale.
+      // 5. Compute the scale, in every lane; quantize and store. One lane stores the scale.
       const auto scale = rule.scale(value_of_keys<Reduction>(key));
       store(scale);
       if (row.has(Begin) && (Config::lane(block) & (group_lanes - 1)) == 0) scales.write(number, group, scale);
@@ -242,21 +233,6 @@ inline constexpr bool has_fused_rule = is_fused_format<typename Rule::Format>&& 
                                        !std::is_same_v<Rule, kq::AffineInTypeRule<typename Rule::Element>> &&
                                        std::is_same_v<typename Producer::Value, typename Rule::Element>;
 
-/// Whether all rows of all tensors begin and end at whole vectors, and those of codes where one store can put a
-/// vector's.
-template <class Element>
-bool is_fused_aligned(const kq::Request& r, const Operands& o) {
-  constexpr int width = vector_width<Element>;
-  const auto whole = [](const void* address, std::int64_t stride, std::int64_t bytes) {
-    return reinterpret_cast<std::uintptr_t>(address) % static_cast<std::uintptr_t>(bytes) == 0 && stride % width == 0;
-  };
-  constexpr std::int64_t vector = sizeof(Vector16);
-  return r.hidden_size % width == 0 && whole(o.input, r.input_stride, vector) &&
-         whole(o.codes, r.codes_stride, width) && (!kq::has_norm(r.producer) || whole(o.weight, 0, vector)) &&
-         (!kq::has_residual(r.producer) ||
-          (whole(o.residual, r.residual_stride, vector) && whole(o.residual_out, r.residual_stride, vector)));
-}
-
 /// Whether groups are vectors of a power of two of lanes, each with `per_group` of them, and rows whole groups.
 template <class Element>
 bool has_fused_groups(const kq::Request& r, int per_group) {
@@ -271,7 +247,7 @@ template <class Element, class Producer, class Launcher>
 bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands& o, const Producer& producer) {
   using Value = typename Producer::Value;
   const auto vectors = static_cast<int>(q.hidden_size / vector_width<Element>);
-  const auto rows_of = [&]<class Rule>(const Rule&) {
+  const auto fused_rows = [&]<class Rule>(const Rule&) {
     using Code = typename Rule::Code;
     return FusedRows<Code>{{static_cast<Code*>(o.codes), q.hidden_size, q.codes_stride}, q.num_tokens, vectors};
   };
@@ -294,7 +270,7 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
           if (!has_fused_groups<Element>(q, per_group)) return;
           const auto lanes = static_cast<int>(q.group_size / (per_group * vector_width<Element>));
           const int shift = std::countr_zero(static_cast<std::uint64_t>(q.group_size));
-          launch(FusedGroup<Producer, Rule, Scales, Config>{producer, rows_of(rule), scales, kq::rows_per_scale(q),
+          launch(FusedGroup<Producer, Rule, Scales, Config>{producer, fused_rows(rule), scales, kq::rows_per_scale(q),
                                                             lanes, shift, rule});
         });
       }
@@ -315,7 +291,7 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
       kq::with_static_rule<Value>(q, [&]<class Rule>(const Rule& rule) {
         if constexpr (has_fused_rule<Producer, Rule>) {
           with_config(rule, scales, [&]<class Config>(Config) {
-            launch(FusedStatic<Producer, Rule, Config>{producer, rows_of(rule), scales, step, rule});
+            launch(FusedStatic<Producer, Rule, Config>{producer, fused_rows(rule), scales, step, rule});
           });
         }
       });
@@ -324,7 +300,7 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
       kq::with_token_rule<Value>(q, o.scale_ub, [&]<class Rule>(const Rule& rule) {
         if constexpr (has_fused_rule<Producer, Rule>) {
           with_config(rule, scales, [&]<class Config>(Config) {
-            launch(FusedToken<Producer, Rule, Config>{producer, rows_of(rule), scales, rule});
+            launch(FusedToken<Producer, Rule, Config>{producer, fused_rows(rule), scales, rule});
           });
         }
       });
@@ -338,7 +314,7 @@ bool fused_row(const Launcher& launcher, const kq::Request& r, const Operands& o
   constexpr std::int64_t longest = std::int64_t{1} << 26;  // offsets are in 32 bits
   const kq::Request q = kq::quantizer_of(r);
   if (r.producer == Producer::none || q.format == kq::Format::fp4_e2m1 || r.hidden_size > longest) return false;
-  if (!is_fused_aligned<Element>(r, o)) return false;
+  if (!is_aligned(rows_of<Element, std::uint8_t>(r, o)) || !kq::has_aligned_sources<Element>(r, o)) return false;
   bool launched = false;
   with_fused_producer<Element>(
       r, o, [&](const auto& producer) { launched = launch_fused<Element>(launcher, q, o, producer); });

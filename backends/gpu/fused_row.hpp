@@ -6,7 +6,6 @@
 /// of 16 bytes of the producer's inputs, aligned, and computes a vector of values from each, in registers, or reads the
 /// row again from the caches where registers do not hold it. The values are those that produce.cu stores, bit for bit.
 
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -118,20 +117,7 @@ struct FusedNorm {
 
  private:
   KQ_HOST_DEVICE static Vector16 rounded_sum(const Inputs& in) {
-    Vector16 sum;
-    KQ_UNROLL
-    for (int quarter = 0; quarter < width / 4; ++quarter) {
-      float x[4];
-      float y[4];
-      kq::unpack4<Element>(in.x, quarter, x);
-      kq::unpack4<Element>(in.residual, quarter, y);
-      KQ_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        x[i] += y[i];
-      }
-      kq::pack4<Element>(x, quarter, sum);
-    }
-    return sum;
+    return kq::map_vector<Element>([](float a, float b) { return a + b; }, in.x, in.residual);
   }
 
   /// z of a vector.
@@ -309,12 +295,16 @@ class ProducedRow {
         first_(vectors.first(lane)),
         at_(producer.cursor(row, std::int64_t{first_} * width)) {}
 
-  KQ_HOST_DEVICE const void* first_address() const { return Producer::first_address(at_); }
-
-  /// Loads the vectors, and stores their sums with a residual.
-  KQ_HOST_DEVICE void load() {
-    load_inputs();
-    for_each_held([&](int n) { Producer::store_sum(at_, offset(n), inputs_[n]); });
+  /// Waits for the launch before this one. If registers hold the row, loads its vectors and stores their sums with a
+  /// residual. Then the next launch may start.
+  template <class Block>
+  KQ_HOST_DEVICE void load(const Block& block) {
+    block.wait_for_prerequisites(Producer::first_address(at_), count_);
+    if constexpr (in_registers) {
+      load_inputs();
+      for_each_held([&](int n) { Producer::store_sum(at_, offset(n), inputs_[n]); });
+    }
+    block.launch_dependents();
   }
 
   /// What a norm multiplies the row's elements by. The row is loaded, if registers hold it.
@@ -474,7 +464,7 @@ class ProducedRow {
   KQ_HOST_DEVICE float reciprocal_of(const Block& block, Slots& slots, double sum) const {
     constexpr int wave_size = Block::wave_size;
     if constexpr (Config::lanes <= wave_size) {
-      return producer_.reciprocal(sum_over_wave<Config::lanes>(block, sum));
+      return producer_.reciprocal(sum_in_wave<Config::lanes>(block, sum));
     } else {
       static_assert(Config::lanes == Config::threads);
       // What lies in this thread's slot it has read itself.
@@ -486,25 +476,13 @@ class ProducedRow {
         for (int wave = 0; wave < Config::lanes / wave_size; ++wave) {
           held_sums[wave] = slots.sum[sum_slot(wave * wave_size + lane_)];
         }
-        const double all = sum_over_wave<wave_size>(block, kq::sum_over_halves(held_sums));
+        const double all = sum_in_wave<wave_size>(block, kq::sum_over_halves(held_sums));
         const float reciprocal = producer_.reciprocal(all);
         if (lane_ == 0) slots.reciprocal = reciprocal;
       }
       block.barrier();
       return slots.reciprocal;
     }
-  }
-
-  template <int Lanes, class Block>
-  KQ_HOST_DEVICE static double sum_over_wave(const Block& block, double value) {
-    KQ_UNROLL
-    for (int mask = Lanes / 2; mask > 0; mask /= 2) {
-      const auto bits = std::bit_cast<std::uint64_t>(value);
-      const std::uint32_t low = block.exchange(static_cast<std::uint32_t>(bits), mask);
-      const std::uint32_t high = block.exchange(static_cast<std::uint32_t>(bits >> 32), mask);
-      value += std::bit_cast<double>(std::uint64_t{high} << 32 | low);
-    }
-    return value;
   }
 
   const Producer& producer_;

@@ -3,11 +3,11 @@
 // The values of a producer, row by row, for a quantizer that follows in a launch of its own: RMSNorm, with a residual
 // added before it or not, and SiLU times up. Rows may lie anywhere and have any length.
 
-#include <bit>
 #include <cstdint>
 
 #include "backends/gpu/kernels.hpp"
 #include "backends/gpu/launch.hpp"
+#include "backends/gpu/reduce.hpp"
 #include "backends/gpu/tile_config.hpp"
 #include "kq/producers.hpp"
 
@@ -33,15 +33,7 @@ KQ_HOST_DEVICE double sum_over_block(const Block& block, double value) {
   for (int wave = 0; wave < Threads / wave_size; ++wave) {
     held[wave] = slots.value[wave * wave_size + thread % wave_size];
   }
-  value = kq::sum_over_halves(held);
-  KQ_UNROLL
-  for (int mask = wave_size / 2; mask > 0; mask /= 2) {
-    const auto bits = std::bit_cast<std::uint64_t>(value);
-    const std::uint32_t low = block.exchange(static_cast<std::uint32_t>(bits), mask);
-    const std::uint32_t high = block.exchange(static_cast<std::uint32_t>(bits >> 32), mask);
-    value += std::bit_cast<double>(std::uint64_t{high} << 32 | low);
-  }
-  return value;
+  return sum_in_wave<wave_size>(block, kq::sum_over_halves(held));
 }
 
 /// A block has a row.

@@ -3,10 +3,12 @@
 
 /// \file
 /// The greatest of a value over the lanes that share a span: exchanges within a wave, then shared memory between waves.
+/// And the sum of doubles within a wave.
 ///
-/// What is reduced are keys: unsigned integers in the order of the floats they stand for. They compare in one
-/// instruction everywhere, and a whole wave of them in one where the hardware can.
+/// What is reduced to the greatest are keys: unsigned integers in the order of the floats they stand for. They compare
+/// in one instruction everywhere, and a whole wave of them in one where the hardware can.
 
+#include <bit>
 #include <cstdint>
 
 #include "kq/arch/config.hpp"
@@ -57,6 +59,21 @@ KQ_HOST_DEVICE std::uint32_t max_in_wave(const Block& block, std::uint32_t key) 
     }
     return key;
   }
+}
+
+/// The sum over `Lanes` consecutive lanes of a wave (a power of two), from the highest bit of their number down, in
+/// every one of them. Every lane of the wave calls this.
+template <int Lanes, class Block>
+KQ_HOST_DEVICE double sum_in_wave(const Block& block, double value) {
+  static_assert(Lanes <= Block::wave_size && (Lanes & (Lanes - 1)) == 0);
+  KQ_UNROLL
+  for (int mask = Lanes / 2; mask > 0; mask /= 2) {
+    const auto bits = std::bit_cast<std::uint64_t>(value);
+    const std::uint32_t low = block.exchange(static_cast<std::uint32_t>(bits), mask);
+    const std::uint32_t high = block.exchange(static_cast<std::uint32_t>(bits >> 32), mask);
+    value += std::bit_cast<double>(std::uint64_t{high} << 32 | low);
+  }
+  return value;
 }
 
 /// The greatest of each key over `Lanes` consecutive threads of a block of `Threads`, in every one of them. Every

@@ -37,11 +37,10 @@ struct FoundCode {
 /// give as many. `request` says the formats of codes and scales and the element type. `tensor_scale`, "g" in a formula,
 /// multiplies scales of format e4m3.
 std::vector<FormulaFit> fit_scales(const kq::Request& request, const std::vector<FoundScale>& scales,
-                                   float tensor_scale = 1.0f);
+                                   float tensor_scale);
 
 /// How many of the codes of a symmetric request each formula gives under the sample's scales, in that order.
-std::vector<FormulaFit> fit_codes(const kq::Request& request, const std::vector<FoundCode>& codes,
-                                  float tensor_scale = 1.0f);
+std::vector<FormulaFit> fit_codes(const kq::Request& request, const std::vector<FoundCode>& codes, float tensor_scale);
 
 /// Whether two scales have the same bits, or are both NaN.
 bool same_scale(float a, float b);

@@ -262,12 +262,9 @@ class Explanation {
       const float x = element_at(sample_, i);
       const auto found = std::to_integer<std::uint8_t>(sample_.codes[static_cast<std::size_t>(i)]);
       const auto nearest = std::to_integer<std::uint8_t>(expected_.codes[static_cast<std::size_t>(i)]);
-      if (!is_unspecified(slice_, expected_, static_cast<std::size_t>(i))) {
-        codes.push_back({x, found_scale(span), spans_[span].amax, found});
-      }
-      if (same_code(slice_.format, found, nearest) || is_unspecified(slice_, expected_, static_cast<std::size_t>(i))) {
-        return;
-      }
+      if (is_unspecified(slice_, expected_, static_cast<std::size_t>(i))) return;
+      codes.push_back({x, found_scale(span), spans_[span].amax, found});
+      if (same_code(slice_.format, found, nearest)) return;
       ++wrong;
       count(x, channel, span, found, nearest);
       if (result_.first_codes.size() < most_examples) {

@@ -149,17 +149,6 @@ bool has_fused_kernel(const Request& r) {
   return r.static_scale ? r.granularity == Granularity::tensor : has_fused_groups<Element>(r);
 }
 
-/// Whether all rows of all tensors begin and end at whole vectors.
-template <class Element>
-bool is_fused_aligned(const Request& r, const Operands& b) {
-  const auto whole = [](const void* address, std::int64_t stride) {
-    return reinterpret_cast<std::uintptr_t>(address) % sizeof(Vector16) == 0 && stride % vector_width<Element> == 0;
-  };
-  return is_aligned<Element>(r, b) && (!has_norm(r.producer) || whole(b.weight, 0)) &&
-         (!has_residual(r.producer) ||
-          (whole(b.residual, r.residual_stride) && whole(b.residual_out, r.residual_stride)));
-}
-
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
 /// lanes with several vectors each, since what a lane does once for a row has its price (rows of 8192 bfloat16 behind
 /// rms_norm took 34 µs with 256 lanes, 53 with 512, at 4096 rows on an H200): eight where a lane holds one tile and
@@ -240,7 +229,8 @@ bool enqueue_fused([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]
   if constexpr (on_host<ExecutionSpace>) {
     return false;
   } else {
-    if (!has_fused_kernel<Element>(r) || !is_fused_aligned<Element>(r, b)) return false;
+    if (!has_fused_kernel<Element>(r)) return false;
+    if (!is_aligned<Element>(r, b) || !has_aligned_sources<Element>(r, b)) return false;
     const Rows<const Element> input{static_cast<const Element*>(b.input), input_columns(r), r.input_stride};
     if (r.producer == Producer::silu_mul) {
       return launch_fused<Element>(space, r, b, SiluMulRow<Element>{input, r.hidden_size});

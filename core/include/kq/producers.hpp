@@ -79,6 +79,25 @@ KQ_HOST_DEVICE void pack4(const float (&x)[4], int quarter, Vector16& v) {
   }
 }
 
+/// The vector of function(x, y), elements of two vectors as floats, rounded to their type.
+template <class Element, class Function>
+KQ_HOST_DEVICE Vector16 map_vector(const Function& function, const Vector16& x, const Vector16& y) {
+  Vector16 mapped;
+  KQ_UNROLL
+  for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
+    float a[4];
+    float b[4];
+    unpack4<Element>(x, quarter, a);
+    unpack4<Element>(y, quarter, b);
+    KQ_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      a[i] = function(a[i], b[i]);
+    }
+    pack4<Element>(a, quarter, mapped);
+  }
+  return mapped;
+}
+
 /// A row as vectors of 16 bytes, counted from its start whatever its address, the last one filled up with zeros.
 template <class Element>
 struct RowVectors {
@@ -125,6 +144,19 @@ KQ_HOST_DEVICE void store_vector(T* row, std::int64_t i, int count, const float 
 
 // --- RMSNorm ---------------------------------------------------------------------------------------------------------
 
+/// The sum by halves of `Lanes` sums, a power of two.
+template <int Lanes>
+KQ_HOST_DEVICE double sum_over_halves(double (&sums)[Lanes]) {
+  KQ_UNROLL
+  for (int half = Lanes / 2; half > 0; half /= 2) {
+    KQ_UNROLL
+    for (int lane = 0; lane < Lanes / 2; ++lane) {
+      if (lane < half) sums[lane] += sums[lane + half];
+    }
+  }
+  return sums[0];
+}
+
 /// The squares of a vector's elements, each rounded to float, summed by halves.
 template <int Width>
 KQ_HOST_DEVICE double sum_of_squares(const float (&x)[Width]) {
@@ -133,14 +165,7 @@ KQ_HOST_DEVICE double sum_of_squares(const float (&x)[Width]) {
   for (int i = 0; i < Width; ++i) {
     sum[i] = static_cast<double>(x[i] * x[i]);
   }
-  KQ_UNROLL
-  for (int half = Width / 2; half > 0; half /= 2) {
-    KQ_UNROLL
-    for (int i = 0; i < Width / 2; ++i) {
-      if (i < half) sum[i] += sum[i + half];
-    }
-  }
-  return sum[0];
+  return sum_over_halves(sum);
 }
 
 /// sum_of_squares() of halves. Their squares are exact in float and in double, so that one operation squares a number
@@ -154,14 +179,7 @@ KQ_HOST_DEVICE double sum_of_half_squares(const float (&x)[Width]) {
     const auto b = static_cast<double>(x[i + Width / 2]);
     sum[i] = __builtin_fma(a, a, b * b);
   }
-  KQ_UNROLL
-  for (int half = Width / 4; half > 0; half /= 2) {
-    KQ_UNROLL
-    for (int i = 0; i < Width / 4; ++i) {
-      if (i < half) sum[i] += sum[i + half];
-    }
-  }
-  return sum[0];
+  return sum_over_halves(sum);
 }
 
 /// The sums by halves of p(0) to p(count - 1), `count` a power of two up to 2^40: p(i) + p(i + count / 2), and so on,
@@ -186,17 +204,6 @@ KQ_HOST_DEVICE void sum_by_halves(std::int64_t count, const Function& p, double 
       held[level][lane] = sums[lane];
     }
   }
-}
-
-/// The sum by halves of `Lanes` sums, a power of two.
-template <int Lanes>
-KQ_HOST_DEVICE double sum_over_halves(double (&sums)[Lanes]) {
-  for (int half = Lanes / 2; half > 0; half /= 2) {
-    for (int lane = 0; lane < half; ++lane) {
-      sums[lane] += sums[lane + half];
-    }
-  }
-  return sums[0];
 }
 
 /// The least power of two that is not less than `count`, 1 or more.
@@ -326,6 +333,17 @@ KQ_HOST_DEVICE float silu_times(float gate, float up, ProducerForm form) {
 }
 
 // --- the rows of a launch, whoever goes through them -----------------------------------------------------------------
+
+/// Whether all rows of what a producer reads and writes beside the input begin and end at whole vectors.
+template <class Element>
+bool has_aligned_sources(const Request& r, const Operands& o) {
+  const auto whole = [](const void* address, std::int64_t stride) {
+    return reinterpret_cast<std::uintptr_t>(address) % sizeof(Vector16) == 0 && stride % vector_width<Element> == 0;
+  };
+  return (!has_norm(r.producer) || whole(o.weight, 0)) &&
+         (!has_residual(r.producer) ||
+          (whole(o.residual, r.residual_stride) && whole(o.residual_out, r.residual_stride)));
+}
 
 /// Where the values of a producer lie in a workspace of which what comes after it has the first bytes.
 constexpr std::size_t values_offset(std::size_t bytes) {

@@ -48,8 +48,8 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
     return x.mapped([&](const Vector16& v, int offset, int n) {
       const Vector16 u = ahead;
       if (n + 1 < Tile::room && x.has(n + 1)) ahead = arch::load16(mine + offset + Tile::row_size);
-      // Never so, which compilers do not know: a branch keeps them from loading all vectors at once, for which they
-      // would save registers in memory. One is loaded ahead.
+      // No vector lies so far, which compilers do not know. The branch keeps them from loading all vectors at once, for
+      // which they would save registers in memory. One is loaded ahead.
       if (offset >= size) return v;
       return map_vector<Element>(function, arch::unpacked_again(v), u);
     });
@@ -158,25 +158,6 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
   }
 
  private:
-  /// The vector of function(x, y), elements of two vectors as floats, rounded to their type.
-  template <class Element, class Function>
-  KQ_HOST_DEVICE static Vector16 map_vector(const Function& function, const Vector16& x, const Vector16& y) {
-    Vector16 mapped;
-    KQ_UNROLL
-    for (int quarter = 0; quarter < vector_width<Element> / 4; ++quarter) {
-      float a[4];
-      float b[4];
-      unpack4<Element>(x, quarter, a);
-      unpack4<Element>(y, quarter, b);
-      KQ_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        a[i] = function(a[i], b[i]);
-      }
-      pack4<Element>(a, quarter, mapped);
-    }
-    return mapped;
-  }
-
   /// The sum by halves of the squares of this lane's vectors first, first + Step, first + 2 * Step, and so on, Step a
   /// power of two. One after the other, so that few sums take registers at once.
   template <int Step, class Element>
