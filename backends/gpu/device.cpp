@@ -106,6 +106,18 @@ void require_no_persisting_window(Stream stream) {
 #endif
 }
 
+#if !KQ_GPU_HIP
+/// function(), whose std::runtime_error becomes a DeviceError.
+template <class Function>
+auto as_device_error(const Function& function) {
+  try {
+    return function();
+  } catch (const std::runtime_error& error) {
+    throw DeviceError(error.what());
+  }
+}
+#endif
+
 class GpuDevice final : public Device {
  public:
   GpuDevice(const DeviceOptions& options, const Properties& properties)
@@ -251,16 +263,6 @@ class GpuDevice final : public Device {
     RecordedGraph recorded = capture(enqueue_work);
     as_device_error([&] { kq::overlap_launches(recorded.get()); });
     return recorded;
-  }
-
-  /// function(), whose std::runtime_error becomes a DeviceError.
-  template <class Function>
-  static auto as_device_error(const Function& function) {
-    try {
-      return function();
-    } catch (const std::runtime_error& error) {
-      throw DeviceError(error.what());
-    }
   }
 #endif
 
