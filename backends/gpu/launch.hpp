@@ -19,11 +19,12 @@
 
 namespace kqbench::gpu {
 
-/// The kernel that every functor of this folder is launched as.
+/// The kernel that every functor of this folder is launched as. The first block's number comes first, so that it and
+/// what a functor begins with are in one line of the constant cache: each line more is waited for (0.1 µs, H200).
 template <class Kernel, class = kq::WaitsForPrerequisites>
 __global__ void __launch_bounds__(Kernel::Config::threads,
                                   kq::arch::launch_bound(Kernel::Config::threads, Kernel::Config::resident_threads))
-    run([[maybe_unused]] const Kernel kernel, [[maybe_unused]] const std::int64_t first_block) {
+    run([[maybe_unused]] const std::int64_t first_block, [[maybe_unused]] const Kernel kernel) {
 #if KQ_DEVICE_ANY
   kq::arch::begin_kernel();
   kernel(DeviceBlock(first_block));
@@ -37,7 +38,7 @@ template <class Kernel>
 void DeviceLauncher::launch(const Kernel& kernel, std::int64_t blocks) const {
   for (std::int64_t first = 0; first < blocks; first += max_grid) {
     const auto grid = static_cast<unsigned>(std::min(blocks - first, max_grid));
-    run<<<grid, Kernel::Config::threads, 0, stream>>>(kernel, first);
+    run<<<grid, Kernel::Config::threads, 0, stream>>>(first, kernel);
     check(KQ_GPU(GetLastError)(), "launching a kernel");
   }
 }
@@ -45,7 +46,7 @@ void DeviceLauncher::launch(const Kernel& kernel, std::int64_t blocks) const {
 template <class Kernel>
 void DeviceLauncher::launch_together(Kernel kernel, int blocks, std::size_t tile_bytes) const {
   std::int64_t first_block = 0;
-  void* arguments[] = {&kernel, &first_block};
+  void* arguments[] = {&first_block, &kernel};
   const auto* const function = reinterpret_cast<const void*>(&run<Kernel>);
   const dim3 grid(static_cast<unsigned>(blocks));
   const dim3 block(Kernel::Config::threads);

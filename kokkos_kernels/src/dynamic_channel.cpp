@@ -109,14 +109,14 @@ void dynamic_channel(const ExecutionSpace& space, const Request& r, const Operan
       launch<decltype(config)>(space, "kq::channel_scales", ChannelScales<Rule>{strip, partials, scales, rule}, strips,
                                strip);
     });
-    with_slices<Element, typename Rule::Code, false>(space, r, b, false, [&](auto config, const auto& slices) {
-      using Slices = std::decay_t<decltype(slices)>;
-      if constexpr (!Slices::is_flat) {
-        launch<LowOccupancy<decltype(config)>>(space, "kq::channel_quantize",
-                                               ChannelQuantize<Slices, Rule>{slices, partials, rule},
-                                               slices.num_slices(), slices.slice_size);
-      }
-    });
+    with_slices<Element, typename Rule::Code, false>(
+        space, r, b, false, false, [&]<class Config, class Slices>(Config, const Slices& slices, std::int64_t count) {
+          if constexpr (!Slices::is_flat) {
+            launch<LowOccupancy<Config>>(space, "kq::channel_quantize",
+                                         ChannelQuantize<Slices, Rule>{slices, partials, rule}, count,
+                                         slices.slice_size);
+          }
+        });
   });
 }
 

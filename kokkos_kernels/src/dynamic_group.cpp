@@ -21,18 +21,17 @@
 namespace kq::detail {
 namespace {
 
-/// program_id: a group, on a device.
+/// program_id: a group, on a device. (Its rule is a base, since an empty member would take room.)
 template <class Rule, class Groups, class Scales>
-struct DynamicGroup {
+struct DynamicGroup : Rule {
   Groups groups;
   Scales scales;
-  Rule rule;
 
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto group = program.id();
     const auto x = program.load(groups.input_group(group));
-    const auto scale = rule.scale(program.reduce(rule.reduction, x));
+    const auto scale = Rule::scale(program.reduce(Rule::reduction, x));
     program.store(groups.codes_group(group), encode(x, scale));
     program.store(scales.at(groups.scale_place(scales, group)), scale);
   }
@@ -101,8 +100,19 @@ void dynamic_group(const ExecutionSpace& space, const Request& r, const Operands
             space, r, b,
             [&]<class Config, class Groups>(Config, const Groups& groups, std::int64_t count, std::int64_t size) {
               // Padding and the places of its scales take more than 64 registers.
-              launch<std::conditional_t<may_be_flat, Config, LowOccupancy<Config>>>(
-                  space, "kq::dynamic_group", DynamicGroup<Rule, Groups, Scales>{groups, scales, rule}, count, size);
+              using Launched = std::conditional_t<may_be_flat, Config, LowOccupancy<Config>>;
+              const auto run = [&](const auto& kernel) {
+                launch<Launched>(space, "kq::dynamic_group", kernel, count, size);
+              };
+              if constexpr (Config::whole) {
+                if (is_usual(r)) {
+                  const auto of_usual = usual(rule);
+                  const FlatFloatScales floats(FloatScales{static_cast<float*>(b.scales), nullptr});
+                  return run(DynamicGroup<std::decay_t<decltype(of_usual)>, Groups, FlatFloatScales>{of_usual, groups,
+                                                                                                     floats});
+                }
+              }
+              run(DynamicGroup<Rule, Groups, Scales>{rule, groups, scales});
             });
       }
     });

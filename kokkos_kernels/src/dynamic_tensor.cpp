@@ -86,24 +86,25 @@ void enqueue_passes(const ExecutionSpace& space, const Request& r, const Operand
     return launch<TileConfig<32, 1>>(space, "kq::no_extremes", NoExtremes<Reduction>{extremes}, 1, 1);
   }
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
-  with_slices<Element, typename Rule::Code, true>(space, r, b, true, [&](auto config, const auto& slices) {
-    using Slices = std::decay_t<decltype(slices)>;
-    const std::int64_t programs = std::min(slices.num_slices(), max_partials(space));
-    // One pass alone takes what the other has left as if one program had.
-    const Partials partials =
-        passes == Passes::codes ? Partials{extremes, 1} : Partials{partials_of(space, b.workspace), programs};
-    if constexpr (passes != Passes::codes) {
-      launch<decltype(config)>(space, "kq::tensor_extremes", TensorExtremes<Slices, Reduction>{slices, partials},
-                               programs, host_grain);
-    }
-    if constexpr (passes == Passes::extremes) {
-      launch<TileConfig<256, 1>>(space, "kq::combine_partials", CombinePartials<Reduction>{partials, extremes}, 1,
-                                 programs);
-    } else {
-      launch<decltype(config)>(space, "kq::tensor_quantize",
-                               TensorQuantize<Slices, Rule>{slices, partials, scales, rule}, programs, host_grain);
-    }
-  });
+  with_slices<Element, typename Rule::Code, true>(
+      space, r, b, true, false, [&](auto config, const auto& slices, std::int64_t count) {
+        using Slices = std::decay_t<decltype(slices)>;
+        const std::int64_t programs = std::min(count, max_partials(space));
+        // One pass alone takes what the other has left as if one program had.
+        const Partials partials =
+            passes == Passes::codes ? Partials{extremes, 1} : Partials{partials_of(space, b.workspace), programs};
+        if constexpr (passes != Passes::codes) {
+          launch<decltype(config)>(space, "kq::tensor_extremes", TensorExtremes<Slices, Reduction>{slices, partials},
+                                   programs, host_grain);
+        }
+        if constexpr (passes == Passes::extremes) {
+          launch<TileConfig<256, 1>>(space, "kq::combine_partials", CombinePartials<Reduction>{partials, extremes}, 1,
+                                     programs);
+        } else {
+          launch<decltype(config)>(space, "kq::tensor_quantize",
+                                   TensorQuantize<Slices, Rule>{slices, partials, scales, rule}, programs, host_grain);
+        }
+      });
 }
 
 template <class Element, class Rule, class ExecutionSpace>

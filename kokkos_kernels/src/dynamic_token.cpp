@@ -15,20 +15,28 @@
 namespace kq::detail {
 namespace {
 
-/// program_id: a token.
-template <class Rule>
-struct DynamicToken {
-  Rows<const typename Rule::Element> input;
-  Rows<typename Rule::Code> codes;
-  FloatScales scales;
-  Rule rule;
+/// Tokens anywhere.
+template <class Element, class Code>
+struct AnyTokens {
+  Rows<const Element> input;
+  Rows<Code> codes;
+
+  KQ_HOST_DEVICE Span<const Element> input_slice(std::int64_t token) const { return input.row(token); }
+  KQ_HOST_DEVICE Span<Code> codes_slice(std::int64_t token) const { return codes.row(token); }
+};
+
+/// program_id: a token. (Its rule is a base, since an empty member would take room.)
+template <class Tokens, class Scales, class Rule>
+struct DynamicToken : Rule {
+  Tokens tokens;
+  Scales scales;
 
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
-    const auto x = program.load(input.row(token));
-    const auto scale = rule.scale(program.reduce(rule.reduction, x));
-    program.store(codes.row(token), encode(x, scale));
+    const auto x = program.load(tokens.input_slice(token));
+    const auto scale = Rule::scale(program.reduce(Rule::reduction, x));
+    program.store(tokens.codes_slice(token), encode(x, scale));
     program.store(scales.at(token), scale);
   }
 };
@@ -38,12 +46,26 @@ struct DynamicToken {
 template <class Element, class ExecutionSpace>
 void dynamic_token(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
+  const bool may_be_whole = is_flat(r) && is_usual(r);
   with_token_rule<Element>(r, b.scale_ub, [&]<class Rule>(const Rule& rule) {
-    with_row_config<
-        Element, Rule::has_zero_point>(space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), [&](auto config) {
-      const DynamicToken<Rule> kernel{input_rows<Element>(r, b), code_rows<typename Rule::Code>(r, b), scales, rule};
-      launch<decltype(config)>(space, "kq::dynamic_token", kernel, r.num_tokens, r.hidden_size);
-    });
+    using Code = typename Rule::Code;
+    with_row_config<Element, Rule::has_zero_point>(
+        space, r.hidden_size, r.num_tokens, is_aligned<Element>(r, b), may_be_whole, [&]<class Config>(Config) {
+          const auto run = [&](const auto& kernel) {
+            launch<Config>(space, "kq::dynamic_token", kernel, r.num_tokens, r.hidden_size);
+          };
+          if constexpr (Config::whole) {
+            const auto of_usual = usual(rule);
+            using Usual = std::decay_t<decltype(of_usual)>;
+            using Scales = std::conditional_t<Rule::has_zero_point, FloatScales, FlatFloatScales>;
+            using Whole = WholeSlices<Element, Code, Config::template capacity<Element>>;
+            const Whole tokens{static_cast<const Element*>(b.input), static_cast<Code*>(b.codes)};
+            run(DynamicToken<Whole, Scales, Usual>{of_usual, tokens, Scales(scales)});
+          } else {
+            const AnyTokens<Element, Code> tokens{input_rows<Element>(r, b), code_rows<Code>(r, b)};
+            run(DynamicToken<AnyTokens<Element, Code>, FloatScales, Rule>{rule, tokens, scales});
+          }
+        });
   });
 }
 

@@ -66,6 +66,25 @@ struct FlatSlices {
   }
 };
 
+/// A contiguous tensor that is whole slices of a size that the compiler knows.
+template <class Element_, class Code_, int SliceSize>
+struct WholeSlices {
+  using Element = Element_;
+  using Code = Code_;
+  static constexpr bool is_flat = true;
+  static constexpr std::int64_t slice_size = SliceSize;
+
+  const Element* input;
+  Code* codes;
+
+  KQ_HOST_DEVICE Span<const Element> input_slice(std::int64_t slice) const {
+    return {element_address(input, slice * slice_size), slice_size};
+  }
+  KQ_HOST_DEVICE Span<Code> codes_slice(std::int64_t slice) const {
+    return {element_address(codes, slice * slice_size), slice_size};
+  }
+};
+
 /// The rows of a request's input and codes.
 template <class Element>
 Rows<const Element> input_rows(const Request& r, const Operands& b) {

@@ -14,12 +14,26 @@
 namespace kq::detail {
 namespace {
 
-/// program_id: a slice of the tensor, or of a token where tokens have scales of their own.
+/// program_id: a slice of a tensor that has one scale. (Its rule is a base, since an empty member would take room.)
+template <class Slices, class Scales, class Rule>
+struct StaticTensor : Rule {
+  Slices slices;
+  Scales scales;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    const auto slice = program.id();
+    const auto x = program.load(slices.input_slice(slice));
+    program.store(slices.codes_slice(slice), encode(x, this->scale(scales, 0)));
+  }
+};
+
+/// program_id: a slice of a token, each of which has its own scale.
 template <class Slices, class Rule>
-struct StaticScale {
+struct StaticToken {
   Slices slices;
   GivenScales scales;
-  std::int64_t scale_step;  ///< 1: a scale for each row, 0: one for all
+  std::int64_t scale_step;  ///< 1, or 0 where a tensor that is not contiguous has one scale
   Rule rule;
 
   template <class Program>
@@ -53,22 +67,27 @@ struct StaticChannel {
 template <class Element, class ExecutionSpace>
 void static_scale(const ExecutionSpace& space, const Request& r, const Operands& b) {
   const GivenScales scales{static_cast<const float*>(b.scales), b.zero_points};
-  const bool whole = r.granularity == Granularity::tensor;
-  with_static_rule<Element>(r, [&](const auto& rule) {
-    using Rule = std::decay_t<decltype(rule)>;
-    with_slices<Element, typename Rule::Code, false>(space, r, b, whole, [&](auto config, const auto& slices) {
-      using Slices = std::decay_t<decltype(slices)>;
-      const auto run = [&]<class Config>(Config, const char* name, const auto& kernel) {
-        launch<Config>(space, name, kernel, slices.num_slices(), slices.slice_size);
-      };
-      if constexpr (!Slices::is_flat) {
-        if (r.granularity == Granularity::channel) {
-          return run(LowOccupancy<decltype(config)>{}, "kq::static_channel",
-                     StaticChannel<Slices, Rule>{slices, scales, rule});
-        }
-      }
-      run(config, "kq::static_scale", StaticScale<Slices, Rule>{slices, scales, whole ? 0 : 1, rule});
-    });
+  const bool of_tensor = r.granularity == Granularity::tensor;
+  with_static_rule<Element>(r, [&]<class Rule>(const Rule& rule) {
+    with_slices<Element, typename Rule::Code, false>(
+        space, r, b, of_tensor, is_usual(r),
+        [&]<class Config, class Slices>(Config, const Slices& slices, std::int64_t count) {
+          const auto run = [&]<class Launched>(Launched, const char* name, const auto& kernel) {
+            launch<Launched>(space, name, kernel, count, slices.slice_size);
+          };
+          if constexpr (Config::whole) {
+            const auto of_usual = usual(rule);
+            using Usual = std::decay_t<decltype(of_usual)>;
+            using Scales = std::conditional_t<Rule::has_zero_point, GivenScales, GivenFloats>;
+            run(Config{}, "kq::static_scale", StaticTensor<Slices, Scales, Usual>{of_usual, slices, Scales(scales)});
+          } else if constexpr (Slices::is_flat) {
+            run(Config{}, "kq::static_scale", StaticTensor<Slices, GivenScales, Rule>{rule, slices, scales});
+          } else if (r.granularity == Granularity::channel) {
+            run(LowOccupancy<Config>{}, "kq::static_channel", StaticChannel<Slices, Rule>{slices, scales, rule});
+          } else {
+            run(Config{}, "kq::static_scale", StaticToken<Slices, Rule>{slices, scales, of_tensor ? 0 : 1, rule});
+          }
+        });
   });
 }
 

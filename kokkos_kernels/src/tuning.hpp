@@ -19,15 +19,16 @@ namespace kq::detail {
 
 /// Calls function(Config{}) with the config for `rows` rows of `size` elements that one program each reduces as a
 /// whole. The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where
-/// there are too few rows for that to fill the device, by more lanes with less each. Aligned rows of usual sizes have
-/// kernels that take that for granted. A row that no config holds is read twice. With eight vectors a lane and rows
-/// that are not aligned a multiprocessor runs a single team, and no row's work overlaps with another's: only where six
-/// are not enough (a row of 5137 floats took 1.4 times as long for an element as one of 5120 with six, 2.2 with eight,
-/// on an H200). The tiles that rows of 4096 and 8192 elements of 16 bits fill were chosen by docs/results/tiles.md. On
-/// a host every config is the same.
+/// there are too few rows for that to fill the device, by more lanes with less each. With `may_be_whole`, aligned rows
+/// of usual sizes have kernels that take that for granted. A row that no config holds is read twice. With eight vectors
+/// a lane and rows that are not aligned a multiprocessor runs a single team, and no row's work overlaps with another's:
+/// only where six are not enough (a row of 5137 floats took 1.4 times as long for an element as one of 5120 with
+/// six, 2.2 with eight, on an H200). The tiles that rows of 4096 and 8192 elements of 16 bits fill were chosen by
+/// docs/results/tiles.md. On a host every config is the same.
 template <class Element, bool HasZeroPoint, class ExecutionSpace, class Function>
 void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
-                     [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned, const Function& function) {
+                     [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned,
+                     [[maybe_unused]] bool may_be_whole, const Function& function) {
   if constexpr (on_host<ExecutionSpace>) {
     function(TileConfig<1, 0>{});
   } else {
@@ -35,11 +36,13 @@ void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unuse
     if (aligned) {
       if (vectors <= 128) return function(TileConfig<32, 4, true>{});
       const bool few = rows <= multiprocessors(space);
-      if (vectors == 512) return few ? function(WholeTileConfig<256, 2>{}) : function(WholeTileConfig<128, 4, 1024>{});
-      if constexpr (HasZeroPoint) {
-        if (vectors == 1024 && !few) return function(WholeTileConfig<128, 8, 1024>{});
+      if (vectors == 512 && may_be_whole) {
+        return few ? function(WholeTileConfig<256, 2>{}) : function(WholeTileConfig<128, 4, 1024>{});
       }
-      if (vectors == 1024) return function(WholeTileConfig<256, 4>{});
+      if constexpr (HasZeroPoint) {
+        if (vectors == 1024 && !few && may_be_whole) return function(WholeTileConfig<128, 8, 1024>{});
+      }
+      if (vectors == 1024 && may_be_whole) return function(WholeTileConfig<256, 4>{});
       if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
       if (vectors <= 256) return function(TileConfig<64, 4, true>{});
       if (vectors <= 512) return function(TileConfig<128, 4, true>{});
@@ -148,42 +151,43 @@ void with_strip_config([[maybe_unused]] bool aligned, const Function& function) 
   }
 }
 
-/// Calls function(Config{}, slices) for a request whose tensor is read once, slice by slice. With `whole`, where
-/// nothing depends on the row, a contiguous tensor is one long row. A device program holds four vectors per lane, so
-/// that as many loads are in flight, or two where that fills the device with lanes (docs/results/tiles.md); a small
-/// tensor is cut finer, so that every multiprocessor has a part.
+/// Calls function(Config{}, slices, number of slices) for a request whose tensor is read once, slice by slice. With
+/// `flat`, where nothing depends on the row, a contiguous tensor is one long row; with `may_be_whole`, one of whole
+/// slices is WholeSlices on a device. A device program holds four vectors per lane, so that as many loads are in
+/// flight, or two where that fills the device with lanes (docs/results/tiles.md); a small tensor is cut finer, so that
+/// every multiprocessor has a part.
 template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
-void with_slices(const ExecutionSpace& space, const Request& r, const Operands& b, bool whole,
-                 const Function& function) {
-  const bool flat = whole && is_flat(r);
+void with_slices(const ExecutionSpace& space, const Request& r, const Operands& b, bool flat,
+                 [[maybe_unused]] bool may_be_whole, const Function& function) {
+  flat = flat && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
   const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
   const Rows<const Element> input{static_cast<const Element*>(b.input), size, r.input_stride};
   const Rows<Code> codes{static_cast<Code*>(b.codes), size, r.codes_stride};
+  const auto run = [&](auto config, const auto& slices) { function(config, slices, slices.num_slices()); };
   const auto cut_rows = [&](std::int64_t slice) {
     return RowSlices<Element, Code>{input, codes, rows, (size + slice - 1) / slice, slice};
   };
   if constexpr (on_host<ExecutionSpace>) {
-    function(TileConfig<1, 0>{}, cut_rows(host_grain));
+    run(TileConfig<1, 0>{}, cut_rows(host_grain));
   } else {
     const bool small = is_small<Element>(space, rows * size);
     if constexpr (Reduces) {
-      if (small) return function(TileConfig<256, 1>{}, cut_rows(TileConfig<256, 1>::capacity<Element>));
-      function(TileConfig<256, 4>{}, cut_rows(TileConfig<256, 4>::capacity<Element>));
+      if (small) return run(TileConfig<256, 1>{}, cut_rows(TileConfig<256, 1>::capacity<Element>));
+      run(TileConfig<256, 4>{}, cut_rows(TileConfig<256, 4>::capacity<Element>));
     } else {
       if (!flat || !is_aligned<Element>(r, b)) {
-        return function(TileConfig<32, 4>{}, cut_rows(TileConfig<32, 4>::capacity<Element>));
+        return run(TileConfig<32, 4>{}, cut_rows(TileConfig<32, 4>::capacity<Element>));
       }
       const auto cut_flat = [&]<int Lanes, int Vectors>(TileConfig<Lanes, Vectors, true> config) {
         constexpr int slice = config.template capacity<Element>;
-        const FlatSlices<Element, Code, slice> slices{input.row(0), codes.row(0)};
         constexpr int whole_vectors = Vectors < 4 ? Vectors : 2;
         using Whole = WholeFlatConfig<Lanes, whole_vectors, 1536>;
         constexpr int whole_slice = Whole::template capacity<Element>;
-        if (size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
-          return function(Whole{}, FlatSlices<Element, Code, whole_slice>{input.row(0), codes.row(0)});
+        if (may_be_whole && size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
+          return function(Whole{}, WholeSlices<Element, Code, whole_slice>{input.data, codes.data}, size / whole_slice);
         }
-        function(config, slices);
+        run(config, FlatSlices<Element, Code, slice>{input.row(0), codes.row(0)});
       };
       if (is_small<Element>(space, 2 * size)) return cut_flat(TileConfig<256, 1, true>{});
       cut_flat(TileConfig<256, 4, true>{});

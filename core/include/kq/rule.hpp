@@ -4,6 +4,7 @@
 /// \file
 /// What every scale rule has (kq/scale_rules.hpp).
 
+#include "kq/arch/config.hpp"
 #include "kq/code_pack.hpp"
 
 namespace kq::detail {
@@ -17,6 +18,18 @@ struct Rule {
   static constexpr Reduction reduction{};
   static constexpr bool has_zero_point = HasZeroPoint;
   static constexpr bool reads_span = false;  ///< whether scale() reads the span's elements once more
+};
+
+/// The bound of a code's magnitude, as a request gives it.
+struct GivenQmax {
+  float qmax;
+  KQ_HOST_DEVICE constexpr GivenQmax(float bound) : qmax(bound) {}
+};
+
+/// The bound where it is the format's own: it takes no room in a kernel's arguments, and no branch in its code.
+template <class Format>
+struct FormatQmax {
+  static constexpr float qmax = Format::max;
 };
 
 }  // namespace kq::detail

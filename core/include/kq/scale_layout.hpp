@@ -96,6 +96,14 @@ struct GivenScales {
   KQ_HOST_DEVICE float value(std::int64_t index) const { return scales[index]; }
 };
 
+/// Given scales that have no zero points.
+struct GivenFloats {
+  const float* scales;
+
+  explicit GivenFloats(const GivenScales& given) : scales(given.scales) {}
+  KQ_HOST_DEVICE float value(std::int64_t index) const { return scales[index]; }
+};
+
 /// The number that a stored scale of a group or block stands for: a float, an exponent (UE8M0) or an E4M3 code.
 KQ_HOST_DEVICE float group_scale_at(const void* scales, ScaleFormat format, std::int64_t index) {
   if (format == ScaleFormat::ue8m0) return ue8m0_value(static_cast<const std::uint8_t*>(scales)[index]);
@@ -164,6 +172,24 @@ struct GroupScales {
     return row * row_step + column * column_step;
   }
   KQ_HOST_DEVICE Slot at(Place place) const { return {scales, format, place}; }
+};
+
+/// Where programs store scales of type float that follow each other in memory, and have no zero points.
+struct FlatFloatScales {
+  using Place = std::int64_t;
+  struct Slot {
+    float* scale;
+
+    template <class Scale>
+    KQ_HOST_DEVICE void write(const Scale& value) const {
+      *scale = value.value();
+    }
+  };
+
+  float* scales;
+
+  explicit FlatFloatScales(const FloatScales& of) : scales(of.scales) {}
+  KQ_HOST_DEVICE Slot at(Place place) const { return {scales + place}; }
 };
 
 /// Where programs store them in any layout. Whoever stores the last scale of a row or column also writes the zeros of

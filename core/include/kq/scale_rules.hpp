@@ -11,6 +11,7 @@
 ///   Element, Format    what it is for
 ///   reduction          AbsMax, AbsMaxOrNan, AbsMaxUpToNan or MinMax: what it needs to know of a span
 ///   has_zero_point     whether its scales have a zero point
+///   usual()            if some of its members are nearly always the same: the rule without them (kq::usual)
 ///   scale(value)       the scale of a span that the reduction found `value` in
 ///   reads_span         whether that reads the span once more, and is scale(value, elements, size); kq::scale_of_span()
 ///                      calls either
@@ -89,11 +90,12 @@ struct AffineInt8Scale {
 // --- dynamic ---------------------------------------------------------------------------------------------------------
 
 /// A token or a channel, fp8. (A channel has no upper bound.)
-template <class Element, class Format>
-struct TokenFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
-  float qmax;
+template <class Element, class Format, class Qmax = detail::GivenQmax>
+struct TokenFp8Rule : detail::Rule<Element, Format, AbsMax, false>, Qmax {
+  using Qmax::qmax;
   UpperBound scale_ub;
-  KQ_HOST_DEVICE TokenFp8Rule(float bound, UpperBound upper_bound) : qmax(bound), scale_ub(upper_bound) {}
+  KQ_HOST_DEVICE TokenFp8Rule(Qmax bound, UpperBound upper_bound) : Qmax(bound), scale_ub(upper_bound) {}
+  auto usual() const { return TokenFp8Rule<Element, Format, detail::FormatQmax<Format>>({}, scale_ub); }
   KQ_HOST_DEVICE auto scale(float amax) const {
     return detail::DividingScale<Format, Element>{fp8_token_scale(amax, qmax, scale_ub.value()), qmax, amax};
   }
@@ -110,29 +112,46 @@ struct TensorFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
 };
 
 /// A token, a channel or a tensor, symmetric int8.
-template <class Element>
-struct SymmetricInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
-  float qmax;
-  KQ_HOST_DEVICE explicit SymmetricInt8Rule(float bound) : qmax(bound) {}
+template <class Element, class Qmax = detail::GivenQmax>
+struct SymmetricInt8Rule : detail::Rule<Element, Int8, AbsMax, false>, Qmax {
+  using Qmax::qmax;
+  KQ_HOST_DEVICE explicit SymmetricInt8Rule(Qmax bound) : Qmax(bound) {}
+  static auto usual() { return SymmetricInt8Rule<Element, detail::FormatQmax<Int8>>({}); }
   KQ_HOST_DEVICE auto scale(float amax) const { return detail::SymmetricInt8Scale{amax, qmax}; }
 };
 
 /// A token, a channel or a tensor, asymmetric int8.
-template <class Element>
-struct AffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
-  float qmax;
-  KQ_HOST_DEVICE explicit AffineInt8Rule(float bound) : qmax(bound) {}
+template <class Element, class Qmax = detail::GivenQmax>
+struct AffineInt8Rule : detail::Rule<Element, Int8, MinMax, true>, Qmax {
+  using Qmax::qmax;
+  KQ_HOST_DEVICE explicit AffineInt8Rule(Qmax bound) : Qmax(bound) {}
+  static auto usual() { return AffineInt8Rule<Element, detail::FormatQmax<Int8>>({}); }
   KQ_HOST_DEVICE auto scale(Range range) const {
     return detail::AffineInt8Scale{affine_scale(range.min, range.max, qmax), qmax};
   }
 };
 
-/// A group or block, any format; with `power_of_two` the scale is raised to the next one.
-template <class Element, class Format>
-struct GroupRule : detail::Rule<Element, Format, AbsMax, false> {
+/// What a request says of a group's scale.
+struct GroupOptions {
   float qmax;
-  bool power_of_two;
-  KQ_HOST_DEVICE GroupRule(float bound, bool raised) : qmax(bound), power_of_two(raised) {}
+  bool power_of_two;  ///< the scale is raised to the next one
+};
+
+/// The same of most requests, in no room: qmax is the format's own, the scale any number.
+template <class Format>
+struct UsualGroupOptions {
+  static constexpr float qmax = Format::max;
+  static constexpr bool power_of_two = false;
+};
+
+/// A group or block, any format.
+template <class Element, class Format, class Options = GroupOptions>
+struct GroupRule : detail::Rule<Element, Format, AbsMax, false>, Options {
+  using Options::power_of_two;
+  using Options::qmax;
+  KQ_HOST_DEVICE GroupRule() : Options{} {}
+  KQ_HOST_DEVICE GroupRule(float bound, bool raised) : Options{bound, raised} {}
+  static auto usual() { return GroupRule<Element, Format, UsualGroupOptions<Format>>(); }
   KQ_HOST_DEVICE auto scale(float amax) const { return with_scale(amax, scale_of_amax(amax)); }
 
   // In two steps, for lanes that share the first one's result.
@@ -231,30 +250,33 @@ struct Nvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMaxUpToNan, false> {
 
 // --- static ----------------------------------------------------------------------------------------------------------
 
-template <class Element, class Format>
-struct StaticFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
-  float qmax;
-  KQ_HOST_DEVICE explicit StaticFp8Rule(float bound) : qmax(bound) {}
+template <class Element, class Format, class Qmax = detail::GivenQmax>
+struct StaticFp8Rule : detail::Rule<Element, Format, AbsMax, false>, Qmax {
+  using Qmax::qmax;
+  KQ_HOST_DEVICE explicit StaticFp8Rule(Qmax bound) : Qmax(bound) {}
+  static auto usual() { return StaticFp8Rule<Element, Format, detail::FormatQmax<Format>>({}); }
   template <class Given>
   KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
     return detail::ReciprocalScale<Format>{given.value(i), qmax};
   }
 };
 
-template <class Element>
-struct StaticInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
-  float qmax;
-  KQ_HOST_DEVICE explicit StaticInt8Rule(float bound) : qmax(bound) {}
+template <class Element, class Qmax = detail::GivenQmax>
+struct StaticInt8Rule : detail::Rule<Element, Int8, AbsMax, false>, Qmax {
+  using Qmax::qmax;
+  KQ_HOST_DEVICE explicit StaticInt8Rule(Qmax bound) : Qmax(bound) {}
+  static auto usual() { return StaticInt8Rule<Element, detail::FormatQmax<Int8>>({}); }
   template <class Given>
   KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
     return detail::GivenDividingScale<Int8, Element>{given.value(i), qmax};
   }
 };
 
-template <class Element>
-struct StaticAffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
-  float qmax;
-  KQ_HOST_DEVICE explicit StaticAffineInt8Rule(float bound) : qmax(bound) {}
+template <class Element, class Qmax = detail::GivenQmax>
+struct StaticAffineInt8Rule : detail::Rule<Element, Int8, MinMax, true>, Qmax {
+  using Qmax::qmax;
+  KQ_HOST_DEVICE explicit StaticAffineInt8Rule(Qmax bound) : Qmax(bound) {}
+  static auto usual() { return StaticAffineInt8Rule<Element, detail::FormatQmax<Int8>>({}); }
   KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
     return detail::AffineInt8Scale{{given.value(i), given.zero_points[i]}, qmax};
   }
@@ -321,6 +343,21 @@ void with_element(Element element, const Function& function) {
       return function(bfloat16{});
     case Element::float32:
       return function(float{});
+  }
+}
+
+/// Whether usual(rule) serves a resolved request.
+inline bool is_usual(const Request& r) {
+  return r.qmax == format_max(r.format) && r.scale_format == ScaleFormat::float32;
+}
+
+/// The rule of a usual request, which has fewer members, or none: they are arguments of a kernel, which it waits for.
+template <class Rule>
+auto usual(const Rule& rule) {
+  if constexpr (requires { rule.usual(); }) {
+    return rule.usual();
+  } else {
+    return rule;
   }
 }
 
