@@ -68,23 +68,27 @@ void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool ali
                        const Function& function) {
   if (aligned) {
     const bool few = rows <= multiprocessors;
-    if (few && vectors_per_row == 512) return function(WholeTileConfig<512, 512, 1>{}, Aligned());
-    if (few && vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4, 1280>{}, Aligned());
-    if (vectors_per_row == 512) return function(WholeTileConfig<128, 128, 4>{}, Aligned());
-    if (vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4>{}, Aligned());
-    if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{}, Aligned());
-    if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{}, Aligned());
-    if (few && vectors_per_row <= 1024) return function(TileConfig<1024, 1024, 1>{}, Aligned());
-    if (vectors_per_row <= 256) return function(TileConfig<64, 64, 4>{}, Aligned());
-    if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4>{}, Aligned());
-    if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4>{}, Aligned());
-    if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4>{}, Aligned());
+    if (!few && vectors_per_row == 512) return function(WholeTileConfig<128, 128, 4>{}, Aligned());
+    if constexpr (kq::arch::all_kernels) {
+      if (vectors_per_row == 512) return function(WholeTileConfig<512, 512, 1>{}, Aligned());
+      if (few && vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4, 1280>{}, Aligned());
+      if (vectors_per_row == 1024) return function(WholeTileConfig<256, 256, 4>{}, Aligned());
+      if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{}, Aligned());
+      if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{}, Aligned());
+      if (few && vectors_per_row <= 1024) return function(TileConfig<1024, 1024, 1>{}, Aligned());
+      if (vectors_per_row <= 256) return function(TileConfig<64, 64, 4>{}, Aligned());
+      if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4>{}, Aligned());
+      if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4>{}, Aligned());
+      if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4>{}, Aligned());
+    }
   }
   if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4>{}, Any());
   if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4>{}, Any());
-  if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4>{}, Any());
-  if (vectors_per_row <= 3072) return function(TileConfig<512, 512, 6>{}, Any());
-  if (vectors_per_row <= 4096) return function(TileConfig<512, 512, 8>{}, Any());
+  if constexpr (kq::arch::all_kernels) {
+    if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4>{}, Any());
+    if (vectors_per_row <= 3072) return function(TileConfig<512, 512, 6>{}, Any());
+    if (vectors_per_row <= 4096) return function(TileConfig<512, 512, 8>{}, Any());
+  }
   function(TileConfig<1024, 1024, 0>{}, Any());
 }
 
@@ -95,8 +99,10 @@ void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool ali
 template <int Resident, bool LoadsOne, bool IsUsual, class Function>
 void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
   if constexpr (IsUsual) {
-    const bool few = rows <= multiprocessors;
     if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, Resident>{});
+  }
+  if constexpr (IsUsual && kq::arch::all_kernels) {
+    const bool few = rows <= multiprocessors;
     if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{});
     if (vectors_per_row == 512) return function(WholeTileConfig<128, 128, 4, Resident>{});
     if (vectors_per_row == 1024) {
@@ -108,7 +114,7 @@ void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int mult
     if (vectors_per_row <= 512) return function(TileConfig<128, 128, 4, Resident>{});
   }
   if (vectors_per_row <= 1024) return function(TileConfig<256, 256, 4, Resident>{});
-  if constexpr (IsUsual) {
+  if constexpr (IsUsual && kq::arch::all_kernels) {
     if (vectors_per_row <= 2048) return function(TileConfig<512, 512, 4, (Resident < 1024 ? 512 : 1024)>{});
     if (vectors_per_row <= 4096) return function(TileConfig<512, 512, 8, 512>{});
   }
@@ -122,15 +128,23 @@ void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int mult
 template <class Function>
 void with_group_config(std::int64_t vectors_per_group, bool aligned, const Function& function) {
   if (aligned) {
-    if (vectors_per_group <= 4) return function(TileConfig<256, 4, 1>{}, Aligned());
-    if (vectors_per_group <= 8) return function(TileConfig<256, 4, 2>{}, Aligned());
+    if constexpr (kq::arch::all_kernels) {
+      if (vectors_per_group <= 4) return function(TileConfig<256, 4, 1>{}, Aligned());
+      if (vectors_per_group <= 8) return function(TileConfig<256, 4, 2>{}, Aligned());
+    }
     if (vectors_per_group <= 16) return function(TileConfig<256, 4, 4>{}, Aligned());
-    if (vectors_per_group <= 32) return function(TileConfig<256, 8, 4>{}, Aligned());
+    if constexpr (kq::arch::all_kernels) {
+      if (vectors_per_group <= 32) return function(TileConfig<256, 8, 4>{}, Aligned());
+    }
   }
-  if (vectors_per_group <= 8) return function(TileConfig<256, 4, 2>{}, Any());
+  if constexpr (kq::arch::all_kernels) {
+    if (vectors_per_group <= 8) return function(TileConfig<256, 4, 2>{}, Any());
+  }
   if (vectors_per_group <= 16) return function(TileConfig<256, 8, 2>{}, Any());
-  if (vectors_per_group <= 32) return function(TileConfig<256, 8, 4>{}, Any());
-  if (vectors_per_group <= 128) return function(TileConfig<256, 32, 4>{}, Any());
+  if constexpr (kq::arch::all_kernels) {
+    if (vectors_per_group <= 32) return function(TileConfig<256, 8, 4>{}, Any());
+    if (vectors_per_group <= 128) return function(TileConfig<256, 32, 4>{}, Any());
+  }
   function(TileConfig<256, 32, 0>{}, Any());
 }
 
@@ -143,10 +157,12 @@ bool with_flat_group_config(std::int64_t vectors_per_group, std::int64_t groups,
   const auto run = [&](auto config) { return function(config), true; };
   const bool small = is_small(groups * vectors_per_group, multiprocessors);
   const bool few = groups * vectors_per_group <= std::int64_t{multiprocessors} * 1024;
-  if (vectors_per_group == 8) return run(WholeTileConfig<256, 4, 2>{});
-  if (vectors_per_group == 16)
-    return few ? run(WholeTileConfig<128, 16, 1>{}) : run(WholeTileConfig<256, 8, 2, 1536>{});
-  if (vectors_per_group == 32) return small ? run(WholeTileConfig<256, 32, 1>{}) : run(WholeTileConfig<256, 8, 4>{});
+  if (vectors_per_group == 16 && few) return run(WholeTileConfig<128, 16, 1>{});
+  if constexpr (kq::arch::all_kernels) {
+    if (vectors_per_group == 8) return run(WholeTileConfig<256, 4, 2>{});
+    if (vectors_per_group == 16) return run(WholeTileConfig<256, 8, 2, 1536>{});
+    if (vectors_per_group == 32) return small ? run(WholeTileConfig<256, 32, 1>{}) : run(WholeTileConfig<256, 8, 4>{});
+  }
   return false;
 }
 
@@ -186,12 +202,17 @@ using HeldBlockConfig = TileConfig<2048 / Width, 128 / Width, 8>;
 template <class Function>
 void with_block_config(std::int64_t vectors_per_row, bool aligned, const Function& function) {
   const auto with_lanes = [&](auto is_known_aligned) {
-    if (vectors_per_row <= 8) return function(TileConfig<256, 8, 1>{}, is_known_aligned);
-    if (vectors_per_row <= 16) return function(TileConfig<256, 16, 1>{}, is_known_aligned);
+    if constexpr (kq::arch::all_kernels) {
+      if (vectors_per_row <= 8) return function(TileConfig<256, 8, 1>{}, is_known_aligned);
+      if (vectors_per_row <= 16) return function(TileConfig<256, 16, 1>{}, is_known_aligned);
+    }
     if (vectors_per_row <= 32) return function(TileConfig<256, 32, 1>{}, is_known_aligned);
     function(TileConfig<256, 32, 4>{}, is_known_aligned);
   };
-  aligned ? with_lanes(Aligned()) : with_lanes(Any());
+  if constexpr (kq::arch::all_kernels) {
+    if (aligned) return with_lanes(Aligned());
+  }
+  with_lanes(Any());
 }
 
 /// A column's own scale: a thread for as many columns as a vector has elements. The first launch goes down slabs of

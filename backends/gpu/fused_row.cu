@@ -254,8 +254,10 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
   bool launched = false;
   const auto with_config = [&]<class Rule, class Scales>(const Rule&, const Scales&, const auto& function) {
     constexpr bool is_usual = !is_rare<Rule> && !std::is_same_v<Scales, GivenGroupScales>;
-    with_fused_config<Producer::resident_threads, Producer::loads_one, is_usual>(vectors, q.num_tokens,
-                                                                                 launcher.multiprocessors, function);
+    if constexpr (is_usual || kq::arch::all_kernels) {
+      with_fused_config<Producer::resident_threads, Producer::loads_one, is_usual>(vectors, q.num_tokens,
+                                                                                   launcher.multiprocessors, function);
+    }
   };
   const auto launch = [&](const auto& kernel) {
     launcher.launch(kernel, std::decay_t<decltype(kernel)>::Config::blocks(q.num_tokens));

@@ -60,8 +60,8 @@ void enqueue_dequantize(const ExecutionSpace& space, const Request& r, const Ope
   });
 }
 
-#define KQ_INSTANTIATE(Space, unused) \
+#define KQ_INSTANTIATE_DEQUANTIZE(Space, unused) \
   template void enqueue_dequantize(const Space&, const Request&, const Operands&, float*);
-KQ_FOR_EACH_SPACE(KQ_INSTANTIATE, )
+KQ_FOR_EACH_SPACE(KQ_INSTANTIATE_DEQUANTIZE, )
 
 }  // namespace kq

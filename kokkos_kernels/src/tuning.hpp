@@ -36,23 +36,26 @@ void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unuse
     if (aligned) {
       if (vectors <= 128) return function(TileConfig<32, 4, true>{});
       const bool few = rows <= multiprocessors(space);
-      if (vectors == 512 && may_be_whole) {
-        return few ? function(WholeTileConfig<256, 2>{}) : function(WholeTileConfig<128, 4, 1024>{});
+      if (few && vectors == 512 && may_be_whole) return function(WholeTileConfig<256, 2>{});
+      if constexpr (arch::all_kernels) {
+        if (vectors == 512 && may_be_whole) return function(WholeTileConfig<128, 4, 1024>{});
+        if constexpr (HasZeroPoint) {
+          if (vectors == 1024 && !few && may_be_whole) return function(WholeTileConfig<128, 8, 1024>{});
+        }
+        if (vectors == 1024 && may_be_whole) return function(WholeTileConfig<256, 4>{});
+        if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
+        if (vectors <= 256) return function(TileConfig<64, 4, true>{});
+        if (vectors <= 512) return function(TileConfig<128, 4, true>{});
+        if (vectors <= 1024) return function(TileConfig<256, 4, true>{});
+        if (vectors <= 2048) return function(TileConfig<512, 4, true>{});
       }
-      if constexpr (HasZeroPoint) {
-        if (vectors == 1024 && !few && may_be_whole) return function(WholeTileConfig<128, 8, 1024>{});
-      }
-      if (vectors == 1024 && may_be_whole) return function(WholeTileConfig<256, 4>{});
-      if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
-      if (vectors <= 256) return function(TileConfig<64, 4, true>{});
-      if (vectors <= 512) return function(TileConfig<128, 4, true>{});
-      if (vectors <= 1024) return function(TileConfig<256, 4, true>{});
-      if (vectors <= 2048) return function(TileConfig<512, 4, true>{});
     }
     if (vectors <= 128) return function(TileConfig<32, 4>{});
     if (vectors <= 1024) return function(TileConfig<256, 4>{});
-    if (vectors <= 3072) return function(TileConfig<512, 6>{});
-    if (vectors <= 4096) return function(TileConfig<512, 8>{});
+    if constexpr (arch::all_kernels) {
+      if (vectors <= 3072) return function(TileConfig<512, 6>{});
+      if (vectors <= 4096) return function(TileConfig<512, 8>{});
+    }
     function(TileConfig<1024, 0>{});
   }
 }
@@ -87,14 +90,20 @@ void with_group_config(std::int64_t size, [[maybe_unused]] bool aligned, const F
   } else {
     const std::int64_t vectors = (size + vector_width<Element> - 1) / vector_width<Element>;
     if (aligned) {
-      if (vectors <= 4) return function(TileConfig<4, 1, true>{});
-      if (vectors <= 8) return function(TileConfig<4, 2, true>{});
+      if constexpr (arch::all_kernels) {
+        if (vectors <= 4) return function(TileConfig<4, 1, true>{});
+        if (vectors <= 8) return function(TileConfig<4, 2, true>{});
+      }
       if (vectors <= 16) return function(TileConfig<4, 4, true>{});
-      if (vectors <= 32) return function(TileConfig<8, 4, true>{});
+      if constexpr (arch::all_kernels) {
+        if (vectors <= 32) return function(TileConfig<8, 4, true>{});
+      }
     }
     if (vectors <= 16) return function(TileConfig<4, 4>{});
-    if (vectors <= 32) return function(TileConfig<8, 4>{});
-    if (vectors <= 128) return function(TileConfig<32, 4>{});
+    if constexpr (arch::all_kernels) {
+      if (vectors <= 32) return function(TileConfig<8, 4>{});
+      if (vectors <= 128) return function(TileConfig<32, 4>{});
+    }
     return function(TileConfig<32, 0>{});
   }
 }
@@ -114,9 +123,12 @@ bool with_flat_group_config([[maybe_unused]] const ExecutionSpace& space, [[mayb
     const auto run = [&]<class Config>(Config config) {
       return are_whole_waves(groups, Config::lanes) && (function(config), true);
     };
-    if (vectors == 8) return run(WholeTileConfig<4, 2>{});
-    if (vectors == 16) return small ? run(WholeTileConfig<16, 1>{}) : run(WholeTileConfig<8, 2, 1536>{});
-    if (vectors == 32) return small ? run(WholeTileConfig<32, 1>{}) : run(WholeTileConfig<8, 4>{});
+    if (vectors == 16 && small) return run(WholeTileConfig<16, 1>{});
+    if constexpr (arch::all_kernels) {
+      if (vectors == 8) return run(WholeTileConfig<4, 2>{});
+      if (vectors == 16) return run(WholeTileConfig<8, 2, 1536>{});
+      if (vectors == 32) return small ? run(WholeTileConfig<32, 1>{}) : run(WholeTileConfig<8, 4>{});
+    }
     return false;
   }
 }
@@ -173,7 +185,9 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
   } else {
     const bool small = is_small<Element>(space, rows * size);
     if constexpr (Reduces) {
-      if (small) return run(TileConfig<256, 1>{}, cut_rows(TileConfig<256, 1>::capacity<Element>));
+      if constexpr (arch::all_kernels) {
+        if (small) return run(TileConfig<256, 1>{}, cut_rows(TileConfig<256, 1>::capacity<Element>));
+      }
       run(TileConfig<256, 4>{}, cut_rows(TileConfig<256, 4>::capacity<Element>));
     } else {
       if (!flat || !is_aligned<Element>(r, b)) {
@@ -246,9 +260,13 @@ void with_cooperative_plan([[maybe_unused]] const ExecutionSpace& space, std::in
     const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / CooperativePlan::teams_per_multiprocessor);
     const std::int64_t most = std::max<std::int64_t>(1, max_programs / 2);
     if (held <= 1) return function(Small{}, CooperativePlan{});
-    if (held <= Middle::vectors) return function(Middle{}, CooperativePlan{});
+    if constexpr (arch::all_kernels) {
+      if (held <= Middle::vectors) return function(Middle{}, CooperativePlan{});
+    }
     if (held <= one_each) return function(Small{}, CooperativePlan{held});
-    if (held <= one_each * Middle::vectors) return function(Middle{}, CooperativePlan{one_each});
+    if constexpr (arch::all_kernels) {
+      if (held <= one_each * Middle::vectors) return function(Middle{}, CooperativePlan{one_each});
+    }
     if (held <= one_each * Big::vectors) return function(Big{}, CooperativePlan{one_each});
     if (held <= most * Big::vectors) return function(Big{}, CooperativePlan{most});
     constexpr int vector_row = Large::lanes * int{sizeof(Vector16)};

@@ -541,6 +541,8 @@ TEST(AmdLanes, ReadFromOthers) {
   EXPECT_FALSE(machine.known(3, 4)) << "its source is off";
   machine.run("s_mov_b64 exec, -1\nv_mbcnt_lo_u32_b32 v4, -1, 0\nv_mbcnt_hi_u32_b32 v4, -1, v4");
   EXPECT_EQ(machine.bits(4, 63), 63U);
+  machine.run("v_mov_b32_e32 v6, 0x114\nds_bpermute_b32 v7, v6, v1");
+  EXPECT_EQ(machine.bits(7, 0), 5U) << "behind the last lane: modulo a wave's";
   machine.run("ds_swizzle_b32 v5, v1 offset:0x041f");
   EXPECT_EQ(machine.bits(5, 8), 9U);
 }
@@ -657,6 +659,7 @@ TEST(AmdText, BranchesNopsAndGaps) {
        {"s_waitcnt vmcnt(0) lgkmcnt(0)", "s_nop 0", "buffer_inv sc1", "buffer_wbl2 sc1", "s_sleep 1"}) {
     machine.run(text);
   }
+  Machine("gfx1100").run("buffer_gl0_inv");
   Machine rdna("gfx1201");
   for (const char* const text : {"global_inv scope:SCOPE_DEV", "s_wait_loadcnt 0x0",
                                  "s_delay_alu instid0(VALU_DEP_1) | instskip(NEXT) | instid1(VALU_DEP_1)"}) {

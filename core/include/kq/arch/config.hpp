@@ -60,6 +60,15 @@ namespace kq::arch {
 /// Whether this pass compiles for a device.
 inline constexpr bool is_device = KQ_DEVICE_ANY;
 
+/// Whether kernels are compiled that others can stand for, though slower: most of those for shapes of their own, and
+/// those for a producer with a quantizer that few have. CI, which makes machine code for AMD's GPUs to run it in an
+/// interpreter, leaves them out.
+#if defined(KQ_FEWER_KERNELS)
+inline constexpr bool all_kernels = false;
+#else
+inline constexpr bool all_kernels = true;
+#endif
+
 /// The second argument of __launch_bounds__ (and of Kokkos::LaunchBounds) by which a multiprocessor or compute unit can
 /// hold `resident` threads at once, for teams of `threads`. CUDA counts teams, HIP waves of 64 on each of a compute
 /// unit's four SIMDs.
