@@ -54,6 +54,11 @@ Grid results_grid(const ResultFile& result) {
 std::vector<std::string> result_remarks(const ResultFile& result) {
   std::vector<std::string> lines;
   const auto any = [&](auto condition) { return std::any_of(result.rows.begin(), result.rows.end(), condition); };
+  const Context& context = result.context;
+  if (context.backend == "host" && context.host_threads_used > 0 && !context.host_architecture.empty()) {
+    lines.push_back(fmt::format("On the host: code for {}, {} thread{}", context.host_architecture,
+                                context.host_threads_used, context.host_threads_used == 1 ? "" : "s"));
+  }
   if (any([](const Row& row) { return row.suspect; })) {
     lines.emplace_back("ok?  suspect: more than 1.05 of what the memory can do, so the cache was not cold");
   }
