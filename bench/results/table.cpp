@@ -32,7 +32,7 @@ std::vector<Cell> cells_of(const Row& row) {
 
 }  // namespace
 
-Grid results_grid(const ResultFile& result) {
+Grid results_grid(const ResultFile& result, const ClassesOf& of_section, const ClassesOf& of_line) {
   Grid grid({{"shape", Align::right},
              {"impl", Align::left},
              {"median µs", Align::right},
@@ -44,9 +44,11 @@ Grid results_grid(const ResultFile& result) {
   std::string title;
   for (const Row& row : result.rows) {
     const std::string section = fmt::format("{} ({})", work_text(row.request), protocol_text(row));
-    if (grid.empty() || section != title) grid.begin_section(section);
+    if (grid.empty() || section != title) {
+      grid.begin_section(section, of_section ? of_section(row) : "");
+    }
     title = section;
-    grid.add(cells_of(row));
+    grid.add(cells_of(row), of_line ? of_line(row) : "");
   }
   return grid;
 }
