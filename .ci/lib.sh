@@ -157,6 +157,7 @@ make_chroot_alone() {
 
 make_unstable() { make_chroot unstable "${unstable_packages[@]}"; }
 make_bookworm() { make_chroot bookworm; }
+make_trixie() { make_chroot trixie; }
 
 # in_chroot <folder> <shell command>: runs it there, with /proc and pseudo-terminals for as long as it takes.
 in_chroot() {
@@ -177,7 +178,7 @@ install_in_unstable() (
   log=$1
   shift
   flock 9
-  # shellcheck disable=SC2016  # expanded in there
-  in_unstable "dpkg-query --show $* >/dev/null 2>&1 ||
+  # A package that another one only names is known to dpkg-query, too.
+  in_unstable "[ \"\$(dpkg-query --show --showformat '\${db:Status-Status}\n' $* 2>/dev/null | grep -c -x installed)\" -eq $# ] ||
     { apt-get -q update && apt-get -q -y --no-install-recommends install $* && apt-get clean; }" >"$log" 2>&1
 ) 9>"$cache/unstable-apt.lock"

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kq/architecture.hpp"
 #include "kq/device_loss.hpp"
 #include "kq/dialect.hpp"
 #include "kq/graph_overlap.hpp"
@@ -320,6 +321,10 @@ int kq_api_version(void) {
 
 const char* kq_backend(void) {
   return is_cuda<Space> ? "cuda" : (is_hip<Space> ? "hip" : "host");
+}
+
+const char* kq_architecture(void) {
+  return kq::compiled_architecture();
 }
 
 kq_status kq_initialize(int device) {

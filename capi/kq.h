@@ -52,7 +52,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KQ_API_VERSION 5 /**< that of this header; grows with every addition to it */
+#define KQ_API_VERSION 6 /**< that of this header; grows with every addition to it */
 
 #if defined(__GNUC__)
 #define KQ_API __attribute__((visibility("default")))
@@ -257,6 +257,10 @@ KQ_API int kq_api_version(void);
 
 /** The device that this library was built for: "cuda", "hip" or "host". */
 KQ_API const char* kq_backend(void);
+
+/** Since version 6: the processors that this library's code for the host is for: "x86-64", "x86-64-v2", "x86-64-v3",
+ * "x86-64-v4", "aarch64", … Where several are installed, the loader chose this one for the processor that is there. */
+KQ_API const char* kq_architecture(void);
 
 /**
  * Starts Kokkos on the device with this index, 0 or more, which makes no difference on a host build. It need not be

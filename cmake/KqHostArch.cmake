@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# kq_choose_host_arch(<variable>): the value for -march that KQ_HOST_ARCH stands for, or "baseline" for none.
+# kq_choose_host_arch(<variable> <levels>): the value for -march that KQ_HOST_ARCH stands for, or "baseline" for none; and the
+# levels that get libraries of their own (KqLevels.cmake): those behind the first where KQ_HOST_ARCH is a list.
 
 # Whether the processor of this machine has what x86-64-v3 names beyond x86-64-v2, and the compiler knows the name.
 function(kq_machine_runs_x86_64_v3 result)
@@ -21,8 +22,37 @@ function(kq_machine_runs_x86_64_v3 result)
   endif()
 endfunction()
 
-function(kq_choose_host_arch variable)
+# The loader knows x86-64-v2, v3 and v4, and takes what lies beside them where a processor is none of these.
+function(kq_check_levels first)
+  if(NOT first STREQUAL "baseline")
+    message(FATAL_ERROR "KQ_HOST_ARCH is a list, so its first must be baseline, for processors that the others are not for")
+  endif()
+  foreach(level IN LISTS ARGN)
+    if(NOT level MATCHES "^x86-64-v[234]$")
+      message(FATAL_ERROR "KQ_HOST_ARCH is a list, so behind baseline may be x86-64-v2, x86-64-v3 and x86-64-v4, not ${level}")
+    endif()
+  endforeach()
+  if(KQBENCH_CUDA OR KQBENCH_HIP)
+    message(FATAL_ERROR "KQ_HOST_ARCH=all, or a list, is for builds for the host; a build for GPUs has one instruction set")
+  endif()
+endfunction()
+
+function(kq_choose_host_arch variable levels)
   set(arch ${KQ_HOST_ARCH})
+  if(arch STREQUAL "all")
+    set(arch baseline)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+      list(APPEND arch x86-64-v2 x86-64-v3 x86-64-v4)
+    endif()
+  endif()
+  list(LENGTH arch count)
+  set(others)
+  if(count GREATER 1)
+    list(POP_FRONT arch first)
+    set(others ${arch})
+    set(arch ${first})
+    kq_check_levels(${first} ${others})
+  endif()
   if(arch STREQUAL "auto")
     kq_machine_runs_x86_64_v3(runs_v3)
     if(runs_v3)
@@ -32,4 +62,5 @@ function(kq_choose_host_arch variable)
     endif()
   endif()
   set(${variable} ${arch} PARENT_SCOPE)
+  set(${levels} ${others} PARENT_SCOPE)
 endfunction()

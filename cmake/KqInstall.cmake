@@ -3,7 +3,6 @@
 # What `cmake --install` puts in place: the program, kq_plugin.h for plug-ins of it, libkq.so with kq.h, and kq::kernels with
 # its headers and its CMake package; and the Debian package that `cpack` makes of it.
 
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(kq_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kq)
@@ -50,6 +49,13 @@ install(FILES ${CMAKE_BINARY_DIR}/kqConfig.cmake ${CMAKE_BINARY_DIR}/kqConfigVer
         DESTINATION ${kq_package_dir})
 
 install(TARGETS kqbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(KQ_HOST_LEVELS)
+  install(TARGETS kqbench_program LIBRARY DESTINATION ${kq_program_library_dir})
+endif()
+foreach(level IN LISTS KQ_HOST_LEVELS)
+  install(TARGETS kqbench_program_${level} LIBRARY DESTINATION ${kq_program_library_dir}/glibc-hwcaps/${level})
+  install(TARGETS kq_c_${level} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/glibc-hwcaps/${level} NAMELINK_SKIP)
+endforeach()
 include(KqManual)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 install(FILES ${PROJECT_SOURCE_DIR}/docs/numerics.md ${PROJECT_SOURCE_DIR}/docs/measurement.md

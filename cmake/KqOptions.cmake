@@ -17,6 +17,7 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # what is installed finds a shared Kokkos that is outside the loader's folders
 
+include(GNUInstallDirs)
 if(KQBENCH_CUDA AND KQBENCH_HIP)
   message(FATAL_ERROR "KQBENCH_CUDA and KQBENCH_HIP are both ON: one build serves one vendor; configure two builds")
 endif()
@@ -65,11 +66,18 @@ kq_cuda_options(-fmad=false)
 # --- the host's architecture ------------------------------------------------------------------------------------------
 
 set(KQ_HOST_ARCH auto CACHE STRING
-    "Host instruction set: auto (x86-64-v3 if this machine runs it, else baseline), baseline, or a value for -march")
-set_property(CACHE KQ_HOST_ARCH PROPERTY STRINGS auto baseline x86-64-v3 x86-64-v4 native)
+    "Host instruction set: auto (x86-64-v3 if this machine runs it, else baseline), baseline, a value for -march, or all")
+set_property(CACHE KQ_HOST_ARCH PROPERTY STRINGS auto baseline x86-64-v3 x86-64-v4 native all)
 include(KqHostArch)
-kq_choose_host_arch(KQ_HOST_ARCH_NAME)
-message(STATUS "Host instruction set: ${KQ_HOST_ARCH_NAME}")
+kq_choose_host_arch(KQ_HOST_ARCH_NAME KQ_HOST_LEVELS)
+string(REPLACE ";" ", " joined "${KQ_HOST_ARCH_NAME};${KQ_HOST_LEVELS}")
+string(REGEX REPLACE ", $" "" joined "${joined}")
+message(STATUS "Host instruction set: ${joined}")
+if(KQ_HOST_LEVELS)
+  include(KqLevels)
+  set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # all of it becomes part of a shared library
+  target_compile_options(kq_options INTERFACE $<$<BOOL:$<TARGET_PROPERTY:KQ_LEVEL>>:-march=$<TARGET_PROPERTY:KQ_LEVEL>>)
+endif()
 if(NOT KQ_HOST_ARCH_NAME STREQUAL "baseline")
   if(KQBENCH_HIP)
     target_compile_options(kq_options INTERFACE "SHELL:-Xarch_host -march=${KQ_HOST_ARCH_NAME}")

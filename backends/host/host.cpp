@@ -17,6 +17,7 @@
 #include "backends/host/threads.hpp"
 #include "backends/kokkos/kokkos.hpp"
 #include "backends/reference/reference.hpp"
+#include "kq/architecture.hpp"
 
 namespace kqbench {
 namespace {
@@ -155,7 +156,7 @@ class HostDevice final : public Device {
 };
 
 std::unique_ptr<Device> open_host(const DeviceOptions& options) {
-  if (const auto mismatch = architecture_mismatch(compiled_architecture(), processor_architecture())) {
+  if (const auto mismatch = architecture_mismatch(kq::compiled_architecture(), processor_architecture())) {
     throw DeviceError("backend host: " + *mismatch);
   }
   if (options.index != 0) {
@@ -170,7 +171,7 @@ Backend host_backend() {
   Backend backend;
   backend.name = "host";
   backend.built = true;
-  backend.version = compiler() + ", " + compiled_architecture();
+  backend.version = compiler() + ", " + kq::compiled_architecture();
   backend.device_count = [] { return 1; };
   backend.device_name = [](int) { return processor_name(); };
   backend.open = open_host;

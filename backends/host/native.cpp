@@ -11,6 +11,7 @@
 
 #include "backends/host/processor.hpp"
 #include "backends/host/threads.hpp"
+#include "kq/architecture.hpp"
 #include "kq/element.hpp"
 #include "kq/host.hpp"
 #include "kq/producers.hpp"
@@ -462,7 +463,7 @@ class NativeHostImplementation final : public Implementation {
 
   std::string_view name() const override { return "native"; }
   std::string description() const override {
-    return "C++ for " + compiled_architecture() + ", " + std::to_string(threads_) +
+    return std::string("C++ for ") + kq::compiled_architecture() + ", " + std::to_string(threads_) +
            (threads_ == 1 ? " thread" : " threads") + (has_threads ? " (OpenMP)" : "");
   }
   std::optional<std::string> unsupported_reason(const Request&) const override { return std::nullopt; }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "backends/host/threads.hpp"
+#include "kq/architecture.hpp"
 
 namespace kqbench {
 namespace {
@@ -153,30 +154,7 @@ std::string processor_architecture() {
                   __builtin_cpu_supports("avx512vl");
   return std::string(x86_levels[v4 ? 3 : (v3 ? 2 : (v2 ? 1 : 0))]);
 #else
-  return compiled_architecture();
-#endif
-}
-
-std::string compiled_architecture() {
-#if defined(__x86_64__)
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && \
-    defined(__AVX512VL__)
-  return std::string(x86_levels[3]);
-#elif defined(__AVX2__)
-  return std::string(x86_levels[2]);
-#elif defined(__SSE4_2__)
-  return std::string(x86_levels[1]);
-#else
-  return std::string(x86_levels[0]);
-#endif
-#elif defined(__aarch64__)
-  return "aarch64";
-#elif defined(__riscv)
-  return "riscv";
-#elif defined(__powerpc64__)
-  return "ppc64";
-#else
-  return "unknown architecture";
+  return std::string(kq::compiled_architecture());
 #endif
 }
 

@@ -14,11 +14,8 @@ namespace kqbench {
 /// "AMD EPYC 9654 96-Core Processor"; "unknown processor" where the system does not say.
 std::string processor_name(const std::filesystem::path& root = "/");
 
-/// What the processor can run: "x86-64-v3", or just "x86-64", "aarch64", ...
+/// What the processor can run, in the words of kq::compiled_architecture.
 std::string processor_architecture();
-
-/// What this file, and with it the host backend, was compiled for, in the same words.
-std::string compiled_architecture();
 
 /// Why code compiled for `compiled` would crash on a processor that is `present`, with what to do about it; nothing if
 /// it would not.

@@ -14,6 +14,7 @@
 
 #include "backends/host/processor.hpp"
 #include "bench/measure/timer.hpp"
+#include "kq/architecture.hpp"
 #include "kqbench_build.hpp"
 
 namespace kqbench {
@@ -51,7 +52,9 @@ Context build_context() {
   context.compiler = build::compiler;
   context.device_compiler = build::device_compiler;
   context.device_architectures = build::device_architectures;
-  context.host_architecture = build::host_architecture;
+  // The library that the loader chose, where there are several.
+  context.host_architecture =
+      build::host_architecture == std::string_view("baseline") ? kq::compiled_architecture() : build::host_architecture;
   context.libraries["CLI11"] = CLI11_VERSION;
   context.libraries["fmt"] = fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
   context.libraries["nlohmann-json"] =

@@ -2,6 +2,7 @@
 #include "bench/results/chart.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +11,7 @@
 #include <iterator>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include "bench/results/gnuplot.hpp"
 #include "bench/results/grid.hpp"
@@ -23,6 +25,9 @@ constexpr std::array<std::string_view, 8> colours = {"#2f80d0", "#d9822b", "#3a9
                                                      "#8a6fd1", "#b5932f", "#2f9c9c", "#cc5a4f"};
 constexpr std::array<int, 7> point_types = {7, 5, 9, 11, 13, 6, 4};
 
+/// What gnuplot is to show under the pointer: which point it is. The page has the text (with_texts).
+constexpr std::string_view point_mark = "kqbench point ";
+
 /// A string of gnuplot's in which nothing has a meaning of its own.
 std::string gnuplot_string(std::string_view text) {
   std::string string = "'";
@@ -35,9 +40,11 @@ std::string gnuplot_string(std::string_view text) {
 
 std::string data_block(std::size_t index, const ChartSeries& series) {
   std::string block = fmt::format("$series{} << END\n", index);
-  for (const ChartPoint& point : series.points) {
+  for (std::size_t i = 0; i < series.points.size(); ++i) {
+    const ChartPoint& point = series.points[i];
     const Interval interval = point.interval.value_or(Interval{point.y, point.y});
-    block += fmt::format("{} {} {} {}\n", point.x, point.y, interval.low, interval.high);
+    block +=
+        fmt::format("{} {} {} {} \"{}{} {};\"\n", point.x, point.y, interval.low, interval.high, point_mark, index, i);
   }
   return block + "END\n";
 }
@@ -49,20 +56,24 @@ bool has_intervals(const ChartSeries& series) {
   return false;
 }
 
-std::string plot_clauses(std::size_t index, const ChartSeries& series, bool of_x) {
+/// What is drawn of a series: lines, points with what is shown under the pointer, intervals.
+std::vector<std::string> plot_clauses(std::size_t index, const ChartSeries& series, bool of_x) {
   const std::string data = fmt::format("$series{}", index);
   if (series.mark == Mark::limit) {
-    return fmt::format("{} using 1:2 with lines lw 1 dt (6,4) lc rgb 'black' title {}", data,
-                       gnuplot_string(series.name));
+    return {fmt::format("{} using 1:2 with lines lw 1 dt (6,4) lc rgb 'black' title {}", data,
+                        gnuplot_string(series.name))};
   }
   const auto style = static_cast<std::size_t>(series.style);
   const std::string_view colour = colours[style % colours.size()];
-  std::string clauses = fmt::format("{} using 1:2 with {} lw 1.5 pt {} ps 0.6 lc rgb '{}' title {}", data,
-                                    series.mark == Mark::points ? "points" : "linespoints",
-                                    point_types[style % point_types.size()], colour, gnuplot_string(series.name));
+  std::vector<std::string> clauses;
+  if (series.mark == Mark::points_and_lines) {
+    clauses.push_back(fmt::format("{} using 1:2 with lines lw 1.5 lc rgb '{}' notitle", data, colour));
+  }
+  clauses.push_back(fmt::format("{} using 1:2:5 with labels hypertext point pt {} ps 0.6 lc rgb '{}' title {}", data,
+                                point_types[style % point_types.size()], colour, gnuplot_string(series.name)));
   if (has_intervals(series)) {  // as plain strokes: the ends of error bars would hide the points
-    clauses += fmt::format(", {} using {} with vectors nohead lw 1 lc rgb '{}' notitle", data,
-                           of_x ? "3:2:($4-$3):(0)" : "1:3:(0):($4-$3)", colour);
+    clauses.push_back(fmt::format("{} using {} with vectors nohead lw 1 lc rgb '{}' notitle", data,
+                                  of_x ? "3:2:($4-$3):(0)" : "1:3:(0):($4-$3)", colour));
   }
   return clauses;
 }
@@ -102,7 +113,8 @@ int rows_of_key(const Chart& chart, const Layout& layout) {
 Layout common_layout(const std::vector<Chart>& charts) {
   Layout layout;
   for (const Chart& chart : charts) {
-    if (chart.categories.empty()) layout.key_rows = std::max(layout.key_rows, rows_of_key(chart, layout));
+    if (chart.categories.empty() && !chart.wide)
+      layout.key_rows = std::max(layout.key_rows, rows_of_key(chart, layout));
   }
   layout.height = 290 + layout.top();
   return layout;
@@ -116,7 +128,7 @@ Layout wide_layout(const Chart& chart) {
   }
   layout.key_rows = rows_of_key(chart, layout);
   const int lines = static_cast<int>(chart.categories.size() * chart.series.size());
-  layout.height = layout.top() + std::max(60, 14 * lines) + Layout::bottom;
+  layout.height = layout.top() + (chart.categories.empty() ? 320 : std::max(60, 14 * lines)) + Layout::bottom;
   return layout;
 }
 
@@ -161,11 +173,13 @@ std::string script_of(const Chart& chart, const Layout& layout, const std::strin
   for (std::size_t i = 0; i < chart.series.size(); ++i) {
     script += data_block(i, chart.series[i]);
   }
-  script += "plot ";
+  std::vector<std::string> clauses;
   for (std::size_t i = 0; i < chart.series.size(); ++i) {
-    script += (i == 0 ? "" : ", ") + plot_clauses(i, chart.series[i], !chart.categories.empty());
+    for (std::string& clause : plot_clauses(i, chart.series[i], !chart.categories.empty())) {
+      clauses.push_back(std::move(clause));
+    }
   }
-  return script + "\n";
+  return script + fmt::format("plot {}\n", fmt::join(clauses, ", "));
 }
 
 /// From the <svg> on: what is before is for a file of its own.
@@ -179,6 +193,50 @@ std::string svg_element(const std::filesystem::path& file) {
   return text.substr(begin);
 }
 
+/// Replaces what begins with `begin` and goes on to `end`, by what `replacement` makes of all of it.
+template <class Replacement>
+std::string replaced(const std::string& text, std::string_view begin, std::string_view end,
+                     const Replacement& replacement) {
+  std::string result;
+  std::size_t done = 0;
+  for (std::size_t from = 0; (from = text.find(begin, done)) != std::string::npos;) {
+    const std::size_t to = text.find(end, from);
+    if (to == std::string::npos) break;
+    result.append(text, done, from - done);
+    done = to + end.size();
+    result += replacement(std::string_view(text).substr(from, done - from));
+  }
+  return result.append(text, done);
+}
+
+/// gnuplot's names of series under the pointer become classes of what is drawn, and its marks of points their texts.
+/// Its own way to show those needs a script.
+std::string with_texts(const std::string& svg, const Chart& chart) {
+  std::vector<std::string> classes;  // one for each thing that is drawn
+  for (std::size_t i = 0; i < chart.series.size(); ++i) {
+    const ChartSeries& series = chart.series[i];
+    const std::string name = series.mark == Mark::limit ? "limit" : fmt::format("s{}", series.style);
+    classes.insert(classes.end(), plot_clauses(i, series, !chart.categories.empty()).size(), name);
+  }
+  std::size_t drawn = 0;
+  const std::string classed = replaced(svg, "<g id=\"chart", "</title>", [&](std::string_view element) {
+    element = element.substr(0, element.find("<title>"));
+    element.remove_prefix(element.find('"', sizeof("<g id=\"") - 1) + 1);  // gnuplot 6 has more attributes
+    return fmt::format("<g class=\"{}\"{}", drawn < classes.size() ? classes[drawn++] : "", element);
+  });
+  const std::string nameless = replaced(classed, "<title>chart", "</title>", [](std::string_view) { return ""; });
+  return replaced(nameless, "<g onmousemove=", "</title>", [&](std::string_view element) {
+    const std::size_t mark = element.find(point_mark);
+    std::size_t series = 0, point = 0;
+    std::istringstream numbers(std::string(element.substr(std::min(element.size(), mark + point_mark.size()))));
+    if (mark == std::string_view::npos || !(numbers >> series >> point) || series >= chart.series.size() ||
+        point >= chart.series[series].points.size()) {
+      return std::string("<g>");
+    }
+    return fmt::format("<g><title>{}</title>", html_text(chart.series[series].points[point].text));
+  });
+}
+
 }  // namespace
 
 std::vector<std::string> draw_svg(const std::vector<Chart>& charts) {
@@ -189,13 +247,13 @@ std::vector<std::string> draw_svg(const std::vector<Chart>& charts) {
   for (std::size_t i = 0; i < charts.size(); ++i) {
     const std::string name = fmt::format("chart{}", i + 1);
     files.push_back(folder.path() / (name + ".svg"));
-    const bool is_wide = !charts[i].categories.empty();
+    const bool is_wide = charts[i].wide || !charts[i].categories.empty();
     script += script_of(charts[i], is_wide ? wide_layout(charts[i]) : common, name, files.back());
   }
   run_gnuplot(script + "unset output\n", folder);
   std::vector<std::string> elements;
-  for (const std::filesystem::path& file : files) {
-    elements.push_back(svg_element(file));
+  for (std::size_t i = 0; i < charts.size(); ++i) {
+    elements.push_back(with_texts(svg_element(files[i]), charts[i]));
   }
   return elements;
 }

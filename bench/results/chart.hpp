@@ -17,13 +17,14 @@ struct ChartPoint {
   double x = 0.0;
   double y = 0.0;
   std::optional<Interval> interval;  ///< of y, or of x in a chart with categories; drawn as a bar
+  std::string text;                  ///< shown under the pointer
 };
 
 enum class Mark : std::uint8_t { points_and_lines, points, limit };  ///< a limit is a dashed line without points
 
 struct ChartSeries {
   std::string name;
-  int style = 0;  ///< series of one style look the same in every chart: colour and point; not used by a limit
+  int style = 0;  ///< colour and point, and the class "s<style>" of what is drawn; not used by a limit
   Mark mark = Mark::points;
   std::vector<ChartPoint> points;  ///< in the order in which lines join them
 };
@@ -34,6 +35,7 @@ struct Chart {
   bool log_x = true;
   bool log_y = true;
   bool prefixes = true;                 ///< 1k, 1M at the x axis
+  bool wide = false;                    ///< as wide as one with categories
   std::optional<double> y_low, y_high;  ///< ends of the axis; by the points where absent
   std::vector<std::string> categories;  ///< names of y = 0, 1, … from the top, in a wide chart; x is a ratio then
   std::vector<ChartSeries> series;

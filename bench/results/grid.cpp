@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <ostream>
 #include <string_view>
 
@@ -34,15 +35,21 @@ std::string painted(const std::string& text, const fmt::text_style& style, bool 
   return color && (style.has_foreground() || style.has_emphasis()) ? fmt::format(style, "{}", text) : text;
 }
 
-/// A <td> or <th>.
-std::string html_cell(const char* element, const Cell& cell, Align align) {
-  static constexpr const char* paints[] = {"", "good", "warning", "bad"};
-  std::string classes = align == Align::right ? "number" : "";
-  if (cell.paint != Paint::plain) {
-    classes += fmt::format("{}{}", classes.empty() ? "" : " ", paints[static_cast<int>(cell.paint)]);
+/// " class="…"" of those that are not empty; nothing where all are.
+std::string class_attribute(std::initializer_list<std::string> classes) {
+  std::string joined;
+  for (const std::string& name : classes) {
+    if (!name.empty()) joined += (joined.empty() ? "" : " ") + name;
   }
-  return fmt::format("<{0}{1}>{2}</{0}>", element, classes.empty() ? "" : fmt::format(" class=\"{}\"", classes),
-                     html_text(cell.text));
+  return joined.empty() ? "" : fmt::format(" class=\"{}\"", joined);
+}
+
+/// A <td> or <th>; `again`: it says what the one above says.
+std::string html_cell(const char* element, const Cell& cell, Align align, bool again) {
+  static constexpr const char* paints[] = {"", "good", "warning", "bad"};
+  const std::string classes = class_attribute(
+      {align == Align::right ? "number" : "", paints[static_cast<int>(cell.paint)], again ? "again" : ""});
+  return fmt::format("<{0}{1}>{2}</{0}>", element, classes, html_text(cell.text));
 }
 
 }  // namespace
@@ -84,9 +91,9 @@ std::string html_text(const std::string& text) {
   return escaped;
 }
 
-void Grid::add(std::vector<Cell> line) {
+void Grid::add(std::vector<Cell> line, std::string classes) {
   if (sections_.empty()) begin_section("");
-  sections_.back().lines.push_back(std::move(line));
+  sections_.back().lines.push_back({std::move(line), std::move(classes)});
 }
 
 std::vector<std::size_t> Grid::widths() const {
@@ -95,9 +102,9 @@ std::vector<std::size_t> Grid::widths() const {
     widths.push_back(display_width(column.heading));
   }
   for (const Section& section : sections_) {
-    for (const std::vector<Cell>& line : section.lines) {
-      for (std::size_t i = 0; i < line.size(); ++i) {
-        widths[i] = std::max(widths[i], display_width(line[i].text));
+    for (const Line& line : section.lines) {
+      for (std::size_t i = 0; i < line.cells.size(); ++i) {
+        widths[i] = std::max(widths[i], display_width(line.cells[i].text));
       }
     }
   }
@@ -131,11 +138,11 @@ void Grid::write_text(std::ostream& out, bool color) const {
     if (!section.title.empty()) out << painted(section.title, fmt::emphasis::bold, color) << '\n';
     write_line(headings);
     std::string above;
-    for (std::vector<Cell> line : section.lines) {
-      const std::string first = line[0].text;
-      if (first == above) line[0].text.clear();
+    for (Line line : section.lines) {
+      const std::string first = line.cells[0].text;
+      if (first == above) line.cells[0].text.clear();
       above = first;
-      write_line(line);
+      write_line(line.cells);
     }
   }
 }
@@ -150,9 +157,9 @@ void Grid::write_markdown(std::ostream& out) const {
       rule += column.align == Align::left ? " --- |" : " ---: |";
     }
     out << heading << '\n' << rule << '\n';
-    for (const std::vector<Cell>& line : section.lines) {
+    for (const Line& line : section.lines) {
       std::string text = "|";
-      for (const Cell& cell : line) {
+      for (const Cell& cell : line.cells) {
         text += fmt::format(" {} |", markdown_text(cell.text));
       }
       out << text << '\n';
@@ -162,10 +169,11 @@ void Grid::write_markdown(std::ostream& out) const {
 }
 
 void Grid::write_html(std::ostream& out) const {
-  const auto write_line = [&](const char* element, const std::vector<Cell>& line, bool more) {
-    out << (more ? "<tr class=\"more\">" : "<tr>");
+  const auto write_line = [&](const char* element, const std::vector<Cell>& line, const std::string& classes,
+                              bool more) {
+    out << "<tr" << class_attribute({more ? "more" : "", classes}) << '>';
     for (std::size_t i = 0; i < line.size(); ++i) {
-      out << html_cell(element, line[i], columns_[i].align);
+      out << html_cell(element, line[i], columns_[i].align, more && i == 0);
     }
     out << "</tr>\n";
   };
@@ -174,17 +182,15 @@ void Grid::write_html(std::ostream& out) const {
     headings.emplace_back(column.heading);
   }
   for (const Section& section : sections_) {
-    out << "<table>\n";
+    out << "<table" << class_attribute({section.classes}) << ">\n";
     if (!section.title.empty()) out << "<caption>" << html_text(section.title) << "</caption>\n";
     out << "<thead>";
-    write_line("th", headings, false);
+    write_line("th", headings, {}, false);
     out << "</thead>\n<tbody>\n";
     std::string above;
-    for (std::vector<Cell> line : section.lines) {
-      const std::string first = line[0].text;
-      if (first == above) line[0].text.clear();
-      write_line("td", line, first == above);
-      above = first;
+    for (const Line& line : section.lines) {
+      write_line("td", line.cells, line.classes, line.cells[0].text == above);
+      above = line.cells[0].text;
     }
     out << "</tbody>\n</table>\n";
   }

@@ -35,11 +35,14 @@ class Grid {
   explicit Grid(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
   /// Lines added from now on stand under this title.
-  void begin_section(std::string title) { sections_.push_back({std::move(title), {}}); }
+  /// `classes`: of its table in HTML.
+  void begin_section(std::string title, std::string classes = {}) {
+    sections_.push_back({std::move(title), std::move(classes), {}});
+  }
 
-  /// As many cells as there are columns. A first cell equal to the one above is left out of text and HTML, not of
-  /// Markdown.
-  void add(std::vector<Cell> line);
+  /// As many cells as there are columns. A first cell equal to the one above is left out of text, and is of class
+  /// "again" in HTML. `classes`: of the line in HTML.
+  void add(std::vector<Cell> line, std::string classes = {});
 
   bool empty() const { return sections_.empty(); }
 
@@ -48,13 +51,17 @@ class Grid {
   void write_markdown(std::ostream& out) const;
 
   /// Each section a <table> with its title as caption; paints are classes "good", "warning", "bad"; a line whose
-  /// first cell is that of the one above is of class "more".
+  /// first cell is that of the one above is of class "more", and that cell of class "again".
   void write_html(std::ostream& out) const;
 
  private:
+  struct Line {
+    std::vector<Cell> cells;
+    std::string classes;
+  };
   struct Section {
-    std::string title;
-    std::vector<std::vector<Cell>> lines;
+    std::string title, classes;
+    std::vector<Line> lines;
   };
   std::vector<std::size_t> widths() const;
 

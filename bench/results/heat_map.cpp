@@ -41,17 +41,20 @@ std::string row_title(const Row& row, bool one_protocol) {
   return one_protocol ? text : text + ", " + protocol_text(row);
 }
 
-HeatMap finished(std::string title, const std::vector<std::string>& order, const Cells& cells) {
+/// The schemes in their order of appearance, with a row of each.
+using Schemes = std::vector<std::pair<std::string, const Row*>>;
+
+HeatMap finished(std::string title, const Schemes& order, const Cells& cells) {
   std::set<std::int64_t> tokens;
   for (const auto& [scheme, by_tokens] : cells) {
     for (const auto& [count, gathered] : by_tokens)
       tokens.insert(count);
   }
   HeatMap map{std::move(title), {tokens.begin(), tokens.end()}, {}};
-  for (const std::string& scheme : order) {
+  for (const auto& [scheme, example] : order) {
     const auto found = cells.find(scheme);
     if (found == cells.end()) continue;
-    HeatRow row{scheme, {}};
+    HeatRow row{scheme, example, {}};
     for (const std::int64_t count : map.tokens) {
       const auto cell = found->second.find(count);
       if (cell == found->second.end()) {
@@ -90,13 +93,14 @@ std::vector<HeatMap> heat_maps(const Comparison& comparison) {
   for (const ComparedRow& row : comparison.rows)
     protocols.insert(protocol_text(*row.row));
   const bool one_protocol = protocols.size() == 1;
-  std::vector<std::string> order;
+  Schemes order;
   std::map<std::string, Cells> native;  // by title
   std::map<std::string, std::map<const Row*, const ComparedRow*>> rivals;
   for (const ComparedRow& row : comparison.rows) {
     if (row.baseline.impl != "kokkos") continue;
     const std::string scheme = row_title(*row.row, one_protocol);
-    if (std::find(order.begin(), order.end(), scheme) == order.end()) order.push_back(scheme);
+    const auto is_it = [&](const auto& known) { return known.first == scheme; };
+    if (std::none_of(order.begin(), order.end(), is_it)) order.emplace_back(scheme, row.row);
     if (row.series.impl == "native") {
       add(native[label(row.series) + " over " + label(row.baseline)], scheme, row);
     } else if (is_peer(row.series.impl)) {
@@ -116,7 +120,7 @@ std::vector<HeatMap> heat_maps(const Comparison& comparison) {
   return maps;
 }
 
-void write_heat_maps_html(std::ostream& out, const std::vector<HeatMap>& maps) {
+void write_heat_maps_html(std::ostream& out, const std::vector<HeatMap>& maps, const ClassesOf& classes_of) {
   if (maps.empty()) return;
   out << "<p class=\"soft\">Time over Kokkos' time, by tokens and scheme; a cell is the geometric mean over hidden "
          "sizes. Blue: faster than Kokkos, orange: slower, in three steps from 2 %, 10 % and 50 %.</p>\n";
@@ -127,7 +131,8 @@ void write_heat_maps_html(std::ostream& out, const std::vector<HeatMap>& maps) {
       out << fmt::format("<th scope=\"col\">{}</th>", tokens);
     out << "</tr></thead>\n<tbody>\n";
     for (const HeatRow& row : map.rows) {
-      out << "<tr><th scope=\"row\">" << html_text(row.scheme) << "</th>";
+      out << (classes_of ? fmt::format("<tr class=\"{}\">", classes_of(*row.row)) : "<tr>");
+      out << "<th scope=\"row\">" << html_text(row.scheme) << "</th>";
       for (const std::optional<HeatCell>& cell : row.cells) {
         if (!cell) {
           out << "<td aria-label=\"not timed\"></td>";

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/results/comparison.hpp"
+#include "bench/results/table.hpp"
 
 namespace kqbench {
 
@@ -21,7 +22,8 @@ struct HeatCell {
 };
 
 struct HeatRow {
-  std::string scheme;  ///< "dynamic token int8 from half", with the protocol where rows differ in it
+  std::string scheme;        ///< "dynamic token int8 from half", with the protocol where rows differ in it
+  const Row* row = nullptr;  ///< one that has this scheme
   std::vector<std::optional<HeatCell>> cells;  ///< one for each number of tokens; nothing where none was timed
 };
 
@@ -36,7 +38,8 @@ struct HeatMap {
 std::vector<HeatMap> heat_maps(const Comparison& comparison);
 
 /// Tables whose cells are coloured by their ratio; a tooltip says whose times they are and of how many shapes.
-void write_heat_maps_html(std::ostream& out, const std::vector<HeatMap>& maps);
+/// `classes_of`: a line's, in HTML.
+void write_heat_maps_html(std::ostream& out, const std::vector<HeatMap>& maps, const ClassesOf& classes_of = {});
 
 /// The colours' rules for the page's style sheet.
 extern const char* const heat_map_style;

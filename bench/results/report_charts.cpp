@@ -77,6 +77,16 @@ std::optional<double> least_time(const Row& row) {
   return bytes_of(row) / *row.ceiling_gbps * 1e-3;
 }
 
+/// A row's numbers: "A kokkos, dynamic token int8 from half, 4096x8192: 26.540 µs ± 0.2%, 3845.5 GB/s, …".
+std::string point_text(const std::string& name, const Row& row) {
+  std::string text =
+      fmt::format("{}, {}, {}: {} µs ± {}, {:.1f} GB/s", name, work_text(row.request), shape_text(row.request),
+                  microseconds_text(row.time_us->median), half_width_cell(row).text, row.gbps);
+  if (row.ceiling_fraction) text += fmt::format(", {} of the ceiling", percent_text(row.ceiling_fraction));
+  if (row.time_ratio_to_native) text += fmt::format(", {} of native's time", number_text(row.time_ratio_to_native, 3));
+  return text;
+}
+
 using PointOf = std::function<std::optional<ChartPoint>(const Row& row)>;
 
 /// A series of the chart for each of `names` that has points, from left to right.
@@ -84,7 +94,10 @@ void add_series(Chart& chart, const std::vector<TimedRow>& rows, const SeriesNam
                 const PointOf& point_of) {
   std::vector<ChartSeries> all(names.size());
   for (const TimedRow& timed : rows) {
-    if (const auto point = point_of(*timed.row)) all[timed.series].points.push_back(*point);
+    if (auto point = point_of(*timed.row)) {
+      point->text = point_text(names.name(timed.series), *timed.row);
+      all[timed.series].points.push_back(*std::move(point));
+    }
   }
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (all[i].points.empty()) continue;
@@ -107,7 +120,7 @@ void add_level(Chart& chart, const std::string& name, double level) {
       high = std::max(high, point.x);
     }
   }
-  chart.series.push_back({name, 0, Mark::limit, {{low, level, {}}, {high, level, {}}}});
+  chart.series.push_back({name, 0, Mark::limit, {{low, level, {}, {}}, {high, level, {}, {}}}});
 }
 
 Chart time_chart(const std::vector<TimedRow>& rows, std::int64_t hidden_size, const SeriesNames& names) {
@@ -121,11 +134,11 @@ Chart time_chart(const std::vector<TimedRow>& rows, std::int64_t hidden_size, co
     if (!of_this_size(row)) return std::nullopt;
     const auto tokens = static_cast<double>(row.request.num_tokens);
     if (const auto least = least_time(row)) limit[tokens] = *least;
-    return ChartPoint{tokens, row.time_us->median, interval_of(*row.time_us)};
+    return ChartPoint{tokens, row.time_us->median, interval_of(*row.time_us), {}};
   });
   ChartSeries least{"memory's ceiling", 0, Mark::limit, {}};
   for (const auto& [tokens, microseconds] : limit) {
-    least.points.push_back({tokens, microseconds, {}});
+    least.points.push_back({tokens, microseconds, {}, {}});
   }
   double lowest = std::numeric_limits<double>::infinity();
   for (const ChartSeries& series : chart.series) {
@@ -148,7 +161,7 @@ std::optional<Chart> ceiling_chart(const std::vector<TimedRow>& rows, const Seri
   chart.y_low = 0.0;
   add_series(chart, rows, names, Mark::points, [](const Row& row) -> std::optional<ChartPoint> {
     if (!row.ceiling_fraction) return std::nullopt;
-    return ChartPoint{bytes_of(row), 100.0 * *row.ceiling_fraction, {}};
+    return ChartPoint{bytes_of(row), 100.0 * *row.ceiling_fraction, {}, {}};
   });
   if (chart.series.empty()) return std::nullopt;
   chart.y_high = 105.0;
@@ -171,7 +184,7 @@ std::optional<Chart> ratio_chart(const std::vector<TimedRow>& rows, const Series
   double high = 1.0;
   add_series(chart, rows, names, Mark::points, [&](const Row& row) -> std::optional<ChartPoint> {
     if (row.impl != "kokkos" || !row.time_ratio_to_native) return std::nullopt;
-    ChartPoint point{bytes_of(row), *row.time_ratio_to_native, {}};
+    ChartPoint point{bytes_of(row), *row.time_ratio_to_native, {}, {}};
     if (row.time_ratio_ci95_low && row.time_ratio_ci95_high) {
       point.interval = Interval{*row.time_ratio_ci95_low, *row.time_ratio_ci95_high};
     }
@@ -187,7 +200,7 @@ std::optional<Chart> ratio_chart(const std::vector<TimedRow>& rows, const Series
 }
 
 SchemeCharts charts_of(const std::string& title, const std::vector<TimedRow>& rows, const SeriesNames& names) {
-  SchemeCharts scheme{title, {}, {}};
+  SchemeCharts scheme{title, {}, rows.front().row, {}};
   std::set<std::int64_t> hidden_sizes;
   std::set<std::string> protocols;
   for (const TimedRow& timed : rows) {
@@ -247,8 +260,9 @@ std::optional<Chart> summary_chart(const std::vector<NamedResult>& files, const 
     ChartSeries& series = all[position];
     series.name = names.name(position);
     series.style = static_cast<int>(position);
-    series.points.push_back(
-        {summary.ratio.value, static_cast<double>(chart.categories.size()) - 1.0, summary.ratio.interval});
+    series.points.push_back({summary.ratio.value, static_cast<double>(chart.categories.size()) - 1.0,
+                             summary.ratio.interval,
+                             fmt::format("{}, {}: {:.3f}", series.name, summary.scheme, summary.ratio.value)});
   }
   if (all.empty()) return std::nullopt;
   double offset = 0.15 * (static_cast<double>(all.size()) - 1.0) / -2.0;  // so that none hides another
@@ -262,7 +276,7 @@ std::optional<Chart> summary_chart(const std::vector<NamedResult>& files, const 
   chart.series.push_back({baselines.size() == 1 ? *baselines.begin() + ", the baseline" : "its baseline",
                           0,
                           Mark::limit,
-                          {{1.0, -0.5, {}}, {1.0, static_cast<double>(chart.categories.size()) - 0.5, {}}}});
+                          {{1.0, -0.5, {}, {}}, {1.0, static_cast<double>(chart.categories.size()) - 0.5, {}, {}}}});
   return chart;
 }
 
@@ -289,16 +303,17 @@ std::optional<Chart> roofline(const std::vector<NamedResult>& files) {
   }
   Chart chart;
   chart.title = "Roofline: the fastest shape of each scheme";
+  chart.wide = true;
   chart.x_label = "elements a byte moved";
   chart.y_label = "10^9 elements a second";
   chart.prefixes = false;
   add_series(chart, rows, names, Mark::points, [](const Row& row) -> std::optional<ChartPoint> {
-    return ChartPoint{elements_of(row) / bytes_of(row), elements_a_microsecond(row) * 1e-3, {}};
+    return ChartPoint{elements_of(row) / bytes_of(row), elements_a_microsecond(row) * 1e-3, {}, {}};
   });
   for (const auto& [device, roof] : roofs) {
     ChartSeries limit{fmt::format("{}, {:.0f} GB/s", roofs.size() == 1 ? "ceiling" : device, roof), 0, Mark::limit, {}};
     for (const double intensity : {0.1, 1.0}) {  // float and half to codes are 0.2 and 0.33
-      limit.points.push_back({intensity, intensity * roof, {}});
+      limit.points.push_back({intensity, intensity * roof, {}, {}});
     }
     chart.series.push_back(std::move(limit));
   }

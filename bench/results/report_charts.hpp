@@ -15,8 +15,9 @@ namespace kqbench {
 
 /// All that is drawn of one scheme, element type and timing.
 struct SchemeCharts {
-  std::string title;     ///< "dynamic token int8 from half"
-  std::string protocol;  ///< "graph timing, cold cache"
+  std::string title;         ///< "dynamic token int8 from half"
+  std::string protocol;      ///< "graph timing, cold cache"
+  const Row* row = nullptr;  ///< one of them
   std::vector<Chart> charts;
 };
 

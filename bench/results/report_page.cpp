@@ -16,6 +16,7 @@
 #include "bench/results/context_text.hpp"
 #include "bench/results/grid.hpp"
 #include "bench/results/heat_map.hpp"
+#include "bench/results/page_filter.hpp"
 #include "bench/results/report_charts.hpp"
 #include "bench/results/table.hpp"
 #include "bench/support/errors.hpp"
@@ -33,7 +34,8 @@ body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sa
        max-width: 92rem; padding: 0 1.5rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0.2rem; } nav { margin: 0.6rem 0; } nav a { margin-right: 1.2rem; color: inherit; }
 h2 { font-size: 1.25rem; margin-top: 2.5rem; }
-h3 { font-size: 1.05rem; margin: 1.8rem 0 0.2rem; } p { max-width: 60rem; margin: 0.3rem 0; } .soft { color: var(--soft); }
+h3 { font-size: 1.05rem; margin: 1.8rem 0 0.2rem; } summary h3 { display: inline-block; margin: 0.4rem 0; }
+p { max-width: 60rem; margin: 0.3rem 0; } .soft { color: var(--soft); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1.2rem; margin: 0.5rem 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(22rem, 1fr)); gap: 1rem; margin-top: 0.6rem; }
@@ -61,6 +63,9 @@ tr { break-inside: avoid; } .wide { overflow-x: auto; }
 
 /// A file with more rows than this has them folded.
 constexpr std::size_t most_open_rows = 400;
+
+/// With more schemes than this each one's charts are folded.
+constexpr std::size_t most_open_schemes = 24;
 
 constexpr std::string_view content_policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
@@ -248,18 +253,18 @@ void write_context(std::ostream& out, const std::vector<NamedResult>& files) {
 void write_figure(std::ostream& out, const Chart& chart, const std::string& svg) {
   const std::string title = html_text(chart.title);
   out << fmt::format("<figure role=\"img\" aria-label=\"{0}\"{1}>\n<figcaption>{0}</figcaption>\n{2}</figure>\n", title,
-                     chart.categories.empty() ? "" : " class=\"widest\"", svg);
+                     chart.categories.empty() && !chart.wide ? "" : " class=\"widest\"", svg);
 }
 
 /// `chart` and `svg`: of the summary, where there is one.
 void write_summary(std::ostream& out, const std::optional<Comparison>& comparison, const std::string& reason,
-                   const std::optional<Chart>& chart, const std::string& svg) {
+                   const std::optional<Chart>& chart, const std::string& svg, const ClassesOf& work_classes) {
   out << "<h2 id=\"summary\">Summary</h2>\n";
   if (!comparison || comparison->summary.empty()) {
     out << "<p class=\"soft\">None: " << html_text(reason) << "</p>\n";
     return;
   }
-  write_heat_maps_html(out, heat_maps(*comparison));
+  write_heat_maps_html(out, heat_maps(*comparison), work_classes);
   if (chart) write_figure(out, *chart, svg);
   out << "<div class=\"wide\">\n";
   summary_grid(*comparison).write_html(out);
@@ -267,7 +272,8 @@ void write_summary(std::ostream& out, const std::optional<Comparison>& compariso
 }
 
 /// Summary, roofline and schemes, with their charts: gnuplot is asked once.
-void write_charts(std::ostream& out, const std::vector<NamedResult>& files, const Compared& compared) {
+void write_charts(std::ostream& out, const std::vector<NamedResult>& files, const Compared& compared,
+                  const ClassesOf& work_classes) {
   const std::optional<Comparison>& comparison = compared.comparison;
   const std::optional<Chart> summary = comparison ? summary_chart(files, *comparison) : std::nullopt;
   const std::optional<Chart> roof = roofline(files);
@@ -280,27 +286,30 @@ void write_charts(std::ostream& out, const std::vector<NamedResult>& files, cons
   }
   const std::vector<std::string> drawn = draw_svg(charts);
   std::size_t next = summary ? 1 : 0;
-  write_summary(out, comparison, compared.reason, summary, summary ? drawn.front() : "");
+  write_summary(out, comparison, compared.reason, summary, summary ? drawn.front() : "", work_classes);
   out << "<h2 id=\"roofline\">Roofline</h2>\n";
   if (roof) {
-    out << "<p class=\"soft\">" << html_text(std::string(roofline_remark)) << "</p>\n<div class=\"charts\">\n";
+    out << "<p class=\"soft\">" << html_text(std::string(roofline_remark)) << "</p>\n";
     write_figure(out, *roof, drawn[next++]);
-    out << "</div>\n";
   } else {
     out << "<p class=\"soft\">None: the memory's ceiling was not measured.</p>\n";
   }
   out << "<h2 id=\"schemes\">By scheme</h2>\n";
+  const bool folded = schemes.size() > most_open_schemes;
   for (const SchemeCharts& scheme : schemes) {
-    out << fmt::format("<h3>{}</h3>\n<p class=\"soft\">{}</p>\n<div class=\"charts\">\n", html_text(scheme.title),
+    const std::string heading = fmt::format("<h3>{}</h3>", html_text(scheme.title));
+    out << fmt::format("<section class=\"{}\">\n{}\n<p class=\"soft\">{}</p>\n<div class=\"charts\">\n",
+                       work_classes(*scheme.row), folded ? "<details>\n<summary>" + heading + "</summary>" : heading,
                        html_text(scheme.protocol));
     for (const Chart& chart : scheme.charts) {
       write_figure(out, chart, drawn[next++]);
     }
-    out << "</div>\n";
+    out << "</div>\n" << (folded ? "</details>\n" : "") << "</section>\n";
   }
 }
 
-void write_rows(std::ostream& out, const std::vector<NamedResult>& files) {
+void write_rows(std::ostream& out, const std::vector<NamedResult>& files, const PageFilter& filter,
+                const ClassesOf& work_classes) {
   out << "<h2 id=\"rows\">All rows</h2>\n";
   for (std::size_t file = 0; file < files.size(); ++file) {
     // A page of thousands of rows is read from its top; a browser's search opens what is folded.
@@ -309,7 +318,8 @@ void write_rows(std::ostream& out, const std::vector<NamedResult>& files) {
     out << "<h3>" << file_letter(file) << ": " << html_text(files[file].name) << "</h3>\n";
     if (folded) out << fmt::format("<details>\n<summary>{} rows</summary>\n", rows);
     out << "<div class=\"wide\">\n";
-    results_grid(files[file].result).write_html(out);
+    const auto series_class = [&](const Row& row) { return filter.series_class({file, row.impl}); };
+    results_grid(files[file].result, work_classes, series_class).write_html(out);
     out << "</div>\n" << (folded ? "</details>\n" : "");
     for (const std::string& remark : result_remarks(files[file].result)) {
       out << "<p>" << html_text(remark) << "</p>\n";
@@ -323,23 +333,26 @@ std::string report_html(const std::vector<NamedResult>& files, const ComparisonO
                         const std::vector<ConformanceTable>& conformance) {
   const Compared with = compared(files, options);
   const std::string title = html_text(title_of(files));
+  const PageFilter filter(files);
+  const auto work_classes = [&](const Row& row) { return filter.work_classes(row); };
   std::ostringstream out;
   out << "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       << "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       << "<meta http-equiv=\"Content-Security-Policy\" content=\"" << content_policy << "\">\n"
       << "<link rel=\"icon\" href=\"data:,\">\n<title>" << title << "</title>\n<style>" << style_sheet << heat_map_style
-      << "</style>\n</head>\n<body>\n<h1>" << title << "</h1>\n";
+      << filter.style() << "</style>\n</head>\n<body>\n<h1>" << title << "</h1>\n";
   write_lead(out, files, with.remarks);
   const std::optional<FleetSummary> fleet = fleet_of(files);
   write_contents(out, fleet.has_value(), !conformance.empty());
+  out << filter.form_html();
   if (fleet) {
     out << "<h2 id=\"fleet\">Fleet</h2>\n";
     write_fleet_html(out, *fleet);
   }
-  write_charts(out, files, with);
+  write_charts(out, files, with, work_classes);
   write_conformance(out, conformance);
   write_context(out, files);
-  write_rows(out, files);
+  write_rows(out, files, filter, work_classes);
   out << "</body>\n</html>\n";
   return out.str();
 }

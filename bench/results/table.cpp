@@ -32,7 +32,7 @@ std::vector<Cell> cells_of(const Row& row) {
 
 }  // namespace
 
-Grid results_grid(const ResultFile& result) {
+Grid results_grid(const ResultFile& result, const ClassesOf& of_section, const ClassesOf& of_line) {
   Grid grid({{"shape", Align::right},
              {"impl", Align::left},
              {"median µs", Align::right},
@@ -44,9 +44,11 @@ Grid results_grid(const ResultFile& result) {
   std::string title;
   for (const Row& row : result.rows) {
     const std::string section = fmt::format("{} ({})", work_text(row.request), protocol_text(row));
-    if (grid.empty() || section != title) grid.begin_section(section);
+    if (grid.empty() || section != title) {
+      grid.begin_section(section, of_section ? of_section(row) : "");
+    }
     title = section;
-    grid.add(cells_of(row));
+    grid.add(cells_of(row), of_line ? of_line(row) : "");
   }
   return grid;
 }
@@ -54,6 +56,11 @@ Grid results_grid(const ResultFile& result) {
 std::vector<std::string> result_remarks(const ResultFile& result) {
   std::vector<std::string> lines;
   const auto any = [&](auto condition) { return std::any_of(result.rows.begin(), result.rows.end(), condition); };
+  const Context& context = result.context;
+  if (context.backend == "host" && context.host_threads_used > 0 && !context.host_architecture.empty()) {
+    lines.push_back(fmt::format("On the host: code for {}, {} thread{}", context.host_architecture,
+                                context.host_threads_used, context.host_threads_used == 1 ? "" : "s"));
+  }
   if (any([](const Row& row) { return row.suspect; })) {
     lines.emplace_back("ok?  suspect: more than 1.05 of what the memory can do, so the cache was not cold");
   }

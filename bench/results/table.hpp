@@ -4,6 +4,7 @@
 /// \file
 /// The rows of a run for people: on a terminal, and as Markdown.
 
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <vector>
@@ -13,8 +14,10 @@
 
 namespace kqbench {
 
-/// A line for each row, a section for each operation with its types, timing and cache.
-Grid results_grid(const ResultFile& result);
+using ClassesOf = std::function<std::string(const Row& row)>;
+
+/// A line for each row, a section for each operation with its types, timing and cache; with HTML classes for both.
+Grid results_grid(const ResultFile& result, const ClassesOf& of_section = {}, const ClassesOf& of_line = {});
 
 /// What a table cannot say in a cell, a line each: what its signs mean where they occur, and what failed.
 std::vector<std::string> result_remarks(const ResultFile& result);

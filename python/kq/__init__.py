@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from kq._verify import verify
 
 __all__ = ["DeviceError", "DialectInfo", "ErrorReport", "InvalidArgument", "Quantized", "Scheme", "SchemeInfo",
-           "TwoLevelQuantized", "backend", "bench", "dequantize", "dialects", "error_report", "identify", "include_dir",
-           "library", "overlap_graph", "prepare_stream", "quantize", "schemes", "verify"]
+           "TwoLevelQuantized", "architecture", "backend", "bench", "dequantize", "dialects", "error_report", "identify",
+           "include_dir", "library", "overlap_graph", "prepare_stream", "quantize", "schemes", "verify"]
 
 
 def schemes(dialect: str = "kqbench") -> list[SchemeInfo]:
@@ -57,9 +57,19 @@ def backend() -> str:
     return _kq.backend()
 
 
+def architecture() -> str:
+    """The processors that the host's kernels in use are for, such as "x86-64-v3".
+
+    A wheel can have kernels for several; the system's loader chooses by the processor that is there.
+    """
+    return _kq.architecture()
+
+
 def library() -> pathlib.Path:
-    """The file of the C library, libkq.so.1, for ctypes and for linking."""
-    return pathlib.Path(_kq.__file__).parent / "lib" / "libkq.so.1"
+    """The file of the C library in use, libkq.so.1, for ctypes and for linking."""
+    folder = pathlib.Path(_kq.__file__).parent / "lib"
+    of_processor = folder / "glibc-hwcaps" / architecture() / "libkq.so.1"
+    return of_processor if of_processor.exists() else folder / "libkq.so.1"
 
 
 def include_dir() -> pathlib.Path:

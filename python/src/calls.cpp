@@ -596,6 +596,7 @@ void bind_calls(nb::module_& m) {
   m.def("prepare_stream", &prepare_stream, "stream"_a = nb::none(), prepare_stream_help);
   m.def("overlap_graph", &overlap_graph, "graph"_a, overlap_graph_help);
   m.def("backend", [] { return std::string(kq_backend()); });
+  m.def("architecture", [] { return std::string(kq_architecture()); });
   m.def("api_version", &kq_api_version);
 }
 

@@ -22,6 +22,7 @@
 #include "backends/host/processor.hpp"
 #include "backends/host/stream.hpp"
 #include "backends/host/threads.hpp"
+#include "kq/architecture.hpp"
 #include "tests/bench/tensors/scratch_folder.hpp"
 
 namespace kqbench {
@@ -101,7 +102,7 @@ TEST(Processor, RefusesCodeForABetterOne) {
   EXPECT_NE(architecture_mismatch("x86-64-v4", "x86-64-v3")->find("x86-64-v4, the processor is x86-64-v3"),
             std::string::npos);
 #endif
-  EXPECT_FALSE(architecture_mismatch(compiled_architecture(), processor_architecture())) << "and yet this runs";
+  EXPECT_FALSE(architecture_mismatch(kq::compiled_architecture(), processor_architecture())) << "and yet this runs";
 }
 
 TEST(Processor, TimeIsLimitedByTheTightestGroupOfVersion2) {

@@ -310,6 +310,11 @@ static void takes_longer_structs_whose_rest_is_zero(void) {
 
 int main(void) {
   CHECK(kq_api_version() == KQ_API_VERSION);
+#if defined(__x86_64__)
+  CHECK(strncmp(kq_architecture(), "x86-64", 6) == 0);
+#else
+  CHECK(kq_architecture()[0] != '\0');
+#endif
   if (strcmp(kq_backend(), "host") != 0) {
     printf("skipped: this library works on %s, not on the host\n", kq_backend());
     return 77;

@@ -57,6 +57,8 @@ HOW = {
     ("docs/building.md", "./bootstrap packages tsan"): by(".ci/gates/9-threads", "--preset tsan"),
     ("docs/building.md", "./bootstrap packages fuzz"): by(BARE, "cmake -S fuzz", "fuzz_npy"),
     ("docs/building.md", "./bootstrap packages package"): by(".ci/gates/7-package", "--preset package", "cpack"),
+    ("docs/building.md", "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX512F kqbench list       # v3 on a processor that is v4"):
+        by(".ci/gates/7-package", "GLIBC_TUNABLES", "kqbench list"),
     ("docs/building.md", "python3 -m venv build/mkdocs && build/mkdocs/bin/pip install -r docs/site/requirements.txt"):
         by(".ci/gates/12-docs", "build --strict --config-file docs/site/mkdocs.yml", "install -r docs/site/requirements.txt"),
     ("docs/c.md", "./bootstrap build"): by("tests/package/check_install.cmake", "--install", "-S ${EXAMPLE}"),

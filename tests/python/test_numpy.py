@@ -463,3 +463,6 @@ def test_the_package_has_the_library_and_the_program():
     done = subprocess.run([sys.executable, "-c", "from kq._program import main; main()", "list"], capture_output=True, text=True)
     assert done.returncode == 0
     assert kq.backend() in done.stdout
+    assert kq.architecture() in done.stdout  # one loader chose for both
+    mapped = pathlib.Path("/proc/self/maps").read_text()
+    assert f"{kq.library().resolve()}\n" in mapped, "the file in use"

@@ -159,11 +159,20 @@ TEST(ReportCharts, TheCeilingDoesNotStretchTheAxisOfTime) {
 
 TEST(ReportCharts, LineUpSideBySide) {
   if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
-  Chart small{"small", "x", "y", true, true,
-              true,    {},  {},  {},   {{"a", 0, Mark::points, {{1.0, 2.0, {}}, {9.0, 3.0, {}}}}}};
+  Chart small{"small",
+              "x",
+              "y",
+              true,
+              true,
+              true,
+              false,
+              {},
+              {},
+              {},
+              {{"a", 0, Mark::points, {{1.0, 2.0, {}, {}}, {9.0, 3.0, {}, {}}}}}};
   Chart large = small;
-  large.series.push_back({"one with a very long name", 1, Mark::points, {{1.0, 2e9, {}}}});
-  large.series.push_back({"another with a very long name", 2, Mark::points, {{1.0, 2e9, {}}}});
+  large.series.push_back({"one with a very long name", 1, Mark::points, {{1.0, 2e9, {}, {}}}});
+  large.series.push_back({"another with a very long name", 2, Mark::points, {{1.0, 2e9, {}, {}}}});
   const auto frame = [](const std::string& svg) {  // the box around the axes is the first closed path
     std::smatch found;
     const std::regex box("M[0-9.]+,[0-9.]+( L[0-9.]+,[0-9.]+){4} Z");
@@ -172,6 +181,38 @@ TEST(ReportCharts, LineUpSideBySide) {
   const std::vector<std::string> drawn = draw_svg({small, large});
   EXPECT_NE(frame(drawn[0]), "") << drawn[0];
   EXPECT_EQ(frame(drawn[0]), frame(drawn[1]));
+}
+
+TEST(ReportCharts, ShowARowsNumbersUnderThePointer) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const std::vector<Chart> charts = scheme_charts({{"a.json", report_sample()}})[0].charts;
+  for (const std::string& svg : draw_svg(charts)) {
+    EXPECT_GT(count(svg, "<title>"), 0u);
+    EXPECT_EQ(count(svg, "<title>"), count(svg, " µs ± ")) << "nothing but rows' numbers is shown";
+    EXPECT_EQ(count(svg, "onmouse"), 0u) << "which would ask for a script";
+    EXPECT_GT(count(svg, "<g class=\"s0\""), 0u);
+  }
+  const std::string times = draw_svg({charts.back()})[0];
+  EXPECT_EQ(count(times, "<title>kokkos, dynamic token int8 from half, 4096x8192: 26.500 µs ± "), 1u) << times;
+}
+
+TEST(ReportCharts, TextsUnderThePointerAreNoMarkup) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const Chart chart{"x",
+                    "x",
+                    "y",
+                    true,
+                    true,
+                    true,
+                    false,
+                    {},
+                    {},
+                    {},
+                    {{"a", 3, Mark::points, {{1.0, 2.0, {}, "<b>'\"&"}, {2.0, 3.0, {}, "the second"}}}}};
+  const std::string svg = draw_svg({chart})[0];
+  EXPECT_EQ(count(svg, "<title>&lt;b&gt;'&quot;&amp;</title>"), 1u) << svg;
+  EXPECT_EQ(count(svg, "<title>the second</title>"), 1u);
+  EXPECT_EQ(count(svg, "<g class=\"s3\""), 1u);
 }
 
 TEST(ReportCharts, ARooflineNeedsACeiling) {
@@ -212,6 +253,19 @@ TEST(ReportPage, HasEveryChartAndLoadsNothing) {
   EXPECT_EQ(count(page, "src="), 0u);
   EXPECT_EQ(count(page, "<script"), 0u);
   EXPECT_EQ(count(page, "url("), 0u);
+}
+
+TEST(ReportPage, OffersWhatThereIsToChooseFrom) {
+  if (!has_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  ResultFile result = report_sample();
+  const std::string page = report_html({{"a.json", result}});
+  EXPECT_EQ(count(page, "<fieldset id=\"fs\"><legend>Whose</legend>"), 1u);
+  EXPECT_EQ(count(page, "<input type=\"checkbox\" id=\"s0\"> kokkos</label>"), 1u);
+  EXPECT_EQ(count(page, "body:has(#fs input:checked):not(:has(#s0:checked)) .s0 { display: none; }"), 1u);
+  EXPECT_EQ(count(page, "<fieldset id=\"fq\"><legend>Codes</legend>"), 1u) << "int8, and the peer's fp8";
+  EXPECT_EQ(count(page, "<fieldset id=\"fe\">"), 0u) << "all are half";
+  result.rows.resize(1);
+  EXPECT_EQ(count(report_html({{"a.json", result}}), "<form"), 0u);
 }
 
 TEST(ReportPage, BeginsWithWhatItIsAbout) {

@@ -54,6 +54,24 @@ def main():
         _, console = browse(page, "--window-size=1400,1800", f"--screenshot={shot}")
         assert not console and shot.stat().st_size > 20000
 
+        # Numbers under the pointer, and what a reader can choose to see: counted by a script that this test adds.
+        text = page.read_text()
+        assert any(" µs ± " in shown for shown in re.findall(r"<title>(.*?)</title>", text))
+        assert "<form" in text
+        count = ("<script>document.title = 'rows: ' + [...document.querySelectorAll('tbody tr')]"
+                 ".filter(row => row.offsetParent).length;</script></body>")
+        shown = {}
+        for box in ("", "s0", "s1"):
+            chosen = text.replace("<meta http-equiv=", "<meta data-none=").replace("<details", "<details open")
+            chosen = chosen.replace(f'id="{box}">', f'id="{box}" checked>').replace("</body>", count)
+            page.write_text(chosen)
+            dom, _ = browse(page, "--dump-dom")
+            shown[box] = int(re.search(r"<title>rows: (\d+)</title>", dom).group(1))
+        rows = {box: len(re.findall(rf'<tr class="(?:more )?{box}">', text)) for box in ("s0", "s1")}
+        assert min(rows.values()) > 0 and shown[""] > shown["s0"] > 0, (shown, rows)
+        assert shown["s0"] - rows["s0"] == shown["s1"] - rows["s1"], (shown, rows)
+        page.write_text(text)
+
         # The probe itself: a page that complains is heard.
         page.write_text(page.read_text().replace("</body>", "<img src='http://localhost:9/x.png'></body>"))
         _, console = browse(page, "--dump-dom")

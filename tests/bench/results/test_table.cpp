@@ -43,6 +43,17 @@ TEST(Table, ShowsEveryFigureOfARow) {
   }
 }
 
+TEST(Table, SaysWhichCodeAHostRanOnHowManyThreads) {
+  ResultFile result = sample_result();
+  EXPECT_FALSE(has(table(result), "On the host")) << "a device did the work";
+  result.context.backend = "host";
+  result.context.host_architecture = "x86-64-v4";
+  result.context.host_threads_used = 1;
+  EXPECT_TRUE(has(table(result), "On the host: code for x86-64-v4, 1 thread\n")) << table(result);
+  result.context.host_threads_used = 12;
+  EXPECT_TRUE(has(table(result), "x86-64-v4, 12 threads\n")) << table(result);
+}
+
 TEST(Table, MarksAndExplainsWhatIsNotOk) {
   const std::string text = table(sample_result());
   EXPECT_TRUE(has(text, "ok?  suspect"));
