@@ -108,7 +108,8 @@ struct TensorHeld {
 };
 
 /// Blocks take rows of `lanes` vectors in turns (block-cyclic). Of a lane's vectors the first `shared_vectors` stay in
-/// shared memory, the next Config::vectors in registers; the rest, which is read last, is read again first.
+/// shared memory, the next Config::vectors in registers. The second pass reads the others backwards, to hit what is
+/// still in the last-level cache.
 template <class Rule, class Config_>
 struct TensorLarge {
   using Config = Config_;
@@ -123,7 +124,7 @@ struct TensorLarge {
   TensorTask<Rule> task;
   int shared_vectors;
 
-  /// Shared memory for one vector a lane.
+  /// Shared memory for one vector per lane.
   static constexpr std::size_t bytes_per_shared_vector = sizeof(Vector16) * lanes;
 
   template <class Block>

@@ -263,8 +263,8 @@ TEST_P(EmulatedWaves, LongRows) {
   }
 }
 
-/// Tensors in the registers of one block and of all, in their shared memory, and too large for both. The same blocks
-/// meet again in every launch.
+/// Tensors in the registers of one block and of all, in their shared memory, and too large for both. Every
+/// launch has as many blocks, which share the slots of one workspace.
 TEST_P(EmulatedWaves, TensorsOfBlocksThatMeet) {
   const auto native = make_native(blocks_at_once);
   std::uint64_t seed = 3000;
