@@ -126,7 +126,7 @@ struct Request {
   Format format = Format::int8;
   Granularity granularity = Granularity::tensor;
   bool static_scale = false;  ///< the scale is given, not computed
-  bool asymmetric = false;    ///< int8 with a zero point a span
+  bool asymmetric = false;    ///< int8 with a zero point per span
 
   std::int64_t num_tokens = 0;    ///< may be 0: then there is nothing to do, and no address is looked at
   std::int64_t hidden_size = 0;   ///< 1 or more
