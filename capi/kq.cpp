@@ -5,19 +5,23 @@
 #include "kq.h"
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cctype>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <list>
 #include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "kq/architecture.hpp"
@@ -171,33 +175,42 @@ kq_buffers known_buffers(const kq_buffers* given) {
   return kq::c::from_caller(given, "buffers", first_buffers, "KQ_BUFFERS_INIT");
 }
 
+template <class Names>
+[[noreturn]] void reject_enumerator(std::int32_t value, const Names& names, std::string_view field) {
+  std::string reason = "must be ";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i != 0) reason += i + 1 == names.size() ? " or " : ", ";
+    reason += names[i];
+  }
+  reject(std::string(field), reason + ", not " + std::to_string(value));
+}
+
 /// The enumerator with this value. `names` lists the enumerators from 0 on, as kq.h has them.
 template <class Enum, std::size_t N>
 Enum enumerator(std::int32_t value, const std::array<std::string_view, N>& names, const char* field) {
   if (value >= 0 && value < static_cast<std::int32_t>(N)) return static_cast<Enum>(value);
-  std::string reason = "must be ";
-  for (std::size_t i = 0; i < N; ++i) {
-    if (i != 0) reason += i + 1 == N ? " or " : ", ";
-    reason += names[i];
+  reject_enumerator(value, names, field);
+}
+
+/// The enumerator with this value, of an enumeration that kq.h has with the same values: each is named as the command
+/// line has it, in capitals behind `prefix`.
+template <class Enum>
+Enum enumerator(std::int32_t value, const char* prefix, const char* parameter) {
+  constexpr std::int32_t most = std::numeric_limits<std::underlying_type_t<Enum>>::max();
+  if (value >= 0 && value <= most && kq::to_string(static_cast<Enum>(value)) != kq::unknown_name) {
+    return static_cast<Enum>(value);
   }
-  reject(field, reason + ", not " + std::to_string(value));
+  std::vector<std::string> names = kq::parameter(parameter).names();
+  for (std::string& name : names) {
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    name.insert(0, prefix);
+  }
+  reject_enumerator(value, names, kq::request_field(parameter));
 }
 
 constexpr std::array<std::string_view, 3> elements{"KQ_HALF", "KQ_BFLOAT16", "KQ_FLOAT32"};
-constexpr std::array<std::string_view, 6> formats{"KQ_INT8",         "KQ_FP8_E4M3FN",   "KQ_FP8_E5M2",
-                                                  "KQ_FP8_E4M3FNUZ", "KQ_FP8_E5M2FNUZ", "KQ_FP4_E2M1"};
 constexpr std::array<std::string_view, 5> granularities{"KQ_TENSOR", "KQ_TOKEN", "KQ_CHANNEL", "KQ_GROUP", "KQ_BLOCK"};
-constexpr std::array<std::string_view, 4> scale_formats{"KQ_SCALE_FLOAT", "KQ_SCALE_UE8M0_FLOAT", "KQ_SCALE_UE8M0",
-                                                        "KQ_SCALE_E4M3"};
-constexpr std::array<std::string_view, 7> scale_roundings{
-    "KQ_ROUNDING_QUOTIENT", "KQ_ROUNDING_RCEIL",          "KQ_ROUNDING_FLOOR",         "KQ_ROUNDING_EVEN",
-    "KQ_ROUNDING_CEIL",     "KQ_ROUNDING_4OVER6_MAE_448", "KQ_ROUNDING_4OVER6_MSE_256"};
-constexpr std::array<std::string_view, 4> producers{"KQ_PRODUCER_NONE", "KQ_PRODUCER_RMS_NORM",
-                                                    "KQ_PRODUCER_ADD_RMS_NORM", "KQ_PRODUCER_SILU_MUL"};
-constexpr std::array<std::string_view, 7> scale_layouts{
-    "KQ_LAYOUT_ROW",          "KQ_LAYOUT_COLUMN",         "KQ_LAYOUT_COLUMN_ALIGNED",
-    "KQ_LAYOUT_PACKED",       "KQ_LAYOUT_SWIZZLED_128X4", "KQ_LAYOUT_SWIZZLED_8X4",
-    "KQ_LAYOUT_SHUFFLED_32X8"};
 
 /// kq::Dialect has the order of kq.h.
 kq::Dialect dialect(std::int32_t value) {
@@ -218,12 +231,12 @@ bool truth(std::int32_t value, const char* field) {
 kq::Request request_from(const kq_request& r) {
   kq::Request request;
   request.element = enumerator<kq::Element>(r.element, elements, "element");
-  request.format = enumerator<kq::Format>(r.format, formats, "format");
+  request.format = enumerator<kq::Format>(r.format, "KQ_", "quant_dtype");
   request.granularity = enumerator<kq::Granularity>(r.granularity, granularities, "granularity");
   request.static_scale = truth(r.static_scale, "static_scale");
   request.asymmetric = truth(r.asymmetric, "asymmetric");
-  request.scale_format = enumerator<kq::ScaleFormat>(r.scale_format, scale_formats, "scale_format");
-  request.scale_layout = enumerator<kq::ScaleLayout>(r.scale_layout, scale_layouts, "scale_layout");
+  request.scale_format = enumerator<kq::ScaleFormat>(r.scale_format, "KQ_SCALE_", "scale_format");
+  request.scale_layout = enumerator<kq::ScaleLayout>(r.scale_layout, "KQ_LAYOUT_", "scale_layout");
   if (r.reserved != 0) reject("reserved", "must be 0");
   request.num_tokens = r.num_tokens;
   request.hidden_size = r.hidden_size;
@@ -235,11 +248,11 @@ kq::Request request_from(const kq_request& r) {
   request.qmax = r.qmax;
   if (r.scale_ub != 0.0f) request.scale_ub = r.scale_ub;
   request.dialect = dialect(r.dialect);
-  request.producer = enumerator<kq::Producer>(r.producer, producers, "producer");
+  request.producer = enumerator<kq::Producer>(r.producer, "KQ_PRODUCER_", "producer");
   request.eps = r.eps;
   if (r.reserved2 != 0) reject("reserved2", "must be 0");
   request.residual_stride = r.residual_stride;
-  request.scale_rounding = enumerator<kq::ScaleRounding>(r.scale_rounding, scale_roundings, "scale_rounding");
+  request.scale_rounding = enumerator<kq::ScaleRounding>(r.scale_rounding, "KQ_ROUNDING_", "scale_rounding");
   request.global_scale = r.global_scale;
   if (const auto invalid = kq::validate(request))
     reject(std::string(kq::request_field(invalid->field)), invalid->reason);

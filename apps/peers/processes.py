@@ -2,7 +2,7 @@
 """Each peer in a process of its own (worker.py), so that none runs in the state that another has left, and a crash costs
 that peer's rows only.
 
-The process sends JSON objects, one a line: `setting` and `device` (what it tells of its machine) or `refused` (why no
+The process sends JSON objects, one per line: `setting` and `device` (what it tells of its machine) or `refused` (why no
 peer can be timed) or `absent` (why this one cannot); `work` and `number` when it begins with a work; `row`; `say`;
 `canary`, a list of [median before, median after, launches per sample]; at last `done` with the status, or `failed`."""
 

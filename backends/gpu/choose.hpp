@@ -22,19 +22,19 @@
 
 namespace kqbench::gpu {
 
-/// Whether lanes should have one vector each. Several would leave too few lanes to fill the device; and a launch this
-/// short is little more than the first reading of its instructions, of which several vectors take more.
+/// Whether each lane should have one vector only. With several, too few lanes would be left to fill the device, and the
+/// kernel would have more instructions: a launch this short mostly waits for instruction-cache misses.
 inline bool is_small(std::int64_t vectors, int multiprocessors) {
   return vectors <= std::int64_t{multiprocessors} * 4096;
 }
 
-/// Functions here are called with a tile configuration and whether its kernel takes for granted that spans begin and
-/// end at whole vectors, which saves looking for what is left at their ends.
+/// Functions here are called with a tile configuration and, as a type, whether the kernel may assume that spans begin
+/// and end at whole vectors. Such a kernel has no code for single elements at their ends.
 using Aligned = std::true_type;
 using Any = std::false_type;
 
-/// One given scale for a contiguous tensor: several loads in flight a lane once every lane has several vectors anyway.
-/// A tensor that is smaller still has smaller blocks, on more multiprocessors (docs/results/tiles.md).
+/// One given scale for a contiguous tensor: several loads in flight per lane, unless the tensor is small. The smallest
+/// tensors have smaller blocks, which reach more multiprocessors (docs/results/tiles.md).
 template <class Function>
 void with_static_tensor_config(std::int64_t vectors, bool aligned, int multiprocessors, const Function& function) {
   const bool small = is_small(vectors, multiprocessors);
@@ -58,11 +58,10 @@ void with_static_rows_config(std::int64_t vectors_per_row, const Function& funct
   function(TileConfig<128, 128, 4>{});
 }
 
-/// A row's own scale: the row in registers, by as many lanes as leave each with four vectors, so that their loads
-/// overlap; if there are too few rows for that to fill the device, by more lanes with less each, so that a row takes
-/// less time. Rows of other lengths than whole vectors have four vectors a lane too, or as few more as they need: 4096
-/// rows of 5137 floats took 35.4 µs with four, 38.0 with six on an H200. Above 4096 vectors (32768 elements of 16 bits)
-/// the row does not fit.
+/// A row's own scale. Registers hold the row, four vectors per lane, so that their loads overlap. If there are too few
+/// rows to fill the device in that way, more lanes share a row, so that it takes less time. Rows that are not whole
+/// vectors have four vectors per lane too, or as few more as they need: 4096 rows of 5137 floats took 35.4 µs with
+/// four, 38.0 with six on an H200. Rows of more than 4096 vectors (32768 elements of 16 bits) do not fit in registers.
 template <class Function>
 void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool aligned, int multiprocessors,
                        const Function& function) {
@@ -92,10 +91,10 @@ void with_token_config(std::int64_t vectors_per_row, std::int64_t rows, bool ali
   function(TileConfig<1024, 1024, 0>{}, Any());
 }
 
-/// A producer and a quantizer of rows of whole vectors. The row in registers, by as many lanes as leave each with four
-/// vectors, or eight of the longest; longer rows, above 4096 vectors, are read again. What asks whether a lane has a
-/// vector is 1.2 of 19.6 instructions per element of rms_norm + token on sm_90: rows of 512 and 1024 vectors do
-/// without. A multiprocessor holds `Resident` threads. Kernels that are not `IsUsual` have fewer configurations.
+/// A producer and a quantizer of rows of whole vectors. Registers hold the row, four vectors per lane, or eight of the
+/// longest rows that fit; longer rows are read again by every pass over them. Kernels for 512 and 1024 vectors do not
+/// test whether a lane has a vector: the tests are 1.2 of 19.6 instructions per element of rms_norm + token on sm_90. A
+/// multiprocessor holds `Resident` threads. Kernels that are not `IsUsual` have fewer configurations.
 template <int Resident, bool LoadsOne, bool IsUsual, class Function>
 void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
   if constexpr (IsUsual) {
@@ -121,10 +120,10 @@ void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int mult
   function(TileConfig<512, 512, 0, (Resident < 1024 ? 512 : 1024)>{});
 }
 
-/// A group's own scale. Aligned groups of usual sizes have kernels that take that for granted. Unaligned ones of 16
-/// vectors are better off with eight lanes, of fewer with four (4096 rows of 5137 halfs on an H200: groups of 128 took
-/// 22.3 µs with eight lanes of two vectors, 23.3 with four of four; of 64, 34.5 and 28.3, which need but two of the
-/// four: with two it has not been timed).
+/// A group's own scale. Aligned groups of usual sizes have kernels of their own. Unaligned groups of 16 vectors are
+/// faster with eight lanes, smaller ones with four. (4096 rows of 5137 halfs on an H200: groups of 128 took 22.3 µs
+/// with eight lanes of two vectors and 23.3 with four lanes of four; groups of 64 took 34.5 and 28.3. Four lanes of
+/// two, which groups of 64 have here, were not timed.)
 template <class Function>
 void with_group_config(std::int64_t vectors_per_group, bool aligned, const Function& function) {
   if (aligned) {
@@ -166,10 +165,10 @@ bool with_flat_group_config(std::int64_t vectors_per_group, std::int64_t groups,
   return false;
 }
 
-/// The tensor's own scale in one launch: blocks of 512 lanes, all of which run at once. One block where it can hold the
-/// tensor in four vectors a lane, so that no blocks need to meet, otherwise as many as there is work for. What more
-/// blocks hold in sixteen vectors a lane needs no second reading (1024x4096 and 2048x4096, half to fp8 on an H200: 7.0
-/// and 10.4 µs, against 7.4 and 10.9 with the kernel for larger ones).
+/// The tensor's own scale in one launch: blocks of 512 lanes, all of which run at once. A tensor that fits in one
+/// block, at four vectors per lane, has one block, which waits for no other; larger ones have as many blocks as there
+/// is work for. Up to sixteen vectors per lane stay in registers, so that the tensor is read once (1024x4096 and
+/// 2048x4096, half to fp8 on an H200: 7.0 and 10.4 µs, against 7.4 and 10.9 with the kernel for larger tensors).
 inline constexpr int tensor_lanes = 512;
 using TensorSmallConfig = TileConfig<tensor_lanes, tensor_lanes, 1, tensor_lanes>;
 using TensorMiddleConfig = TileConfig<tensor_lanes, tensor_lanes, 4, tensor_lanes>;
@@ -182,7 +181,7 @@ inline int tensor_blocks(std::int64_t vectors, int max_blocks) {
   return static_cast<int>(std::min<std::int64_t>(max_blocks, (vectors + tensor_lanes - 1) / tensor_lanes));
 }
 
-/// Whether a tensor gets that launch: it is contiguous, and its blocks can meet or it needs just one.
+/// Whether a tensor gets that launch: it is contiguous, and several blocks can run at once or one is enough.
 inline bool fits_one_launch(bool contiguous, std::int64_t vectors, int max_blocks) {
   return contiguous && (max_blocks > 1 || vectors <= TensorMiddleConfig::capacity);
 }
@@ -215,9 +214,9 @@ void with_block_config(std::int64_t vectors_per_row, bool aligned, const Functio
   with_lanes(Any());
 }
 
-/// A column's own scale: a thread for as many columns as a vector has elements. The first launch goes down slabs of
-/// rows, so many that every multiprocessor has work, but of 16 rows at least, as the maxima of a slab are written and
-/// read once more; the last one down as few rows as make up for a column's quantizer.
+/// A column's own scale: each thread has as many columns as a vector has elements. The first launch cuts the rows into
+/// slabs, so many that every multiprocessor has work, but of at least 16 rows, since the maxima of a slab are written
+/// and read again. In the last launch a thread has just enough rows to make up for the cost of its columns' quantizers.
 using ChannelConfig = TileConfig<128, 128, 1, 512>;
 inline constexpr int channel_rows = 6;
 inline std::int64_t channel_slabs(const kq::Request& r, int multiprocessors) {

@@ -155,12 +155,15 @@ struct ChannelScales {
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const std::int64_t column = block.index() * Config::threads + block.thread();
+    // 1. Wait for the launch before this one.
     block.wait_for_prerequisites();
     if (column >= partials.columns) return;
+    // 2. Combine the maxima of a column's slabs.
     kq::Maxima<Reduction> maxima;
     for (std::int64_t slab = 0; slab < partials.slabs; ++slab) {
       maxima.add(partials.read<Reduction>(slab, column));
     }
+    // 3. Leave them for the last launch, and store the scale.
     partials.write(0, column, maxima);
     scales.at(column).write(rule.scale(Reduction::value(maxima.value)));
   }

@@ -108,7 +108,8 @@ struct TensorHeld {
 };
 
 /// Blocks take rows of `lanes` vectors in turns (block-cyclic). Of a lane's vectors the first `shared_vectors` stay in
-/// shared memory, the next Config::vectors in registers; the rest, which is read last, is read again first.
+/// shared memory, the next Config::vectors in registers. The second pass reads the others backwards, to hit what is
+/// still in the last-level cache.
 template <class Rule, class Config_>
 struct TensorLarge {
   using Config = Config_;
@@ -123,7 +124,7 @@ struct TensorLarge {
   TensorTask<Rule> task;
   int shared_vectors;
 
-  /// Shared memory for one vector a lane.
+  /// Shared memory for one vector per lane.
   static constexpr std::size_t bytes_per_shared_vector = sizeof(Vector16) * lanes;
 
   template <class Block>
@@ -264,16 +265,20 @@ struct TensorExtremes {
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
+    // 1. Wait for the launch before this one.
     block.wait_for_prerequisites();
+    // 2. Read this block's slices and fold them.
     Fold fold;
     for (std::int64_t number = block.index(); number < slices.count(); number += block.count()) {
       slices.with(
           number, lane, [&](const auto& tile, const auto& slice, const auto&) { tile.fold(fold, slice.count, lane); },
           [&](const auto& edges, const auto& split) { edges.fold(fold, split, lane); });
     }
+    // 3. Reduce over the block.
     std::uint32_t key[Reduction::count];
     to_keys<Reduction>(fold, key);
     max_over_lanes<Config::threads, Config::lanes>(block, block.template shared<WaveSlots<Reduction::count>>(), key);
+    // 4. One lane leaves what the block found for the second launch.
     KQ_UNROLL
     for (int k = 0; k < Reduction::count; ++k) {
       if (lane == 0) partials[k * block.count() + block.index()] = key[k];
@@ -296,7 +301,9 @@ struct TensorCodes {
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const int lane = block.thread();
+    // 1. Wait for the launch before this one.
     block.wait_for_prerequisites();
+    // 2. Combine what the blocks of the first launch found, in every block.
     std::uint32_t key[Reduction::count] = {};
     for (int i = lane; i < num_partials; i += Config::lanes) {
       KQ_UNROLL
@@ -306,9 +313,11 @@ struct TensorCodes {
       }
     }
     max_over_lanes<Config::threads, Config::lanes>(block, block.template shared<WaveSlots<Reduction::count>>(), key);
+    // 3. Compute the scale, in every lane; one of them stores it.
     const auto scale = rule.scale(value_of_keys<Reduction>(key));
     if (block.index() == 0 && lane == 0) scales.at(0).write(scale);
 
+    // 4. Quantize and store this block's slices, the last ones first: they are still in the last-level cache.
     scale.quantizer().with_fast_path([&](const auto& quantizer) {
       for (std::int64_t number = slices.count() - 1 - block.index(); number >= 0; number -= block.count()) {
         slices.with(

@@ -323,14 +323,8 @@ bool fused_row(const Launcher& launcher, const kq::Request& r, const Operands& o
   return launched;
 }
 
-#if defined(__CUDACC__) || defined(__HIPCC__)
-#if defined(KQ_ELEMENT)
-template bool fused_row<KQ_ELEMENT>(const DeviceLauncher&, const kq::Request&, const Operands&);
-#else
-template bool fused_row<kq::half>(const DeviceLauncher&, const kq::Request&, const Operands&);
-template bool fused_row<kq::bfloat16>(const DeviceLauncher&, const kq::Request&, const Operands&);
-template bool fused_row<float>(const DeviceLauncher&, const kq::Request&, const Operands&);
-#endif
-#endif
+#define KQ_INSTANTIATE_FUSED(Element, unused) \
+  template bool fused_row<Element>(const DeviceLauncher&, const kq::Request&, const Operands&);
+KQ_FOR_EACH_ELEMENT(KQ_INSTANTIATE_FUSED, )
 
 }  // namespace kqbench::gpu

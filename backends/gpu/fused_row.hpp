@@ -192,12 +192,12 @@ struct FusedSiluMul {
   }
 };
 
-/// Calls function(producer) for a request's producer, which is not none, in the form that the request has.
+/// Calls function(producer) for a request's producer, in the form that the request has, if there is a fused one.
 template <class Element, class Function>
 void with_fused_producer(const kq::Request& r, const Operands& o, const Function& function) {
   const ProducerForm form = kq::producer_form(r);
   const kq::Rows<const Element> input{static_cast<const Element*>(o.input), kq::input_columns(r), r.input_stride};
-  if (!kq::has_norm(r.producer)) {
+  if (r.producer == Producer::silu_mul) {
     const auto run = [&]<ProducerForm Form>(std::integral_constant<ProducerForm, Form>) {
       function(FusedSiluMul<Element, Form>{input, r.hidden_size});
     };
@@ -205,6 +205,7 @@ void with_fused_producer(const kq::Request& r, const Operands& o, const Function
     if (form == ProducerForm::product) return run(std::integral_constant<ProducerForm, ProducerForm::product>());
     return run(std::integral_constant<ProducerForm, ProducerForm::plain>());
   }
+  if (!kq::has_norm(r.producer)) return;
   const kq::Rows<const Element> residual{static_cast<const Element*>(o.residual), r.hidden_size, r.residual_stride};
   const kq::Rows<Element> sum{static_cast<Element*>(o.residual_out), r.hidden_size, r.residual_stride};
   const auto* const weight = static_cast<const Element*>(o.weight);

@@ -65,17 +65,19 @@ void DeviceLauncher::launch_together(Kernel kernel, int blocks, std::size_t tile
 
 }  // namespace kqbench::gpu
 
-/// At the end of a kernel's file: its function, for KQ_ELEMENT or, where that is not given, for all element types.
+/// macro(Element, argument) for KQ_ELEMENT or, where that is not given, for all element types.
 #if defined(KQ_ELEMENT)
-#define KQ_INSTANTIATE(function) \
-  template void function<KQ_ELEMENT>(const DeviceLauncher&, const kq::Request&, const Operands&);
+#define KQ_FOR_EACH_ELEMENT(macro, argument) macro(KQ_ELEMENT, argument)
 #else
-#define KQ_INSTANTIATE(function)                                                                    \
-  template void function<kq::half>(const DeviceLauncher&, const kq::Request&, const Operands&);     \
-  template void function<kq::bfloat16>(const DeviceLauncher&, const kq::Request&, const Operands&); \
-  template void function<float>(const DeviceLauncher&, const kq::Request&, const Operands&);
+#define KQ_FOR_EACH_ELEMENT(macro, argument) \
+  macro(kq::half, argument) macro(kq::bfloat16, argument) macro(float, argument)
 #endif
 
 #else
-#define KQ_INSTANTIATE(function)
+#define KQ_FOR_EACH_ELEMENT(macro, argument)
 #endif
+
+/// At the end of a kernel's file: its function, for each of those.
+#define KQ_INSTANTIATE(function) KQ_FOR_EACH_ELEMENT(KQ_INSTANTIATE_FUNCTION, function)
+#define KQ_INSTANTIATE_FUNCTION(Element, function) \
+  template void function<Element>(const DeviceLauncher&, const kq::Request&, const Operands&);

@@ -84,14 +84,8 @@ void produce(const Launcher& launcher, const kq::Request& r, const Operands& o, 
   });
 }
 
-#if defined(__CUDACC__) || defined(__HIPCC__)
-#if defined(KQ_ELEMENT)
-template void produce<KQ_ELEMENT>(const DeviceLauncher&, const kq::Request&, const Operands&, void*);
-#else
-template void produce<kq::half>(const DeviceLauncher&, const kq::Request&, const Operands&, void*);
-template void produce<kq::bfloat16>(const DeviceLauncher&, const kq::Request&, const Operands&, void*);
-template void produce<float>(const DeviceLauncher&, const kq::Request&, const Operands&, void*);
-#endif
-#endif
+#define KQ_INSTANTIATE_PRODUCE(Element, unused) \
+  template void produce<Element>(const DeviceLauncher&, const kq::Request&, const Operands&, void*);
+KQ_FOR_EACH_ELEMENT(KQ_INSTANTIATE_PRODUCE, )
 
 }  // namespace kqbench::gpu

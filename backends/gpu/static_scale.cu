@@ -128,14 +128,17 @@ struct StaticColumns {
     const std::int64_t number = divide(block.index(), tiles_per_row);
     const std::int64_t tile = block.index() - number * tiles_per_row;
     const std::int64_t first_row = number / width * (width * rows_per_span) + number % width;
+    // 1. Wait for the launch before this one.
     block.wait_for_prerequisites();
     if (first_row >= rows.count) return;
     const std::int64_t rows_left = (rows.count - first_row + width - 1) / width;
     const int count = rows_left < rows_per_span ? static_cast<int>(rows_left) : rows_per_span;
 
+    // 2. Load a vector's columns in several rows, quantize and store them.
     const auto split = split_row<std::int64_t>(rows, first_row);
     const std::int64_t vector = tile * Config::lanes + lane;
     if (vector < split.vectors) quantize_vectors(split, vector, count);
+    // 3. A row's first tile comes with the single elements at the row's ends.
     if (tile == 0) {
       for (int edge = lane; edge < split.edges(); edge += Config::lanes) {
         quantize_edges(split, edge, count);

@@ -54,7 +54,7 @@ void launch(Stream stream, int threads, const void* read, void* write, std::size
   check(KQ_GPU(GetLastError)(), "launching a streaming kernel");
 }
 
-/// `Reads` vectors a thread, of which the mix makes its writes.
+/// `Reads` vectors per thread, of which the mix makes its writes.
 template <int Reads>
 void launch(Stream stream, StreamMix mix, int threads, const void* read, void* write, std::size_t bytes) {
   switch (mix) {

@@ -11,7 +11,7 @@
 
 namespace kqbench::gpu {
 
-/// Launch shapes: four numbers of threads a block, each with four and with eight vectors a thread.
+/// Launch shapes: four numbers of threads per block, each with four and with eight vectors per thread.
 int stream_variants();
 
 /// As Device::enqueue_stream.

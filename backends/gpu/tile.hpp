@@ -119,7 +119,7 @@ struct Slice {
   }
 };
 
-/// Up to `Vectors` vectors a lane, in registers: of consecutive vectors, lane i holds i, i + Lanes, i + 2 Lanes, ...
+/// Up to `Vectors` vectors per lane, in registers: of consecutive vectors, lane i holds i, i + Lanes, i + 2 Lanes, ...
 template <class Element, int Lanes, int Vectors>
 class Tile {
  public:

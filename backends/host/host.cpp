@@ -130,7 +130,7 @@ class HostDevice final : public Device {
   void pop_range() override { pop_kokkos_region(); }
 
  private:
-  /// work(begin, size) for a part of `bytes` bytes a thread, whole pages each.
+  /// work(begin, size) for each thread's part of `bytes` bytes, of whole pages.
   template <class Work>
   void for_each_part(std::size_t bytes, const Work& work) const {
     constexpr std::size_t page = 4096;

@@ -123,14 +123,9 @@ Row silu_mul(const Request& r, const Row& gate, const Row& up) {
   return values;
 }
 
-Row values_of(const Request& r, const kq::Operands& o, const ElementReader& element, std::int64_t token) {
-  const Row input = read_row(element, o.input, token * r.input_stride, kq::input_columns(r));
-  if (r.producer == Producer::silu_mul) {
-    const auto middle = input.begin() + static_cast<std::ptrdiff_t>(r.hidden_size);
-    return silu_mul(r, Row(input.begin(), middle), Row(middle, input.end()));
-  }
-  const Row weight = read_row(element, o.weight, 0, r.hidden_size);
-  if (r.producer == Producer::rms_norm) return normed(r, input, weight);
+/// The sum with the residual, in float, which is stored rounded. Norms of a dialect that rounds twice take it as it is.
+Row add_residual(const Request& r, const kq::Operands& o, const ElementReader& element, std::int64_t token,
+                 const Row& input) {
   const Row residual = read_row(element, o.residual, token * r.residual_stride, r.hidden_size);
   Row sum;
   Row rounded;
@@ -141,7 +136,24 @@ Row values_of(const Request& r, const kq::Operands& o, const ElementReader& elem
   for (std::size_t i = 0; i < rounded.size(); ++i) {
     store_element(r.element, rounded[i], o.residual_out, token * r.residual_stride + static_cast<std::int64_t>(i));
   }
-  return normed(r, rounds_twice(r) ? sum : rounded, weight);
+  return rounds_twice(r) ? sum : rounded;
+}
+
+Row values_of(const Request& r, const kq::Operands& o, const ElementReader& element, std::int64_t token) {
+  Row input = read_row(element, o.input, token * r.input_stride, kq::input_columns(r));
+  const auto weight = [&] { return read_row(element, o.weight, 0, r.hidden_size); };
+  const auto middle = input.begin() + static_cast<std::ptrdiff_t>(r.hidden_size);
+  switch (r.producer) {
+    case Producer::none:
+      break;
+    case Producer::rms_norm:
+      return normed(r, input, weight());
+    case Producer::add_rms_norm:
+      return normed(r, add_residual(r, o, element, token, input), weight());
+    case Producer::silu_mul:
+      return silu_mul(r, Row(input.begin(), middle), Row(middle, input.end()));
+  }
+  return input;
 }
 
 }  // namespace

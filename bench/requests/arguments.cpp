@@ -28,7 +28,7 @@ kq::ParameterValue parse_value(const kq::Parameter& parameter, const std::string
   }
   kq::Request request;
   if (!parameter.set(request, text)) {
-    throw UsageError(fmt::format("{}: {} is not known; give {}", option, in_quotes(text), parameter.choice));
+    throw UsageError(fmt::format("{}: {} is not known; give {}", option, in_quotes(text), kq::choice_of(parameter)));
   }
   return parameter.get(request);  // "fp8" is fp8_e4m3fn
 }

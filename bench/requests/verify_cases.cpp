@@ -82,7 +82,11 @@ Sweep all_producers(const Sweep& given) {
   sweep.set_default("scale_format", {"float", "ue8m0"});
   sweep.set_default("scale_layout", {"row", "packed"});
   sweep.set_default("scale_rounding", {"quotient"});
-  sweep.set_default("producer", {"rms_norm", "add_rms_norm", "silu_mul"});
+  Sweep::Values names;
+  for (const kq::ProducerFacts& facts : kq::producers()) {
+    names.emplace_back(std::string(facts.name));
+  }
+  sweep.set_default("producer", names);
   return sweep;
 }
 

@@ -15,18 +15,22 @@ namespace {
 
 /// Values that a row of a file makes: half as many as its columns where they are gate and up.
 std::int64_t hidden_size_of(const InputTensor& tensor, const Sweep& sweep, const std::string& file) {
-  const std::string silu_mul(kq::to_string(kq::Producer::silu_mul));
-  const auto is_silu_mul = [&](const kq::ParameterValue& value) { return std::get<std::string>(value) == silu_mul; };
   const Sweep::Values& producers = sweep.values("producer");
-  if (std::none_of(producers.begin(), producers.end(), is_silu_mul)) return tensor.hidden_size;
-  if (producers.size() > 1) {
-    throw UsageError("--producer: silu_mul takes two columns of the file of --input for a value; measure it alone");
+  for (const kq::ParameterValue& value : producers) {
+    const std::string& name = std::get<std::string>(value);
+    const int parts = kq::input_parts(kq::parse_producer(name).value_or(kq::Producer::none));
+    if (parts == 1) continue;
+    if (producers.size() > 1) {
+      throw UsageError(fmt::format(
+          "--producer: {} takes {} columns of the file of --input for a value; measure it alone", name, parts));
+    }
+    if (tensor.hidden_size % parts != 0) {
+      throw UsageError(fmt::format("{}: {} takes rows of {} parts of the same length, not of {} columns",
+                                   in_quotes(file), name, parts, tensor.hidden_size));
+    }
+    return tensor.hidden_size / parts;
   }
-  if (tensor.hidden_size % 2 != 0) {
-    throw UsageError(fmt::format("{}: silu_mul takes rows of gate and up, of an even number of columns, not {}",
-                                 in_quotes(file), tensor.hidden_size));
-  }
-  return tensor.hidden_size / 2;
+  return tensor.hidden_size;
 }
 
 }  // namespace

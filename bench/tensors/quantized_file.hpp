@@ -6,7 +6,7 @@
 ///
 /// A .safetensors file holds, for each tensor, <name> (the codes: F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ or I8),
 /// <name>.scale (F32, U8 for UE8M0 exponents, F8_E4M3) and, for an asymmetric scheme, <name>.zero_point (I32). Codes of
-/// four bits are U8, two a byte, the even column in the low half. Block formats (4-bit codes, and exponents by an MX
+/// four bits are U8, two per byte, the even column in the low half. Block formats (4-bit codes, and exponents by an MX
 /// rounding) have F8_E8M0 for their exponents, and E4M3 scales have <name>.global_scale (F32), which multiplies them.
 /// TensorNames has the names of other engines. <name> is the
 /// input's, or that of the .npy file it came from. Its metadata are the input's (of several those of each, the first's

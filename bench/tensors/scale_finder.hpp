@@ -83,7 +83,7 @@ class ScaleFinder {
   kq::Request whole_;
   GivenScale given_;
   bool needs_data_;
-  std::vector<Range> ranges_;  ///< one a span; empty if the data is not needed
+  std::vector<Range> ranges_;  ///< one per span; empty if the data is not needed
 };
 
 /// The least and the largest element of a tensor, or of each channel where the granularity is that, and whether there

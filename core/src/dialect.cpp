@@ -323,6 +323,7 @@ constexpr std::array all_roundings{ScaleRounding::quotient,
 /// Whether an engine has kernels of the request's producer and scheme, which the dialect has both of.
 bool has_fused(const Request& r) {
   const bool norms = has_norm(r.producer);
+  if (!norms && r.producer != Producer::silu_mul) return false;
   if (r.dialect == Dialect::vllm_0_33_0) {
     if (r.static_scale) return r.granularity == Granularity::tensor;
     if (r.scale_format != ScaleFormat::float32) return false;

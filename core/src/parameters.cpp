@@ -114,8 +114,8 @@ constexpr std::array table{
     Parameter{"hidden_size", "", Kind::count, true, true, true, "Columns", "8192", "", 1,
               get_count<&Request::hidden_size>, set_count<&Request::hidden_size>, nullptr},
     Parameter{"dtype", "element", Kind::name, true, false, true,
-              "Input elements: half (or fp16), bfloat16 (or bf16), float (or fp32)", "half", "half, bfloat16 or float",
-              0, get_name<&Request::element>, set_name<&Request::element, parse_element>, names_of<Element>},
+              "Input elements: half (or fp16), bfloat16 (or bf16), float (or fp32)", "half", "", 0,
+              get_name<&Request::element>, set_name<&Request::element, parse_element>, names_of<Element>},
     Parameter{"quant_dtype", "format", Kind::name, true, false, true,
               "Codes: int8, fp8 (the same as fp8_e4m3fn), fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz, fp4_e2m1",
               "int8", "int8, fp8, fp8_e4m3fn, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz or fp4_e2m1", 0,
@@ -133,20 +133,18 @@ constexpr std::array table{
     Parameter{"scale_format", "", Kind::name, true, false, true,
               "Of group and block scales: float, ue8m0_float (a power of two as float), ue8m0 (its exponent as a "
               "byte), e4m3 (as a byte, times a scale of the tensor)",
-              "float", "float, ue8m0_float, ue8m0 or e4m3", 0, get_name<&Request::scale_format>,
-              set_name<&Request::scale_format, parse_scale_format>, names_of<ScaleFormat>},
+              "float", "", 0, get_name<&Request::scale_format>, set_name<&Request::scale_format, parse_scale_format>,
+              names_of<ScaleFormat>},
     Parameter{"scale_layout", "", Kind::name, true, false, true,
               "Of group and block scales: row, column, column_aligned (columns of whole 16 bytes), packed (ue8m0, four "
               "to an int32), swizzled_128x4, swizzled_8x4, shuffled_32x8 (bytes, in tiles)",
-              "row", "row, column, column_aligned, packed, swizzled_128x4, swizzled_8x4 or shuffled_32x8", 0,
-              get_name<&Request::scale_layout>, set_name<&Request::scale_layout, parse_scale_layout>,
+              "row", "", 0, get_name<&Request::scale_layout>, set_name<&Request::scale_layout, parse_scale_layout>,
               names_of<ScaleLayout>},
     Parameter{
         "scale_rounding", "", Kind::name, true, false, false,
         "Of ue8m0 group scales: quotient (amax / qmax is raised), rceil, floor, even, ceil (on amax's bits, as MX "
         "has them); of e4m3 group scales: quotient, 4over6_mae_448, 4over6_mse_256 (dialect te)",
-        "quotient", "quotient, rceil, floor, even, ceil, 4over6_mae_448 or 4over6_mse_256", 0,
-        get_name<&Request::scale_rounding>, set_name<&Request::scale_rounding, parse_scale_rounding>,
+        "quotient", "", 0, get_name<&Request::scale_rounding>, set_name<&Request::scale_rounding, parse_scale_rounding>,
         names_of<ScaleRounding>},
     Parameter{"scale_stride", "", Kind::count, false, true, false,
               "Scales from one column of them to the next, scale layout column", "the rows of scales", "", 1,
@@ -172,8 +170,8 @@ constexpr std::array table{
     Parameter{"producer", "", Kind::name, true, false, false,
               "What makes the values that are quantized: none, rms_norm, add_rms_norm, silu_mul (an input of gate and "
               "up)",
-              "none", "none, rms_norm, add_rms_norm or silu_mul", 0, get_name<&Request::producer>,
-              set_name<&Request::producer, parse_producer>, names_of<Producer>, true},
+              "none", "", 0, get_name<&Request::producer>, set_name<&Request::producer, parse_producer>,
+              names_of<Producer>, true},
     Parameter{"eps", "", Kind::number, false, false, false, "Added to the mean of squares, producers that norm", "1e-6",
               "", 0, get_positive<&Request::eps>, set_positive<&Request::eps>, nullptr, true},
     Parameter{"residual_stride", "", Kind::count, false, true, false,
@@ -226,6 +224,17 @@ std::string option_of_field(std::string_view field) {
 std::string_view request_field(std::string_view field) {
   const Parameter* const found = find(field);
   return found == nullptr || found->field.empty() ? field : found->field;
+}
+
+std::string choice_of(const Parameter& parameter) {
+  if (!parameter.choice.empty()) return std::string(parameter.choice);
+  const std::vector<std::string> names = parameter.names();
+  std::string choice;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i != 0) choice += i + 1 == names.size() ? " or " : ", ";
+    choice += names[i];
+  }
+  return choice;
 }
 
 std::string to_text(const ParameterValue& value) {

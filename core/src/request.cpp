@@ -55,12 +55,12 @@ constexpr std::array<Name<ScaleRounding>, 7> scale_rounding_names{{
     {ScaleRounding::four_over_six_mse_256, "4over6_mse_256"},
 }};
 
-constexpr std::array<Name<Producer>, 4> producer_names{{
-    {Producer::none, "none"},
-    {Producer::rms_norm, "rms_norm"},
-    {Producer::add_rms_norm, "add_rms_norm"},
-    {Producer::silu_mul, "silu_mul"},
-}};
+constexpr std::array producer_table{
+    ProducerFacts{Producer::none, "none", 1, false, false},
+    ProducerFacts{Producer::rms_norm, "rms_norm", 1, true, false},
+    ProducerFacts{Producer::add_rms_norm, "add_rms_norm", 1, true, true},
+    ProducerFacts{Producer::silu_mul, "silu_mul", 2, false, false},
+};
 
 constexpr std::array<Name<Granularity>, 5> granularity_names{{
     {Granularity::tensor, "tensor"},
@@ -181,6 +181,13 @@ const FormatFacts* find_format(Format format) {
   return nullptr;
 }
 
+const ProducerFacts* find_producer(Producer producer) {
+  for (const auto& facts : producer_table) {
+    if (facts.producer == producer) return &facts;
+  }
+  return nullptr;
+}
+
 /// ceil(a / b) for non-negative a and positive b.
 std::int64_t quotient_up(std::int64_t a, std::int64_t b) {
   return a / b + (a % b != 0 ? 1 : 0);
@@ -240,7 +247,7 @@ Verdict check_enumerators(const Request& r) {
   if (find(scale_rounding_names, r.scale_rounding) == nullptr) {
     return InvalidField{"scale_rounding", "no such scale rounding"};
   }
-  if (find(producer_names, r.producer) == nullptr) return InvalidField{"producer", "no such producer"};
+  if (find_producer(r.producer) == nullptr) return InvalidField{"producer", "no such producer"};
   return std::nullopt;
 }
 
@@ -426,10 +433,10 @@ Verdict check_shape(const Request& r) {
   if (r.hidden_size < 1) {
     return InvalidField{"hidden_size", "must be 1 or more, not " + std::to_string(r.hidden_size)};
   }
-  if (r.producer == Producer::silu_mul && r.hidden_size > std::numeric_limits<std::int64_t>::max() / 2) {
-    return InvalidField{"hidden_size", "must be at most " +
-                                           std::to_string(std::numeric_limits<std::int64_t>::max() / 2) + ", not " +
-                                           std::to_string(r.hidden_size)};
+  const std::int64_t most_columns = std::numeric_limits<std::int64_t>::max() / input_parts(r.producer);
+  if (r.hidden_size > most_columns) {
+    return InvalidField{"hidden_size",
+                        "must be at most " + std::to_string(most_columns) + ", not " + std::to_string(r.hidden_size)};
   }
   const auto too_short = [&](std::int64_t stride, std::int64_t columns) { return stride != 0 && stride < columns; };
   const auto stride_reason = [&](std::int64_t stride) {
@@ -438,8 +445,9 @@ Verdict check_shape(const Request& r) {
   const std::int64_t row_elements = input_columns(r);
   if (too_short(r.input_stride, row_elements)) {
     if (row_elements == r.hidden_size) return InvalidField{"input_stride", stride_reason(r.input_stride)};
-    return InvalidField{"input_stride", "must be 0 or at least 2 * hidden_size (" + std::to_string(row_elements) +
-                                            "), not " + std::to_string(r.input_stride)};
+    return InvalidField{"input_stride", "must be 0 or at least " + std::to_string(input_parts(r.producer)) +
+                                            " * hidden_size (" + std::to_string(row_elements) + "), not " +
+                                            std::to_string(r.input_stride)};
   }
   if (too_short(r.codes_stride, r.hidden_size)) return InvalidField{"codes_stride", stride_reason(r.codes_stride)};
   if (too_short(r.residual_stride, r.hidden_size)) {
@@ -614,16 +622,28 @@ bool is_tiled(ScaleLayout layout) {
          layout == ScaleLayout::shuffled_32x8;
 }
 
+std::span<const ProducerFacts> producers() {
+  static_assert(producer_table.front().producer == Producer::none);
+  return std::span(producer_table).subspan(1);
+}
+
+int input_parts(Producer producer) {
+  const auto* const facts = find_producer(producer);
+  return facts == nullptr ? 1 : facts->input_parts;
+}
+
 bool has_norm(Producer producer) {
-  return producer == Producer::rms_norm || producer == Producer::add_rms_norm;
+  const auto* const facts = find_producer(producer);
+  return facts != nullptr && facts->has_norm;
 }
 
 bool has_residual(Producer producer) {
-  return producer == Producer::add_rms_norm;
+  const auto* const facts = find_producer(producer);
+  return facts != nullptr && facts->has_residual;
 }
 
 std::int64_t input_columns(const Request& r) {
-  return r.producer == Producer::silu_mul ? 2 * r.hidden_size : r.hidden_size;
+  return input_parts(r.producer) * r.hidden_size;
 }
 
 Element value_element(const Request& r) {
@@ -783,7 +803,7 @@ std::size_t zero_points_bytes(const Request& r) {
 
 Traffic minimal_traffic(const Request& r) {
   const std::uint64_t elements = static_cast<std::uint64_t>(r.num_tokens) * static_cast<std::uint64_t>(r.hidden_size);
-  Traffic traffic{elements * (r.producer == Producer::silu_mul ? 2 : 1) * element_size(r.element),
+  Traffic traffic{elements * static_cast<std::uint64_t>(input_parts(r.producer)) * element_size(r.element),
                   static_cast<std::uint64_t>(r.num_tokens * codes_row_bytes(r.format, r.hidden_size))};
   if (has_norm(r.producer) && r.num_tokens > 0) {
     traffic.read += static_cast<std::uint64_t>(r.hidden_size) * element_size(r.element);
@@ -821,7 +841,8 @@ std::string_view to_string(ScaleRounding rounding) {
 }
 
 std::string_view to_string(Producer producer) {
-  return name_of(producer_names, producer);
+  const auto* const facts = find_producer(producer);
+  return facts == nullptr ? unknown_name : facts->name;
 }
 
 std::string to_string(Granularity granularity, std::int64_t group_size, std::int64_t block_rows) {
@@ -859,7 +880,10 @@ std::optional<ScaleRounding> parse_scale_rounding(std::string_view name) {
 }
 
 std::optional<Producer> parse_producer(std::string_view name) {
-  return parse(producer_names, name);
+  for (const auto& facts : producer_table) {
+    if (facts.name == name) return facts.producer;
+  }
+  return std::nullopt;
 }
 
 std::optional<GranularityChoice> parse_granularity(std::string_view text) {

@@ -55,7 +55,7 @@ static const char* enqueue(const kq_request* r, const kq_buffers* b, void* strea
 extern "C" const kq_plugin* kq_plugin_at(int index) {
   static kq_plugin mine = KQ_PLUGIN_INIT;
   mine.name = "mine";
-  mine.description = "a block of 256 threads a token";
+  mine.description = "a block of 256 threads per token";
   mine.backend = "hip";
   mine.dialect = KQ_DIALECT_VLLM_0_33_0;
   mine.why_not = why_not;

@@ -74,10 +74,10 @@ struct NoExtremes {
   }
 };
 
-/// The two launches of a tensor that is not held from one to the other, or one of them.
+/// The launches of a tensor that is read twice: both, or one of them.
 enum class Passes { both, extremes, codes };
 
-/// Of one pass alone, `extremes` is what the first leaves and what the second takes.
+/// `extremes`, where only one of the two is launched: the first writes them, the second reads them.
 template <Passes passes, class Element, class Rule, class ExecutionSpace>
 void enqueue_passes(const ExecutionSpace& space, const Request& r, const Operands& b, const Rule& rule,
                     float* extremes = nullptr) {
@@ -90,7 +90,7 @@ void enqueue_passes(const ExecutionSpace& space, const Request& r, const Operand
       space, r, b, true, false, [&](auto config, const auto& slices, std::int64_t count) {
         using Slices = std::decay_t<decltype(slices)>;
         const std::int64_t programs = std::min(count, max_partials(space));
-        // One pass alone takes what the other has left as if one program had.
+        // The second launch alone reads extremes that have been combined already: partial results of one program.
         const Partials partials =
             passes == Passes::codes ? Partials{extremes, 1} : Partials{partials_of(space, b.workspace), programs};
         if constexpr (passes != Passes::codes) {

@@ -235,6 +235,7 @@ bool enqueue_fused([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]
     if (r.producer == Producer::silu_mul) {
       return launch_fused<Element>(space, r, b, SiluMulRow<Element>{input, r.hidden_size});
     }
+    if (!has_norm(r.producer)) return false;
     const Span<const Element> weight{static_cast<const Element*>(b.weight), r.hidden_size};
     const Rows<const Element> residual{static_cast<const Element*>(b.residual), r.hidden_size, r.residual_stride};
     const Rows<Element> residual_out{static_cast<Element*>(b.residual_out), r.hidden_size, r.residual_stride};

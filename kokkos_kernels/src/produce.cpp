@@ -57,7 +57,7 @@ void launch_rows(const ExecutionSpace& space, const char* name, const Kernel& ke
 template <class Element, class ExecutionSpace>
 void produce(const ExecutionSpace& space, const Request& r, const Operands& b, void* values) {
   with_producer_rows<Element>(r, b, values, [&]<class ProducerRows>(const ProducerRows& rows) {
-    launch_rows(space, ProducerRows::is_norm ? "kq::norm" : "kq::silu_mul", Produce<ProducerRows>{rows}, r);
+    launch_rows(space, ProducerRows::name, Produce<ProducerRows>{rows}, r);
   });
 }
 

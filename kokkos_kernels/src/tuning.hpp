@@ -18,13 +18,13 @@
 namespace kq::detail {
 
 /// Calls function(Config{}) with the config for `rows` rows of `size` elements that one program each reduces as a
-/// whole. The row is in registers, by as many lanes as leave each with four vectors, so that their loads overlap; where
-/// there are too few rows for that to fill the device, by more lanes with less each. With `may_be_whole`, aligned rows
-/// of usual sizes have kernels that take that for granted. A row that no config holds is read twice. With eight vectors
-/// a lane and rows that are not aligned a multiprocessor runs a single team, and no row's work overlaps with another's:
-/// only where six are not enough (a row of 5137 floats took 1.4 times as long for an element as one of 5120 with
-/// six, 2.2 with eight, on an H200). The tiles that rows of 4096 and 8192 elements of 16 bits fill were chosen by
-/// docs/results/tiles.md. On a host every config is the same.
+/// whole. Registers hold the row, four vectors per lane, so that their loads overlap; where there are too few rows to
+/// fill the device in that way, more lanes share a row. With `may_be_whole`, aligned rows of usual sizes have configs
+/// of their own. A row that no config holds is read twice. With eight vectors per lane and unaligned rows a
+/// multiprocessor runs a single team, and no row's work overlaps with another's: a lane has eight only where six are
+/// not enough (per element, a row of 5137 floats took 1.4 times as long as one of 5120 with six, 2.2 times with eight,
+/// on an H200). Rows of 4096 and 8192 elements of 16 bits fill their tiles, whose lanes and vectors
+/// docs/results/tiles.md compares. On a host every config is the same.
 template <class Element, bool HasZeroPoint, class ExecutionSpace, class Function>
 void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]] std::int64_t size,
                      [[maybe_unused]] std::int64_t rows, [[maybe_unused]] bool aligned,
@@ -209,8 +209,7 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
   }
 }
 
-// --- one launch for a tensor with a scale of its own
-// ------------------------------------------------------------------
+// --- one launch for a tensor with a scale of its own -----------------------------------------------------------------
 
 /// Whether one launch quantizes a tensor by its own scale: on a device, if the tensor is one aligned piece; on a host,
 /// if it is so small that several threads are not worth it.

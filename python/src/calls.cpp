@@ -16,6 +16,7 @@
 #include "errors.hpp"
 #include "kq.h"
 #include "kq/error_report.hpp"
+#include "kq/parameters.hpp"
 #include "operands.hpp"
 #include "scheme.hpp"
 #include "tensor.hpp"
@@ -180,21 +181,21 @@ struct Made {
   nb::handle producer, eps, weight, residual, residual_out;
 };
 
-/// Writes the producer into the request, whose rows are the input's: of silu_mul, half as many columns.
+/// Writes the producer into the request, whose rows are the input's: of gate and up, half as many columns.
 void set_producer(Request& r, const Made& made) {
   if (!made.producer.is_none()) {
     const auto name = nb::cast<std::string>(made.producer);
     const auto producer = parse_producer(name);
-    if (!producer) throw Invalid("producer", "must be none, rms_norm, add_rms_norm or silu_mul, not " + name);
+    if (!producer) throw Invalid("producer", "must be " + choice_of(parameter("producer")) + ", not " + name);
     r.producer = *producer;
   }
   if (!made.eps.is_none()) r.eps = nb::cast<float>(made.eps);
-  if (r.producer != Producer::silu_mul) return;
-  if (r.hidden_size % 2 != 0) {
+  const int parts = input_parts(r.producer);
+  if (r.hidden_size % parts != 0) {
     throw Invalid("x",
                   "must have rows of gate and up, an even number of columns, not " + std::to_string(r.hidden_size));
   }
-  r.hidden_size /= 2;
+  r.hidden_size /= parts;
 }
 
 /// One of a producer's tensors, of the input's type. Throws Invalid where it is missing, or given to a producer that

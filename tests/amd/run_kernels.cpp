@@ -136,7 +136,8 @@ class Cases {
     for (const kq::Request& request : block_format_requests(program_element(), 4, 4096)) {
       if (wanted(request)) count(file, request);
     }
-    for (const kq::Producer producer : all_producers) {
+    for (const kq::ProducerFacts& facts : kq::producers()) {
+      const kq::Producer producer = facts.producer;
       kq::Request request = dynamic(kq::Granularity::token, kq::Format::fp8_e4m3fn, 4, 4096);
       request.producer = producer;
       if (wanted(request)) count(file, kq::resolved(request));
@@ -149,9 +150,6 @@ class Cases {
   static constexpr int most_complaints = 20;  ///< then the other cases are left out
   static constexpr int blocks_at_once = 3;
   static constexpr std::size_t shared_bytes = 20000;  // as the emulated waves have
-
-  static constexpr kq::Producer all_producers[] = {kq::Producer::rms_norm, kq::Producer::add_rms_norm,
-                                                   kq::Producer::silu_mul};
 
   /// A producer is wanted with each quantizer that is.
   bool wanted(const kq::Request& request) const {
@@ -317,7 +315,8 @@ class Cases {
     std::uint64_t seed = 5000;
     const std::vector<std::int64_t> sizes =
         arguments_.brief ? std::vector<std::int64_t>{7, 2500} : std::vector<std::int64_t>{1, 7, 640, 1025, 2500, 17001};
-    for (const kq::Producer producer : all_producers) {
+    for (const kq::ProducerFacts& facts : kq::producers()) {
+      const kq::Producer producer = facts.producer;
       for (const std::int64_t hidden_size : sizes) {
         for (kq::Request& request : quantizers_behind(producer, hidden_size)) {
           ++seed;
@@ -341,7 +340,8 @@ class Cases {
                                                        : std::vector<Shape>{{2, 8},    {3, 640},   {2, 2048}, {6, 4096},
                                                                             {2, 8192}, {1, 16384}, {1, 32768}};
     std::uint64_t seed = 7000;
-    for (const kq::Producer producer : all_producers) {
+    for (const kq::ProducerFacts& facts : kq::producers()) {
+      const kq::Producer producer = facts.producer;
       for (const Shape& shape : shapes) {
         for (const kq::Request& request : common_quantizers(shape.num_tokens, shape.hidden_size)) {
           kq::Request behind = request;

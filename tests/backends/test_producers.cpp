@@ -18,8 +18,6 @@
 namespace kqbench::test {
 namespace {
 
-constexpr kq::Producer producers[] = {kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul};
-
 /// A request of each scheme behind a producer, of int8 where that is served, else fp8.
 std::vector<kq::Request> requests_behind(kq::Producer producer, kq::Element element, std::int64_t num_tokens,
                                          std::int64_t hidden_size) {
@@ -37,9 +35,9 @@ std::vector<kq::Request> requests_behind(kq::Producer producer, kq::Element elem
 TEST(Producers, AreTheSameInEveryImplementation) {
   std::uint64_t seed = 0;
   for (const kq::Element element : all_elements) {
-    for (const kq::Producer producer : producers) {
+    for (const kq::ProducerFacts& facts : kq::producers()) {
       for (const std::int64_t hidden_size : {1, 17, 640, 1031, 4100}) {
-        for (const kq::Request& request : requests_behind(producer, element, 5, hidden_size)) {
+        for (const kq::Request& request : requests_behind(facts.producer, element, 5, hidden_size)) {
           ++seed;
           EXPECT_RIGHT(problem_of(request, seed, all_fills[seed % std::size(all_fills)]),
                        {static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0});
@@ -52,12 +50,12 @@ TEST(Producers, AreTheSameInEveryImplementation) {
 /// A row is the same whatever other rows there are, and wherever it lies.
 TEST(Producers, GiveARowTheSameBytesAloneAndInABatch) {
   for (const kq::Element element : all_elements) {
-    for (const kq::Producer producer : producers) {
+    for (const kq::ProducerFacts& facts : kq::producers()) {
       kq::Request batch;
       batch.element = element;
       batch.format = kq::Format::fp8_e4m3fn;
       batch.granularity = kq::Granularity::token;
-      batch.producer = producer;
+      batch.producer = facts.producer;
       batch.num_tokens = 9;
       batch.hidden_size = 1280;
       const Problem all = problem_of(batch, 5, Fill::normal);

@@ -81,7 +81,8 @@ TEST(Property, RandomRequestsAreOfEveryKind) {
     }
   }
   EXPECT_EQ(kinds.size(), served + of_dialects.size());
-  EXPECT_EQ(produced.size(), 4u * 5 * 2) << "each producer and none, five granularities, static and dynamic";
+  EXPECT_EQ(produced.size(), (1 + kq::producers().size()) * 5 * 2)
+      << "each producer and none, five granularities, static and dynamic";
   EXPECT_EQ(scales.size(), 13u) << "four formats in three layouts, and packed";
   EXPECT_EQ(fills.size(), std::size(all_fills));
   EXPECT_GT(bounded, 100);

@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <latch>
 #include <limits>
 #include <string>
@@ -24,6 +27,7 @@
 #include "capi/c_request.hpp"
 #include "kq.h"
 #include "kq/dequantize.hpp"
+#include "kq/parameters.hpp"
 #include "kq/request.hpp"
 #include "tests/support/host_tensors.hpp"
 
@@ -86,8 +90,30 @@ class CInterface : public testing::Test {
   }
 };
 
+/// kq.h names its enumerators as the command line does, in capitals, and counts them as the library does.
+TEST(Header, HasEveryNameAndItsValue) {
+  std::ifstream file(KQ_HEADER);
+  const std::string header{std::istreambuf_iterator<char>(file), {}};
+  constexpr std::pair<const char*, const char*> enumerations[] = {{"quant_dtype", "KQ_"},
+                                                                  {"scale_format", "KQ_SCALE_"},
+                                                                  {"scale_layout", "KQ_LAYOUT_"},
+                                                                  {"scale_rounding", "KQ_ROUNDING_"},
+                                                                  {"producer", "KQ_PRODUCER_"}};
+  for (const auto& [parameter, prefix] : enumerations) {
+    int value = 0;
+    for (std::string name : kq::parameter(parameter).names()) {
+      for (char& c : name) {
+        c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+      }
+      const std::string enumerator = prefix + name + " = " + std::to_string(value++);
+      EXPECT_NE(header.find(enumerator), std::string::npos) << enumerator;
+    }
+  }
+}
+
 TEST_F(CInterface, QuantizesBehindProducers) {
-  for (const kq::Producer producer : {kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul}) {
+  for (const kq::ProducerFacts& facts : kq::producers()) {
+    const kq::Producer producer = facts.producer;
     for (const kq::Granularity granularity : {kq::Granularity::token, kq::Granularity::tensor}) {
       SCOPED_TRACE(std::string(kq::to_string(producer)) + ", " + kq::to_string(granularity, 0));
       kq::Request request;

@@ -75,7 +75,7 @@ TEST(Parameters, TakeTheirNamesAndNoOthers) {
       EXPECT_EQ(p.get(request), ParameterValue(name)) << p.name;
       if (p.name == "dialect") continue;  // they are many, and have a list of their own
       EXPECT_NE(p.help.find(name), std::string_view::npos) << p.name << ": the help leaves out " << name;
-      EXPECT_NE(p.choice.find(name), std::string_view::npos) << p.name << ": the choice leaves out " << name;
+      EXPECT_NE(choice_of(p).find(name), std::string::npos) << p.name << ": the choice leaves out " << name;
     }
     Request request = unusual();
     EXPECT_FALSE(p.set(request, "nonsense")) << p.name;

@@ -188,7 +188,7 @@ std::vector<RecordedCase> cases_of(const std::string& line) {
   r.num_tokens = x.shape.at(0);
   r.hidden_size = x.shape.at(1);
   if (more.count("producer") != 0) r.producer = or_throw(kq::parse_producer(more["producer"]), more["producer"]);
-  if (r.producer == kq::Producer::silu_mul) r.hidden_size /= 2;
+  r.hidden_size /= kq::input_parts(r.producer);
   if (more.count("scales") != 0) c.scales_differ = std::stoi(more["scales"]);
   if (more.count("rounding") != 0) {
     r.scale_rounding = or_throw(kq::parse_scale_rounding(more["rounding"]), more["rounding"]);
@@ -280,7 +280,7 @@ std::vector<RecordedOutput> recorded_outputs() {
     r.producer = or_throw(kq::parse_producer(producer), producer);
     const NpyArray x = engine_array(input);
     r.num_tokens = x.shape.at(0);
-    r.hidden_size = x.shape.at(1) / (r.producer == kq::Producer::silu_mul ? 2 : 1);
+    r.hidden_size = x.shape.at(1) / kq::input_parts(r.producer);
     r = kq::resolved(r);
     o.sources.input = x.bytes;
     if (weight != "-") o.sources.weight = engine_array(weight).bytes;

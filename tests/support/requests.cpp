@@ -279,7 +279,7 @@ RandomCase random_case(std::uint64_t seed) {
     r = choices[draw.bits() % choices.size()];
   }
   if (!in_dialect && draw.one_in(4)) {
-    r.producer = draw.one_of({kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul});
+    r.producer = kq::producers()[draw.bits() % kq::producers().size()].producer;
     if (kq::has_norm(r.producer) && draw.one_in(2)) r.eps = 0x1p-7f;
     if (kq::has_residual(r.producer) && draw.one_in(2)) r.residual_stride = hidden_size + draw.between(0, 40);
   }
@@ -353,7 +353,7 @@ namespace {
 void shorten_rows(kq::Request& request, std::int64_t count) {
   if (count >= request.hidden_size) return;
   request.hidden_size -= count;
-  request.input_stride -= request.producer == kq::Producer::silu_mul ? 2 * count : count;
+  request.input_stride -= kq::input_parts(request.producer) * count;
   request.codes_stride -= kq::code_bits(request.format) == 4 ? count - count % 2 : count;
   if (kq::has_residual(request.producer)) request.residual_stride -= count;
 }

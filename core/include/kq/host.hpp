@@ -63,8 +63,8 @@ KQ_HOST_DEVICE void map(const Element* in, Code* __restrict out, std::int64_t si
   }
 }
 
-/// Prefetch distance, in elements: how far ahead of the element that is being quantized memory is asked for. What is
-/// quantized has mostly been read before, and then what follows it comes next.
+/// Prefetch distance, in elements. Caches still hold a span that was read for its scale: the prefetch is for the
+/// elements behind it. In a span that is too long for them it is for those a short distance ahead.
 template <class Element>
 KQ_HOST_DEVICE constexpr std::int64_t prefetch_distance(std::int64_t size) {
   constexpr std::int64_t least = 2048 / sizeof(Element);

@@ -292,7 +292,7 @@ KQ_HOST_DEVICE float division_step(float dividend, float quotient, float divisor
 /// Division by one divisor, many times, correctly rounded wherever the quotient is not so small that every format
 /// rounds it to zero, nor so large that every format saturates.
 ///
-/// On a device an IEEE division an element costs more than the memory traffic leaves room for. With y = RN(1 / s) the
+/// On a device an IEEE division per element costs more than the memory traffic leaves room for. With y = RN(1 / s) the
 /// quotient follows from q = RN(x * y), q' = RN(q + RN(x - q * s) * y) (Markstein, "Computation of elementary functions
 /// on the IBM RISC System/6000 processor", 1990). One such step gives RN(x / s) for every half and bfloat16 dividend
 /// and every float divisor: tests/core/test_divisor.cpp goes through all of their significands. For float

@@ -36,7 +36,7 @@ struct Parameter {
   bool is_required;         ///< result files have had it from the beginning; otherwise a row may lack it
   std::string_view help;    ///< what it is, and for a name "What: a, b (why), c:G", which completion reads
   std::string_view usual;   ///< what `run` takes where the option is not given
-  std::string_view choice;  ///< name: what to give instead of a name that is not known
+  std::string_view choice;  ///< name: what choice_of() gives, if that is not the names
   std::int64_t least;       ///< count: the least that can be asked for
   ParameterValue (*get)(const Request& request);
   /// False if the value is none of this parameter's names. The value is of the parameter's kind.
@@ -60,6 +60,9 @@ std::string option_of_field(std::string_view field);
 
 /// The name in kq::Request and kq_request of what kq::validate() names: "element" for "dtype".
 std::string_view request_field(std::string_view field);
+
+/// Of a name: what to give instead of a name that is not known, "half, bfloat16 or float".
+std::string choice_of(const Parameter& parameter);
 
 /// As text: "half", "true", "4096", "0.5"; empty for none.
 std::string to_text(const ParameterValue& value);

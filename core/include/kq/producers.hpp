@@ -356,6 +356,7 @@ constexpr std::size_t values_offset(std::size_t bytes) {
 template <class Element, bool HasResidual>
 struct NormRows {
   static constexpr bool is_norm = true;
+  static constexpr const char* name = "kq::norm";
   static constexpr int width = vector_width<Element>;
 
   Rows<const Element> input;
@@ -413,6 +414,7 @@ struct NormRows {
 template <class Element, class Value>
 struct SiluMulRows {
   static constexpr bool is_norm = false;
+  static constexpr const char* name = "kq::silu_mul";
   static constexpr int width = vector_width<Element>;
 
   Rows<const Element> input;  ///< gate, then up
@@ -437,25 +439,33 @@ struct SiluMulRows {
   }
 };
 
-/// Calls function(rows) for a request's producer, which is not none: NormRows or SiluMulRows. `memory` has room for
-/// values_bytes(r). The request is valid and resolved.
+/// Calls function(rows) for a request's producer, which is not none: with the rows of its kernel, NormRows or
+/// SiluMulRows. `memory` has room for values_bytes(r). The request is valid and resolved.
 template <class Element, class Function>
 void with_producer_rows(const Request& r, const Operands& o, void* memory, const Function& function) {
   const ProducerForm form = producer_form(r);
   const Rows<const Element> input{static_cast<const Element*>(o.input), input_columns(r), r.input_stride};
   const Rows<Element> values{static_cast<Element*>(memory), r.hidden_size, r.hidden_size};
-  if (form == ProducerForm::in_float) {
-    const Rows<float> floats{static_cast<float*>(memory), r.hidden_size, r.hidden_size};
-    return function(SiluMulRows<Element, float>{input, floats, form});
+  const auto norm = [&]<bool HasResidual>(std::bool_constant<HasResidual>) {
+    const Rows<const Element> residual{static_cast<const Element*>(o.residual), r.hidden_size, r.residual_stride};
+    const Rows<Element> sum{static_cast<Element*>(o.residual_out), r.hidden_size, r.residual_stride};
+    const Span<const Element> weight{static_cast<const Element*>(o.weight), r.hidden_size};
+    function(NormRows<Element, HasResidual>{input, residual, sum, values, weight, r.eps, form});
+  };
+  switch (r.producer) {
+    case Producer::none:
+      return;
+    case Producer::rms_norm:
+      return norm(std::false_type());
+    case Producer::add_rms_norm:
+      return norm(std::true_type());
+    case Producer::silu_mul:
+      if (form == ProducerForm::in_float) {
+        const Rows<float> floats{static_cast<float*>(memory), r.hidden_size, r.hidden_size};
+        return function(SiluMulRows<Element, float>{input, floats, form});
+      }
+      return function(SiluMulRows<Element, Element>{input, values, form});
   }
-  if (!has_norm(r.producer)) return function(SiluMulRows<Element, Element>{input, values, form});
-  const Rows<const Element> residual{static_cast<const Element*>(o.residual), r.hidden_size, r.residual_stride};
-  const Rows<Element> sum{static_cast<Element*>(o.residual_out), r.hidden_size, r.residual_stride};
-  const Span<const Element> weight{static_cast<const Element*>(o.weight), r.hidden_size};
-  if (has_residual(r.producer)) {
-    return function(NormRows<Element, true>{input, residual, sum, values, weight, r.eps, form});
-  }
-  function(NormRows<Element, false>{input, residual, sum, values, weight, r.eps, form});
 }
 
 }  // namespace kq

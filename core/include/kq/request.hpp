@@ -111,13 +111,22 @@ enum class Dialect : std::uint8_t {
 /// A fused operation gives the bytes of its steps run one after the other.
 enum class Producer : std::uint8_t { none, rms_norm, add_rms_norm, silu_mul };
 
+/// What a producer reads beside a row of numbers for each row of values.
+struct ProducerFacts {
+  Producer producer;
+  std::string_view name;
+  int input_parts;    ///< numbers of a row of the input for each value: 2 where it is gate and then up
+  bool has_norm;      ///< it takes the root of a mean of squares, and so a weight and eps
+  bool has_residual;  ///< it adds a residual, and stores the sum
+};
+
 /// A request to quantize [num_tokens, hidden_size] values, which are an input or what a producer makes of it.
 struct Request {
   Element element = Element::half;
   Format format = Format::int8;
   Granularity granularity = Granularity::tensor;
   bool static_scale = false;  ///< the scale is given, not computed
-  bool asymmetric = false;    ///< int8 with a zero point a span
+  bool asymmetric = false;    ///< int8 with a zero point per span
 
   std::int64_t num_tokens = 0;    ///< may be 0: then there is nothing to do, and no address is looked at
   std::int64_t hidden_size = 0;   ///< 1 or more
@@ -201,10 +210,14 @@ bool is_four_over_six(const Request& request);
 /// Whether a layout is one of tiles, which scales of one byte have: swizzled or shuffled.
 bool is_tiled(ScaleLayout layout);
 
-bool has_norm(Producer producer);      ///< it takes the root of a mean of squares, and so a weight and eps
-bool has_residual(Producer producer);  ///< it adds a residual, and stores the sum
+/// All producers but none.
+std::span<const ProducerFacts> producers();
 
-/// Elements of a row of the input: hidden_size, or twice as many for silu_mul.
+int input_parts(Producer producer);
+bool has_norm(Producer producer);
+bool has_residual(Producer producer);
+
+/// Elements of a row of the input: input_parts times hidden_size.
 std::int64_t input_columns(const Request& request);
 
 /// The type of the values that are quantized: the element's, or float where an engine's kernel rounds to no other.
@@ -275,7 +288,7 @@ std::string_view to_string(ScaleFormat format);      ///< float, ue8m0_float, ue
 std::string_view to_string(ScaleLayout layout);      ///< row, column, column_aligned, packed, ...
 std::string_view to_string(ScaleRounding rounding);  ///< quotient, rceil, floor, even, ceil, ...
 std::string_view to_string(Dialect dialect);         ///< kqbench, vllm-0.33.0, ...
-std::string_view to_string(Producer producer);       ///< none, rms_norm, add_rms_norm, silu_mul
+std::string_view to_string(Producer producer);       ///< none, rms_norm, ...
 std::string to_string(Granularity granularity, std::int64_t group_size,
                       std::int64_t block_rows = 0);  ///< tensor, token, channel, group:G, block:MxN
 

@@ -19,7 +19,7 @@ class DeviceLanes {
   /// Team scratch memory that a program needs.
   static constexpr int scratch_bytes = !Config::is_team ? 0 : 4 * Config::lanes / 32 * int{sizeof(float)};
 
-  /// What sums over the lanes take beside it, once for each that a kernel has.
+  /// Team scratch memory that a sum over the lanes needs besides, for each sum() in a kernel.
   static constexpr int sum_scratch_bytes = Config::is_team ? Config::lanes * int{sizeof(double)} : 0;
 
  protected:
@@ -52,8 +52,8 @@ class DeviceLanes {
   }
 
   /// The sum over the lanes, from the highest bit of their number down. A team has room for a double of each lane in
-  /// scratch memory (sum_scratch_bytes). Where there are few waves, each adds all of them up for itself, which saves a
-  /// barrier; of many the first does, and tells the others.
+  /// scratch memory (sum_scratch_bytes). Where there are few waves, each adds them all up, which saves a barrier; where
+  /// there are many, the first adds them up and the others read its sum.
   KQ_HOST_DEVICE double sum(double value) const {
     if constexpr (Config::is_team) {
       constexpr int waves = Config::lanes / Wave::size;

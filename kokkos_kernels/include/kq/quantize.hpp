@@ -328,9 +328,8 @@ void quantize(const ExecutionSpace& space, const Request& options, const Input& 
   request.codes_stride = detail::row_stride("codes", codes);
   request.residual_stride = 0;
   if (codes.extent(0) != input.extent(0) || input_columns(request) != static_cast<std::int64_t>(input.extent(1))) {
-    detail::reject("codes", request.producer == kq::Producer::silu_mul
-                                ? "must have the rows of the input and half its columns"
-                                : "must have the shape of the input");
+    detail::reject("codes", input_parts(request.producer) == 2 ? "must have the rows of the input and half its columns"
+                                                               : "must have the shape of the input");
   }
   request = detail::with_scale_stride(request, scales);
   detail::require_valid(request);

@@ -48,7 +48,7 @@ using WholeTileConfig = TileConfig<Lanes, Vectors, true, Resident, true>;
 template <int Lanes, int Vectors, int Resident = 1280>
 using WholeFlatConfig = TileConfig<Lanes, Vectors, true, Resident, true, false>;
 
-/// The configuration with 128 registers a thread, for kernels that hold more than a tile.
+/// The configuration with 128 registers per thread, for kernels that hold more than a tile.
 template <class Config>
 using LowOccupancy = TileConfig<Config::lanes, Config::vectors, Config::aligned, 512, Config::whole>;
 

@@ -13,8 +13,8 @@
 
 namespace kq {
 
-/// max |x| of each of `Count` vectors; NaN is left out, and 0 is that of no number. Where the processor compares pairs
-/// of 16-bit elements, two vectors share a word, so that lanes exchange half as many.
+/// max |x| of each of `Count` vectors; NaN is left out, and without any number it is 0. Where the processor compares
+/// pairs of 16-bit elements, two vectors share a word, so that lanes exchange half as many.
 template <class Element, int Count>
 class VectorMaxima {
  public:
@@ -46,8 +46,8 @@ class VectorMaxima {
 
   KQ_HOST_DEVICE float operator[](int n) const { return value(words_[in_pairs ? n / 2 : n], n); }
 
-  /// That of vector n, which the compiler does not know; of any vector for n from Count on. By the bits of the number:
-  /// of comparisons with it the compiler would make a load by an index, from memory.
+  /// The maximum of vector n, for an n that the compiler does not know; any vector's for n from Count on. It is chosen
+  /// by the bits of n: from comparisons with n the compiler would make a load by an index, from memory.
   KQ_HOST_DEVICE float at(int n) const {
     const int index = in_pairs ? n / 2 : n;
     std::uint32_t chosen[words];

@@ -152,13 +152,13 @@ TEST_P(EmulatedWaves, ProducersOnRaggedShapes) {
   const auto native = make_native();
   std::uint64_t seed = 5000;
   for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-    for (const kq::Producer producer : {kq::Producer::rms_norm, kq::Producer::add_rms_norm, kq::Producer::silu_mul}) {
+    for (const kq::ProducerFacts& facts : kq::producers()) {
       for (const std::int64_t hidden_size : {7, 640, 2500}) {
         kq::Request request;
         request.element = element;
         request.format = kq::Format::fp8_e4m3fn;
         request.granularity = kq::Granularity::token;
-        request.producer = producer;
+        request.producer = facts.producer;
         request.num_tokens = 2;
         request.hidden_size = hidden_size;
         request = kq::resolved(request);
@@ -263,8 +263,8 @@ TEST_P(EmulatedWaves, LongRows) {
   }
 }
 
-/// Tensors in the registers of one block and of all, in their shared memory, and too large for both. The same blocks
-/// meet again in every launch.
+/// Tensors in the registers of one block and of all, in their shared memory, and too large for both. Every
+/// launch has as many blocks, which share the slots of one workspace.
 TEST_P(EmulatedWaves, TensorsOfBlocksThatMeet) {
   const auto native = make_native(blocks_at_once);
   std::uint64_t seed = 3000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantizes a View of floats on the host to fp8, one scale a row, and shows what the first row became.
+// Quantizes a View of floats on the host to fp8, one scale per row, and shows what the first row became.
 #include <Kokkos_Core.hpp>
 #include <cstdio>
 
