@@ -6,15 +6,16 @@
 /// has its turn. So a kernel's lanes go as far apart from each other as its barriers and exchanges let them, in an
 /// order that is the same each time; run forward and backward, a barrier that is missing shows as a wrong result.
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <stdexcept>
-#include <vector>
 
 namespace kqbench::test {
 
@@ -28,6 +29,10 @@ class LanesStuck : public std::logic_error {
 
 class Lanes {
  public:
+  Lanes() = default;
+  Lanes(const Lanes&) = delete;
+  Lanes& operator=(const Lanes&) = delete;
+
   /// Runs body(0) to body(count - 1), all of them at once. An exception that leaves a lane comes out here, the other
   /// lanes are dropped where they stand. Throws LanesStuck.
   void run(int count, LaneOrder order, const std::function<void(int)>& body);
@@ -40,17 +45,25 @@ class Lanes {
   void note_progress() { ++progress_; }
 
  private:
-  struct Lane {
+  /// Where a stack goes on: at first where its context begins, then where it was left.
+  struct Point {
     ucontext_t context{};
+    jmp_buf left_at;
+    bool was_left = false;
+  };
+  struct Lane {
+    Point point;
     std::unique_ptr<std::byte[]> stack;
     bool ended = false;
   };
 
+  static void go(Point& from, Point& to);
   static void enter(unsigned high, unsigned low);
-  void start(Lane& lane);
+  void begin(Lane& lane);
+  void run_all(int count, LaneOrder order);
 
-  std::vector<Lane> lanes_;  ///< stacks are used again
-  ucontext_t scheduler_{};
+  std::deque<Lane> lanes_;  ///< used again: one that has ended waits for the next body
+  Point scheduler_;
   int current_ = 0;
   std::uint64_t progress_ = 0;
   const std::function<void(int)>* body_ = nullptr;

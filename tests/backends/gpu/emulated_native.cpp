@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/backends/gpu/emulated_native.hpp"
 
-#include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "backends/gpu/block_formats.cu"
@@ -18,14 +18,8 @@
 
 namespace kqbench::gpu {
 
-// A producer and a quantizer in one kernel are emulated for halfs in waves as NVIDIA's and in those of 64: what is left
-// out here, and runs as two launches, takes compilers minutes and gigabytes, and knows nothing of the waves beside
-// that.
-template <>
-bool fused_row<kq::half>(const test::EmulatedLauncher<test::EmulatedBlock<32, false>>&, const kq::Request&,
-                         const Operands&) {
-  return false;
-}
+// A producer and a quantizer in one kernel are emulated for halfs: for floats, which run as two launches here, they
+// take compilers minutes and gigabytes.
 template <>
 bool fused_row<float>(const test::EmulatedLauncher<test::EmulatedBlock<64, false>>&, const kq::Request&,
                       const Operands&) {
@@ -53,21 +47,16 @@ class EmulatedNative final : public Implementation {
   std::string_view name() const override { return "emulated native"; }
   std::string description() const override { return "native kernels in emulated waves"; }
   std::optional<std::string> unsupported_reason(const kq::Request& request) const override {
-    const auto is_emulated = [](kq::Element element) {
-      return std::ranges::count(emulated_elements(waves), element) > 0;
-    };
-    if (is_emulated(request.element) && is_emulated(kq::value_element(request))) return std::nullopt;
+    constexpr kq::Element element = emulated_element(waves);
+    if (request.element == element && kq::value_element(request) == element) return std::nullopt;
     return "not emulated";
   }
   std::size_t workspace_bytes(const kq::Request& request) const override {
     return gpu::workspace_bytes(launcher_, request);
   }
   void enqueue(const kq::Request& request, const Operands& operands) override {
-    gpu::enqueue(launcher_, request, operands, [](kq::Element element, const auto& function) {
-      if constexpr (emulates_floats(waves)) {
-        if (element == kq::Element::float32) return function(float{});
-      }
-      function(kq::half{});
+    gpu::enqueue(launcher_, request, operands, [](kq::Element, const auto& function) {
+      function(std::conditional_t<emulated_element(waves) == kq::Element::float32, float, kq::half>{});
     });
   }
 
@@ -105,9 +94,7 @@ int launches_of(const kq::Request& request, bool aligned) {
   operands.input = memory + (aligned ? 0 : 2);
   operands.codes = operands.scales = operands.residual_out = operands.workspace = memory;
   operands.weight = operands.residual = memory;
-  gpu::enqueue(launcher, request, operands, [](kq::Element element, const auto& function) {
-    element == kq::Element::float32 ? function(float{}) : function(kq::half{});
-  });
+  gpu::enqueue(launcher, request, operands, [](kq::Element, const auto& function) { function(kq::half{}); });
   return count;
 }
 
@@ -116,11 +103,6 @@ std::unique_ptr<Implementation> make_emulated_native(Waves waves, LaneOrder orde
   switch (waves) {
     case Waves::of_32_with_max:
       return std::make_unique<EmulatedNative<Waves::of_32_with_max>>(order, reducing_blocks, shared_bytes);
-    case Waves::of_32:
-      if constexpr (emulates_all) {
-        return std::make_unique<EmulatedNative<Waves::of_32>>(order, reducing_blocks, shared_bytes);
-      }
-      break;
     case Waves::of_64:
       if constexpr (emulates_all) {
         return std::make_unique<EmulatedNative<Waves::of_64>>(order, reducing_blocks, shared_bytes);

@@ -7,9 +7,12 @@
 #include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
 #include <string>
 #include <tuple>
 
+#include "backends/gpu/reduce.hpp"
 #include "tests/backends/gpu/emulated_launcher.hpp"
 #include "tests/backends/gpu/emulated_native.hpp"
 #include "tests/support/implementations.hpp"
@@ -24,6 +27,7 @@ class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrde
   static constexpr int blocks_at_once = 3;
   /// Two vectors for each of 512 lanes, and what blocks share besides.
   static constexpr std::size_t shared_bytes = 20000;
+  const kq::Element element = emulated_element(std::get<0>(GetParam()));
 
   std::unique_ptr<Implementation> make_native(int reducing_blocks = 0) const {
     return make_emulated_native(std::get<0>(GetParam()), std::get<1>(GetParam()), reducing_blocks, shared_bytes);
@@ -78,17 +82,15 @@ TEST_P(EmulatedWaves, EverySchemeOnRaggedShapes) {
   const auto grid_reduce = make_native(blocks_at_once);
   std::uint64_t seed = 1;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-      for (const std::int64_t hidden_size : {1, 7, 17, 64, 130, 1025, 5137}) {
-        const std::int64_t num_tokens = hidden_size > 1000 ? 2 : 5;
-        for (const kq::Request& request : requests_of(scheme, element, num_tokens, hidden_size)) {
-          ++seed;
-          constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
-          const Problem problem = problem_of(request, seed, fills[seed % 3]);
-          const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
-          expect_right(*native, problem, placement);
-          if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
-        }
+    for (const std::int64_t hidden_size : {1, 7, 17, 64, 130, 1025, 5137}) {
+      const std::int64_t num_tokens = hidden_size > 1000 ? 2 : 5;
+      for (const kq::Request& request : requests_of(scheme, element, num_tokens, hidden_size)) {
+        ++seed;
+        constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+        const Problem problem = problem_of(request, seed, fills[seed % 3]);
+        const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
+        expect_right(*native, problem, placement);
+        if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
       }
     }
   }
@@ -98,15 +100,13 @@ TEST_P(EmulatedWaves, EveryDialectOnRaggedShapes) {
   const auto native = make_native();
   const auto grid_reduce = make_native(blocks_at_once);
   std::uint64_t seed = 3000;
-  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-    for (const std::int64_t hidden_size : {7, 64, 130, 1025}) {
-      for (const kq::Request& request : dialect_requests(element, 3, hidden_size)) {
-        ++seed;
-        const Problem problem = problem_of(request, seed, seed % 2 == 0 ? Fill::normal : Fill::specials);
-        const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
-        expect_right(*native, problem, placement);
-        if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
-      }
+  for (const std::int64_t hidden_size : {7, 64, 130, 1025}) {
+    for (const kq::Request& request : dialect_requests(element, 3, hidden_size)) {
+      ++seed;
+      const Problem problem = problem_of(request, seed, seed % 2 == 0 ? Fill::normal : Fill::specials);
+      const Placement placement{static_cast<int>(seed % 3), static_cast<int>(seed % 5), 0};
+      expect_right(*native, problem, placement);
+      if (request.granularity == kq::Granularity::tensor) expect_right(*grid_reduce, problem, placement);
     }
   }
 }
@@ -116,14 +116,12 @@ TEST_P(EmulatedWaves, DialectsOfTensorsWithNan) {
   const auto native = make_native();
   const auto grid_reduce = make_native(blocks_at_once);
   std::uint64_t seed = 4000;
-  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-    for (kq::Request request : dialect_requests(element, 3, 1025)) {
-      if (request.granularity != kq::Granularity::tensor || request.static_scale) continue;
-      request.input_stride = 1028;
-      expect_right(*native, problem_of(request, ++seed, Fill::nans));
-      request.input_stride = request.codes_stride = request.hidden_size = 1024;
-      expect_right(*grid_reduce, problem_of(request, ++seed, Fill::nans));
-    }
+  for (kq::Request request : dialect_requests(element, 3, 1025)) {
+    if (request.granularity != kq::Granularity::tensor || request.static_scale) continue;
+    request.input_stride = 1028;
+    expect_right(*native, problem_of(request, ++seed, Fill::nans));
+    request.input_stride = request.codes_stride = request.hidden_size = 1024;
+    expect_right(*grid_reduce, problem_of(request, ++seed, Fill::nans));
   }
 }
 
@@ -131,19 +129,16 @@ TEST_P(EmulatedWaves, BlockFormatsOnAnyShape) {
   const auto native = make_native();
   const auto grid_reduce = make_native(blocks_at_once);
   std::uint64_t seed = 6000;
-  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-    for (const std::int64_t hidden_size : {1, 33, 96, 130, 512, 1060}) {
-      for (kq::Request request : block_format_requests(element, hidden_size == 512 ? 8 : 3, hidden_size)) {
-        ++seed;
-        constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
-        const bool aligned = seed % 2 == 0;
-        const Placement placement{aligned ? 0 : static_cast<int>(seed % 3), aligned ? 0 : static_cast<int>(seed % 5),
-                                  0};
-        if (hidden_size == 512 && seed % 5 == 0) request.input_stride = request.codes_stride = 544;
-        const Problem problem = problem_of(request, seed, fills[seed % 3]);
-        expect_right(*native, problem, placement);
-        if (kq::has_global_scale(request)) expect_right(*grid_reduce, problem, placement);
-      }
+  for (const std::int64_t hidden_size : {1, 33, 96, 130, 512, 1060}) {
+    for (kq::Request request : block_format_requests(element, hidden_size == 512 ? 8 : 3, hidden_size)) {
+      ++seed;
+      constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+      const bool aligned = seed % 2 == 0;
+      const Placement placement{aligned ? 0 : static_cast<int>(seed % 3), aligned ? 0 : static_cast<int>(seed % 5), 0};
+      if (hidden_size == 512 && seed % 5 == 0) request.input_stride = request.codes_stride = 544;
+      const Problem problem = problem_of(request, seed, fills[seed % 3]);
+      expect_right(*native, problem, placement);
+      if (kq::has_global_scale(request)) expect_right(*grid_reduce, problem, placement);
     }
   }
 }
@@ -151,19 +146,17 @@ TEST_P(EmulatedWaves, BlockFormatsOnAnyShape) {
 TEST_P(EmulatedWaves, ProducersOnRaggedShapes) {
   const auto native = make_native();
   std::uint64_t seed = 5000;
-  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-    for (const kq::ProducerFacts& facts : kq::producers()) {
-      for (const std::int64_t hidden_size : {7, 640, 2500}) {
-        kq::Request request;
-        request.element = element;
-        request.format = kq::Format::fp8_e4m3fn;
-        request.granularity = kq::Granularity::token;
-        request.producer = facts.producer;
-        request.num_tokens = 2;
-        request.hidden_size = hidden_size;
-        request = kq::resolved(request);
-        expect_right(*native, problem_of(request, ++seed), {static_cast<int>(seed % 3), 0, 0});
-      }
+  for (const kq::ProducerFacts& facts : kq::producers()) {
+    for (const std::int64_t hidden_size : {7, 640, 2500}) {
+      kq::Request request;
+      request.element = element;
+      request.format = kq::Format::fp8_e4m3fn;
+      request.granularity = kq::Granularity::token;
+      request.producer = facts.producer;
+      request.num_tokens = 2;
+      request.hidden_size = hidden_size;
+      request = kq::resolved(request);
+      expect_right(*native, problem_of(request, ++seed), {static_cast<int>(seed % 3), 0, 0});
     }
   }
 }
@@ -173,15 +166,13 @@ TEST_P(EmulatedWaves, ProducersOnRaggedShapes) {
 TEST_P(EmulatedWaves, ProducersOfWholeVectors) {
   const auto native = make_native();
   std::uint64_t seed = 7000;
-  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-    for (const auto& [num_tokens, hidden_size] : whole_rows) {
-      for (const kq::Request& request : requests_behind_producers(element, num_tokens, hidden_size)) {
-        ++seed;
-        if (seed % (hidden_size > 1000 ? 16 : 4) != 0) continue;  // lanes of their own take their time
-        if (native->unsupported_reason(request)) continue;
-        constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
-        expect_right(*native, problem_of(request, seed, fills[seed % 3]));
-      }
+  for (const auto& [num_tokens, hidden_size] : whole_rows) {
+    for (const kq::Request& request : requests_behind_producers(element, num_tokens, hidden_size)) {
+      ++seed;
+      if (seed % (hidden_size > 1000 ? 16 : 4) != 0) continue;  // lanes of their own take their time
+      if (native->unsupported_reason(request)) continue;
+      constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};
+      expect_right(*native, problem_of(request, seed, fills[seed % 3]));
     }
   }
 }
@@ -192,6 +183,7 @@ TEST_P(EmulatedWaves, SumsInTheResidualsPlace) {
   for (const auto& [num_tokens, hidden_size] : {std::pair{9, 640}, std::pair{3, 4096}, std::pair{2, 40960}}) {
     for (const bool is_given : {false, true}) {
       kq::Request request;
+      request.element = element;
       request.format = kq::Format::fp8_e4m3fn;
       request.granularity = kq::Granularity::token;
       request.static_scale = is_given;
@@ -232,13 +224,11 @@ TEST_P(EmulatedWaves, AlignedGroupsAndRowsApart) {
   const auto native = make_native();
   std::uint64_t seed = 1000;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-      for (kq::Request request : requests_of(scheme, element, 3, 256)) {
-        expect_right(*native, problem_of(request, ++seed));
-        request.input_stride = 264;
-        request.codes_stride = 272;
-        expect_right(*native, problem_of(request, ++seed));
-      }
+    for (kq::Request request : requests_of(scheme, element, 3, 256)) {
+      expect_right(*native, problem_of(request, ++seed));
+      request.input_stride = 264;
+      request.codes_stride = 272;
+      expect_right(*native, problem_of(request, ++seed));
     }
   }
 }
@@ -251,6 +241,7 @@ TEST_P(EmulatedWaves, LongRows) {
     for (const std::int64_t hidden_size : {2048, 4100, 8192, 8200, 16390, 28001, 33000, 70001}) {
       for (const std::int64_t num_tokens : {1, 3}) {
         kq::Request request;
+        request.element = element;
         request.format = asymmetric ? kq::Format::int8 : kq::Format::fp8_e4m3fn;
         request.granularity = kq::Granularity::token;
         request.asymmetric = asymmetric;
@@ -268,25 +259,23 @@ TEST_P(EmulatedWaves, LongRows) {
 TEST_P(EmulatedWaves, TensorsOfBlocksThatMeet) {
   const auto native = make_native(blocks_at_once);
   std::uint64_t seed = 3000;
-  for (const kq::Element element : emulated_elements(std::get<0>(GetParam()))) {
-    for (const bool asymmetric : {false, true}) {
-      for (const std::int64_t size : {500, 4096, 16000, 40001, 90000, 180000, 200003, 260000}) {
-        kq::Request request;
-        request.element = element;
-        request.format = asymmetric ? kq::Format::int8 : kq::Format::fp8_e5m2;
-        request.granularity = kq::Granularity::tensor;
-        request.asymmetric = asymmetric;
-        request.num_tokens = 1;
-        request.hidden_size = size;
-        request.qmax = kq::format_max(request.format);
-        expect_right(*native, problem_of(request, ++seed), {static_cast<int>(seed % 4), 0, 0});
-      }
+  for (const bool asymmetric : {false, true}) {
+    for (const std::int64_t size : {500, 4096, 16000, 40001, 90000, 180000, 200003, 260000}) {
+      kq::Request request;
+      request.element = element;
+      request.format = asymmetric ? kq::Format::int8 : kq::Format::fp8_e5m2;
+      request.granularity = kq::Granularity::tensor;
+      request.asymmetric = asymmetric;
+      request.num_tokens = 1;
+      request.hidden_size = size;
+      request.qmax = kq::format_max(request.format);
+      expect_right(*native, problem_of(request, ++seed), {static_cast<int>(seed % 4), 0, 0});
     }
   }
 }
 
 std::string name_of(const ::testing::TestParamInfo<EmulatedWaves::ParamType>& info) {
-  const char* const waves[] = {"Of32WithMax", "Of32", "Of64"};
+  const char* const waves[] = {"Of32WithMax", "Of64"};
   return std::string(waves[static_cast<int>(std::get<0>(info.param))]) +
          (std::get<1>(info.param) == LaneOrder::forward ? "Forward" : "Backward");
 }
@@ -295,6 +284,66 @@ INSTANTIATE_TEST_SUITE_P(All, EmulatedWaves,
                          ::testing::Combine(::testing::ValuesIn(emulated_waves()),
                                             ::testing::Values(LaneOrder::forward, LaneOrder::backward)),
                          name_of);
+
+// --- waves of 32 lanes without a greatest key in one instruction
+// -------------------------------------------------------
+
+/// The greatest of each of two keys over the lanes that share a span.
+template <int Threads, int Lanes>
+struct Maxima {
+  struct Config {
+    static constexpr int threads = Threads;
+  };
+  const std::uint32_t (*key)[2];
+  std::uint32_t (*found)[2];
+
+  template <class Block>
+  void operator()(const Block& block) const {
+    block.wait_for_prerequisites();
+    std::uint32_t mine[2] = {key[block.thread()][0], key[block.thread()][1]};
+    gpu::max_over_lanes<Threads, Lanes>(block, block.template shared<gpu::WaveSlots<2>>(), mine);
+    std::ranges::copy(mine, found[block.thread()]);
+  }
+};
+
+template <int Threads, int Lanes_>
+void expect_maxima() {
+  std::mt19937 random(Threads + Lanes_);
+  std::uint32_t key[Threads][2];
+  for (auto& keys : key)
+    std::ranges::generate(keys, random);
+  Lanes lanes;
+  EmulatedLauncher<EmulatedBlock<32, false>> launcher;
+  launcher.lanes = &lanes;
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    launcher.order = order;
+    std::uint32_t found[Threads][2] = {};
+    launcher.launch(Maxima<Threads, Lanes_>{key, found}, 1);
+    for (int thread = 0; thread < Threads; ++thread) {
+      const int first = thread / Lanes_ * Lanes_;
+      for (const int k : {0, 1}) {
+        std::uint32_t expected = 0;
+        for (int lane = 0; lane < Lanes_; ++lane)
+          expected = std::max(expected, key[first + lane][k]);
+        ASSERT_EQ(found[thread][k], expected)
+            << "key " << k << " of thread " << thread << " of " << Threads << ", spans of " << Lanes_;
+      }
+    }
+  }
+}
+
+TEST(WavesOf32, FindTheMaximaOfSpansInAWave) {
+  expect_maxima<128, 1>();
+  expect_maxima<128, 2>();
+  expect_maxima<128, 8>();
+  expect_maxima<128, 32>();
+}
+
+TEST(WavesOf32, FindTheMaximaOfABlock) {
+  expect_maxima<64, 64>();
+  expect_maxima<256, 256>();
+  expect_maxima<1024, 1024>();
+}
 
 // --- the emulation itself: it finds what it is there to find ---------------------------------------------------------
 
