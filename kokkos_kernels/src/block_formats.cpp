@@ -236,7 +236,7 @@ template <class Element, class ExecutionSpace>
 Partials enqueue_extremes(const ExecutionSpace& space, const Request& r, const Operands& b) {
   Partials partials{partials_of(space, b.workspace), 0};
   with_slices<Element, std::uint8_t, true>(
-      space, r, b, true, false, [&]<class Config>(Config, const auto& slices, std::int64_t count) {
+      space, r, b, true, [&]<class Config>(Config, const auto& slices, std::int64_t count) {
         using Slices = std::decay_t<decltype(slices)>;
         partials.count = std::min(count, max_partials(space));
         launch<Config>(space, "kq::tensor_extremes", TensorExtremes<Slices, AbsMax>{slices, partials}, partials.count,

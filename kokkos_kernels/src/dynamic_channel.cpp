@@ -110,7 +110,7 @@ void dynamic_channel(const ExecutionSpace& space, const Request& r, const Operan
                                strip);
     });
     with_slices<Element, typename Rule::Code, false>(
-        space, r, b, false, false, [&]<class Config, class Slices>(Config, const Slices& slices, std::int64_t count) {
+        space, r, b, false, [&]<class Config, class Slices>(Config, const Slices& slices, std::int64_t count) {
           if constexpr (!Slices::is_flat) {
             launch<LowOccupancy<Config>>(space, "kq::channel_quantize",
                                          ChannelQuantize<Slices, Rule>{slices, partials, rule}, count,

@@ -87,7 +87,7 @@ void enqueue_passes(const ExecutionSpace& space, const Request& r, const Operand
   }
   const FloatScales scales{static_cast<float*>(b.scales), b.zero_points};
   with_slices<Element, typename Rule::Code, true>(
-      space, r, b, true, false, [&](auto config, const auto& slices, std::int64_t count) {
+      space, r, b, true, [&](auto config, const auto& slices, std::int64_t count) {
         using Slices = std::decay_t<decltype(slices)>;
         const std::int64_t programs = std::min(count, max_partials(space));
         // The second launch alone reads extremes that have been combined already: partial results of one program.

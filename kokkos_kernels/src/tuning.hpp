@@ -164,13 +164,13 @@ void with_strip_config([[maybe_unused]] bool aligned, const Function& function) 
 }
 
 /// Calls function(Config{}, slices, number of slices) for a request whose tensor is read once, slice by slice. With
-/// `flat`, where nothing depends on the row, a contiguous tensor is one long row; with `may_be_whole`, one of whole
-/// slices is WholeSlices on a device. A device program holds four vectors per lane, so that as many loads are in
-/// flight, or two where that fills the device with lanes (docs/results/tiles.md); a small tensor is cut finer, so that
-/// every multiprocessor has a part.
+/// `flat`, where nothing depends on the row, a contiguous tensor is one long row, and one of whole slices is
+/// WholeSlices on a device. A device program holds four vectors per lane, so that as many loads are in flight, or two
+/// where that fills the device with lanes (docs/results/tiles.md); a small tensor is cut finer, so that every
+/// multiprocessor has a part.
 template <class Element, class Code, bool Reduces, class ExecutionSpace, class Function>
 void with_slices(const ExecutionSpace& space, const Request& r, const Operands& b, bool flat,
-                 [[maybe_unused]] bool may_be_whole, const Function& function) {
+                 const Function& function) {
   flat = flat && is_flat(r);
   const std::int64_t rows = flat ? 1 : r.num_tokens;
   const std::int64_t size = flat ? r.num_tokens * r.hidden_size : r.hidden_size;
@@ -198,7 +198,7 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
         constexpr int whole_vectors = Vectors < 4 ? Vectors : 2;
         using Whole = WholeFlatConfig<Lanes, whole_vectors, 1536>;
         constexpr int whole_slice = Whole::template capacity<Element>;
-        if (may_be_whole && size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
+        if (size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
           return function(Whole{}, WholeSlices<Element, Code, whole_slice>{input.data, codes.data}, size / whole_slice);
         }
         run(config, FlatSlices<Element, Code, slice>{input.row(0), codes.row(0)});

@@ -131,6 +131,8 @@ struct AffineInt8Rule : detail::Rule<Element, Int8, MinMax, true>, Qmax {
   }
 };
 
+namespace detail {
+
 /// What a request says of a group's scale.
 struct GroupOptions {
   float qmax;
@@ -144,14 +146,16 @@ struct UsualGroupOptions {
   static constexpr bool power_of_two = false;
 };
 
+}  // namespace detail
+
 /// A group or block, any format.
-template <class Element, class Format, class Options = GroupOptions>
+template <class Element, class Format, class Options = detail::GroupOptions>
 struct GroupRule : detail::Rule<Element, Format, AbsMax, false>, Options {
   using Options::power_of_two;
   using Options::qmax;
   KQ_HOST_DEVICE GroupRule() : Options{} {}
   KQ_HOST_DEVICE GroupRule(float bound, bool raised) : Options{bound, raised} {}
-  static auto usual() { return GroupRule<Element, Format, UsualGroupOptions<Format>>(); }
+  static auto usual() { return GroupRule<Element, Format, detail::UsualGroupOptions<Format>>(); }
   KQ_HOST_DEVICE auto scale(float amax) const { return with_scale(amax, scale_of_amax(amax)); }
 
   // In two steps, for lanes that share the first one's result.
@@ -250,33 +254,30 @@ struct Nvfp4Rule : detail::Rule<Element, Fp4E2M1, AbsMaxUpToNan, false> {
 
 // --- static ----------------------------------------------------------------------------------------------------------
 
-template <class Element, class Format, class Qmax = detail::GivenQmax>
-struct StaticFp8Rule : detail::Rule<Element, Format, AbsMax, false>, Qmax {
-  using Qmax::qmax;
-  KQ_HOST_DEVICE explicit StaticFp8Rule(Qmax bound) : Qmax(bound) {}
-  static auto usual() { return StaticFp8Rule<Element, Format, detail::FormatQmax<Format>>({}); }
+template <class Element, class Format>
+struct StaticFp8Rule : detail::Rule<Element, Format, AbsMax, false> {
+  float qmax;
+  KQ_HOST_DEVICE explicit StaticFp8Rule(float bound) : qmax(bound) {}
   template <class Given>
   KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
     return detail::ReciprocalScale<Format>{given.value(i), qmax};
   }
 };
 
-template <class Element, class Qmax = detail::GivenQmax>
-struct StaticInt8Rule : detail::Rule<Element, Int8, AbsMax, false>, Qmax {
-  using Qmax::qmax;
-  KQ_HOST_DEVICE explicit StaticInt8Rule(Qmax bound) : Qmax(bound) {}
-  static auto usual() { return StaticInt8Rule<Element, detail::FormatQmax<Int8>>({}); }
+template <class Element>
+struct StaticInt8Rule : detail::Rule<Element, Int8, AbsMax, false> {
+  float qmax;
+  KQ_HOST_DEVICE explicit StaticInt8Rule(float bound) : qmax(bound) {}
   template <class Given>
   KQ_HOST_DEVICE auto scale(const Given& given, std::int64_t i) const {
     return detail::GivenDividingScale<Int8, Element>{given.value(i), qmax};
   }
 };
 
-template <class Element, class Qmax = detail::GivenQmax>
-struct StaticAffineInt8Rule : detail::Rule<Element, Int8, MinMax, true>, Qmax {
-  using Qmax::qmax;
-  KQ_HOST_DEVICE explicit StaticAffineInt8Rule(Qmax bound) : Qmax(bound) {}
-  static auto usual() { return StaticAffineInt8Rule<Element, detail::FormatQmax<Int8>>({}); }
+template <class Element>
+struct StaticAffineInt8Rule : detail::Rule<Element, Int8, MinMax, true> {
+  float qmax;
+  KQ_HOST_DEVICE explicit StaticAffineInt8Rule(float bound) : qmax(bound) {}
   KQ_HOST_DEVICE auto scale(const GivenScales& given, std::int64_t i) const {
     return detail::AffineInt8Scale{{given.value(i), given.zero_points[i]}, qmax};
   }
