@@ -14,6 +14,7 @@
 
 #include "kq/request.hpp"
 #include "tests/support/golden.hpp"
+#include "tests/support/printing.hpp"
 #include "tests/support/run.hpp"
 
 namespace kqbench::test {

@@ -19,6 +19,7 @@
 #include "bench/tensors/stored_numbers.hpp"
 #include "tests/support/host_tensors.hpp"
 #include "tests/support/implementations.hpp"
+#include "tests/support/printing.hpp"
 #include "tests/support/requests.hpp"
 #include "tests/support/run.hpp"
 

@@ -14,6 +14,7 @@
 
 #include "bench/tensors/stored_numbers.hpp"
 #include "tests/support/host_tensors.hpp"
+#include "tests/support/printing.hpp"
 #include "tests/support/requests.hpp"
 #include "tests/support/run.hpp"
 

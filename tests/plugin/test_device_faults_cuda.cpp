@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 
 #include "backends/backend.hpp"
@@ -22,6 +23,7 @@ Ended verify_on_device(const std::string& kernel) {
 struct OnDevice {
   std::string kernel;
   std::string said;
+  friend void PrintTo(const OnDevice& planted, std::ostream* out) { *out << planted.kernel; }
 };
 
 class DeviceFaults : public testing::TestWithParam<OnDevice> {

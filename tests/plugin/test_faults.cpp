@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ const std::string verify =
 struct Planted {
   std::string kernel;
   std::string said;  ///< in the message
+  friend void PrintTo(const Planted& planted, std::ostream* out) { *out << planted.kernel; }
 };
 
 /// Each is found by verify, whose numbers are made to find mistakes.

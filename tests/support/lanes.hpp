@@ -15,11 +15,15 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <stdexcept>
 
 namespace kqbench::test {
 
 enum class LaneOrder : std::uint8_t { forward, backward };
+inline void PrintTo(LaneOrder order, std::ostream* out) {
+  *out << (order == LaneOrder::forward ? "forward" : "backward");
+}
 
 /// Lanes wait for something that none of them will ever do: one left an exchange or a barrier out.
 class LanesStuck : public std::logic_error {

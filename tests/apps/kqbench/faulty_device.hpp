@@ -4,10 +4,13 @@
 /// \file
 /// A device that fails when a test wants it to, in front of a real one.
 
+#include <array>
 #include <csignal>
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <optional>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -29,6 +32,15 @@ enum class Fault {
   event_record,
   event_time
 };
+
+inline std::string fault_name(Fault fault) {
+  constexpr std::array<const char*, 9> names{"Allocation",  "Launch",        "Synchronization", "Copy",     "Recording",
+                                             "GraphLaunch", "EventCreation", "EventRecord",     "EventTime"};
+  return names.at(static_cast<std::size_t>(fault));
+}
+inline void PrintTo(Fault fault, std::ostream* out) {
+  *out << fault_name(fault);
+}
 
 /// What it throws; or nothing, but a signal comes.
 enum class Thrown { device_error, runtime_error, bad_alloc, signal };

@@ -33,6 +33,7 @@
 #include "tests/apps/kqbench/faulty_device.hpp"
 #include "tests/bench/measure/fake_device.hpp"
 #include "tests/bench/tensors/scratch_folder.hpp"
+#include "tests/support/printing.hpp"
 
 namespace kqbench::test {
 namespace {
@@ -141,12 +142,6 @@ TEST_P(DeviceFaults, EndARunWithWhatItHasMeasured) {
 
 /// Of any device; a host has no graphs and events.
 constexpr std::array all_faults{Fault::allocation, Fault::launch, Fault::synchronization, Fault::copy};
-
-std::string fault_name(Fault fault) {
-  constexpr std::array<const char*, 9> names{"Allocation",  "Launch",        "Synchronization", "Copy",     "Recording",
-                                             "GraphLaunch", "EventCreation", "EventRecord",     "EventTime"};
-  return names.at(static_cast<std::size_t>(fault));
-}
 
 std::string test_name(const testing::TestParamInfo<std::tuple<Fault, bool>>& test) {
   const auto [fault, is_final] = test.param;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ enum class Waves : std::uint8_t {
   of_32_with_max,  ///< NVIDIA's
   of_64,           ///< AMD's CDNA
 };
+inline void PrintTo(Waves waves, std::ostream* out) {
+  *out << (waves == Waves::of_64 ? "waves of 64" : "waves of 32 with a greatest key in one instruction");
+}
 
 /// Whether all kinds of waves are compiled, which takes minutes under a sanitizer. Where not, NVIDIA's are, and the
 /// rest is left to plain builds.

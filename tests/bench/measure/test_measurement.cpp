@@ -12,6 +12,7 @@
 #include "bench/measure/measurement.hpp"
 #include "tests/bench/measure/fake_device.hpp"
 #include "tests/bench/measure/small_problem.hpp"
+#include "tests/support/printing.hpp"
 
 namespace kqbench {
 namespace {
