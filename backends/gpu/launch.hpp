@@ -19,8 +19,9 @@
 
 namespace kqbench::gpu {
 
-/// The kernel that every functor of this folder is launched as. The first block's number comes first, so that it and
-/// what a functor begins with are in one line of the constant cache: each line more is waited for (0.1 µs, H200).
+/// The kernel that every functor of this folder is launched as. The first block's number comes first, so that one line
+/// of the constant cache holds it and the beginning of the functor: a warp waits for each line that it reads from (0.1
+/// µs, H200).
 template <class Kernel, class = kq::WaitsForPrerequisites>
 __global__ void __launch_bounds__(Kernel::Config::threads,
                                   kq::arch::launch_bound(Kernel::Config::threads, Kernel::Config::resident_threads))

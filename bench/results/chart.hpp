@@ -17,7 +17,7 @@ struct ChartPoint {
   double x = 0.0;
   double y = 0.0;
   std::optional<Interval> interval;  ///< of y, or of x in a chart with categories; drawn as a bar
-  std::string text;                  ///< shown under the pointer
+  std::string text = {};             ///< shown under the pointer
 };
 
 enum class Mark : std::uint8_t { points_and_lines, points, limit };  ///< a limit is a dashed line without points

@@ -120,7 +120,7 @@ void add_level(Chart& chart, const std::string& name, double level) {
       high = std::max(high, point.x);
     }
   }
-  chart.series.push_back({name, 0, Mark::limit, {{low, level, {}, {}}, {high, level, {}, {}}}});
+  chart.series.push_back({name, 0, Mark::limit, {{low, level, {}}, {high, level, {}}}});
 }
 
 Chart time_chart(const std::vector<TimedRow>& rows, std::int64_t hidden_size, const SeriesNames& names) {
@@ -134,11 +134,11 @@ Chart time_chart(const std::vector<TimedRow>& rows, std::int64_t hidden_size, co
     if (!of_this_size(row)) return std::nullopt;
     const auto tokens = static_cast<double>(row.request.num_tokens);
     if (const auto least = least_time(row)) limit[tokens] = *least;
-    return ChartPoint{tokens, row.time_us->median, interval_of(*row.time_us), {}};
+    return ChartPoint{tokens, row.time_us->median, interval_of(*row.time_us)};
   });
   ChartSeries least{"memory's ceiling", 0, Mark::limit, {}};
   for (const auto& [tokens, microseconds] : limit) {
-    least.points.push_back({tokens, microseconds, {}, {}});
+    least.points.push_back({tokens, microseconds, {}});
   }
   double lowest = std::numeric_limits<double>::infinity();
   for (const ChartSeries& series : chart.series) {
@@ -161,7 +161,7 @@ std::optional<Chart> ceiling_chart(const std::vector<TimedRow>& rows, const Seri
   chart.y_low = 0.0;
   add_series(chart, rows, names, Mark::points, [](const Row& row) -> std::optional<ChartPoint> {
     if (!row.ceiling_fraction) return std::nullopt;
-    return ChartPoint{bytes_of(row), 100.0 * *row.ceiling_fraction, {}, {}};
+    return ChartPoint{bytes_of(row), 100.0 * *row.ceiling_fraction, {}};
   });
   if (chart.series.empty()) return std::nullopt;
   chart.y_high = 105.0;
@@ -184,7 +184,7 @@ std::optional<Chart> ratio_chart(const std::vector<TimedRow>& rows, const Series
   double high = 1.0;
   add_series(chart, rows, names, Mark::points, [&](const Row& row) -> std::optional<ChartPoint> {
     if (row.impl != "kokkos" || !row.time_ratio_to_native) return std::nullopt;
-    ChartPoint point{bytes_of(row), *row.time_ratio_to_native, {}, {}};
+    ChartPoint point{bytes_of(row), *row.time_ratio_to_native, {}};
     if (row.time_ratio_ci95_low && row.time_ratio_ci95_high) {
       point.interval = Interval{*row.time_ratio_ci95_low, *row.time_ratio_ci95_high};
     }
@@ -276,7 +276,7 @@ std::optional<Chart> summary_chart(const std::vector<NamedResult>& files, const 
   chart.series.push_back({baselines.size() == 1 ? *baselines.begin() + ", the baseline" : "its baseline",
                           0,
                           Mark::limit,
-                          {{1.0, -0.5, {}, {}}, {1.0, static_cast<double>(chart.categories.size()) - 0.5, {}, {}}}});
+                          {{1.0, -0.5, {}}, {1.0, static_cast<double>(chart.categories.size()) - 0.5, {}}}});
   return chart;
 }
 
@@ -308,12 +308,12 @@ std::optional<Chart> roofline(const std::vector<NamedResult>& files) {
   chart.y_label = "10^9 elements a second";
   chart.prefixes = false;
   add_series(chart, rows, names, Mark::points, [](const Row& row) -> std::optional<ChartPoint> {
-    return ChartPoint{elements_of(row) / bytes_of(row), elements_a_microsecond(row) * 1e-3, {}, {}};
+    return ChartPoint{elements_of(row) / bytes_of(row), elements_a_microsecond(row) * 1e-3, {}};
   });
   for (const auto& [device, roof] : roofs) {
     ChartSeries limit{fmt::format("{}, {:.0f} GB/s", roofs.size() == 1 ? "ceiling" : device, roof), 0, Mark::limit, {}};
     for (const double intensity : {0.1, 1.0}) {  // float and half to codes are 0.2 and 0.33
-      limit.points.push_back({intensity, intensity * roof, {}, {}});
+      limit.points.push_back({intensity, intensity * roof, {}});
     }
     chart.series.push_back(std::move(limit));
   }

@@ -174,18 +174,21 @@ std::optional<std::int64_t> parse_size(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() ? std::optional(size) : std::nullopt;
 }
 
-const FormatFacts* find_format(Format format) {
-  for (const auto& facts : format_facts) {
-    if (facts.value == format) return &facts;
+/// The facts whose `member` is `value`; null if none are.
+template <class Facts, std::size_t Size, class Value>
+const Facts* find_facts(const std::array<Facts, Size>& table, Value Facts::*member, const Value& value) {
+  for (const Facts& facts : table) {
+    if (facts.*member == value) return &facts;
   }
   return nullptr;
 }
 
+const FormatFacts* find_format(Format format) {
+  return find_facts(format_facts, &FormatFacts::value, format);
+}
+
 const ProducerFacts* find_producer(Producer producer) {
-  for (const auto& facts : producer_table) {
-    if (facts.producer == producer) return &facts;
-  }
-  return nullptr;
+  return find_facts(producer_table, &ProducerFacts::producer, producer);
 }
 
 /// ceil(a / b) for non-negative a and positive b.
@@ -861,10 +864,8 @@ std::optional<Element> parse_element(std::string_view name) {
 
 std::optional<Format> parse_format(std::string_view name) {
   if (name == "fp8") return Format::fp8_e4m3fn;
-  for (const auto& facts : format_facts) {
-    if (facts.name == name) return facts.value;
-  }
-  return std::nullopt;
+  const auto* const facts = find_facts(format_facts, &FormatFacts::name, name);
+  return facts == nullptr ? std::nullopt : std::optional(facts->value);
 }
 
 std::optional<ScaleFormat> parse_scale_format(std::string_view name) {
@@ -880,10 +881,8 @@ std::optional<ScaleRounding> parse_scale_rounding(std::string_view name) {
 }
 
 std::optional<Producer> parse_producer(std::string_view name) {
-  for (const auto& facts : producer_table) {
-    if (facts.name == name) return facts.producer;
-  }
-  return std::nullopt;
+  const auto* const facts = find_facts(producer_table, &ProducerFacts::name, name);
+  return facts == nullptr ? std::nullopt : std::optional(facts->producer);
 }
 
 std::optional<GranularityChoice> parse_granularity(std::string_view text) {

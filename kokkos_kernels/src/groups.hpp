@@ -21,12 +21,9 @@ namespace kq::detail {
 /// Groups of `Size` elements that follow each other in memory, as do their scales. (The size is no member: host and
 /// device compilers need not agree on where an empty one lies.)
 template <class Element, class Code, std::int64_t Size>
-struct FlatGroups {
-  const Element* input;
-  Code* codes;
-
-  KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return {input + id * Size, Size}; }
-  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return {element_address(codes, id * Size), Size}; }
+struct FlatGroups : WholeSlices<Element, Code, Size> {
+  KQ_HOST_DEVICE Span<const Element> input_group(std::int64_t id) const { return this->input_slice(id); }
+  KQ_HOST_DEVICE Span<Code> codes_group(std::int64_t id) const { return this->codes_slice(id); }
   template <class Scales>
   KQ_HOST_DEVICE static typename Scales::Place scale_place(const Scales&, std::int64_t id) {
     return id;
@@ -88,7 +85,7 @@ void with_groups(const ExecutionSpace& space, const Request& r, const Operands& 
     if (flat && with_flat_group_config<Element>(space, size, count, aligned, [&]<class Config>(Config config) {
           if constexpr (Config::whole) {
             using Groups = FlatGroups<Element, Code, Config::template capacity<Element>>;
-            function(config, Groups{input.data, codes.data}, count, size);
+            function(config, Groups{{input.data, codes.data}}, count, size);
           } else {
             function(config, FlatGroups<Element, Code, 0>{input.data, codes.data, size}, count, size);
           }

@@ -27,10 +27,10 @@ struct DeviceTeam {
   }
 };
 
-/// A functor with so much room behind it that what Kokkos reads of a launch's arguments before it calls the functor
-/// (the size of the league, and that of scratch memory 48 bytes further on) is in one line of the constant cache, which
-/// is 64 bytes: each line more is waited for (0.1 µs, H200). Kokkos puts the functor first, then the policy. Arguments
-/// begin 16 bytes into a line on sm_90.
+/// A functor with padding behind it, so that one line of the constant cache holds what Kokkos reads of a launch's
+/// arguments before it calls the functor: the size of the league and, 48 bytes further on, that of scratch memory. A
+/// line is 64 bytes, and a warp waits for each that it reads from (0.1 µs, H200). Arguments begin 16 bytes into a line
+/// on sm_90: first the functor, then the policy, then what Kokkos reads.
 template <class Functor, class Policy>
 constexpr int bytes_to_line() {
   constexpr auto begin = (16 + sizeof(Functor) + sizeof(Policy)) % 64;
@@ -79,9 +79,9 @@ struct SubWarpPrograms {
 };
 
 /// A device thread that is a lane of a program whose lanes are parts of a wave, or know nothing of each other. There
-/// are whole waves of them. How many programs there are they do not know: with arguments of 24 bytes, all that Kokkos
-/// and a kernel read before the first load is in one line of the constant cache, and each line more is waited for (0.1
-/// µs, H200).
+/// are whole waves of them. A program does not know here how many there are: that would be one argument more, and
+/// kernels whose arguments are 24 bytes share a line of the constant cache with Kokkos's own (AtLine says what that
+/// saves).
 template <class Kernel, class Config, class = WaitsForPrerequisites>
 struct DeviceLane {
   Kernel kernel;

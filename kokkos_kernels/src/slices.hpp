@@ -66,8 +66,8 @@ struct FlatSlices {
   }
 };
 
-/// A contiguous tensor that is whole slices of a size that the compiler knows.
-template <class Element_, class Code_, int SliceSize>
+/// A contiguous tensor that is whole slices of a size that the compiler knows. How many there are is not stored.
+template <class Element_, class Code_, std::int64_t SliceSize>
 struct WholeSlices {
   using Element = Element_;
   using Code = Code_;
@@ -78,7 +78,7 @@ struct WholeSlices {
   Code* codes;
 
   KQ_HOST_DEVICE Span<const Element> input_slice(std::int64_t slice) const {
-    return {element_address(input, slice * slice_size), slice_size};
+    return {input + slice * slice_size, slice_size};
   }
   KQ_HOST_DEVICE Span<Code> codes_slice(std::int64_t slice) const {
     return {element_address(codes, slice * slice_size), slice_size};

@@ -36,13 +36,14 @@ void with_row_config([[maybe_unused]] const ExecutionSpace& space, [[maybe_unuse
     if (aligned) {
       if (vectors <= 128) return function(TileConfig<32, 4, true>{});
       const bool few = rows <= multiprocessors(space);
-      if (few && vectors == 512 && may_be_whole) return function(WholeTileConfig<256, 2>{});
+      const std::int64_t whole = may_be_whole ? vectors : 0;
+      if (few && whole == 512) return function(WholeTileConfig<256, 2>{});
       if constexpr (arch::all_kernels) {
-        if (vectors == 512 && may_be_whole) return function(WholeTileConfig<128, 4, 1024>{});
+        if (whole == 512) return function(WholeTileConfig<128, 4, 1024>{});
         if constexpr (HasZeroPoint) {
-          if (vectors == 1024 && !few && may_be_whole) return function(WholeTileConfig<128, 8, 1024>{});
+          if (!few && whole == 1024) return function(WholeTileConfig<128, 8, 1024>{});
         }
-        if (vectors == 1024 && may_be_whole) return function(WholeTileConfig<256, 4>{});
+        if (whole == 1024) return function(WholeTileConfig<256, 4>{});
         if (few && vectors <= 512) return function(TileConfig<512, 1, true>{});
         if (vectors <= 256) return function(TileConfig<64, 4, true>{});
         if (vectors <= 512) return function(TileConfig<128, 4, true>{});

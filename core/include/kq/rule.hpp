@@ -26,7 +26,7 @@ struct GivenQmax {
   KQ_HOST_DEVICE constexpr GivenQmax(float bound) : qmax(bound) {}
 };
 
-/// The bound where it is the format's own: it takes no room in a kernel's arguments, and no branch in its code.
+/// The bound where it is the format's own. It is no argument of a kernel, and takes no branch in its code.
 template <class Format>
 struct FormatQmax {
   static constexpr float qmax = Format::max;

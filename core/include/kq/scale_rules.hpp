@@ -26,6 +26,7 @@
 /// value() is computed when it is called: the codes need not wait for it, so a kernel stores them first.
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kq/arch/config.hpp"
 #include "kq/dialect_rules.hpp"
@@ -139,7 +140,7 @@ struct GroupOptions {
   bool power_of_two;  ///< the scale is raised to the next one
 };
 
-/// The same of most requests, in no room: qmax is the format's own, the scale any number.
+/// What most requests say: qmax is the format's own, and the scale is not raised. It has no members.
 template <class Format>
 struct UsualGroupOptions {
   static constexpr float qmax = Format::max;
@@ -153,7 +154,7 @@ template <class Element, class Format, class Options = detail::GroupOptions>
 struct GroupRule : detail::Rule<Element, Format, AbsMax, false>, Options {
   using Options::power_of_two;
   using Options::qmax;
-  KQ_HOST_DEVICE GroupRule() : Options{} {}
+  KQ_HOST_DEVICE GroupRule() requires std::is_empty_v<Options> {}
   KQ_HOST_DEVICE GroupRule(float bound, bool raised) : Options{bound, raised} {}
   static auto usual() { return GroupRule<Element, Format, detail::UsualGroupOptions<Format>>(); }
   KQ_HOST_DEVICE auto scale(float amax) const { return with_scale(amax, scale_of_amax(amax)); }
