@@ -72,7 +72,7 @@ using ChunkConfig = TileConfig<256, 1, 2, 1280>;
 /// With `Whole`, every chunk is whole and aligned, and every thread has one.
 template <class Rule, class ChunkSet, class Scales, int GroupLanes, bool Whole>
 struct DynamicChunks {
-  using Config = ChunkConfig;
+  using Config = TileConfig<256, 1, 2, Whole && ChunkSet::is_flat ? 1536 : 1280>;
   using Element = typename Rule::Element;
 
   ChunkSet chunks;
@@ -165,18 +165,21 @@ struct LongGroups {
   }
 };
 
-/// Of a thread's chunks, the first `held` stay in registers; the others are read again.
-template <class Element_, class ChunkSet, class Scales, int GroupLanes>
+/// Of a thread's chunks, the first `held` stay in registers and the next `in_shared` in shared memory; the others are
+/// read again. With `Whole`, every chunk is whole and aligned, and threads that share a group have one or none.
+template <class Element_, class ChunkSet, class Scales, int GroupLanes, bool Whole, int Threads>
 struct TensorChunks {
-  using Config = TileConfig<512, 512, 2, 512>;
+  using Config = TileConfig<Threads, Threads, 2, Threads>;
   using Element = Element_;
   using Rule = kq::Nvfp4Rule<Element>;
-  static constexpr int held = 4;
+  static constexpr int held = 2048 / Threads;
+  static constexpr int streamed = 2;  ///< chunks of a thread that are read at once
 
   ChunkSet chunks;
   Scales scales;
   float* global_scale;
   int group_lanes;
+  int in_shared;
   GridReduceWorkspace grid_reduce;
 
   struct Shared {
@@ -184,16 +187,34 @@ struct TensorChunks {
     WaveSlots<1> of_grid;
   };
 
+  /// Shared memory for one chunk of each thread.
+  static constexpr std::size_t bytes_per_shared = sizeof(Chunk<Element>) * Config::threads;
+
   template <class Block>
   KQ_HOST_DEVICE void operator()(const Block& block) const {
     const std::int64_t first = block.index() * Config::threads + block.thread();
     const std::int64_t step = std::int64_t{block.count()} * Config::threads;
-    // Every thread has as many, some of them empty, so that none is missing when neighbours exchange values.
-    const auto count = static_cast<int>(divide(chunks.count() + step - 1, step));
+    const auto count = static_cast<int>(divide(chunks.count() + step - 1 - (Whole ? first : 0), step));
+    const int kept = held + in_shared < count ? held + in_shared : count;
+    auto* const tile = static_cast<Vector16*>(block.tile_memory()) + block.thread();
+    const auto at = [&](int n) { return tile + (n - held) * Chunk<Element>::vectors * Config::threads; };
     const auto load = [&](Chunk<Element>& chunk, int n) {
-      const ChunkPlace place = chunks.template place<false>(first + n * step);
-      chunk.template load<false>(chunks.rows.input + place.input, place.count);
-      return place;
+      const ChunkPlace place = chunks.template place<Whole>(first + n * step);
+      chunk.template load<Whole>(chunks.rows.input + place.input, place.count);
+    };
+    // Calls function(chunk, n) for chunks begin to end - 1.
+    const auto read = [&](int begin, int end, const auto& function) {
+      for (; begin < end; begin += streamed) {
+        Chunk<Element> chunk[streamed];
+        KQ_UNROLL
+        for (int i = 0; i < streamed; ++i) {
+          if (begin + i < end) load(chunk[i], begin + i);
+        }
+        KQ_UNROLL
+        for (int i = 0; i < streamed; ++i) {
+          if (begin + i < end) function(chunk[i], begin + i);
+        }
+      }
     };
     // 1. Wait for the launch before this one.
     block.wait_for_prerequisites();
@@ -201,20 +222,20 @@ struct TensorChunks {
     const std::uint32_t number = alone ? 0 : next_epoch(block, grid_reduce);
     // 2. Read this thread's chunks, fold them, and keep the first.
     kq::AbsMax::Fold<Element> fold;
-    Chunk<Element> kept[held];
+    Chunk<Element> in_registers[held > 0 ? held : 1];
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
-      if (n < count) load(kept[n], n);
+      if (n < count) load(in_registers[n], n);
     }
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
-      if (n < count) kept[n].fold(fold);
+      if (n < count) in_registers[n].fold(fold);
     }
-    for (int n = held; n < count; ++n) {
-      Chunk<Element> chunk;
-      load(chunk, n);
+    read(held, kept, [&](const Chunk<Element>& chunk, int n) {
       chunk.fold(fold);
-    }
+      chunk.keep(at(n), Config::threads);
+    });
+    read(held + in_shared, count, [&](const Chunk<Element>& chunk, int) { chunk.fold(fold); });
     block.launch_dependents();
     // 3. Reduce over the block, then over the grid.
     auto& shared = block.template shared<Shared>();
@@ -225,19 +246,28 @@ struct TensorChunks {
     // 4. Compute the tensor's scale, in every thread of every block.
     const Rule rule(kq::Nvfp4Global{kq::nvfp4_global_scale(kq::AbsMaxKey::value(key[0]))});
     if (first == 0) *global_scale = rule.tensor_scale();
-    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has.
-    const auto quantize = [&](const Chunk<Element>& chunk, const ChunkPlace& place) {
-      ChunkQuantizer<false, Rule, ChunkSet, Scales>::template run<GroupLanes>(block, chunk, chunks, place, scales,
-                                                                              group_lanes, rule);
+    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has. A chunk is read while
+    // the
+    //    one before it is quantized.
+    const auto quantize = [&](const Chunk<Element>& chunk, int n) {
+      ChunkQuantizer<Whole, Rule, ChunkSet, Scales>::template run<GroupLanes>(
+          block, chunk, chunks, chunks.template place<Whole>(first + n * step), scales, group_lanes, rule);
     };
-    for (int n = count - 1; n >= held; --n) {
+    Chunk<Element> next;
+    if (count > held + in_shared) load(next, count - 1);
+    for (int n = count - 1; n >= held + in_shared; --n) {
+      const Chunk<Element> chunk = next;
+      if (n > held + in_shared) load(next, n - 1);
+      quantize(chunk, n);
+    }
+    for (int n = held; n < kept; ++n) {
       Chunk<Element> chunk;
-      const ChunkPlace place = load(chunk, n);
-      quantize(chunk, place);
+      chunk.take(at(n), Config::threads);
+      quantize(chunk, n);
     }
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
-      if (n < count) quantize(kept[n], chunks.template place<false>(first + n * step));
+      if (n < count) quantize(in_registers[n], n);
     }
   }
 };
@@ -348,7 +378,7 @@ void with_group_lanes(int lanes, const Function& function) {
   function(std::integral_constant<int, 0>());
 }
 
-inline constexpr std::int64_t blocks_of_threads(std::int64_t chunks, int threads) {
+inline constexpr std::int64_t blocks_of_threads(std::int64_t chunks, std::int64_t threads) {
   return (chunks + threads - 1) / threads;
 }
 
@@ -385,14 +415,27 @@ void enqueue_groups(const Launcher& launcher, const kq::Request& r, const Operan
 template <class Element, class Launcher>
 void enqueue_tensor_groups(const Launcher& launcher, const kq::Request& r, const Operands& o, int lanes) {
   kq::with_group_scales(r, o.scales, [&]<class Scales>(const Scales& scales) {
-    with_chunks<true, Element, kq::Code4>(r, o, [&]<class ChunkSet>(const ChunkSet& chunks, auto) {
+    with_chunks<true, Element, kq::Code4>(r, o, [&]<class ChunkSet, class Whole>(const ChunkSet& chunks, Whole) {
       if constexpr (!ChunkSet::is_flat || std::is_same_v<Scales, GroupScales>) {
         with_group_lanes<Element, 16>(lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes>) {
-          using Kernel = TensorChunks<Element, ChunkSet, Scales, GroupLanes>;
           const std::int64_t most = launcher.grid_reduce.capacity;  // above 1
-          const std::int64_t blocks = std::min(most, blocks_of_threads(chunks.count(), Kernel::Config::threads));
-          launcher.launch_together(Kernel{chunks, scales, o.global_scale, lanes, launcher.grid_reduce},
-                                   static_cast<int>(blocks), 0);
+          const auto run = [&]<int Threads>(std::integral_constant<int, Threads>) {
+            using Kernel = TensorChunks<Element, ChunkSet, Scales, GroupLanes, Whole::value, Threads>;
+            const std::int64_t blocks = std::min(most, blocks_of_threads(chunks.count(), Threads));
+            const std::int64_t too_many = blocks_of_threads(chunks.count(), blocks * Threads) - Kernel::held;
+            const auto room = (launcher.shared_bytes - sizeof(typename Kernel::Shared)) / Kernel::bytes_per_shared;
+            const auto in_shared =
+                static_cast<int>(std::clamp<std::int64_t>(too_many, 0, static_cast<std::int64_t>(room)));
+            launcher.launch_together(Kernel{chunks, scales, o.global_scale, lanes, in_shared, launcher.grid_reduce},
+                                     static_cast<int>(blocks),
+                                     static_cast<std::size_t>(in_shared) * Kernel::bytes_per_shared);
+          };
+          // More threads hide the time of loads (4096x8192 bfloat16 on an H200: 38.5 µs with 1024, 50.7 with 512 that
+          // kept nothing in shared memory), fewer leave each block more to hold.
+          if constexpr (ChunkSet::is_flat) {
+            if (chunks.count() > most * 2048) return run(std::integral_constant<int, 1024>());
+          }
+          run(std::integral_constant<int, 512>());
         });
       }
     });

@@ -54,6 +54,21 @@ class Chunk {
     }
   }
 
+  /// Puts its vectors elsewhere, `step` vectors apart.
+  KQ_HOST_DEVICE void keep(Vector16* at, int step) const {
+    KQ_UNROLL
+    for (int n = 0; n < vectors; ++n) {
+      at[n * step] = vectors_[n];
+    }
+  }
+  /// Has them from there.
+  KQ_HOST_DEVICE void take(const Vector16* at, int step) {
+    KQ_UNROLL
+    for (int n = 0; n < vectors; ++n) {
+      vectors_[n] = at[n * step];
+    }
+  }
+
  private:
   Vector16 vectors_[vectors];
 };

@@ -253,10 +253,13 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
   };
   bool launched = false;
   const auto with_config = [&]<class Rule, class Scales>(const Rule&, const Scales&, const auto& function) {
-    constexpr bool is_usual = !is_rare<Rule> && !std::is_same_v<Scales, GivenGroupScales>;
-    if constexpr (is_usual || kq::arch::all_kernels) {
-      with_fused_config<Producer::resident_threads, Producer::loads_one, is_usual>(vectors, q.num_tokens,
-                                                                                   launcher.multiprocessors, function);
+    if constexpr (Producer::in_parts) {
+      function(PartConfig{});
+    } else {
+      constexpr bool is_usual = !is_rare<Rule> && !std::is_same_v<Scales, GivenGroupScales>;
+      if constexpr (is_usual || kq::arch::all_kernels) {
+        with_fused_config<Producer, is_usual>(vectors, q.num_tokens, launcher.multiprocessors, function);
+      }
     }
   };
   const auto launch = [&](const auto& kernel) {
@@ -300,7 +303,7 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
     } else if (q.granularity == kq::Granularity::token) {
       const FloatScales scales{static_cast<float*>(o.scales), o.zero_points};
       kq::with_token_rule<Value>(q, o.scale_ub, [&]<class Rule>(const Rule& rule) {
-        if constexpr (has_fused_rule<Producer, Rule>) {
+        if constexpr (has_fused_rule<Producer, Rule> && !Producer::in_parts) {
           with_config(rule, scales, [&]<class Config>(Config) {
             launch(FusedToken<Producer, Rule, Config>{producer, fused_rows(rule), scales, rule});
           });
@@ -314,12 +317,16 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
 template <class Element, class Launcher>
 bool fused_row(const Launcher& launcher, const kq::Request& r, const Operands& o) {
   constexpr std::int64_t longest = std::int64_t{1} << 26;  // offsets are in 32 bits
-  const kq::Request q = kq::quantizer_of(r);
+  constexpr std::int64_t part = part_lanes * vector_width<Element>;
+  const kq::Request whole = kq::quantizer_of(r);
+  // Very few rows of silu_mul are cut, so that more multiprocessors have a part.
+  const bool cut = r.num_tokens * r.hidden_size <= 4 * part * launcher.multiprocessors && kq::may_be_cut(whole, part);
+  const kq::Request q = cut ? kq::with_rows_cut(whole, part) : whole;
   if (r.producer == Producer::none || q.format == kq::Format::fp4_e2m1 || r.hidden_size > longest) return false;
   if (!is_aligned(rows_of<Element, std::uint8_t>(r, o)) || !kq::has_aligned_sources<Element>(r, o)) return false;
   bool launched = false;
   with_fused_producer<Element>(
-      r, o, [&](const auto& producer) { launched = launch_fused<Element>(launcher, q, o, producer); });
+      r, o, q.hidden_size, [&](const auto& producer) { launched = launch_fused<Element>(launcher, q, o, producer); });
   return launched;
 }
 

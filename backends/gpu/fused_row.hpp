@@ -39,6 +39,7 @@ struct FusedNorm {
   /// As many registers as two tensors' vectors take, three's, or nearly that where they are loaded at once.
   static constexpr int resident_threads = !HasResidual ? 1024 : (rounds_sum ? 768 : 512);
   static constexpr bool loads_one = !HasResidual;  ///< tensor, before the sum
+  static constexpr bool in_parts = false;
 
   /// What a vector of values is made of.
   struct Inputs {
@@ -134,8 +135,8 @@ struct FusedNorm {
   }
 };
 
-/// silu(gate) * up in its form, of which `in_float` gives floats.
-template <class Element_, ProducerForm Form>
+/// silu(gate) * up in its form, of which `in_float` gives floats: of rows, or of parts of rows (kq::may_be_cut).
+template <class Element_, ProducerForm Form, bool InParts>
 struct FusedSiluMul {
   using Element = Element_;
   using Value = std::conditional_t<Form == ProducerForm::in_float, float, Element_>;
@@ -144,6 +145,7 @@ struct FusedSiluMul {
   static constexpr int width = vector_width<Element>;
   static constexpr int resident_threads = 1024;
   static constexpr bool loads_one = false;
+  static constexpr bool in_parts = InParts;
   static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(Element));  ///< vectors of values for one of x
 
   struct Inputs {
@@ -156,11 +158,14 @@ struct FusedSiluMul {
   };
 
   kq::Rows<const Element> input;  ///< gate, then up
-  std::int64_t size;              ///< of either
+  std::int64_t size;              ///< of what is worked on
+  std::int64_t row_parts;         ///< into which a row is cut
 
-  KQ_HOST_DEVICE Cursor cursor(std::int64_t row, std::int64_t first) const {
-    const Element* const gate = input.row(row).data + first;
-    return {gate, gate + size};
+  KQ_HOST_DEVICE Cursor cursor(std::int64_t part, std::int64_t first) const {
+    const std::int64_t parts_of_row = InParts ? row_parts : 1;
+    const std::int64_t row = InParts ? kq::divide(part, parts_of_row) : part;
+    const Element* const gate = input.row(row).data + (part - row * parts_of_row) * size + first;
+    return {gate, gate + parts_of_row * size};
   }
   KQ_HOST_DEVICE static const void* first_address(const Cursor& at) { return at.gate; }
 
@@ -192,14 +197,17 @@ struct FusedSiluMul {
   }
 };
 
-/// Calls function(producer) for a request's producer, in the form that the request has, if there is a fused one.
+/// Calls function(producer) for a request's producer, in the form that the request has, if there is a fused one. Rows
+/// of silu_mul come in parts of `size` elements.
 template <class Element, class Function>
-void with_fused_producer(const kq::Request& r, const Operands& o, const Function& function) {
+void with_fused_producer(const kq::Request& r, const Operands& o, std::int64_t size, const Function& function) {
   const ProducerForm form = kq::producer_form(r);
   const kq::Rows<const Element> input{static_cast<const Element*>(o.input), kq::input_columns(r), r.input_stride};
   if (r.producer == Producer::silu_mul) {
     const auto run = [&]<ProducerForm Form>(std::integral_constant<ProducerForm, Form>) {
-      function(FusedSiluMul<Element, Form>{input, r.hidden_size});
+      const std::int64_t parts = r.hidden_size / size;
+      if (parts == 1) return function(FusedSiluMul<Element, Form, false>{input, size, parts});
+      function(FusedSiluMul<Element, Form, true>{input, size, parts});
     };
     if (form == ProducerForm::in_float) return run(std::integral_constant<ProducerForm, ProducerForm::in_float>());
     if (form == ProducerForm::product) return run(std::integral_constant<ProducerForm, ProducerForm::product>());

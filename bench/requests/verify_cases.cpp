@@ -71,6 +71,14 @@ bool is_block_format(const kq::Request& r) {
   return kq::is_mx(r) || r.format == kq::Format::fp4_e2m1 || kq::is_tiled(r.scale_layout);
 }
 
+Sweep::Values producer_names() {
+  Sweep::Values names;
+  for (const kq::ProducerFacts& facts : kq::producers()) {
+    names.emplace_back(std::string(facts.name));
+  }
+  return names;
+}
+
 /// What is gone through of producers where the user gave nothing: all of them in front of some of all schemes, since
 /// quantizers do not know where their values come from.
 Sweep all_producers(const Sweep& given) {
@@ -82,12 +90,31 @@ Sweep all_producers(const Sweep& given) {
   sweep.set_default("scale_format", {"float", "ue8m0"});
   sweep.set_default("scale_layout", {"row", "packed"});
   sweep.set_default("scale_rounding", {"quotient"});
-  Sweep::Values names;
-  for (const kq::ProducerFacts& facts : kq::producers()) {
-    names.emplace_back(std::string(facts.name));
-  }
-  sweep.set_default("producer", names);
+  sweep.set_default("producer", producer_names());
   return sweep;
+}
+
+/// What language models run, where the user gave no sizes: kernels have variants for rows of 4096 and 8192 elements of
+/// 16 bits, which fill the registers of the lanes that share a row, for few rows and for more than a GPU has
+/// multiprocessors.
+std::vector<Sweep> all_usual(const Sweep& given) {
+  if (given.has("num_tokens") || given.has("hidden_size") || given.has_schemes()) return {};
+  const auto sized = [&](Sweep::Values num_tokens, std::int64_t hidden_size) {
+    Sweep sweep = given;
+    sweep.set("num_tokens", std::move(num_tokens));
+    sweep.set("hidden_size", {hidden_size});
+    sweep.set_default("granularity", {"tensor", "token", "group:128"});
+    sweep.set_default("quant_dtype", {"int8", "fp8_e4m3fn"});
+    sweep.set_default("scale_format", {"float"});
+    sweep.set_default("scale_layout", {"row"});
+    sweep.set_default("scale_rounding", {"quotient"});
+    sweep.set_default("dialect", {"kqbench"});
+    Sweep::Values producers = producer_names();
+    producers.emplace_back(std::string(kq::to_string(kq::Producer::none)));
+    sweep.set_default("producer", producers);
+    return all_but_given(sweep);
+  };
+  return {sized({std::int64_t{1}, std::int64_t{140}}, 4096), sized({std::int64_t{1}}, 8192)};
 }
 
 /// A bound that is not the format's own: half of it, a whole number for int8.
@@ -128,6 +155,11 @@ std::vector<kq::Request> verify_requests(const Sweep& given) {
   if (!given.has("producer")) {
     for (const kq::Request& request : valid_requests(all_but_given(all_producers(given)))) {
       add(request);
+    }
+  }
+  for (const Sweep& usual : all_usual(given)) {
+    for (const kq::Request& request : valid_requests(usual)) {
+      if (!is_block_format(request)) add(request);
     }
   }
   for (const kq::Request& request :

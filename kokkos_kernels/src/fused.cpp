@@ -24,9 +24,7 @@ namespace {
 template <class Element, bool HasResidual>
 struct NormedRow {
   static constexpr int tiles = HasResidual ? 2 : 1;  ///< held in registers at once
-  /// Threads on a multiprocessor, but for a scale per token: add_rms_norm + static took 67 µs with 1024, 63 with 512,
-  /// with a scale per token 61 and 65 (4096x8192 bfloat16, on an H200, by kernels that held the weights too).
-  static constexpr int resident = HasResidual ? 512 : 1024;
+  static constexpr bool in_parts = false;
 
   Rows<const Element> input;
   Span<const Element> weight;
@@ -34,41 +32,64 @@ struct NormedRow {
   Rows<Element> residual_out;
   float eps;
 
+  template <class Tile, class Weight>
+  struct Loaded {
+    Tile z;
+    Weight weight;
+  };
+
   template <class Program>
   KQ_HOST_DEVICE auto load(const Program& program, std::int64_t token) const {
     const auto x = program.load(input.row(token));
     if constexpr (HasResidual) {
       const auto y = program.load(residual.row(token));
+      const auto w = program.load_if_short(weight);
       const auto z = program.map([](float a, float b) { return a + b; }, x, y);
       program.store(residual_out.row(token), z);
-      return norm(program, z);
+      return Loaded<decltype(z), decltype(w)>{z, w};
     } else {
-      return norm(program, x);
+      const auto w = program.load_if_short(weight);
+      return Loaded<decltype(x), decltype(w)>{x, w};
     }
   }
 
- private:
-  template <class Program, class Tile>
-  KQ_HOST_DEVICE auto norm(const Program& program, const Tile& z) const {
-    const float r = reciprocal_rms(program.sum_of_squares(z), weight.size, eps);
-    return program.map([r](float a, float b) { return a * r * b; }, z, weight);
+  template <class Program, class Loaded>
+  KQ_HOST_DEVICE auto values(const Program& program, const Loaded& loaded) const {
+    const float r = reciprocal_rms(program.sum_of_squares(loaded.z), weight.size, eps);
+    return program.map([r](float a, float b) { return a * r * b; }, loaded.z, loaded.weight);
   }
 };
 
-/// T(T(gate / (1 + e^-gate)) * up).
-template <class Element>
+/// T(T(gate / (1 + e^-gate)) * up), of rows, or of parts of rows as of rows of their own (kq::may_be_cut).
+template <class Element, bool InParts>
 struct SiluMulRow {
   static constexpr int tiles = 2;
-  static constexpr int resident = 1024;
+  static constexpr bool in_parts = InParts;
 
-  Rows<const Element> input;
-  std::int64_t hidden_size;
+  Rows<const Element> input;  ///< gate, then up
+  std::int64_t size;          ///< of what is worked on
+  std::int64_t row_parts;     ///< into which a row is cut
+
+  template <class Tile>
+  struct Loaded {
+    Tile gate;
+    Tile up;
+  };
 
   template <class Program>
-  KQ_HOST_DEVICE auto load(const Program& program, std::int64_t token) const {
-    const auto gate = program.load(input.slice(token, 0, hidden_size));
-    const auto up = program.load(input.slice(token, hidden_size, hidden_size));
-    return program.map([](float g, float u) { return silu_times<Element>(g, u, ProducerForm::plain); }, gate, up);
+  KQ_HOST_DEVICE auto load(const Program& program, std::int64_t part) const {
+    const std::int64_t parts = InParts ? row_parts : 1;
+    const std::int64_t token = InParts ? divide(part, parts) : part;
+    const std::int64_t begin = (part - token * parts) * size;
+    const auto gate = program.load(input.slice(token, begin, size));
+    const auto up = program.load(input.slice(token, parts * size + begin, size));
+    return Loaded<decltype(gate)>{gate, up};
+  }
+
+  template <class Program, class Loaded>
+  KQ_HOST_DEVICE auto values(const Program& program, const Loaded& loaded) const {
+    return program.map([](float g, float u) { return silu_times<Element>(g, u, ProducerForm::plain); }, loaded.gate,
+                       loaded.up);
   }
 };
 
@@ -86,8 +107,9 @@ struct FusedStatic {
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
-    const auto x = producer.load(program, token);
+    const auto loaded = producer.load(program, token);
     const auto scale = rule.scale(scales, token * scale_step);
+    const auto x = producer.values(program, loaded);
     program.store(codes.row(token), encode(x, scale));
   }
 };
@@ -103,7 +125,7 @@ struct FusedToken {
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
-    const auto x = producer.load(program, token);
+    const auto x = producer.values(program, producer.load(program, token));
     const auto scale = rule.scale(program.reduce(rule.reduction, x));
     program.store(codes.row(token), encode(x, scale));
     program.store(scales.at(token), scale);
@@ -123,7 +145,7 @@ struct FusedGroup {
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
     const auto token = program.id();
-    const auto x = producer.load(program, token);
+    const auto x = producer.values(program, producer.load(program, token));
     program.store_groups(codes.row(token), x, group_lanes, rule,
                          [&](std::int64_t first) { return scales.at(scales.place(token, first >> group_shift)); });
   }
@@ -149,23 +171,44 @@ bool has_fused_kernel(const Request& r) {
   return r.static_scale ? r.granularity == Granularity::tensor : has_fused_groups<Element>(r);
 }
 
+inline constexpr int part_lanes = 32;  ///< that share a part of a row of silu_mul, of a vector for each
+
+template <class Function>
+bool with_part_config(std::int64_t parts, const Function& function) {
+  if (are_whole_waves(parts, part_lanes)) return function(WholeTileConfig<part_lanes, 1>{}), true;
+  return function(TileConfig<part_lanes, 1, true>{}), true;
+}
+
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
 /// lanes with several vectors each, since what a lane does once for a row has its price (rows of 8192 bfloat16 behind
-/// rms_norm took 34 µs with 256 lanes, 53 with 512, at 4096 rows on an H200): eight where a lane holds one tile and
-/// rows are many, four otherwise. Rows of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on
-/// a multiprocessor.
-template <int Tiles, int Resident, class ExecutionSpace, class Function>
+/// rms_norm took 30 µs with 256 lanes, 40 with 512, at 4096 rows on an H200): eight for many long rows of which a lane
+/// holds one tile, four otherwise. Two where a lane holds two tiles and the values are not reduced (4096x8192 behind
+/// add_rms_norm, static: 58.6 µs with 512 lanes, 59.9 with 256; dynamic groups: 65.4 and 61.3). Where there are too few
+/// rows to fill the device, more lanes share one: as few vectors each as they can have, or two if the values are
+/// reduced (1x4096 behind rms_norm, static: 1.41 µs with 512 lanes, 1.57 with 256; dynamic tokens: 2.02 and 1.91). Rows
+/// of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on a multiprocessor.
+template <class Producer, bool Reduces, int Resident, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
+  constexpr bool spreads = Producer::tiles > 1 && !Reduces;
   const bool few = rows <= multiprocessors(space);
-  if constexpr (Tiles == 1) {
-    const bool many = rows >= 7 * multiprocessors(space);
-    if (many && vectors == 512) return function(WholeTileConfig<64, 8, Resident>{}), true;
-    if (many && vectors == 1024) return function(WholeTileConfig<128, 8, Resident>{}), true;
-  }
   if (vectors <= 128) return function(TileConfig<32, 4, true, Resident>{}), true;
+  if (vectors == 512) {
+    if constexpr (!Reduces) {
+      if (few) return function(WholeTileConfig<512, 1, 1024>{}), true;
+    }
+    if constexpr (Reduces || spreads) {
+      if (few || spreads) return function(WholeTileConfig<256, 2, Resident>{}), true;
+    }
+    if constexpr (!spreads) return function(WholeTileConfig<128, 4, Resident>{}), true;
+  }
+  if (vectors == 1024) {
+    if (few || spreads) return function(WholeTileConfig<512, 2, Resident>{}), true;
+    if constexpr (Producer::tiles == 1) {
+      if (rows >= 7 * multiprocessors(space)) return function(WholeTileConfig<128, 8, Resident>{}), true;
+    }
+    if constexpr (!spreads) return function(WholeTileConfig<256, 4, Resident>{}), true;
+  }
   if (few && vectors <= 512) return function(TileConfig<512, 1, true, 1024>{}), true;
-  if (vectors == 512) return function(WholeTileConfig<128, 4, Resident>{}), true;
-  if (vectors == 1024) return function(WholeTileConfig<256, 4, Resident>{}), true;
   if (vectors <= 512) return function(TileConfig<128, 4, true, Resident>{}), true;
   if (vectors <= 1024) return function(TileConfig<256, 4, true, Resident>{}), true;
   if (vectors <= 2048) return function(TileConfig<512, 4, true, Resident>{}), true;
@@ -177,35 +220,44 @@ bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::i
 template <class Element, class ExecutionSpace, class Producer>
 bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands& b, const Producer& producer) {
   const std::int64_t vectors = r.hidden_size / vector_width<Element>;
-  const auto run = [&]<int resident = 1024>(const char* name, const auto& kernel,
-                                            std::integral_constant<int, resident> = {}) {
-    return with_fused_config<Producer::tiles, resident>(space, vectors, r.num_tokens, [&]<class Config>(Config) {
+  const auto run = [&]<bool reduces, int resident>(const char* name, const auto& kernel, std::bool_constant<reduces>,
+                                                   std::integral_constant<int, resident>) {
+    const auto launch_it = [&]<class Config>(Config) {
       const int scratch = Config::is_team ? Config::lanes * int{sizeof(double)} : 0;
       launch<Config>(space, name, kernel, r.num_tokens, r.hidden_size, scratch);
-    });
+    };
+    if constexpr (Producer::in_parts) {
+      return with_part_config(r.num_tokens, launch_it);
+    } else {
+      return with_fused_config<Producer, reduces, resident>(space, vectors, r.num_tokens, launch_it);
+    }
   };
-  const std::integral_constant<int, Producer::resident> of_producer;
+  const std::integral_constant<int, 1024> usual;
   const auto with_rule = [&]<class Rule>(const Rule& rule) {
     const auto codes = code_rows<typename Rule::Code>(r, b);
     if constexpr (requires { rule.scale(GivenScales{}, 0); }) {
       const GivenScales scales{static_cast<const float*>(b.scales), b.zero_points};
       const std::int64_t step = r.granularity == Granularity::tensor ? 0 : 1;
-      return run("kq::fused_static", FusedStatic<Producer, Rule>{producer, codes, scales, step, rule}, of_producer);
+      return run("kq::fused_static", FusedStatic<Producer, Rule>{producer, codes, scales, step, rule},
+                 std::false_type(), usual);
     } else if constexpr (requires { rule.power_of_two; }) {
       const auto lanes = static_cast<int>(r.group_size / vector_width<Element>);
       const int shift = std::countr_zero(static_cast<std::uint64_t>(r.group_size));
       bool launched = false;
       with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
-        // Padding and the places of its scales take more than 64 registers.
-        constexpr int resident = std::is_same_v<Scales, GroupScales> ? Producer::resident : 512;
-        launched =
-            run("kq::fused_group", FusedGroup<Producer, Rule, Scales>{producer, codes, scales, lanes, shift, rule},
-                std::integral_constant<int, resident>());
+        constexpr bool plain = std::is_same_v<Scales, GroupScales>;  // others take more than 64 registers
+        if constexpr (plain || !Producer::in_parts) {
+          launched =
+              run("kq::fused_group", FusedGroup<Producer, Rule, Scales>{producer, codes, scales, lanes, shift, rule},
+                  std::true_type(), std::integral_constant < int, plain ? 1024 : 512 > ());
+        }
       });
       return launched;
-    } else {
+    } else if constexpr (!Producer::in_parts) {
       const FloatScales scales{static_cast<float*>(b.scales), nullptr};
-      return run("kq::fused_token", FusedToken<Producer, Rule>{producer, codes, scales, rule});
+      return run("kq::fused_token", FusedToken<Producer, Rule>{producer, codes, scales, rule}, std::true_type(), usual);
+    } else {
+      return false;
     }
   };
   const bool integer = r.format == Format::int8;
@@ -221,6 +273,18 @@ bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands&
                  : with_rule(TokenFp8Rule<Element, Fp8E4M3Fn>(r.qmax, UpperBound{r.scale_ub, b.scale_ub}));
 }
 
+/// Very few rows of silu_mul are cut, so that more multiprocessors have a part: into parts of a vector for each lane of
+/// a wave.
+template <class Element, class ExecutionSpace>
+bool launch_silu_mul(const ExecutionSpace& space, const Request& r, const Operands& b, Rows<const Element> input) {
+  constexpr std::int64_t part = part_lanes * vector_width<Element>;
+  if (r.num_tokens * r.hidden_size <= 4 * part * multiprocessors(space) && may_be_cut(r, part)) {
+    const SiluMulRow<Element, true> parts{input, part, r.hidden_size / part};
+    return launch_fused<Element>(space, with_rows_cut(r, part), b, parts);
+  }
+  return launch_fused<Element>(space, r, b, SiluMulRow<Element, false>{input, r.hidden_size, 1});
+}
+
 }  // namespace
 
 template <class Element, class ExecutionSpace>
@@ -232,9 +296,7 @@ bool enqueue_fused([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]
     if (!has_fused_kernel<Element>(r)) return false;
     if (!is_aligned<Element>(r, b) || !has_aligned_sources<Element>(r, b)) return false;
     const Rows<const Element> input{static_cast<const Element*>(b.input), input_columns(r), r.input_stride};
-    if (r.producer == Producer::silu_mul) {
-      return launch_fused<Element>(space, r, b, SiluMulRow<Element>{input, r.hidden_size});
-    }
+    if (r.producer == Producer::silu_mul) return launch_silu_mul<Element>(space, r, b, input);
     if (!has_norm(r.producer)) return false;
     const Span<const Element> weight{static_cast<const Element*>(b.weight), r.hidden_size};
     const Rows<const Element> residual{static_cast<const Element*>(b.residual), r.hidden_size, r.residual_stride};

@@ -345,6 +345,22 @@ bool has_aligned_sources(const Request& r, const Operands& o) {
           (whole(o.residual, r.residual_stride) && whole(o.residual_out, r.residual_stride)));
 }
 
+/// Whether rows of silu_mul can be cut into parts of `size` elements that are quantized like rows of their own: nothing
+/// is reduced over more of a row, and what belongs to the parts follows each other in memory.
+inline bool may_be_cut(const Request& r, std::int64_t size) {
+  if (r.producer != Producer::silu_mul || r.hidden_size % size != 0 || r.codes_stride != r.hidden_size) return false;
+  if (r.granularity == Granularity::tensor) return r.static_scale;
+  return r.granularity == Granularity::group && r.scale_layout == ScaleLayout::row && size % r.group_size == 0;
+}
+
+/// Such a request for the parts as rows. Its input_stride is still that of whole rows.
+inline Request with_rows_cut(Request r, std::int64_t size) {
+  r.num_tokens *= r.hidden_size / size;
+  r.hidden_size = size;
+  r.codes_stride = size;
+  return r;
+}
+
 /// Where the values of a producer lie in a workspace of which what comes after it has the first bytes.
 constexpr std::size_t values_offset(std::size_t bytes) {
   constexpr std::size_t alignment = 256;

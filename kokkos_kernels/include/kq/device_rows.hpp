@@ -55,6 +55,17 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
     });
   }
 
+  /// What a map reads later, with a tile as its other part: in registers from now on, if that takes few, else where it
+  /// lies in memory.
+  template <class Element>
+  KQ_HOST_DEVICE auto load_if_short(Span<const Element> span) const {
+    if constexpr (Config::vectors <= 2) {
+      return DeviceTile<Element, Config>(span, lane_);
+    } else {
+      return span;
+    }
+  }
+
   /// The sum of the squares of a row's elements, in the order of kq/producers.hpp.
   template <class Element>
   KQ_HOST_DEVICE double sum_of_squares(const DeviceTile<Element, Config>& row) const {
