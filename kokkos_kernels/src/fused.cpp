@@ -43,12 +43,12 @@ struct NormedRow {
     const auto x = program.load(input.row(token));
     if constexpr (HasResidual) {
       const auto y = program.load(residual.row(token));
-      const auto w = program.load_if_short(weight);
+      const auto w = program.load_early(weight);
       const auto z = program.map([](float a, float b) { return a + b; }, x, y);
       program.store(residual_out.row(token), z);
       return Loaded<decltype(z), decltype(w)>{z, w};
     } else {
-      const auto w = program.load_if_short(weight);
+      const auto w = program.load_early(weight);
       return Loaded<decltype(x), decltype(w)>{x, w};
     }
   }

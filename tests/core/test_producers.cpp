@@ -161,5 +161,55 @@ TEST(RoundedBits, HasOneNan) {
   EXPECT_EQ(rounded_bits<float>(-std::numeric_limits<float>::infinity()), 0xff800000u);
 }
 
+/// silu_mul in front of a static tensor scale: [3, 1024].
+Request silu_request() {
+  Request r;
+  r.format = Format::fp8_e4m3fn;
+  r.static_scale = true;
+  r.num_tokens = 3;
+  r.hidden_size = 1024;
+  r.producer = Producer::silu_mul;
+  return resolved(r);
+}
+
+TEST(CutRows, AreQuantizedAsRowsOfTheirOwn) {
+  const Request r = silu_request();
+  ASSERT_TRUE(may_be_cut(r, 256));
+  const Request parts = with_rows_cut(r, 256);
+  EXPECT_EQ(parts.num_tokens, 12);
+  EXPECT_EQ(parts.hidden_size, 256);
+  EXPECT_EQ(parts.codes_stride, 256);
+  EXPECT_EQ(parts.input_stride, 2048);
+
+  Request groups = r;
+  groups.static_scale = false;
+  groups.granularity = Granularity::group;
+  groups.group_size = 128;
+  EXPECT_TRUE(may_be_cut(groups, 256));
+  EXPECT_EQ(num_scales(with_rows_cut(groups, 256)), num_scales(groups));
+}
+
+TEST(CutRows, AreRefusedWhereMoreThanAPartBelongsTogether) {
+  const auto refuses = [](std::int64_t size, auto change) {
+    Request r = silu_request();
+    change(r);
+    return !may_be_cut(r, size);
+  };
+  EXPECT_TRUE(refuses(384, [](Request&) {}));
+  EXPECT_TRUE(refuses(256, [](Request& r) { r.producer = Producer::rms_norm; }));
+  EXPECT_TRUE(refuses(256, [](Request& r) { r.codes_stride += 16; }));
+  EXPECT_TRUE(refuses(256, [](Request& r) { r.static_scale = false; }));
+  EXPECT_TRUE(refuses(256, [](Request& r) { r.granularity = Granularity::token; }));
+  const auto group = [](Request& r, std::int64_t size) {
+    r.granularity = Granularity::group;
+    r.group_size = size;
+  };
+  EXPECT_TRUE(refuses(256, [&](Request& r) { group(r, 512); }));
+  EXPECT_TRUE(refuses(256, [&](Request& r) {
+    group(r, 128);
+    r.scale_layout = ScaleLayout::column;
+  }));
+}
+
 }  // namespace
 }  // namespace kq

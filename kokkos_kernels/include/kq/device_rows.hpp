@@ -55,10 +55,10 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
     });
   }
 
-  /// What a map reads later, with a tile as its other part: in registers from now on, if that takes few, else where it
-  /// lies in memory.
+  /// What a map reads once a row has been reduced: loaded with the row, if that takes two vectors of a lane at most, so
+  /// that nothing waits for it then; else where it lies in memory.
   template <class Element>
-  KQ_HOST_DEVICE auto load_if_short(Span<const Element> span) const {
+  KQ_HOST_DEVICE auto load_early(Span<const Element> span) const {
     if constexpr (Config::vectors <= 2) {
       return DeviceTile<Element, Config>(span, lane_);
     } else {

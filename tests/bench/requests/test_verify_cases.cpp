@@ -99,6 +99,24 @@ TEST(VerifyRequests, AreValidAndEachThereOnce) {
   EXPECT_EQ(requests.size(), 2 * int8_schemes + 2 * fp8_schemes + 1 + 2 * groups * (10 + 1) + in_tiles);
 }
 
+TEST(VerifyRequests, HaveRowsThatKernelsAreMadeForWhereNoSizeIsGiven) {
+  CLI::App command;
+  RequestArguments arguments;
+  arguments.add_to(command, Use::verify);
+  command.parse("--dtype bfloat16 --quant-dtype fp8 --dialect kqbench");
+  std::set<std::tuple<std::int64_t, std::int64_t, kq::Producer, Granularity, bool>> found;
+  for (const kq::Request& r : verify_requests(arguments.sweep())) {
+    if (r.hidden_size % 4096 == 0) {
+      found.insert({r.num_tokens, r.hidden_size, r.producer, r.granularity, r.static_scale});
+    }
+  }
+  // One row of either size and many of one, behind four producers, of tensors, tokens and groups, static and dynamic.
+  EXPECT_EQ(found.size(), 3u * 4 * 3 * 2);
+  for (const kq::Request& r : requests_of("")) {
+    EXPECT_EQ(r.hidden_size, 40);
+  }
+}
+
 TEST(VerifyRequests, HaveEveryBlockFormat) {
   std::set<std::tuple<kq::Format, ScaleFormat, kq::ScaleRounding, bool>> found;
   std::set<ScaleLayout> layouts;
