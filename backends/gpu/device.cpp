@@ -185,6 +185,7 @@ class GpuDevice final : public Device {
   }
 
   void synchronize() override { check(KQ_GPU(StreamSynchronize)(stream_), "waiting for the device"); }
+  void synchronize_all() override { check(KQ_GPU(DeviceSynchronize)(), "waiting for the device"); }
   void before_measuring() override { require_no_persisting_window(stream_); }
 
   bool has_graphs() const override { return true; }

@@ -20,16 +20,25 @@ namespace {
 
 // --- producers: the values of a token, as a tile ---------------------------------------------------------------------
 
+/// What add_rms_norm reads and writes besides. It is a base, so that rms_norm's kernels do not have it among their
+/// arguments (1x4096, static: 1.95 µs, with it 2.09, on an H200).
+template <class Element, bool HasResidual>
+struct Residual {
+  Rows<const Element> residual;
+  Rows<Element> residual_out;
+};
+template <class Element>
+struct Residual<Element, false> {};
+
 /// T((z * r) * weight), z being x or T(x + residual).
 template <class Element, bool HasResidual>
-struct NormedRow {
+struct NormedRow : Residual<Element, HasResidual> {
   static constexpr int tiles = HasResidual ? 2 : 1;  ///< held in registers at once
+  static constexpr bool has_weight = true;
   static constexpr bool in_parts = false;
 
   Rows<const Element> input;
   Span<const Element> weight;
-  Rows<const Element> residual;
-  Rows<Element> residual_out;
   float eps;
 
   template <class Tile, class Weight>
@@ -42,10 +51,10 @@ struct NormedRow {
   KQ_HOST_DEVICE auto load(const Program& program, std::int64_t token) const {
     const auto x = program.load(input.row(token));
     if constexpr (HasResidual) {
-      const auto y = program.load(residual.row(token));
+      const auto y = program.load(this->residual.row(token));
       const auto w = program.load_early(weight);
       const auto z = program.map([](float a, float b) { return a + b; }, x, y);
-      program.store(residual_out.row(token), z);
+      program.store(this->residual_out.row(token), z);
       return Loaded<decltype(z), decltype(w)>{z, w};
     } else {
       const auto w = program.load_early(weight);
@@ -64,6 +73,7 @@ struct NormedRow {
 template <class Element, bool InParts>
 struct SiluMulRow {
   static constexpr int tiles = 2;
+  static constexpr bool has_weight = false;
   static constexpr bool in_parts = InParts;
 
   Rows<const Element> input;  ///< gate, then up
@@ -180,17 +190,20 @@ bool with_part_config(std::int64_t parts, const Function& function) {
 }
 
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
-/// lanes with several vectors each, since what a lane does once for a row has its price (rows of 8192 bfloat16 behind
-/// rms_norm took 30 µs with 256 lanes, 40 with 512, at 4096 rows on an H200): eight for many long rows of which a lane
-/// holds one tile, four otherwise. Two where a lane holds two tiles and the values are not reduced (4096x8192 behind
-/// add_rms_norm, static: 58.6 µs with 512 lanes, 59.9 with 256; dynamic groups: 65.4 and 61.3). Where there are too few
-/// rows to fill the device, more lanes share one: as few vectors each as they can have, or two if the values are
-/// reduced (1x4096 behind rms_norm, static: 1.41 µs with 512 lanes, 1.57 with 256; dynamic tokens: 2.02 and 1.91). Rows
-/// of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on a multiprocessor.
+/// lanes with several vectors each, since what a lane does once for a row has its price. All times are of an H200, from
+/// bfloat16 to fp8.
+/// - Eight vectors where a lane holds one tile and rows are more than run at once with four: 4096x8192 behind rms_norm,
+///   static, took 28.8 µs with eight, 30.2 with four, 39.6 with two; 1024x4096, overlapped, 7.6 and 5.3.
+/// - Two where it holds two tiles and the values are not reduced: 4096x8192 behind add_rms_norm, static, 58.6 µs, 59.9
+///   with four; dynamic groups 65.4 and 61.3. But four for long rows of silu_mul: 41.7 µs, 46.2 with two.
+/// - Where there are too few rows to fill the device, more lanes share one, with one vector each, or two if the values
+///   are reduced: 1x4096 behind rms_norm, overlapped, static 1.42 µs and 1.57, dynamic tokens 2.02 and 1.91.
+/// Rows of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on a multiprocessor.
 template <class Producer, bool Reduces, int Resident, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
   constexpr bool spreads = Producer::tiles > 1 && !Reduces;
   const bool few = rows <= multiprocessors(space);
+  const bool many = rows > 8 * multiprocessors(space);
   if (vectors <= 128) return function(TileConfig<32, 4, true, Resident>{}), true;
   if (vectors == 512) {
     if constexpr (!Reduces) {
@@ -199,14 +212,17 @@ bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::i
     if constexpr (Reduces || spreads) {
       if (few || spreads) return function(WholeTileConfig<256, 2, Resident>{}), true;
     }
+    if constexpr (Producer::tiles == 1) {
+      if (many) return function(WholeTileConfig<64, 8, Resident>{}), true;
+    }
     if constexpr (!spreads) return function(WholeTileConfig<128, 4, Resident>{}), true;
   }
   if (vectors == 1024) {
-    if (few || spreads) return function(WholeTileConfig<512, 2, Resident>{}), true;
+    if (few || (spreads && Producer::has_weight)) return function(WholeTileConfig<512, 2, Resident>{}), true;
     if constexpr (Producer::tiles == 1) {
-      if (rows >= 7 * multiprocessors(space)) return function(WholeTileConfig<128, 8, Resident>{}), true;
+      if (many) return function(WholeTileConfig<128, 8, Resident>{}), true;
     }
-    if constexpr (!spreads) return function(WholeTileConfig<256, 4, Resident>{}), true;
+    return function(WholeTileConfig<256, 4, Resident>{}), true;
   }
   if (few && vectors <= 512) return function(TileConfig<512, 1, true, 1024>{}), true;
   if (vectors <= 512) return function(TileConfig<128, 4, true, Resident>{}), true;
@@ -302,9 +318,10 @@ bool enqueue_fused([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]
     const Rows<const Element> residual{static_cast<const Element*>(b.residual), r.hidden_size, r.residual_stride};
     const Rows<Element> residual_out{static_cast<Element*>(b.residual_out), r.hidden_size, r.residual_stride};
     if (has_residual(r.producer)) {
-      return launch_fused<Element>(space, r, b, NormedRow<Element, true>{input, weight, residual, residual_out, r.eps});
+      return launch_fused<Element>(space, r, b,
+                                   NormedRow<Element, true>{{residual, residual_out}, input, weight, r.eps});
     }
-    return launch_fused<Element>(space, r, b, NormedRow<Element, false>{input, weight, residual, residual_out, r.eps});
+    return launch_fused<Element>(space, r, b, NormedRow<Element, false>{{}, input, weight, r.eps});
   }
 }
 

@@ -55,7 +55,7 @@ TEST(Plugin, IsComparedWithTheDialectThatTheUserChooses) {
 TEST(Plugin, VerifiesInTheDialectItFollows) {
   const Ended ended = kqbench_program("verify --backend host --host-threads 1 --no-progress --impl mine " + example);
   EXPECT_EQ(ended.status, 0) << ended.out << ended.err;
-  EXPECT_TRUE(contains(ended.out, "186 cases, ")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "212 cases, ")) << ended.out;
   EXPECT_TRUE(contains(ended.out, "no mismatch")) << ended.out;
   EXPECT_TRUE(contains(ended.out, "not served: only int8 from bfloat16")) << ended.out;
 }
