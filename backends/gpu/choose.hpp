@@ -98,11 +98,14 @@ using PartConfig = TileConfig<256, part_lanes, 1>;
 /// A producer and a quantizer of rows of whole vectors. Registers hold the row, four vectors per lane, or eight of the
 /// longest rows that fit; longer rows are read again by every pass over them. Kernels for 512 and 1024 vectors do not
 /// test whether a lane has a vector: the tests are 1.2 of 19.6 instructions per element of rms_norm + token on sm_90. A
-/// few rows are shared by more lanes (128x8192 behind silu_mul, static: 3.47 µs with 512, 3.92 with 256, on an H200). A
-/// multiprocessor holds `Resident` threads. Kernels that are not `IsUsual` have fewer configurations.
+/// few rows are shared by more lanes (128x8192 behind silu_mul, static: 3.47 µs with 512, 3.92 with 256, on an H200),
+/// and so are those behind add_rms_norm (4096x8192, groups: 59.3 µs with two vectors per lane, 63.7 with four; static
+/// and tokens 0 to 2 % less). A multiprocessor holds `Resident` threads. Kernels that are not `IsUsual` have fewer
+/// configurations.
 template <class Producer, bool IsUsual, class Function>
 void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
   constexpr int Resident = Producer::resident_threads;
+  constexpr bool adds = Producer::is_norm && !Producer::loads_one && Producer::form == kq::ProducerForm::plain;
   if constexpr (IsUsual) {
     if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, Resident>{});
   }
@@ -111,12 +114,18 @@ void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int mult
     if (vectors_per_row == 512) {
       constexpr int few_lanes = Producer::is_norm ? 256 : 512;
       if (few) return function(WholeTileConfig<few_lanes, few_lanes, 512 / few_lanes>{});
-      return function(WholeTileConfig<128, 128, 4, Resident>{});
+      if constexpr (adds) {
+        return function(WholeTileConfig<256, 256, 2, 1536>{});
+      } else {
+        return function(WholeTileConfig<128, 128, 4, Resident>{});
+      }
     }
     if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{});
     if (vectors_per_row == 1024) {
       if (few) return function(WholeTileConfig<512, 512, 2>{});
-      if constexpr (Producer::loads_one) {
+      if constexpr (adds) {
+        return function(WholeTileConfig<512, 512, 2, 1536>{});
+      } else if constexpr (Producer::loads_one) {
         return function(WholeTileConfig<128, 128, 8, 768>{});
       } else {
         return function(WholeTileConfig<256, 256, 4, Resident>{});
