@@ -43,8 +43,9 @@ class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrde
 };
 
 /// Rows of whole vectors: their number and their size.
-constexpr std::pair<std::int64_t, std::int64_t> whole_rows[] = {
-    {2, 8}, {9, 640}, {2, 1536}, {3, 1536}, {2, 4096}, {3, 4096}, {3, 8192}, {3, 16384}, {1, 20480}, {1, 40960}};
+constexpr std::pair<std::int64_t, std::int64_t> whole_rows[] = {{2, 8},     {9, 640},   {2, 1536}, {3, 1536},
+                                                                {2, 4096},  {3, 4096},  {2, 8192}, {3, 8192},
+                                                                {3, 16384}, {1, 20480}, {1, 40960}};
 
 /// A request of each scheme and dialect behind each producer, as far as there are kernels for both in one.
 std::vector<kq::Request> requests_behind_producers(kq::Element element, std::int64_t num_tokens,
