@@ -38,17 +38,20 @@ need_package() {
   fail "$1 is not installed; as root: apt-get install $1"
 }
 
-# need_ruff: sets ruff to the program, in the version that the tree is checked with; empty where it cannot be installed.
-need_ruff() {
-  local version=0.17.6
-  ruff=$cache/ruff-$version/bin/ruff
-  [ ! -x "$ruff" ] || return 0
+# need_linters: sets linters to the folder with the programs of pip's that the tree is checked with, in these versions; empty
+# where they cannot be installed.
+need_linters() {
+  local packages=(ruff==0.17.6 editorconfig==0.17.1) folder=$cache/linters
+  linters=$folder/bin
+  [ "$(cat "$folder/complete" 2>/dev/null || true)" != "${packages[*]}" ] || return 0
   python3 -c 'import ensurepip' 2>/dev/null || need_package python3-venv
-  say "installing ruff $version"
-  rm -rf "$cache/ruff-$version"
-  if ! { python3 -m venv "$cache/ruff-$version" && "$cache/ruff-$version/bin/pip" -q install "ruff==$version"; }; then
-    say "LEFT OUT: ruff; pip could not install ruff $version"
-    ruff=
+  say "installing ${packages[*]}"
+  rm -rf "$folder"
+  if python3 -m venv "$folder" && "$linters/pip" -q install "${packages[@]}"; then
+    echo "${packages[*]}" >"$folder/complete"
+  else
+    say "LEFT OUT: ruff and .editorconfig; pip could not install ${packages[*]}"
+    linters=
   fi
 }
 
@@ -145,7 +148,8 @@ make_chroot_alone() {
   uri=$(mirror)
   say "making a Debian $suite chroot in $folder"
   rm -rf --one-file-system "$folder"
-  unshare --mount --propagation private debootstrap --variant=minbase --include=ca-certificates "$suite" "$folder" "$uri" >"$log" 2>&1 ||
+  unshare --mount --propagation private \
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$folder" "$uri" >"$log" 2>&1 ||
     fail "debootstrap failed: $(tail -n 1 "$log"); all of it is in $log"
   apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$folder/etc/apt/apt.conf.d/50machine" || true
   echo force-unsafe-io >"$folder/etc/dpkg/dpkg.cfg.d/quicker" # it can be made anew

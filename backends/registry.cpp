@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "backends/backend.hpp"
-#include "backends/host/host.hpp"
-#if defined(KQBENCH_HAVE_CUDA)
 #include "backends/cuda/cuda.hpp"
-#endif
-#if defined(KQBENCH_HAVE_HIP)
 #include "backends/hip/hip.hpp"
-#endif
+#include "backends/host/host.hpp"
 
 namespace kqbench {
 namespace {

@@ -29,7 +29,8 @@ expect() {
   PATH=$scratch/bin KQ_PRESET=host KQ_JOBS=1 "$scratch/top/bootstrap" build >"$scratch/out" 2>"$scratch/err" || status=$?
   grep -v -E '^bootstrap: (not there, and to be installed with apt-get: |updating|installing|configuring|building)' \
     "$scratch/err" >"$scratch/said" || true
-  printf '%s\n' "${@:2}" "bootstrap: error: $1; all of it is in $scratch/top/build/bootstrap-host.log" | sed '/^$/d' >"$scratch/wanted"
+  printf '%s\n' "${@:2}" "bootstrap: error: $1; all of it is in $scratch/top/build/bootstrap-host.log" |
+    sed '/^$/d' >"$scratch/wanted"
   if [ $status -ne 3 ] || ! diff "$scratch/wanted" "$scratch/said"; then
     echo "status $status after: $1"
     exit 1

@@ -3,6 +3,8 @@
 #include "backends/kokkos/kokkos.hpp"
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <new>
 #include <type_traits>
@@ -117,7 +119,10 @@ std::optional<std::string> kokkos_missing(std::string_view backend) {
     }
     return std::nullopt;
   }
-  return version() + " was built without " + (backend == "cuda" ? "CUDA" : "HIP");
+  std::string device(backend);
+  std::transform(device.begin(), device.end(), device.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return version() + " was built without " + device;
 }
 
 int kokkos_host_concurrency(const DeviceOptions& options) {

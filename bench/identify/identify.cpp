@@ -14,8 +14,10 @@
 #include "bench/identify/candidates.hpp"
 #include "bench/identify/formulas.hpp"
 #include "kq/element.hpp"
+#include "kq/format.hpp"
 #include "kq/numerics.hpp"
 #include "kq/scale_layout.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kqbench {
 namespace {
@@ -171,7 +173,10 @@ int steps_between(kq::Format format, std::uint8_t a, std::uint8_t b) {
   if (format == kq::Format::int8) {
     return std::min(std::abs(int{static_cast<std::int8_t>(a)} - int{static_cast<std::int8_t>(b)}), 3) - 1;
   }
-  const int sign = kq::code_bits(format) == 4 ? 8 : 0x80;
+  int sign = 0;
+  kq::with_any_format(format, [&]<class Format>(Format) {
+    if constexpr (!Format::is_integer) sign = kq::sign_of_code<Format>;
+  });
   if (std::isnan(decoded(format, a)) || std::isnan(decoded(format, b)) || ((a ^ b) & sign) != 0) return 3;
   return std::min(std::abs(int{a} - int{b}), 3) - 1;
 }

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <memory>
 
+#include "backends/backend.hpp"
 #include "bench/requests/numbers.hpp"
 #include "bench/support/errors.hpp"
 #include "bench/support/in_quotes.hpp"
@@ -207,7 +208,12 @@ void DeviceArguments::add_to(CLI::App& command, Use use, const std::string& defa
         ->group(where);
     if (!takes_files(use)) add_plugin_option(command, plugins_, where);
   }
-  add_value(command, "--backend", backend_, "Kind of device: cuda, hip, host [the best that is there]", "NAME")
+  std::vector<std::string_view> names;
+  for (const Backend& backend : backends()) {
+    names.push_back(backend.name);
+  }
+  add_value(command, "--backend", backend_,
+            fmt::format("Kind of device: {} [the best that is there]", fmt::join(names, ", ")), "NAME")
       ->group(where);
   add_value(command, "--device", device_,
             "Which of the backend's devices [that of this process's local rank in a job, else 0]", "INDEX")

@@ -9,6 +9,7 @@
 
 #include "kq/element.hpp"
 #include "kq/format.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kqbench {
 namespace {
@@ -45,21 +46,9 @@ float half_way(std::uint64_t random) {
 }
 
 float half_way(kq::Format format, std::uint64_t random) {
-  switch (format) {
-    case kq::Format::int8:
-      return half_way<kq::Int8>(random);
-    case kq::Format::fp8_e4m3fn:
-      return half_way<kq::Fp8E4M3Fn>(random);
-    case kq::Format::fp8_e5m2:
-      return half_way<kq::Fp8E5M2>(random);
-    case kq::Format::fp8_e4m3fnuz:
-      return half_way<kq::Fp8E4M3Fnuz>(random);
-    case kq::Format::fp8_e5m2fnuz:
-      return half_way<kq::Fp8E5M2Fnuz>(random);
-    case kq::Format::fp4_e2m1:
-      return half_way<kq::Fp4E2M1>(random);
-  }
-  return 0.0f;
+  float middle = 0.0f;
+  kq::with_any_format(format, [&]<class Format>(Format) { middle = half_way<Format>(random); });
+  return middle;
 }
 
 /// A number of a row that reaches up to between 3.5 and 2^-26 times qmax * 2^-126, the amax below which amax / qmax is

@@ -8,44 +8,29 @@
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
 #include "kq/scale_layout.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kq {
 namespace {
 
 using Table = std::array<float, 256>;
 
-template <class Float8>
-constexpr Table make_table() {
+template <class Float>
+constexpr Table numbers_of = [] {
   Table table{};
   for (unsigned code = 0; code < table.size(); ++code) {
-    table[code] = Float8::decode(static_cast<std::uint8_t>(code));
+    table[code] = Float::decode(static_cast<std::uint8_t>(code));
   }
   return table;
-}
-
-constexpr Table e4m3fn = make_table<Fp8E4M3Fn>();
-constexpr Table e5m2 = make_table<Fp8E5M2>();
-constexpr Table e4m3fnuz = make_table<Fp8E4M3Fnuz>();
-constexpr Table e5m2fnuz = make_table<Fp8E5M2Fnuz>();
-constexpr Table e2m1 = make_table<Fp4E2M1>();
+}();
 
 /// What every floating-point code stands for; null for int8.
 const Table* table_of(Format format) {
-  switch (format) {
-    case Format::fp8_e4m3fn:
-      return &e4m3fn;
-    case Format::fp8_e5m2:
-      return &e5m2;
-    case Format::fp8_e4m3fnuz:
-      return &e4m3fnuz;
-    case Format::fp8_e5m2fnuz:
-      return &e5m2fnuz;
-    case Format::fp4_e2m1:
-      return &e2m1;
-    case Format::int8:
-      return nullptr;
-  }
-  return nullptr;
+  const Table* table = nullptr;
+  with_any_format(format, [&]<class Codes>(Codes) {
+    if constexpr (!Codes::is_integer) table = &numbers_of<Codes>;
+  });
+  return table;
 }
 
 float scale_at(const Request& request, const Quantized& quantized, std::int64_t index) {

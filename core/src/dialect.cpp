@@ -3,7 +3,6 @@
 #include "kq/dialect.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <iterator>
 #include <string>
@@ -308,29 +307,39 @@ std::string alternatives(const std::vector<std::string>& words) {
   return list;
 }
 
-constexpr std::array all_formats{Format::int8,         Format::fp8_e4m3fn,   Format::fp8_e5m2,
-                                 Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz, Format::fp4_e2m1};
-constexpr std::array all_scale_formats{ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0,
-                                       ScaleFormat::e4m3};
-constexpr std::array all_roundings{ScaleRounding::quotient,
-                                   ScaleRounding::rceil,
-                                   ScaleRounding::floor,
-                                   ScaleRounding::even,
-                                   ScaleRounding::ceil,
-                                   ScaleRounding::four_over_six_mae_448,
-                                   ScaleRounding::four_over_six_mse_256};
+/// Adds the names of the enumerators whose bits are set.
+template <class Enum>
+void add_names(std::vector<std::string>& words, unsigned bits) {
+  for (unsigned i = 0; bits >> i != 0; ++i) {
+    if ((bits >> i & 1u) != 0) add_once(words, std::string(to_string(static_cast<Enum>(i))));
+  }
+}
 
-/// Whether an engine has kernels of the request's producer and scheme, which the dialect has both of.
+/// Whether an engine has kernels of the request's producer and scheme, which the dialect has both of. How such a kernel
+/// rounds is the ProducerForm of kq/producers.hpp.
 bool has_fused(const Request& r) {
   const bool norms = has_norm(r.producer);
   if (!norms && r.producer != Producer::silu_mul) return false;
-  if (r.dialect == Dialect::vllm_0_33_0) {
-    if (r.static_scale) return r.granularity == Granularity::tensor;
-    if (r.scale_format != ScaleFormat::float32) return false;
-    return r.granularity == Granularity::group || (norms && r.granularity == Granularity::token);
+  switch (r.dialect) {
+    case Dialect::vllm_0_33_0:
+      if (r.static_scale) return r.granularity == Granularity::tensor;
+      if (r.scale_format != ScaleFormat::float32) return false;
+      return r.granularity == Granularity::group || (norms && r.granularity == Granularity::token);
+    case Dialect::sglang_0_5_23:
+      return !norms && !r.static_scale && r.granularity == Granularity::group && r.element != Element::float32;
+    case Dialect::kqbench:
+    case Dialect::vllm_0_33_0_torch:
+    case Dialect::deepgemm_54e2261:
+    case Dialect::te_d0067d0:
+    case Dialect::te_kernels:
+    case Dialect::flashinfer_trtllm_kernels:
+    case Dialect::torchao_36027d8:
+    case Dialect::torchao_0_18_0:
+    case Dialect::aiter_e404860:
+    case Dialect::compressed_tensors_0_20_1:
+      break;
   }
-  return r.dialect == Dialect::sglang_0_5_23 && !norms && !r.static_scale && r.granularity == Granularity::group &&
-         r.element != Element::float32;
+  return false;
 }
 
 }  // namespace
@@ -387,17 +396,11 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
     const std::string other = scheme_name(scheme);
     add_once(others, other);
     if (other != wanted) continue;
-    for (const Format format : all_formats) {
-      if (has_format(scheme, format)) add_once(formats, std::string(to_string(format)));
-    }
+    add_names<Format>(formats, scheme.formats);
     if (!has_format(scheme, r.format)) continue;
-    for (const ScaleFormat format : all_scale_formats) {
-      if (has_scale_format(scheme, format)) add_once(scale_formats, std::string(to_string(format)));
-    }
+    add_names<ScaleFormat>(scale_formats, scheme.scale_formats);
     if (!has_scale_format(scheme, r.scale_format)) continue;
-    for (const ScaleRounding rounding : all_roundings) {
-      if (has_scale_rounding(scheme, rounding)) add_once(roundings, std::string(to_string(rounding)));
-    }
+    add_names<ScaleRounding>(roundings, scheme.roundings);
   }
   const std::string codes(to_string(r.format));
   if (formats.empty()) {
@@ -435,7 +438,7 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
 
 std::string_view to_string(Dialect dialect) {
   const DialectFacts* const facts = find_facts(dialect);
-  return facts == nullptr ? std::string_view("unknown") : facts->name;
+  return facts == nullptr ? unknown_name : facts->name;
 }
 
 std::optional<Dialect> parse_dialect(std::string_view name) {

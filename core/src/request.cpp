@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kq/dialect.hpp"
+#include "kq/format.hpp"
 
 namespace kq {
 namespace {
@@ -71,19 +72,29 @@ constexpr std::array<Name<Granularity>, 5> granularity_names{{
 }};
 
 struct FormatFacts {
-  Format value;
   std::string_view name;
   float max;
+  int code_bits;
+  bool is_integer;
+  bool is_float8;
 };
 
-constexpr std::array<FormatFacts, 6> format_facts{{
-    {Format::int8, "int8", 127.0f},
-    {Format::fp8_e4m3fn, "fp8_e4m3fn", 448.0f},
-    {Format::fp8_e5m2, "fp8_e5m2", 57344.0f},
-    {Format::fp8_e4m3fnuz, "fp8_e4m3fnuz", 240.0f},
-    {Format::fp8_e5m2fnuz, "fp8_e5m2fnuz", 57344.0f},
-    {Format::fp4_e2m1, "fp4_e2m1", 6.0f},
-}};
+template <class... Formats>
+constexpr auto facts_of(FormatList<Formats...>) {
+  return std::array{
+      FormatFacts{Formats::name, Formats::max, Formats::code_bits, Formats::is_integer, Formats::is_float8}...};
+}
+
+/// By the number of the format.
+constexpr std::array format_facts = facts_of(AllFormats());
+
+constexpr auto format_table = [] {
+  std::array<Format, format_facts.size()> all{};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i] = static_cast<Format>(i);
+  }
+  return all;
+}();
 
 constexpr std::string_view affine_scale_formula =
     "max((max - min) / (2 qmax + 1), 2^-126), zero point rne(-(qmax + 1) - min / scale)";
@@ -184,7 +195,8 @@ const Facts* find_facts(const std::array<Facts, Size>& table, Value Facts::*memb
 }
 
 const FormatFacts* find_format(Format format) {
-  return find_facts(format_facts, &FormatFacts::value, format);
+  const auto number = static_cast<std::size_t>(format);
+  return number < format_facts.size() ? &format_facts[number] : nullptr;
 }
 
 const ProducerFacts* find_producer(Producer producer) {
@@ -582,17 +594,23 @@ std::size_t element_size(Element element) {
   return element == Element::float32 ? 4 : 2;
 }
 
+std::span<const Format> formats() {
+  return format_table;
+}
+
 float format_max(Format format) {
   const auto* const facts = find_format(format);
   return facts == nullptr ? 0.0f : facts->max;
 }
 
 bool is_fp8(Format format) {
-  return format != Format::int8 && format != Format::fp4_e2m1;
+  const auto* const facts = find_format(format);
+  return facts != nullptr && facts->is_float8;
 }
 
 int code_bits(Format format) {
-  return format == Format::fp4_e2m1 ? 4 : 8;
+  const auto* const facts = find_format(format);
+  return facts == nullptr ? 8 : facts->code_bits;
 }
 
 std::int64_t codes_row_bytes(Format format, std::int64_t codes) {
@@ -865,7 +883,8 @@ std::optional<Element> parse_element(std::string_view name) {
 std::optional<Format> parse_format(std::string_view name) {
   if (name == "fp8") return Format::fp8_e4m3fn;
   const auto* const facts = find_facts(format_facts, &FormatFacts::name, name);
-  return facts == nullptr ? std::nullopt : std::optional(facts->value);
+  return facts == nullptr ? std::nullopt
+                          : std::optional(format_table[static_cast<std::size_t>(facts - &format_facts[0])]);
 }
 
 std::optional<ScaleFormat> parse_scale_format(std::string_view name) {
@@ -924,8 +943,11 @@ std::span<const Scheme> schemes() {
 }
 
 bool serves(const Scheme& scheme, Format format) {
-  if (format == Format::int8) return scheme.int8;
-  return is_fp8(format) ? scheme.fp8 : scheme.fp4;
+  const auto* const facts = find_format(format);
+  if (facts == nullptr) return false;
+  if (facts->is_integer) return scheme.int8;
+  if (facts->is_float8) return scheme.fp8;
+  return format == Format::fp4_e2m1 && scheme.fp4;
 }
 
 std::span<const NamedScheme> named_schemes() {

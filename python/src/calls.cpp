@@ -549,8 +549,8 @@ scale_ub: a float32 tensor of one number on x's device, above 0 or infinity, whi
     without a wait for the device. For schemes that can have one, "fp8 token", and have none in their text.
 stream: a handle or a stream object of the device; None: the one that x's framework works on now.
 producer: what makes the values that are quantized, where possible in the same launch: None or "none", x itself; "rms_norm",
-    x / its root mean square * weight; "add_rms_norm", x + residual, which is stored as residual_out, normed; "silu_mul", SiLU(gate) * up of
-    x [*leading, 2 * hidden_size] whose rows are gate and then up.
+    x / its root mean square * weight; "add_rms_norm", x + residual, which is stored as residual_out, normed; "silu_mul",
+    SiLU(gate) * up of x [*leading, 2 * hidden_size] whose rows are gate and then up.
 weight: [hidden_size] of x's type, of producers that norm. eps: added to the mean of squares [1e-6].
 residual, residual_out: of x's shape and type, of add_rms_norm; residual_out may be the residual itself.
 

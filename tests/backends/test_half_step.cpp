@@ -118,8 +118,8 @@ TEST(HalfAStep, IsTheMostThatASpanOfAnySizeIsOff) {
   std::int64_t looked_at = 0;
   std::uint64_t seed = 1;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const Format format : all_formats) {
-      if (!(kq::is_fp8(format) ? scheme.fp8 : scheme.int8)) continue;
+    for (const Format format : byte_formats()) {
+      if (!kq::serves(scheme, format)) continue;
       const bool whole = scheme.granularity == Granularity::tensor || scheme.granularity == Granularity::channel;
       // A scale that rows share is that of the largest: tensors of one row, then, of all sizes.
       for (std::int64_t tensor = 0; tensor < (whole ? tokens : 1); ++tensor, ++seed) {

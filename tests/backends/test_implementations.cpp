@@ -241,7 +241,7 @@ TEST(StaticScale, MayBeAnything) {
 TEST(DynamicToken, KeepsToTheScalesUpperBound) {
   std::uint64_t seed = 5000;
   for (const kq::Element element : all_elements) {
-    for (const kq::Format format : all_formats) {
+    for (const kq::Format format : byte_formats()) {
       if (!kq::is_fp8(format)) continue;
       for (const float scale_ub : {2.0f, 1e-3f, 1e-30f, 1e-45f, 1e30f}) {
         kq::Request request;

@@ -25,15 +25,13 @@ using kq::ScaleLayout;
 using test::sanitized;
 
 constexpr Element elements[] = {Element::half, Element::bfloat16, Element::float32};
-constexpr Format formats[] = {Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz,
-                              Format::fp8_e5m2fnuz};
 
 /// Every scheme that a format has, with each way to store a group's scales, for one element type and shape.
 std::vector<Request> requests(Element element, std::int64_t num_tokens, std::int64_t hidden_size) {
   std::vector<Request> all;
-  for (const Format format : formats) {
+  for (const Format format : test::byte_formats()) {
     for (const kq::Scheme& scheme : kq::schemes()) {
-      if (!(format == Format::int8 ? scheme.int8 : scheme.fp8)) continue;
+      if (!kq::serves(scheme, format)) continue;
       Request r = test::row_request(scheme, element, format, num_tokens, hidden_size);
       if (!kq::has_groups(scheme.granularity)) {
         all.push_back(r);

@@ -60,9 +60,8 @@ void quantize(const kq::Request& request, const std::vector<std::byte>& input, H
 std::vector<kq::Request> all_requests() {
   std::vector<kq::Request> all;
   for (const kq::Scheme& scheme : kq::schemes()) {
-    for (const kq::Format format : {kq::Format::int8, kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2,
-                                    kq::Format::fp8_e4m3fnuz, kq::Format::fp8_e5m2fnuz}) {
-      if (kq::is_fp8(format) ? !scheme.fp8 : !scheme.int8) continue;
+    for (const kq::Format format : kq::formats()) {
+      if (kq::code_bits(format) != 8 || !kq::serves(scheme, format)) continue;
       for (const kq::Element element : {kq::Element::half, kq::Element::bfloat16, kq::Element::float32}) {
         kq::Request request;
         request.element = element;
@@ -94,16 +93,15 @@ class CInterface : public testing::Test {
 TEST(Header, HasEveryNameAndItsValue) {
   std::ifstream file(KQ_HEADER);
   const std::string header{std::istreambuf_iterator<char>(file), {}};
-  constexpr std::pair<const char*, const char*> enumerations[] = {{"quant_dtype", "KQ_"},
-                                                                  {"scale_format", "KQ_SCALE_"},
-                                                                  {"scale_layout", "KQ_LAYOUT_"},
-                                                                  {"scale_rounding", "KQ_ROUNDING_"},
-                                                                  {"producer", "KQ_PRODUCER_"}};
+  constexpr std::pair<const char*, const char*> enumerations[] = {
+      {"quant_dtype", "KQ_"},         {"scale_format", "KQ_SCALE_"},
+      {"scale_layout", "KQ_LAYOUT_"}, {"scale_rounding", "KQ_ROUNDING_"},
+      {"dialect", "KQ_DIALECT_"},     {"producer", "KQ_PRODUCER_"}};
   for (const auto& [parameter, prefix] : enumerations) {
     int value = 0;
     for (std::string name : kq::parameter(parameter).names()) {
       for (char& c : name) {
-        c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+        c = c == '-' || c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
       }
       const std::string enumerator = prefix + name + " = " + std::to_string(value++);
       EXPECT_NE(header.find(enumerator), std::string::npos) << enumerator;

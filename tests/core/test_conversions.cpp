@@ -18,12 +18,15 @@
 #include "kq/host.hpp"
 #include "kq/numerics.hpp"
 #include "tests/support/exhaustive.hpp"
+#include "tests/support/format_types.hpp"
 #include "tests/support/golden.hpp"
 
 namespace kq {
 namespace {
 
 using kqbench::test::exhaustive;
+using kqbench::test::FormatName;
+using kqbench::test::FormatTypes;
 using kqbench::test::golden;
 
 constexpr std::uint32_t sign_bit = 0x80000000u;
@@ -73,13 +76,6 @@ class RecordedFormat : public ::testing::Test {
 };
 
 using Float8Formats = ::testing::Types<Fp8E4M3Fn, Fp8E5M2, Fp8E4M3Fnuz, Fp8E5M2Fnuz>;
-
-struct FormatName {
-  template <class Format>
-  static std::string GetName(int) {
-    return std::string(Format::name);
-  }
-};
 TYPED_TEST_SUITE(RecordedFormat, Float8Formats, FormatName);
 
 TYPED_TEST(RecordedFormat, EveryHalfBecomesItsCode) {
@@ -161,40 +157,77 @@ void expect_interval(const Interval& interval, std::uint32_t sign, std::uint32_t
 }
 
 template <class Format>
-class Rounding : public ::testing::Test {};
-TYPED_TEST_SUITE(Rounding, Float8Formats, FormatName);
+class Rounding : public ::testing::Test {
+ protected:
+  static constexpr std::uint32_t sign = sign_of_code<Format>;
+
+  /// What the codes without sign stand for, up to the format's largest number.
+  static std::vector<double> values() {
+    std::vector<double> all;
+    for (std::uint32_t code = 0; code < sign; ++code) {
+      const std::uint32_t exponent = code >> Format::mantissa_bits;
+      const std::uint32_t leading_one = exponent == 0 ? 0u : 1u << Format::mantissa_bits;
+      const std::uint32_t mantissa = (code & ((1u << Format::mantissa_bits) - 1u)) | leading_one;
+      const int power = static_cast<int>(std::max(exponent, 1u)) - Format::bias - Format::mantissa_bits;
+      all.push_back(std::ldexp(mantissa, power));
+      if (all.back() == double{Format::max}) break;
+    }
+    return all;
+  }
+
+  /// NaN's code: the one behind the largest number's where there is a NaN, which is -0's in a format that has no -0.
+  static std::uint32_t code_of_nan(bool negative) {
+    if (!Format::has_negative_zero) return sign;
+    return (sign - 1) | (negative ? sign : 0u);
+  }
+};
+TYPED_TEST_SUITE(Rounding, FormatTypes<kqbench::test::IsFloat>, FormatName);
+
+TYPED_TEST(Rounding, CodesStandForTheirNumbers) {
+  const std::vector<double> values = this->values();
+  ASSERT_EQ(values.back(), double{TypeParam::max});
+  for (std::uint32_t code = 0; code < values.size(); ++code) {
+    EXPECT_EQ(TypeParam::decode(static_cast<std::uint8_t>(code)), values[code]) << code;
+    if (code == 0 && !TypeParam::has_negative_zero) continue;
+    EXPECT_EQ(TypeParam::decode(static_cast<std::uint8_t>(code | this->sign)), -values[code]) << code;
+  }
+}
 
 TYPED_TEST(Rounding, EveryFloatBecomesTheNearestCode) {
-  const bool fnuz = TypeParam::encode(nan, nan) == 0x80;
-  const auto recorded = golden<float>("convert/" + std::string(TypeParam::name.substr(4)) + "_to_float.npy");
-  std::vector<double> values;
-  for (unsigned code = 0; code < 128 && std::isfinite(recorded[code]); ++code) {
-    values.push_back(recorded[code]);
-  }
-  ASSERT_EQ(values.back(), TypeParam::max);
   const auto encode = [](std::uint32_t bits) -> std::uint32_t {
     return TypeParam::encode(bits_float(bits), bits_float(bits));
   };
-  for (const Interval& interval : rounding_intervals(values)) {
-    const std::uint32_t negative_code = fnuz && interval.code == 0 ? 0u : interval.code | 0x80u;
+  for (const Interval& interval : rounding_intervals(this->values())) {
+    const bool is_zero = interval.code == 0 && !TypeParam::has_negative_zero;
     expect_interval(interval, 0, interval.code, 4096, 997, encode);
-    expect_interval(interval, sign_bit, negative_code, 4096, 997, encode);
+    expect_interval(interval, sign_bit, is_zero ? 0u : interval.code | this->sign, 4096, 997, encode);
   }
-  const Interval nans{infinity_bits + 1, sign_bit - 1, fnuz ? 0x80u : 0x7fu};
+  const Interval nans{infinity_bits + 1, sign_bit - 1, this->code_of_nan(false)};
   expect_interval(nans, 0, nans.code, 4096, 997, encode);
-  expect_interval(nans, sign_bit, nans.code | 0x80u, 4096, 997, encode);
+  expect_interval(nans, sign_bit, this->code_of_nan(true), 4096, 997, encode);
 }
 
 TYPED_TEST(Rounding, TheSignIsTheInputs) {
   // Whatever sign a processor gives the NaN of inf / inf, the code's is that of the input.
-  const bool fnuz = TypeParam::encode(nan, nan) == 0x80;
   const float nans[] = {nan, -nan, bits_float(0x7f800001), bits_float(0xffffffff)};
   for (const float v : nans) {
-    EXPECT_EQ(TypeParam::encode(v, infinity), fnuz ? 0x80 : 0x7f);
-    EXPECT_EQ(TypeParam::encode(v, -infinity), fnuz ? 0x80 : 0xff);
-    EXPECT_EQ(TypeParam::encode(v, -0.0f), fnuz ? 0x80 : 0xff);
+    EXPECT_EQ(TypeParam::encode(v, infinity), this->code_of_nan(false));
+    EXPECT_EQ(TypeParam::encode(v, -infinity), this->code_of_nan(true));
+    EXPECT_EQ(TypeParam::encode(v, -0.0f), this->code_of_nan(true));
   }
-  EXPECT_EQ(TypeParam::encode(-0.0f, -1e-30f), fnuz ? 0x00 : 0x80);
+  EXPECT_EQ(TypeParam::encode(-0.0f, -1e-30f), TypeParam::has_negative_zero ? this->sign : 0u);
+}
+
+TYPED_TEST(Rounding, FourAtOnceBecomeTheCodesOfEach) {
+  for (std::uint32_t high = 0; high < 65536; ++high) {
+    const float v = bits_float(high << 16 | 0x5555u);
+    const float x[4] = {v, -v, 1.0f, bits_float(high << 16)};
+    std::uint32_t expected = 0;
+    for (int i = 0; i < 4; ++i) {
+      expected |= std::uint32_t{TypeParam::encode(x[i], x[i])} << TypeParam::code_bits * i;
+    }
+    ASSERT_EQ(TypeParam::encode4(x, signs4(x)), expected) << v;
+  }
 }
 
 TEST(Int8, EveryFloatBecomesTheNearestInteger) {

@@ -16,6 +16,7 @@
 #include "kq/dialect_numerics.hpp"
 #include "kq/dialect_quantizers.hpp"
 #include "kq/parameters.hpp"
+#include "tests/support/format_types.hpp"
 
 namespace kq {
 namespace {
@@ -39,6 +40,7 @@ std::string complaint(const Request& r) {
 TEST(Dialects, AreReadBackAsTheyAreWritten) {
   std::set<std::string_view> names;
   for (const DialectFacts& facts : dialects()) {
+    EXPECT_EQ(facts.dialect, static_cast<Dialect>(&facts - dialects().data())) << "rows are in the enumerators' order";
     EXPECT_EQ(to_string(facts.dialect), facts.name);
     EXPECT_EQ(parse_dialect(facts.name), facts.dialect);
     EXPECT_TRUE(names.insert(facts.name).second) << facts.name;
@@ -258,7 +260,8 @@ void expect_signs_from_bits(const char* name, const Quantizer& quantizer) {
 }
 
 template <class Format>
-void expect_signs_of_format(const char* name) {
+void expect_signs_of_format() {
+  const char* const name = Format::name.data();
   constexpr int bits = Format::code_bits;
   expect_signs_from_bits<bits>(name, MultiplyQuantizer<Format>(2.0f, Format::max));
   expect_signs_from_bits<bits>(name, DivideQuantizer<Format, half>(2.0f, Format::max));
@@ -273,12 +276,7 @@ void expect_signs_of_format(const char* name) {
 
 // A processor's conversion of half makes every NaN a positive one.
 TEST(Quantizers, TakeTheSignOfNanFromTheBitsOfElements) {
-  expect_signs_of_format<Fp8E4M3Fn>("fp8_e4m3fn");
-  expect_signs_of_format<Fp8E5M2>("fp8_e5m2");
-  expect_signs_of_format<Fp8E4M3Fnuz>("fp8_e4m3fnuz");
-  expect_signs_of_format<Fp8E5M2Fnuz>("fp8_e5m2fnuz");
-  expect_signs_of_format<Fp4E2M1>("fp4_e2m1");
-  expect_signs_of_format<Int8>("int8");
+  kqbench::test::for_each_format([]<class Format>(Format) { expect_signs_of_format<Format>(); });
   expect_signs_from_bits("power of two, fp8", PowerOfTwoQuantizer<Fp8E4M3Fn, half>(130));
   expect_signs_from_bits<4>("power of two, fp4", PowerOfTwoQuantizer<Fp4E2M1, half>(130));
   expect_signs_from_bits("limited", LimitedQuantizer<Fp8E4M3Fn>(2.0f));

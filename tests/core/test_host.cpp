@@ -21,6 +21,7 @@
 #include "kq/reduce.hpp"
 #include "kq/scale_rules.hpp"
 #include "tests/support/exhaustive.hpp"
+#include "tests/support/format_types.hpp"
 
 namespace kq {
 namespace {
@@ -135,14 +136,7 @@ class HostQuantize : public ::testing::Test {
   }
 };
 
-using Formats = ::testing::Types<Int8, Fp8E4M3Fn, Fp8E5M2, Fp8E4M3Fnuz, Fp8E5M2Fnuz>;
-struct FormatName {
-  template <class Format>
-  static std::string GetName(int) {
-    return std::string(Format::name);
-  }
-};
-TYPED_TEST_SUITE(HostQuantize, Formats, FormatName);
+TYPED_TEST_SUITE(HostQuantize, kqbench::test::FormatTypes<kqbench::test::IsByte>, kqbench::test::FormatName);
 
 TYPED_TEST(HostQuantize, EveryHalfBecomesItsCode) {
   this->template expect_every_pattern_has_its_code<half>();

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "kq/request.hpp"
+#include "kq/scale_rules.hpp"
 
 namespace kq {
 namespace {
@@ -398,10 +400,9 @@ TEST(Names, AreReadBackAsTheyAreWritten) {
   for (const Element e : {Element::half, Element::bfloat16, Element::float32}) {
     EXPECT_EQ(parse_element(to_string(e)), e);
   }
-  for (const Format f : {Format::int8, Format::fp8_e4m3fn, Format::fp8_e5m2, Format::fp8_e4m3fnuz, Format::fp8_e5m2fnuz,
-                         Format::fp4_e2m1}) {
+  for (const Format f : formats()) {
     EXPECT_EQ(parse_format(to_string(f)), f);
-    EXPECT_EQ(is_fp8(f), f != Format::int8 && f != Format::fp4_e2m1);
+    EXPECT_EQ(is_fp8(f), to_string(f).substr(0, 4) == "fp8_");
   }
   for (const ScaleFormat f :
        {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0, ScaleFormat::e4m3}) {
@@ -469,6 +470,21 @@ TEST(Schemes, AreAllThatValidateAllows) {
     }
   }
   EXPECT_EQ(allowed, 26);
+}
+
+TEST(Formats, HaveTheirTypesInTheirOrder) {
+  for (const Format format : formats()) {
+    std::string_view of_type;
+    with_any_format(format, [&]<class Type>(Type) { of_type = Type::name; });
+    EXPECT_EQ(to_string(format), of_type);
+  }
+}
+
+TEST(Formats, AreEachServed) {
+  for (const Format format : formats()) {
+    const auto serves_it = [&](const Scheme& scheme) { return serves(scheme, format); };
+    EXPECT_TRUE(std::any_of(schemes().begin(), schemes().end(), serves_it)) << to_string(format);
+  }
 }
 
 TEST(Formats, HaveTheirLargestValues) {

@@ -27,8 +27,14 @@ has() {
   vllm) [ -n "${KQ_DOWNLOAD-}${KQ_VLLM_SOURCE-}" ] && has nvcc && python3 -c 'import torch' 2>/dev/null ;;
   vllm-gpu) has vllm && has gpu ;;
   nvcc | gnuplot) command -v "$1" >/dev/null ;;
-  triton) python3 -c 'import kq, ml_dtypes, torch, triton; assert kq.backend() != "host" and torch.cuda.is_available()' 2>/dev/null ;;
-  gpu) command -v nvcc >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && "$KQ/bin/kqbench" list | grep -q '^  cuda .*CUDA' ;;
+  triton)
+    python3 -c 'import kq, ml_dtypes, torch, triton
+assert kq.backend() != "host" and torch.cuda.is_available()' 2>/dev/null
+    ;;
+  gpu)
+    command -v nvcc >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU &&
+      "$KQ/bin/kqbench" list | grep -q '^  cuda .*CUDA'
+    ;;
   esac
 }
 

@@ -31,9 +31,8 @@ struct CodedTensor {
 /// The scheme's requests for a [7, 300] tensor: with groups, the last of which is short, each scale format and layout.
 inline std::vector<kq::Request> requests_to_dequantize(const kq::Scheme& scheme) {
   std::vector<kq::Request> requests;
-  for (const kq::Format format : {kq::Format::int8, kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2,
-                                  kq::Format::fp8_e4m3fnuz, kq::Format::fp8_e5m2fnuz}) {
-    if (!(kq::is_fp8(format) ? scheme.fp8 : scheme.int8)) continue;
+  for (const kq::Format format : kq::formats()) {
+    if (kq::code_bits(format) != 8 || !kq::serves(scheme, format)) continue;
     kq::Request request;
     request.format = format;
     request.granularity = scheme.granularity;

@@ -118,7 +118,7 @@ std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element eleme
   };
   std::vector<kq::Request> requests;
   std::size_t next_grouping = 0;
-  for (const kq::Format format : all_formats) {
+  for (const kq::Format format : byte_formats()) {
     if (!kq::serves(scheme, format)) continue;
     kq::Request request = request_of(scheme, element, format, num_tokens, hidden_size);
     if (!kq::has_groups(scheme.granularity)) {
@@ -266,7 +266,8 @@ RandomCase random_case(std::uint64_t seed) {
   RandomCase random;
   const auto schemes = kq::schemes();
   const kq::Scheme& scheme = schemes[draw.bits() % schemes.size()];
-  kq::Format format = draw.one_of(all_formats);
+  const std::vector<kq::Format> formats = byte_formats();
+  kq::Format format = formats[draw.bits() % formats.size()];
   if (!kq::serves(scheme, format)) format = kq::Format::int8;
   const std::int64_t hidden_size = random_hidden_size(draw);
   const std::int64_t num_tokens =

@@ -18,8 +18,15 @@
 namespace kqbench::test {
 
 inline constexpr kq::Element all_elements[] = {kq::Element::half, kq::Element::bfloat16, kq::Element::float32};
-inline constexpr kq::Format all_formats[] = {kq::Format::int8, kq::Format::fp8_e4m3fn, kq::Format::fp8_e5m2,
-                                             kq::Format::fp8_e4m3fnuz, kq::Format::fp8_e5m2fnuz};
+
+/// The formats whose codes have a byte each.
+inline std::vector<kq::Format> byte_formats() {
+  std::vector<kq::Format> formats;
+  for (const kq::Format format : kq::formats()) {
+    if (kq::code_bits(format) == 8) formats.push_back(format);
+  }
+  return formats;
+}
 
 /// A request as a row of a table of schemes (kq::Scheme, kq::DialectScheme) says, contiguous, everything else at its
 /// default; groups have no size yet.

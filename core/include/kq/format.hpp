@@ -2,10 +2,16 @@
 #pragma once
 
 /// \file
-/// The formats of a code: what a float becomes and how it comes back. One type per format, all with the same members:
+/// The formats of a code: what a float becomes and how it comes back. One type per format, in the list AllFormats, all
+/// with the same members:
 ///
 ///   Code            the C++ type that holds one code
 ///   code_bits       bits of a code in memory: 8, or 4 of two codes in a byte, the even column in the low half
+///   is_integer      whether codes are int8; all others are a sign above an exponent above a mantissa
+///   is_float8       whether it is one of the four formats of FP8, which processors convert to by their mantissa_bits
+///   mantissa_bits, bias
+///                   of the mantissa, and of the exponent; no integer has these
+///   has_negative_zero
 ///   name            as on the command line and in result files
 ///   max             largest finite magnitude, the default `qmax`
 ///   encode(v, x, bound)
@@ -273,6 +279,35 @@ struct Int8 {
 
   KQ_HOST_DEVICE static constexpr float decode(Code code) { return static_cast<float>(code); }
 };
+
+namespace detail {
+
+/// Whether a type has all of the members; the compiler names the one that it lacks.
+template <class Format>
+constexpr bool is_whole() {
+  static_assert(std::is_same_v<decltype(Format::encode(1.0f, 1.0f, 1.0f)), typename Format::Code>);
+  static_assert(std::is_same_v<decltype(&Format::encode4), std::uint32_t (*)(const float(&)[4], std::uint32_t)>);
+  static_assert(Format::code_bits == 8 || Format::code_bits == 4);
+  static_assert(!Format::is_float8 || (Format::code_bits == 8 && !Format::is_integer));
+  if constexpr (!Format::is_integer) static_assert(Format::mantissa_bits > 0 && Format::bias > 0);
+  static_assert(Format::has_negative_zero == (Format::encode(0.0f, -1.0f) != 0));
+  static_assert(Format::decode(Format::encode(Format::max, 1.0f)) == Format::max);
+  return !Format::name.empty();
+}
+
+}  // namespace detail
+
+template <class... Formats>
+struct FormatList {
+  static_assert((detail::is_whole<Formats>() && ...));
+};
+
+/// All formats, in the order of kq::Format.
+using AllFormats = FormatList<Int8, Fp8E4M3Fn, Fp8E5M2, Fp8E4M3Fnuz, Fp8E5M2Fnuz, Fp4E2M1>;
+
+/// The bit of a code that is its sign, of a format that is no integer.
+template <class Format>
+inline constexpr std::uint8_t sign_of_code = Format::encode(1.0f, 1.0f) ^ Format::encode(1.0f, -1.0f);
 
 static_assert(Fp8E4M3Fn::max == 448.0f && Fp8E5M2::max == 57344.0f);
 static_assert(Fp4E2M1::decode(7) == Fp4E2M1::max);

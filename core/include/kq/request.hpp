@@ -184,6 +184,9 @@ Request quantizer_of(const Request& request);
 
 // --- derived sizes; the request must be valid --------------------------------------------------------------------
 
+/// All formats.
+std::span<const Format> formats();
+
 std::size_t element_size(Element element);  ///< bytes
 float format_max(Format format);            ///< largest finite magnitude: 127, 448, 57344, 240, 57344, 6
 bool is_fp8(Format format);

@@ -52,7 +52,8 @@ def index(**files):
     return json.dumps({"metadata": {"total_size": 0}, "weight_map": files}).encode()
 
 
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+POINTER = b"version https://git-lfs.github.com/spec/v1\n" \
+          b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 
 
 def write_files(folder):
@@ -82,11 +83,13 @@ def write_files(folder):
         "text.npy": b"hello\n",
         "text.txt": b"hello\n",
         "good.safetensors": safetensors({"x": tensor()}),
-        "two.safetensors": safetensors({"x": tensor(shape=(4, 64), offsets=(0, 1024)), "y": tensor(shape=(4, 64), offsets=(1024, 2048))}),
+        "two.safetensors": safetensors({"x": tensor(shape=(4, 64), offsets=(0, 1024)),
+                                        "y": tensor(shape=(4, 64), offsets=(1024, 2048))}),
         "empty.safetensors": b"",
         "pointer.safetensors": POINTER,
         "page.safetensors": b"\n<html lang='en'>",
-        "fp8.safetensors": safetensors({"x": tensor("F8_E4M3", (8, 256)), "x.scale": tensor(shape=(8, 1), offsets=(2048, 2080))}, bytes(2080)),
+        "fp8.safetensors": safetensors({"x": tensor("F8_E4M3", (8, 256)),
+                                        "x.scale": tensor(shape=(8, 1), offsets=(2048, 2080))}, bytes(2080)),
         "pointer.safetensors.index.json": POINTER,
         "no_map.safetensors.index.json": b'{"metadata": {}}',
         "no_shard.safetensors.index.json": index(x="good.safetensors", y="missing.safetensors"),
@@ -203,7 +206,8 @@ TABLE = [
       for option, values in {
           "--num-tokens": ["-1", "1.5", "abc", ",", "1,,2", "99999999999999999999", "''"],
           "--hidden-size": ["0", "-5", "x", "1e3", "99999999999999999999", "''"],
-          "--input-stride": ["0", "-1", "x", "10", "9223372036854775807", "99999999999999999999", "''", "8192 --input-stride 8192"],
+          "--input-stride": ["0", "-1", "x", "10", "9223372036854775807", "99999999999999999999", "''",
+                             "8192 --input-stride 8192"],
           "--seed": ["-1", "18446744073709551616", "1.5", "x", "''", "1 --seed 2"],
           "--num-warmup-iters": ["0", "-3", "x", "99999999999", "''", "1 --num-warmup-iters 2"],
           "--num-iters": ["0", "-1", "1.5", "x", "99999999999999999999", "''", "9 --num-iters 9"],
@@ -211,7 +215,8 @@ TABLE = [
           "--device": ["99", "-1", "x", "1.0", "99999999999", "''", "0 --device 0"],
           "--host-threads": ["0", "-1", "x", "1000000", "99999999999999999999", "''", "1 --host-threads 1"],
           f"{STATIC} --scale": ["0", "-0", "-1", "nan", "inf", "x", "1e39", "1e-38", "1e-40", "1e-60", "''", "1 --scale 1"],
-          f"{STATIC} --asymmetric --zero-point": ["1.5", "3000000000", "99999999999999999999", "x", "nan", "''", "1 --zero-point 1"],
+          f"{STATIC} --asymmetric --zero-point": ["1.5", "3000000000", "99999999999999999999", "x", "nan", "''",
+                                                   "1 --zero-point 1"],
           f"{TOKEN_FP8} --scale-ub": ["0", "-1", "nan", "-inf", "1e39", "x", "''", "1 --scale-ub 1"],
           "--qmax": ["0", "-1", "128", "1.5", "nan", "1e39", "x", "''", "1 --qmax 2"],
           "--quant-dtype fp8 --qmax": ["449", "inf"],
@@ -287,7 +292,8 @@ TABLE = [
     (2, OVERFLOW("--num-tokens", 2 * 2**64), "--num-tokens 4294967296 --hidden-size 4294967296"),
     (2, OVERFLOW("--num-tokens", 4 * 2**62), "verify --num-tokens 2147483648 --hidden-size 2147483648 --dtype float"),
     (2, OVERFLOW("--input-stride", 2 * (3 * 2**62 + 8)), "--num-tokens 4 --hidden-size 8 --input-stride 4611686018427387904"),
-    (2, "--num-tokens: must be at most 2147483647, not 100000000000: a launch counts no further; take fewer rows", "--num-tokens 100000000000 --hidden-size 8192"),
+    (2, "--num-tokens: must be at most 2147483647, not 100000000000: a launch counts no further; take fewer rows",
+     "--num-tokens 100000000000 --hidden-size 8192"),
     (2, "--granularity:", "--num-tokens 1000000000 --hidden-size 8192 --granularity group:16"),
     (3, TOO_LARGE, "--num-tokens 2147483647 --hidden-size 4096"),
     (3, TOO_LARGE, "--num-tokens 1000000000 --hidden-size 8192 --impl native"),
@@ -354,7 +360,8 @@ TABLE = [
     (2, "'-o=out.npy': a short option's value", "quantize good.npy -o=out.npy"),
     *((2, f"{option}: has no value, --quiet after it is an option; give one, or {name}=--quiet", f"{command} {option} --quiet")
       for command, option, name in [("run", "--json", "--json"), ("", "--csv", "--csv"), ("verify", "--input", "--input"),
-                                    ("quantize good.npy", "-o", "--output"), ("quantize good.npy -o x.npy", "--scales", "--scales")]),
+                                    ("quantize good.npy", "-o", "--output"),
+                                    ("quantize good.npy -o x.npy", "--scales", "--scales")]),
     (2, "--json: has no value, --no-color after it is an option", "compare good.json --json --no-color"),
     # what is quoted neither breaks the line nor reaches a terminal as it is
     *((2, r"'a\x0ab\x1b[31m", f"{command} 'a\nb\x1b[31m{rest}'")
@@ -383,8 +390,10 @@ TABLE = [
           ["compare other.json", "report other.json"],
           [("x", ""), ("-1", "'-1' is not from 0 to 1000"), ("1001", ""), ("nan", ""), ("2%", ""), ("''", "")])),
     *((2, "'good.json': its times are not comparable: it has other programs' times and no canary", command)
-      for command in ["compare good.json", "compare good.json good.json --fail-above 2", "report good.json", "report good.json --format md"]),
-    *((2, "'contradicts.json': rows[1]: gbps is 3800.5, and bytes / median gives 3842.735878 (native, dynamic token int8 from half, 4096x8192)",
+      for command in ["compare good.json", "compare good.json good.json --fail-above 2", "report good.json",
+                      "report good.json --format md"]),
+    *((2, "'contradicts.json': rows[1]: gbps is 3800.5, and bytes / median gives 3842.735878 (native, dynamic token int8 from "
+          "half, 4096x8192)",
        f"{command} contradicts.json --ignore-canary") for command in ["compare", "report"]),
     (2, "--fail-above: 'good.json' shares no implementation", "compare good.json --ignore-canary --fail-above 2"),
     (2, "--format:", "report other.json --format ''"),

@@ -203,11 +203,9 @@ class FloatCodes {
   __m256i codes(const __m256i (&w)[2], const __m256i (&x)[2]) const {
     const __m256i magnitude = _mm256_min_epu8(_mm256_packus_epi16(w[0], w[1]), most_);
     __m256i sign = _mm256_packs_epi16(x[0], x[1]);
-    if constexpr (Format::code_bits == 4) {
-      sign = _mm256_and_si256(_mm256_srli_epi16(sign, 4), _mm256_set1_epi8(8));
-    } else {
-      sign = _mm256_and_si256(sign, _mm256_set1_epi8(static_cast<char>(0x80)));
-    }
+    constexpr int below_top = std::countl_zero(sign_of_code<Format>);
+    if constexpr (below_top != 0) sign = _mm256_srli_epi16(sign, below_top);
+    sign = _mm256_and_si256(sign, _mm256_set1_epi8(static_cast<char>(sign_of_code<Format>)));
     if constexpr (!Format::has_negative_zero) {
       sign = _mm256_andnot_si256(_mm256_cmpeq_epi8(magnitude, _mm256_setzero_si256()), sign);
     }
