@@ -72,7 +72,10 @@ if(NOT kq_present STREQUAL kq_wanted)
   set(kq_log ${CMAKE_BINARY_DIR}/kokkos-build.log)
   file(REMOVE_RECURSE ${CMAKE_BINARY_DIR}/kokkos ${CMAKE_BINARY_DIR}/kokkos-build)
   message(STATUS "Building Kokkos: this takes a few minutes, once (log: ${kq_log})")
-  cmake_host_system_information(RESULT kq_processors QUERY NUMBER_OF_LOGICAL_CORES)
+  set(kq_processors $ENV{CMAKE_BUILD_PARALLEL_LEVEL})
+  if(NOT kq_processors)
+    cmake_host_system_information(RESULT kq_processors QUERY NUMBER_OF_LOGICAL_CORES)
+  endif()
   execute_process(
     COMMAND ${CMAKE_COMMAND} -E env ${kq_kokkos_environment}
             ${CMAKE_COMMAND} -S ${kokkos_SOURCE_DIR} -B ${CMAKE_BINARY_DIR}/kokkos-build -G ${CMAKE_GENERATOR}

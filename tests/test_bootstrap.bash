@@ -77,6 +77,9 @@ END
 exit 1'
 expect 'cmake failed: CLI11 is not installed, and fetching it failed. Install it'
 
+stand_in cmake 'echo "CMake Error at a.cmake:1 (message):"; echo "  Give its place with -DKokkos_ROOT=…"; exit 1'
+expect 'cmake failed: Give its place with -DKokkos_ROOT=…. KQ_CMAKE_ARGS takes such options'
+
 stand_in cmake 'echo "CMake Error: Could not read presets from /x"; exit 1'
 expect 'cmake failed: Could not read presets from /x'
 
@@ -101,7 +104,7 @@ said() {
 }
 
 # A dry run names what would be installed, by the names that apt knows, and touches nothing.
-stand_in apt-get 'echo "a dry run calls apt-get"; exit 100'
+stand_in apt-get '[ "$1" = indextargets ] && echo there && exit; echo "a dry run calls apt-get"; exit 100'
 stand_in apt-cache '[ "$2" = libkokkos-dev ]'
 rm -r "$scratch/top/build"
 said '--dry-run bench' \
@@ -110,6 +113,16 @@ said '--dry-run bench' \
 [ ! -e "$scratch/top/build" ]
 KQ_WITHOUT='libfmt-dev kokkos' said '--dry-run packages' \
   "would install with apt-get, and what these need: libcli11-dev nlohmann-json3-dev libgtest-dev"
+
+# It says what it cannot know, and what it cannot do.
+stand_in apt-get '[ "$1" = indextargets ] && exit; echo "a dry run calls apt-get"; exit 100'
+said '--dry-run packages' \
+  "would install with apt-get, and what these need: libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev libkokkos-dev" \
+  "apt's list of packages is empty: after apt-get update names may be others"
+stand_in id 'echo 1000'
+said '--dry-run packages' "could not install, for there is neither root nor sudo, and would try without: \
+libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev kokkos"
+stand_in id 'echo 0'
 
 # All is there, and a folder that make was used for keeps it. Tests that were skipped are named by reason.
 stand_in dpkg-query 'echo installed'

@@ -96,6 +96,14 @@ std::string usage_text(const CLI::App& program, const CLI::App& command, const C
       return fmt::format("{}: is missing; give it, {}", name, help);
     }
   }
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    const std::string text = first_line(error.what());
+    const std::string name = text.substr(0, text.find(": "));
+    if (text.find(": At Most 1 ") != std::string::npos) {
+      return fmt::format("{}: is given more than once; give it one value, {}", name, help);
+    }
+    if (text.ends_with(" missing")) return fmt::format("{}: has no value; give it one, {}", name, help);
+  }
   const std::vector<std::string> extras = program.remaining(true);
   if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || extras.empty()) {
     return fmt::format("{}; {}", printable(first_line(error.what())), help);

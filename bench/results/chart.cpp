@@ -148,11 +148,16 @@ std::string category_commands(const std::vector<std::string>& categories) {
   for (std::size_t i = 0; i < categories.size(); ++i) {
     names += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_string(categories[i]), i);
   }
-  return fmt::format(
+  std::string commands = fmt::format(
       "set ytics ({}) scale 0\nset yrange [{}:-0.5]\nunset grid\nset grid xtics lc rgb 'gray'\nset format x '%g'\n"
       "set autoscale xfix\nset offsets graph 0.05, graph 0.05, 0, 0\n"
       "set xtics (0.01,0.02,0.05,0.1,0.2,0.3,0.5,0.7,0.85,1,1.2,1.5,2,3,5,7,10,15,20,30,50,100,200,500,1000)\n",
       names, static_cast<double>(categories.size()) - 0.5);
+  for (std::size_t i = 1; i < categories.size(); ++i) {  // a line between one and the next
+    commands += fmt::format("set arrow from graph 0, first {0} to graph 1, first {0} nohead lc rgb 'gray'\n",
+                            static_cast<double>(i) - 0.5);
+  }
+  return commands;
 }
 
 std::string script_of(const Chart& chart, const Layout& layout, const std::string& name,
@@ -169,6 +174,7 @@ std::string script_of(const Chart& chart, const Layout& layout, const std::strin
   if (chart.log_x) script += "set logscale x\n";
   if (chart.prefixes) script += "set format x '%.0s%c'\n";
   if (chart.log_y) script += "set logscale y\n";
+  if (!chart.x_ticks.empty()) script += fmt::format("set xtics ({})\n", fmt::join(chart.x_ticks, ","));
   if (!chart.categories.empty()) script += category_commands(chart.categories);
   for (std::size_t i = 0; i < chart.series.size(); ++i) {
     script += data_block(i, chart.series[i]);

@@ -39,6 +39,7 @@ struct Chart {
   std::optional<double> y_low, y_high;  ///< ends of the axis; by the points where absent
   std::vector<std::string> categories;  ///< names of y = 0, 1, … from the top, in a wide chart; x is a ratio then
   std::vector<ChartSeries> series;
+  std::vector<double> x_ticks = {};  ///< where the x axis has numbers; gnuplot chooses where empty
 };
 
 /// The charts as <svg> elements to be put into one HTML page, in the same order: black and grey in them (axes, text,

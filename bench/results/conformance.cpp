@@ -21,11 +21,26 @@ using Json = nlohmann::ordered_json;
 constexpr const char* schema = "kqbench-conformance/1";
 constexpr std::uint64_t most_file_bytes = std::uint64_t{16} << 20;
 
+/// A table with more rows than this is folded on a page.
+constexpr std::size_t most_open_rows = 24;
+
+/// "1,234,567".
+std::string with_commas(std::int64_t count) {
+  std::string digits = std::to_string(count);
+  for (std::size_t end = digits.size(); end > 3; end -= 3)
+    digits.insert(end - 3, 1, ',');
+  return digits;
+}
+
+std::string cases_text(std::int64_t cases) {
+  return with_commas(cases) + (cases == 1 ? " case" : " cases");
+}
+
 std::string text_of(const ConformanceCell& cell) {
   if (cell.cases == 0) return cell.refused == 0 ? "" : "not served";
-  const std::string refused = cell.refused == 0 ? "" : fmt::format(", {} not served", cell.refused);
-  if (cell.wrong != 0) return fmt::format("{} of {} cases wrong{}", cell.wrong, cell.cases, refused);
-  return fmt::format("exact: {} cases, {} codes{}", cell.cases, cell.codes, refused);
+  const std::string refused = cell.refused == 0 ? "" : fmt::format(", {} not served", with_commas(cell.refused));
+  if (cell.wrong != 0) return fmt::format("{} of {} wrong{}", with_commas(cell.wrong), cases_text(cell.cases), refused);
+  return fmt::format("exact: {}, {} codes{}", cases_text(cell.cases), with_commas(cell.codes), refused);
 }
 
 /// "…; interrupted, …" where it was.
@@ -121,9 +136,19 @@ void ConformanceTable::write_html(std::ostream& out) const {
     }
     grid.add(std::move(line));
   }
-  out << "<p class=\"soft\">" << html_text(heading(*this)) << "</p>\n<div class=\"wide\">\n";
+  const auto is_wrong = [](const Row& row) {
+    return std::any_of(row.cells.begin(), row.cells.end(), [](const ConformanceCell& cell) { return cell.wrong != 0; });
+  };
+  const auto wrong = std::count_if(rows.begin(), rows.end(), is_wrong);
+  const bool folded = rows.size() > most_open_rows;
+  out << "<p class=\"soft\">" << html_text(heading(*this)) << "</p>\n";
+  if (folded && wrong == 0) out << fmt::format("<details>\n<summary>{} rows, none wrong</summary>\n", rows.size());
+  if (folded && wrong != 0) {
+    out << fmt::format("<details open>\n<summary>{} rows, {} wrong</summary>\n", rows.size(), wrong);
+  }
+  out << "<div class=\"wide\">\n";
   grid.write_html(out);
-  out << "</div>\n";
+  out << "</div>\n" << (folded ? "</details>\n" : "");
 }
 
 ConformanceTable parse_conformance(std::string_view text, const std::string& name) {

@@ -104,7 +104,7 @@ std::vector<HeatMap> heat_maps(const Comparison& comparison) {
     if (row.series.impl == "native") {
       add(native[label(row.series) + " over " + label(row.baseline)], scheme, row);
     } else if (is_peer(row.series.impl)) {
-      const ComparedRow*& fastest = rivals["The fastest rival over " + label(row.baseline)][row.baseline_row];
+      const ComparedRow*& fastest = rivals["The fastest peer over " + label(row.baseline)][row.baseline_row];
       if (fastest == nullptr || row.ratio.value < fastest->ratio.value) fastest = &row;
     }
   }

@@ -252,8 +252,12 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     const std::string prefix = fmt::format("{}/", result_schema_name);
     int version = 0;
     const char* const end = schema.data() + schema.size();
+    if (schema.starts_with("kqbench-conformance/")) {
+      fail(name_, "is a table of conformance, not a result file; give report such a one as --conformance FILE");
+    }
     if (!schema.starts_with(prefix)) {
-      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}", in_quotes(schema)));
+      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}; give one that --json wrote",
+                              in_quotes(schema)));
     }
     const auto [stopped, error] = std::from_chars(schema.data() + prefix.size(), end, version);
     if (error == std::errc::result_out_of_range || version > result_schema_version) {
@@ -262,7 +266,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
                               in_quotes(schema), prefix, result_schema_version));
     }
     if (error != std::errc() || stopped != end || version < 1) {
-      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}", in_quotes(schema)));
+      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}; give one that --json wrote",
+                              in_quotes(schema)));
     }
   }
 

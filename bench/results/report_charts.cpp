@@ -307,6 +307,7 @@ std::optional<Chart> roofline(const std::vector<NamedResult>& files) {
   chart.x_label = "elements a byte moved";
   chart.y_label = "10^9 elements a second";
   chart.prefixes = false;
+  chart.x_ticks = {0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0};
   add_series(chart, rows, names, Mark::points, [](const Row& row) -> std::optional<ChartPoint> {
     return ChartPoint{elements_of(row) / bytes_of(row), elements_a_microsecond(row) * 1e-3, {}};
   });

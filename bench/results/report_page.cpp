@@ -72,23 +72,19 @@ constexpr std::string_view content_policy = "default-src 'none'; img-src data:; 
 std::string ratio_remark(const Comparison& comparison) {
   return fmt::format(
       "Ratio: its time / the baseline's, above 1 is slower; the geometric mean, with its 95 % interval, over the "
-      "shapes "
-      "and input types that all lines of a scheme were timed at, as far as there are any. Same: the interval is within "
-      "a margin of {:g} %; ambiguous: it reaches over that margin's edge. The last four columns count the rows of each "
-      "verdict.",
+      "shapes and input types that all lines of a scheme were timed at, as far as there are any. Same: the interval is "
+      "within a margin of {:g} %; ambiguous: it reaches over that margin's edge. The last four columns count the rows "
+      "of each verdict.",
       100.0 * comparison.margin);
 }
 
 constexpr std::string_view roofline_remark =
     "Quantization moves bytes and computes little: the roof is the memory's, measured with plain streaming kernels at "
-    "the "
-    "best of the rows' read:write mixes.";
+    "the best of the rows' read:write mixes.";
 
 constexpr std::string_view lead =
     "How long it takes to turn activations into 8-bit codes and their scales: the kernels that kqbench has written "
-    "once "
-    "in "
-    "Kokkos and by hand in native code, and what else was timed at the same work.";
+    "once in Kokkos and by hand in native code, and what else was timed at the same work.";
 
 std::string title_of(const std::vector<NamedResult>& files) {
   std::vector<std::string> devices;
@@ -226,8 +222,7 @@ void write_contents(std::ostream& out, bool has_fleet, bool has_conformance) {
 
 constexpr std::string_view conformance_remark =
     "Which implementation gives the reference's bytes, whose own are anchored in recorded outputs of each engine: "
-    "exact "
-    "means that every code, scale and zero point of every case was equal.";
+    "exact means that every code, scale and zero point of every case was equal.";
 
 void write_conformance(std::ostream& out, const std::vector<ConformanceTable>& tables) {
   if (tables.empty()) return;

@@ -7,12 +7,14 @@ usage: check_pages.py [--list]
 - Every link leads to a file, and its anchor to a heading.
 - A block of code that names a file of the repository, as ```cpp core/x.cpp, is part of that file; those of WHOLE are all of it.
 - The figures of FIGURES are those of the result files that they come from. --list prints them, with the files and commits.
+- The releases that docs/building.md names are those that cmake/ fetches.
 - README.md's kernel is there, and short.
 
 Prints a line for each mistake, and ends with status 1 if there is one.
 """
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -113,6 +115,24 @@ def readme_table():
         yield f"| {name} | " + " | ".join(rounded(least[project]) for project in dict.fromkeys(of.values())) + " |"
 
 
+def readme_small():
+    """What README.md says of small tensors and of producers: the least of the rivals' times over Kokkos', Triton's lead."""
+    times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+    least = {}
+    ahead = cells = 0
+    for (scheme, dtype, shape, launch), us in times.items():
+        behind = " + " in scheme  # a producer
+        rivals = [time for impl, time in us.items() if impl not in ("kokkos", "native")]
+        if (shape, launch) == ("1x4096", "plain") and rivals:
+            least[behind] = min(min(rivals) / us["kokkos"], least.get(behind, math.inf))
+        if behind and launch == "overlapped" and "triton" in us:
+            triton = min(us["triton"], times.get((scheme, dtype, shape, "plain"), us).get("triton", math.inf))
+            cells += 1
+            ahead += triton < us["kokkos"]
+    yield f"takes {least[False]:.2f} of Kokkos' time at the worst scheme, and {least[True]:.2f} behind RMSNorm or SiLU"
+    yield f"in {ahead} of {cells} cells"
+
+
 def console_table():
     """The lines of the example of a table."""
     ours = read(OURS)
@@ -144,6 +164,7 @@ def compared_codes():
 
 FIGURES = [  # page, where its figures come from, the lines that it must have
     ("README.md", [RIVALS], readme_table),
+    ("README.md", [RIVALS], readme_small),
     ("README.md", [OURS], console_table),
     ("docs/getting_started.md", [OURS], console_table),
     ("docs/results/h200.md", [SPEED, PEERS], table_of_h200),
@@ -164,6 +185,18 @@ def check_figures(show):
             if show:
                 commits = [f"{source} ({read(source).get('setting', {}).get('commit', 'noted by hand')})" for source in sources]
                 print(f"{page}: {line.strip()}\n    from {', '.join(commits)}")
+
+
+def check_releases():
+    """The releases that docs/building.md says are fetched are those of cmake/."""
+    fetched = re.findall(r"kq_require\((\w+) [^)]*?/v?([\d.]+)(?:\.tar|/json)", (ROOT / "cmake/KqDependencies.cmake").read_text())
+    fetched += re.findall(r"set\((KQ_KOKKOS)_RELEASE ([\d.]+)\)", (ROOT / "cmake/KqKokkos.cmake").read_text())
+    text = (ROOT / "docs/building.md").read_text(encoding="utf-8")
+    for name, release in fetched:
+        if not re.search(rf"SOURCE_DIR_{name.upper().removeprefix('KQ_')}=…` \| {re.escape(release)} \|", text):
+            mistake("docs/building.md", f"does not say that {name} {release} is fetched")
+    if len(fetched) != 5:
+        mistake("cmake/", f"has {len(fetched)} releases that can be read")
 
 
 def check_rivals():
@@ -203,6 +236,7 @@ def main(arguments):
     if not any(block.name.endswith("dynamic_token.cpp") and block.text.count("\n") <= 20 for block in split("README.md")[0]):
         mistake("README.md", "shows no portable kernel")
     check_figures("--list" in arguments)
+    check_releases()
     check_rivals()
     for text in mistakes:
         print(text, file=sys.stderr)

@@ -4,10 +4,13 @@
 
 usage: commands.py check
        commands.py run KQBENCH [PAGE]...
+       commands.py mpi KQBENCH [PAGE]...
 
 `check` looks for blocks that are not listed and for entries without a block. `run` runs the blocks whose entry is RUN, those of
-a page in order in a folder of their own, on the host. There kqbench is a stand-in that makes measurements short and
-`verify` small, and that otherwise passes on what it was given.
+a page in order in a folder of their own, on the host. There kqbench is a stand-in that makes measurements short, the shapes of
+sweeps and of `verify` small, and of a GPU the host, and that otherwise passes on what it was given. Other stand-ins are srun,
+which starts two ranks, and ncu, which starts the program. `mpi` runs those whose entry is MPI, with this machine's mpirun and two
+ranks; KQBENCH has to be built with MPI.
 """
 
 import os
@@ -23,6 +26,7 @@ import tempfile
 from pages import ROOT, pages, split
 
 RUN = ("run",)
+MPI = ("mpi",)
 
 
 def by(file, *words):
@@ -37,19 +41,18 @@ def left(reason):
 BARE = ".ci/run-bare"
 PLUGIN_PAGE = by("tests/plugin/run_page.bash", "```sh blocks")
 NEEDS_GPU = left("needs a GPU; the project's results are made so")
-NEEDS_CLUSTER = left("needs a job of several ranks; .ci/gates/11-mpi runs the same on a host with small shapes")
 
 # page and first line: how
 HOW = {
     ("README.md", "git clone <this repository> kqbench && cd kqbench"):
         by(".ci/gates/2-debian-12", "./bootstrap test", "./bootstrap bench"),
     ("README.md", "python3 -m venv env && . env/bin/activate"): by(".ci/gates/10-python", "pip"),
-    (".github/ISSUE_TEMPLATE/amd-results.md", "kqbench list"): left("needs an AMD GPU"),
+    (".github/ISSUE_TEMPLATE/amd-results.md", "kqbench list"): RUN,
     ("apps/peers/README.md", "kqbench --sweep llm --quant-dtype fp8,int8 --dtype bfloat16 --json ours.json"):
         by("tests/python/test_peers.py", "peers"),
     ("docs/amd.md", "cmake --preset hip -DKQ_HIP_ARCHITECTURES=gfx942"):
         left("needs a Kokkos for HIP, whose build takes an hour; .ci/gates/6-hip compiles the sources"),
-    ("docs/amd.md", "kqbench verify --backend hip"): left("needs an AMD GPU"),
+    ("docs/amd.md", "kqbench verify --backend hip"): RUN,
     ("docs/building.md", "./bootstrap packages"): by(BARE, "./bootstrap packages", "--preset"),
     ("docs/building.md", "KQ_EXHAUSTIVE=1 ctest --preset host -L 'core|soak'   # every number of a format; ten thousand runs "
      "(cuda, hip: on the GPU too)"): left("takes an hour; by hand before a release"),
@@ -62,20 +65,22 @@ HOW = {
     ("docs/building.md", "python3 -m venv build/mkdocs && build/mkdocs/bin/pip install -r docs/site/requirements.txt"):
         by(".ci/gates/12-docs", "build --strict --config-file docs/site/mkdocs.yml", "install -r docs/site/requirements.txt"),
     ("docs/c.md", "./bootstrap build"): by("tests/package/check_install.cmake", "--install", "-S ${EXAMPLE}"),
-    ("docs/clusters.md", "srun --ntasks-per-node=8 kqbench --sweep quick --json 'run-%h-%r.json'"): NEEDS_CLUSTER,
+    ("docs/clusters.md", "srun --ntasks-per-node=8 kqbench --sweep quick --json 'run-%h-%r.json'"): RUN,
     ("docs/clusters.md", "mpirun -n 8 --bind-to none kqbench --sweep quick --json together.json           # all at once: the "
-     "default, --together"): NEEDS_CLUSTER,
-    ("docs/clusters.md", "kqbench fleet run-*.json [--json F] [--csv F] [--markdown F] [--fail-outside 5%]"):
-        left("a synopsis, no command"),
+     "default, --together"): MPI,
+    ("docs/clusters.md", "kqbench fleet run-*.json --json fleet.json --csv fleet.csv --markdown fleet.md"):
+        RUN,
     ("docs/clusters.md", "mpirun -n 8 --bind-to none kqbench sharded --num-tokens 4096 --hidden-size 8192 --quant-dtype fp8 "
-     "--json sharded.json"): NEEDS_CLUSTER,
+     "--json sharded.json"): MPI,
+    ("docs/clusters.md", "torchrun --no-python --nproc-per-node 8 kqbench sharded --rendezvous /tmp/id"):
+        left("needs several GPUs: without MPI ranks exchange through NCCL or RCCL"),
     ("docs/command_line.md", "kqbench --sweep quick --quant-dtype fp8 --granularity group:128 --json results.json"): RUN,
     ("docs/comparing.md", "kqbench --num-tokens 64 --hidden-size 1024 --json a.json"): RUN,
     ("docs/comparing.md", "kqbench report a.json b.json -o report.html"): RUN,
     ("docs/dialects.md", "kqbench list --dialects                        # names, versions, schemes, formulas, and where each "
      "differs"): RUN,
     ("docs/extending.md", "./bootstrap build"):
-        left("the tree's own build, which takes an hour on a small machine; .ci/gates/2-debian-12 runs the parts"),
+        by(".ci/gates/2-debian-12", "./bootstrap build\n", "kqbench verify --quiet", "./bootstrap test -j"),
     ("docs/extending.md", "build/host/apps/kqbench/kqbench --num-tokens 1024 --hidden-size 4096 --quant-dtype fp8 --json "
      "before.json"): RUN,
     ("docs/getting_started.md", "git clone <this repository> kqbench && cd kqbench"):
@@ -87,16 +92,18 @@ HOW = {
     ("docs/getting_started.md", "python3 -m venv env && . env/bin/activate"): by(".ci/gates/10-python", "pip"),
     ("docs/getting_started.md", 'python3 -m venv "$HOME/kq-tools" && "$HOME/kq-tools/bin/pip" install cmake ninja'):
         left("fetches and builds Kokkos and four libraries; by hand"),
-    ("docs/measurement.md", "ncu --profile-from-start off --clock-control none --cache-control none \\"): NEEDS_GPU,
-    ("docs/python.md", "python3 -m venv env && . env/bin/activate                 # a virtual environment, which Debian's Python "
-     "asks for"): by(".ci/gates/10-python", "pip"),
+    ("docs/measurement.md", "ncu --profile-from-start off --clock-control none --cache-control none \\"): RUN,
+    ("docs/python.md", "python3 -m venv env && . env/bin/activate                     # a virtual environment, which Debian's "
+     "Python asks for"): by(".ci/gates/10-python", "pip"),
     ("docs/python.md", "apt-get install g++ python3-dev python3-venv libtrilinos-kokkos-dev libcli11-dev nlohmann-json3-dev "
      "libfmt-dev"): by("bootstrap", "missing_for_python"),
     ("docs/results/README.md", "python/make_in_build build/cuda         # the Python package, which the peers use"): NEEDS_GPU,
     ("docs/results/README.md", "PEERS_OPTIONS='--hidden-size 2048,4096,8192,16384 --num-tokens 1,16,128,1024,4096,16384 "
      "--max-time 0.2' docs/results/regenerate h200 build/cuda"): NEEDS_GPU,
-    ("docs/results/README.md", "tools/check_on_gpu BUILD OUT speed                                 # writes OUT/speed.json"):
+    ("docs/results/README.md", "tools/check_on_gpu BUILD OUT speed    # writes OUT/speed.json"):
         NEEDS_GPU,
+    ("docs/results/README.md", "docs/results/table docs/results/h200/speed.json docs/results/h200/best_peers.json"):
+        by("tests/docs/check_pages.py", "docs/results/table"),
     ("docs/results/host.md", "kqbench --num-tokens 1024 --hidden-size 4096 --dtype half,float --quant-dtype fp8,int8 "
      "--static-scale --host-threads 1"): RUN,
     ("docs/results/tiles.md", "tools/measure_launches before=build/before after=build/after --dtype half"): NEEDS_GPU,
@@ -135,20 +142,48 @@ def check():
     for text in wrong:
         print(text, file=sys.stderr)
     kinds = [entry[0] for entry in map(how, found) if entry]
-    print(f"{len(found)} blocks of commands: {kinds.count('run')} run by this test, {kinds.count('by')} by others, "
-          f"{kinds.count('left')} left out with a reason")
+    print(f"{len(found)} blocks of commands: {kinds.count('run')} run by this test, {kinds.count('mpi')} with MPI, "
+          f"{kinds.count('by')} by others, {kinds.count('left')} left out with a reason")
     return 1 if wrong else 0
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
 
-STAND_IN = """#!/bin/sh
-case ${{1-}} in
+# What the commands call, by name; {kqbench} is the program that is tested.
+STAND_INS = {
+    "kqbench": """#!/bin/sh
+backend="--backend host" job=${1-}
+for word; do
+  shift
+  case $word in
+    --sweep) set -- "$@" --num-tokens 16 --hidden-size 256 ;; # in place of the sweep's shapes
+    hip) word=host backend= ;;
+    4096 | 8192) [ "$job" != sharded ] || word=256 ;;
+  esac
+  set -- "$@" "$word"
+done
+case $job in
   verify) set -- "$@" --num-tokens 3 --hidden-size 256 --dtype half ;;
-  -* | run) set -- "$@" --max-time 0.05 --num-iters 1 --num-warmup-iters 1 --rounds 1 --backend host ;;
+  sharded) set -- "$@" --num-samples 7 ;;
+  -* | run) set -- "$@" --max-time 0.05 --num-iters 1 --num-warmup-iters 1 --rounds 1 $backend ;;
 esac
-exec {program} "$@"
-"""
+exec {kqbench} "$@"
+""",
+    "srun": """#!/bin/sh
+shift # --ntasks-per-node=
+for rank in 0 1; do
+  SLURM_PROCID=$rank SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=$rank "$@"
+done
+""",
+    "mpirun": """#!/bin/sh
+shift 2 # -n 8
+exec {mpirun} -n 2 "$@"
+""",
+    "ncu": """#!/bin/sh
+while [ "$1" != kqbench ]; do shift; done
+exec "$@"
+""",
+}
 
 
 def small_tensor():
@@ -157,12 +192,20 @@ def small_tensor():
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + struct.pack("<1024f", *range(1024))
 
 
-def run(program, only):
+def write_stand_ins(folder, program):
+    folder.mkdir(parents=True)
+    real = {"{kqbench}": shlex.quote(program), "{mpirun}": shutil.which("mpirun") or "false"}
+    for name, text in STAND_INS.items():
+        (folder / name).write_text(re.sub("{kqbench}|{mpirun}", lambda place: real[place.group()], text))
+        (folder / name).chmod(0o755)
+
+
+def run(kind, program, only):
     if not shutil.which("gnuplot"):
         print("skipped: gnuplot is not installed (./bootstrap packages)")
         return 77
     failed = 0
-    to_run = [block for block in blocks() if how(block) == RUN]
+    to_run = [block for block in blocks() if how(block) == kind]
     for page in pages():
         chosen = [block for block in to_run if block.page == page]
         if not chosen or (only and page not in only):
@@ -170,9 +213,7 @@ def run(program, only):
         with tempfile.TemporaryDirectory() as scratch:
             folder = pathlib.Path(scratch)
             tools = folder / "build/host/apps/kqbench"
-            tools.mkdir(parents=True)
-            (tools / "kqbench").write_text(STAND_IN.format(program=shlex.quote(program)))
-            (tools / "kqbench").chmod(0o755)
+            write_stand_ins(tools, program)
             (folder / "x.npy").write_bytes(small_tensor())
             environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
             for block in chosen:
@@ -189,8 +230,8 @@ def run(program, only):
 def main(arguments):
     if arguments == ["check"]:
         return check()
-    if len(arguments) >= 2 and arguments[0] == "run":
-        return run(os.path.abspath(arguments[1]), arguments[2:])
+    if len(arguments) >= 2 and arguments[0] in ("run", "mpi"):
+        return run((arguments[0],), os.path.abspath(arguments[1]), arguments[2:])
     print(__doc__, file=sys.stderr)
     return 2
 

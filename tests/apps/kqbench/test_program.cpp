@@ -160,6 +160,9 @@ TEST(Program, AnUnknownOptionIsNamedWithOneLikeIt) {
   expect_refused({"verify", "--walk"}, "'--walk': is no option of verify; see `kqbench verify --help`");
   expect_refused({"list", "extra"}, "'extra': is not expected by list; see `kqbench list --help`");
   expect_refused({"report"}, "FILE: is missing; give it, see `kqbench report --help`");
+  expect_refused({"--seed", "1", "--seed", "2"},
+                 "--seed: is given more than once; give it one value, see `kqbench run --help`");
+  expect_refused({"--num-tokens"}, "--num-tokens: has no value; give it one, see `kqbench run --help`");
 }
 
 TEST(Program, AComparisonThatFailsSaysOfWhat) {

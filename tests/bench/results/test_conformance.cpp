@@ -36,7 +36,7 @@ TEST(Conformance, IsATableOfSchemesAndImplementations) {
       "Some GPU\n\n"
       "| dialect | scheme | codes | scales | kokkos | native |\n"
       "| --- | --- | --- | --- | --- | --- |\n"
-      "| kqbench | dynamic group | fp8_e4m3fn | ue8m0 | exact: 1 cases, 7 codes, 1 not served | not served |\n"
+      "| kqbench | dynamic group | fp8_e4m3fn | ue8m0 | exact: 1 case, 7 codes, 1 not served | not served |\n"
       "| vllm-0.33.0 | dynamic group | fp8_e4m3fn | float | exact: 2 cases, 128 codes | **1 of 2 cases wrong** |\n");
   const ConformanceTable read = parse_conformance(table.json(), "'a.json'");
   EXPECT_EQ(read.markdown(), table.markdown());
@@ -45,6 +45,23 @@ TEST(Conformance, IsATableOfSchemesAndImplementations) {
   read.write_html(page);
   EXPECT_NE(page.str().find("<td class=\"bad\">1 of 2 cases wrong</td>"), std::string::npos) << page.str();
   EXPECT_NE(page.str().find("<td class=\"good\">exact: 2 cases, 128 codes</td>"), std::string::npos);
+}
+
+TEST(Conformance, OfManyRowsIsFoldedUnlessOneIsWrong) {
+  ConformanceTable table = Conformance({"kokkos"}).table("Some GPU", true);
+  table.rows.assign(24, {"vllm", "dynamic token", "int8", "float", {{1'234'567, 89'000'000, 0, 0}}});
+  const auto page = [&] {
+    std::ostringstream out;
+    table.write_html(out);
+    return out.str();
+  };
+  EXPECT_EQ(page().find("<details"), std::string::npos);
+  EXPECT_NE(page().find("exact: 1,234,567 cases, 89,000,000 codes"), std::string::npos) << page();
+  table.rows.push_back(table.rows.front());
+  EXPECT_NE(page().find("<details>\n<summary>25 rows, none wrong</summary>"), std::string::npos) << page();
+  table.rows.back().cells.front().wrong = 999;
+  EXPECT_NE(page().find("<details open>\n<summary>25 rows, 1 wrong</summary>"), std::string::npos) << page();
+  EXPECT_NE(page().find("999 of 1,234,567 cases wrong"), std::string::npos) << page();
 }
 
 TEST(Conformance, SaysSoWhereNotAllCasesWereRun) {

@@ -187,6 +187,8 @@ TEST(ResultJson, WhatCannotBeIsRefusedInOneLine) {
       {"another program's", R"({"benchmarks": [], "schema": "kqbench/1"})",
        "first member is not schema; give one that --json wrote"},
       {"another schema", R"({"schema": "other/1"})", "its schema is 'other/1'"},
+      {"a table of conformance", R"({"schema": "kqbench-conformance/1"})",
+       "give report such a one as --conformance FILE"},
       {"a schema without number", R"({"schema": "kqbench/"})", "its schema is"},
       {"a schema with too much", R"({"schema": "kqbench/1x"})", "its schema is"},
       {"schema zero", R"({"schema": "kqbench/0"})", "its schema is"},

@@ -121,7 +121,7 @@ TEST(HeatMap, HasNativeAndTheFastestRivalOverKokkos) {
     const auto column = std::find(map.tokens.begin(), map.tokens.end(), tokens) - map.tokens.begin();
     return map.rows.at(0).cells.at(static_cast<std::size_t>(column));
   };
-  EXPECT_EQ(maps[0].title, "The fastest rival over A kokkos");
+  EXPECT_EQ(maps[0].title, "The fastest peer over A kokkos");
   ASSERT_TRUE(cell(maps[0], 16));
   EXPECT_NEAR(cell(maps[0], 16)->ratio, std::sqrt(1.5 * 0.25), 1e-9) << "vllm at 4096, triton at 8192";
   EXPECT_EQ(cell(maps[0], 16)->fastest, "A triton, A vllm");
@@ -309,13 +309,13 @@ TEST(ReportPage, ShowsWhatIsExact) {
   const std::string page = report_html({{"a.json", report_sample()}}, {}, {conformance_sample(), conformance_sample()});
   EXPECT_EQ(count(page, "href=\"#conformance\""), 1u);
   EXPECT_EQ(count(page, "id=\"conformance\""), 1u);
-  EXPECT_EQ(count(page, "<td class=\"good\">exact: 1 cases, 100 codes</td>"), 2u);
+  EXPECT_EQ(count(page, "<td class=\"good\">exact: 1 case, 100 codes</td>"), 2u);
 }
 
 TEST(ReportPage, AsMarkdownShowsWhatIsExact) {
   const std::string page = report_markdown({{"a.json", report_sample()}}, {}, {conformance_sample()});
   EXPECT_EQ(count(page, "## Conformance"), 1u);
-  EXPECT_EQ(count(page, "| kqbench | dynamic tensor | int8 | float | exact: 1 cases, 100 codes |"), 1u);
+  EXPECT_EQ(count(page, "| kqbench | dynamic tensor | int8 | float | exact: 1 case, 100 codes |"), 1u);
 }
 
 TEST(ReportPage, AsMarkdownHasSummaryAndRows) {
