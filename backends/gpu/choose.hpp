@@ -105,7 +105,6 @@ using PartConfig = TileConfig<256, part_lanes, 1>;
 template <class Producer, bool IsUsual, class Function>
 void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int multiprocessors, const Function& function) {
   constexpr int Resident = Producer::resident_threads;
-  constexpr bool adds = Producer::is_norm && !Producer::loads_one && Producer::form == kq::ProducerForm::plain;
   if constexpr (IsUsual) {
     if (vectors_per_row <= 128) return function(TileConfig<256, 32, 4, Resident>{});
   }
@@ -114,7 +113,7 @@ void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int mult
     if (vectors_per_row == 512) {
       constexpr int few_lanes = Producer::is_norm ? 256 : 512;
       if (few) return function(WholeTileConfig<few_lanes, few_lanes, 512 / few_lanes>{});
-      if constexpr (adds) {
+      if constexpr (Producer::spreads) {
         return function(WholeTileConfig<256, 256, 2, 1536>{});
       } else {
         return function(WholeTileConfig<128, 128, 4, Resident>{});
@@ -123,7 +122,7 @@ void with_fused_config(std::int64_t vectors_per_row, std::int64_t rows, int mult
     if (few && vectors_per_row <= 512) return function(TileConfig<512, 512, 1>{});
     if (vectors_per_row == 1024) {
       if (few) return function(WholeTileConfig<512, 512, 2>{});
-      if constexpr (adds) {
+      if constexpr (Producer::spreads) {
         return function(WholeTileConfig<512, 512, 2, 1536>{});
       } else if constexpr (Producer::loads_one) {
         return function(WholeTileConfig<128, 128, 8, 768>{});

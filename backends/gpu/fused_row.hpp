@@ -38,7 +38,8 @@ struct FusedNorm {
   static constexpr int width = vector_width<Element>;
   /// As many registers as two tensors' vectors take, three's, or nearly that where they are loaded at once.
   static constexpr int resident_threads = !HasResidual ? 1024 : (rounds_sum ? 768 : 512);
-  static constexpr bool loads_one = !HasResidual;  ///< tensor, before the sum
+  static constexpr bool loads_one = !HasResidual;             ///< tensor, before the sum
+  static constexpr bool spreads = HasResidual && rounds_sum;  ///< long rows over many lanes
   static constexpr bool in_parts = false;
 
   /// What a vector of values is made of.
@@ -145,6 +146,7 @@ struct FusedSiluMul {
   static constexpr int width = vector_width<Element>;
   static constexpr int resident_threads = 1024;
   static constexpr bool loads_one = false;
+  static constexpr bool spreads = false;
   static constexpr bool in_parts = InParts;
   static constexpr int parts = static_cast<int>(sizeof(Value) / sizeof(Element));  ///< vectors of values for one of x
 

@@ -69,37 +69,59 @@ struct NormedRow : Residual<Element, HasResidual> {
   }
 };
 
-/// T(T(gate / (1 + e^-gate)) * up), of rows, or of parts of rows as of rows of their own (kq::may_be_cut).
-template <class Element, bool InParts>
-struct SiluMulRow {
-  static constexpr int tiles = 2;
-  static constexpr bool has_weight = false;
-  static constexpr bool in_parts = InParts;
-
-  Rows<const Element> input;  ///< gate, then up
-  std::int64_t size;          ///< of what is worked on
-  std::int64_t row_parts;     ///< into which a row is cut
-
+/// T(T(gate / (1 + e^-gate)) * up).
+template <class Element>
+struct SiluMul {
   template <class Tile>
   struct Loaded {
     Tile gate;
     Tile up;
   };
 
+  /// `size` elements of a token's gate from `begin` on, and as many of up, which begins at `hidden_size`.
   template <class Program>
-  KQ_HOST_DEVICE auto load(const Program& program, std::int64_t part) const {
-    const std::int64_t parts = InParts ? row_parts : 1;
-    const std::int64_t token = InParts ? divide(part, parts) : part;
-    const std::int64_t begin = (part - token * parts) * size;
+  KQ_HOST_DEVICE static auto load_at(const Program& program, const Rows<const Element>& input, std::int64_t token,
+                                     std::int64_t begin, std::int64_t size, std::int64_t hidden_size) {
     const auto gate = program.load(input.slice(token, begin, size));
-    const auto up = program.load(input.slice(token, parts * size + begin, size));
+    const auto up = program.load(input.slice(token, hidden_size + begin, size));
     return Loaded<decltype(gate)>{gate, up};
   }
 
   template <class Program, class Loaded>
-  KQ_HOST_DEVICE auto values(const Program& program, const Loaded& loaded) const {
+  KQ_HOST_DEVICE static auto values(const Program& program, const Loaded& loaded) {
     return program.map([](float g, float u) { return silu_times<Element>(g, u, ProducerForm::plain); }, loaded.gate,
                        loaded.up);
+  }
+};
+
+template <class Element>
+struct SiluMulRow : SiluMul<Element> {
+  static constexpr int tiles = 2;
+  static constexpr bool has_weight = false;
+  static constexpr bool in_parts = false;
+
+  Rows<const Element> input;  ///< gate, then up
+  std::int64_t hidden_size;
+
+  template <class Program>
+  KQ_HOST_DEVICE auto load(const Program& program, std::int64_t token) const {
+    return this->load_at(program, input, token, 0, hidden_size, hidden_size);
+  }
+};
+
+/// Parts of rows, as rows of their own (kq::may_be_cut).
+template <class Element>
+struct SiluMulPart : SiluMul<Element> {
+  static constexpr bool in_parts = true;
+
+  Rows<const Element> input;
+  std::int64_t size;       ///< of a part
+  std::int64_t row_parts;  ///< into which a row is cut
+
+  template <class Program>
+  KQ_HOST_DEVICE auto load(const Program& program, std::int64_t part) const {
+    const std::int64_t token = divide(part, row_parts);
+    return this->load_at(program, input, token, (part - token * row_parts) * size, size, row_parts * size);
   }
 };
 
@@ -295,10 +317,10 @@ template <class Element, class ExecutionSpace>
 bool launch_silu_mul(const ExecutionSpace& space, const Request& r, const Operands& b, Rows<const Element> input) {
   constexpr std::int64_t part = part_lanes * vector_width<Element>;
   if (r.num_tokens * r.hidden_size <= 4 * part * multiprocessors(space) && may_be_cut(r, part)) {
-    const SiluMulRow<Element, true> parts{input, part, r.hidden_size / part};
+    const SiluMulPart<Element> parts{{}, input, part, r.hidden_size / part};
     return launch_fused<Element>(space, with_rows_cut(r, part), b, parts);
   }
-  return launch_fused<Element>(space, r, b, SiluMulRow<Element, false>{input, r.hidden_size, 1});
+  return launch_fused<Element>(space, r, b, SiluMulRow<Element>{{}, input, r.hidden_size});
 }
 
 }  // namespace
