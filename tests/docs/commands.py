@@ -91,7 +91,7 @@ HOW = {
     ("docs/getting_started.md", "./bootstrap test"): by(".ci/gates/2-debian-12", "./bootstrap test"),
     ("docs/getting_started.md", "python3 -m venv env && . env/bin/activate"): by(".ci/gates/10-python", "pip"),
     ("docs/getting_started.md", 'python3 -m venv "$HOME/kq-tools" && "$HOME/kq-tools/bin/pip" install cmake ninja'):
-        left("fetches and builds Kokkos and four libraries; by hand"),
+        by(BARE, 'python3 -m venv "$HOME/kq-tools"', "./bootstrap bench"),
     ("docs/measurement.md", "ncu --profile-from-start off --clock-control none --cache-control none \\"): RUN,
     ("docs/python.md", "python3 -m venv env && . env/bin/activate                     # a virtual environment, which Debian's "
      "Python asks for"): by(".ci/gates/10-python", "pip"),
