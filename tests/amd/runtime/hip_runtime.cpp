@@ -113,9 +113,10 @@ hipError_t release(void* address) {
   return hipSuccess;
 }
 
-std::byte* address_of(const void* variable) {
+/// In every code object that has it.
+std::vector<std::byte*> addresses_of(const void* variable) {
   const Named& named = runtime().variables.at(variable);
-  return runtime().programs.variable(named.bundle, named.name, runtime().memory);
+  return runtime().programs.variables(named.bundle, named.name, runtime().memory);
 }
 
 thread_local struct {
@@ -333,21 +334,21 @@ hipError_t hipMemset(void* to, int value, std::size_t bytes) {
   return hipSuccess;
 }
 hipError_t hipGetSymbolAddress(void** address, const void* variable) {
-  *address = address_of(variable);
+  *address = addresses_of(variable).front();
   return hipSuccess;
 }
 hipError_t hipMemcpyToSymbolAsync(const void* variable, const void* from, std::size_t bytes, std::size_t offset,
                                   hipMemcpyKind, hipStream_t stream) {
-  std::byte* const to = address_of(variable) + offset;
-  return enqueue(stream, [=] {
-    std::memcpy(to, from, bytes);
+  return enqueue(stream, [=, to = addresses_of(variable)] {
+    for (std::byte* const one : to) {
+      std::memcpy(one + offset, from, bytes);
+    }
     return hipSuccess;
   });
 }
 hipError_t hipMemcpyToSymbol(const void* variable, const void* from, std::size_t bytes, std::size_t offset,
-                             hipMemcpyKind) {
-  std::memcpy(address_of(variable) + offset, from, bytes);
-  return hipSuccess;
+                             hipMemcpyKind kind) {
+  return hipMemcpyToSymbolAsync(variable, from, bytes, offset, kind, nullptr);
 }
 
 // --- streams, events, graphs -----------------------------------------------------------------------------------------

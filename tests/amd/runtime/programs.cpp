@@ -107,14 +107,22 @@ Program& Programs::find(const void* bundle, const std::string& kernel, Memory& m
   for (std::size_t i = 0; i < from_files_; ++i) {
     if (all_[i]->object().kernels().contains(kernel)) return *all_[i];
   }
+  if (bundle == nullptr) throw std::runtime_error("no file in KQ_AMD_CODE has the kernel " + kernel);
   return of_bundle(bundle, memory);
 }
 
-std::byte* Programs::variable(const void* bundle, const std::string& name, Memory& memory) {
-  CodeObject& object = of_bundle(bundle, memory).object();
-  const CodeObject::Symbol* const symbol = object.symbol(name);
-  if (symbol == nullptr) throw std::runtime_error("the code object has no variable " + name);
-  return object.at(symbol->address);
+std::vector<std::byte*> Programs::variables(const void* bundle, const std::string& name, Memory& memory) {
+  read_files(memory);
+  std::vector<std::byte*> found;
+  const auto look = [&](CodeObject& object) {
+    if (const CodeObject::Symbol* const symbol = object.symbol(name)) found.push_back(object.at(symbol->address));
+  };
+  for (std::size_t i = 0; i < from_files_; ++i) {
+    look(all_[i]->object());
+  }
+  if (bundle != nullptr) look(of_bundle(bundle, memory).object());
+  if (found.empty()) throw std::runtime_error("no code object has the variable " + name);
+  return found;
 }
 
 }  // namespace kqbench::amd

@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// The code objects of the program that runs, found by kernel.
+/// The code objects that run, found by kernel: of the files in KQ_AMD_CODE, the first that has it, or of the program
+/// itself. A program whose host part alone was compiled has none: its bundles are null.
 
 #include <map>
 #include <memory>
@@ -21,10 +22,11 @@ class Programs {
   const std::string& target() const { return target_; }
   int faults() const;
 
-  /// The program with that kernel: of the files in KQ_AMD_CODE, or of the bundle in memory. Throws std::runtime_error.
+  /// The code with that kernel. Throws std::runtime_error.
   Program& find(const void* bundle, const std::string& kernel, Memory& memory);
-  /// As find(), of a variable.
-  std::byte* variable(const void* bundle, const std::string& name, Memory& memory);
+  /// Where that variable is: in each file that has one of that name, and in the bundle. Throws std::runtime_error if
+  /// that is nowhere.
+  std::vector<std::byte*> variables(const void* bundle, const std::string& name, Memory& memory);
 
  private:
   Program& of_bundle(const void* bundle, Memory& memory);
