@@ -275,6 +275,32 @@ TEST_P(EmulatedWaves, TensorsOfBlocksThatMeet) {
   }
 }
 
+/// NVFP4's own tensor scale, by blocks that hold a part of the tensor in registers, then in shared memory, and read the
+/// rest again: of whole chunks and not, of one piece and of rows apart.
+TEST_P(EmulatedWaves, Nvfp4OfBlocksThatMeet) {
+  constexpr std::size_t chunks_of_1024_threads = 2 * 1024 * 32 + 256;
+  const auto native =
+      make_emulated_native(std::get<0>(GetParam()), std::get<1>(GetParam()), blocks_at_once, chunks_of_1024_threads);
+  const std::int64_t chunk = element == kq::Element::float32 ? 8 : 16;
+  std::uint64_t seed = 4000;
+  for (const std::int64_t chunks : {16384, 16390}) {
+    for (const bool apart : {false, true}) {
+      kq::Request request;
+      request.element = element;
+      request.format = kq::Format::fp4_e2m1;
+      request.granularity = kq::Granularity::group;
+      request.group_size = 16;
+      request.scale_format = kq::ScaleFormat::e4m3;
+      request.num_tokens = 2;
+      request.hidden_size = chunk * chunks / 2;
+      request = kq::resolved(request);
+      if (apart) request.input_stride += 16;
+      const Fill fill = seed % 2 == 0 ? Fill::normal : Fill::specials;
+      expect_right(*native, problem_of(request, ++seed, fill));
+    }
+  }
+}
+
 std::string name_of(const ::testing::TestParamInfo<EmulatedWaves::ParamType>& info) {
   const char* const waves[] = {"Of32WithMax", "Of64"};
   return std::string(waves[static_cast<int>(std::get<0>(info.param))]) +
