@@ -246,9 +246,9 @@ struct TensorChunks {
     // 4. Compute the tensor's scale, in every thread of every block.
     const Rule rule(kq::Nvfp4Global{kq::nvfp4_global_scale(kq::AbsMaxKey::value(key[0]))});
     if (first == 0) *global_scale = rule.tensor_scale();
-    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has. A chunk is read while
-    // the
-    //    one before it is quantized.
+    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has: each chunk while the
+    // next
+    //    one is read.
     const auto quantize = [&](const Chunk<Element>& chunk, int n) {
       ChunkQuantizer<Whole, Rule, ChunkSet, Scales>::template run<GroupLanes>(
           block, chunk, chunks, chunks.template place<Whole>(first + n * step), scales, group_lanes, rule);

@@ -270,14 +270,20 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
   if (kq::has_groups(q.granularity)) {
     const auto with_rule = [&]<class Rule, class Scales>(const Rule& rule, const Scales& scales) {
       if constexpr (has_fused_rule<Producer, Rule>) {
-        with_config(rule, scales, [&]<class Config>(Config) {
+        const auto try_config = [&]<class Config>(Config) {
           constexpr int per_group = VectorsOfGroups<Config>::per_group;
           if (!has_fused_groups<Element>(q, per_group)) return;
           const auto lanes = static_cast<int>(q.group_size / (per_group * vector_width<Element>));
           const int shift = std::countr_zero(static_cast<std::uint64_t>(q.group_size));
           launch(FusedGroup<Producer, Rule, Scales, Config>{producer, fused_rows(rule), scales, kq::rows_per_scale(q),
                                                             lanes, shift, rule});
-        });
+        };
+        with_config(rule, scales, try_config);
+        // Long groups take lanes with four vectors, since a wave's are all that share one.
+        using FourVectors = TileConfig<256, 256, 4, Producer::resident_threads>;
+        if constexpr (!Producer::in_parts) {
+          if (!launched && vectors <= FourVectors::capacity) try_config(FourVectors{});
+        }
       }
     };
     if (q.static_scale) {

@@ -207,9 +207,9 @@ void with_fused_producer(const kq::Request& r, const Operands& o, std::int64_t s
   const kq::Rows<const Element> input{static_cast<const Element*>(o.input), kq::input_columns(r), r.input_stride};
   if (r.producer == Producer::silu_mul) {
     const auto run = [&]<ProducerForm Form>(std::integral_constant<ProducerForm, Form>) {
-      const std::int64_t parts = r.hidden_size / size;
-      if (parts == 1) return function(FusedSiluMul<Element, Form, false>{input, size, parts});
-      function(FusedSiluMul<Element, Form, true>{input, size, parts});
+      const std::int64_t row_parts = r.hidden_size / size;
+      if (row_parts == 1) return function(FusedSiluMul<Element, Form, false>{input, size, row_parts});
+      function(FusedSiluMul<Element, Form, true>{input, size, row_parts});
     };
     if (form == ProducerForm::in_float) return run(std::integral_constant<ProducerForm, ProducerForm::in_float>());
     if (form == ProducerForm::product) return run(std::integral_constant<ProducerForm, ProducerForm::product>());

@@ -94,8 +94,8 @@ Sweep all_producers(const Sweep& given) {
   return sweep;
 }
 
-/// What language models run, where the user gave no sizes: kernels have variants for rows of 4096 and 8192 elements of
-/// 16 bits, which fill the registers of the lanes that share a row, for few rows and for more than a GPU has
+/// What language models run, where the user gave no sizes. Kernels have variants for rows of 4096 and 8192 elements of
+/// 16 bits, which fill the registers of the lanes that share a row: for few rows, and for more than an H200 has
 /// multiprocessors.
 std::vector<Sweep> all_usual(const Sweep& given) {
   if (given.has("num_tokens") || given.has("hidden_size") || given.has_schemes()) return {};

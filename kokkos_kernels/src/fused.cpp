@@ -194,6 +194,13 @@ bool has_fused_groups(const Request& r) {
          (lanes & (lanes - 1)) == 0 && r.hidden_size % r.group_size == 0;
 }
 
+/// Whether lanes to spare repeat a launch's last row (SubWarpPrograms), which must not be written where it is read.
+template <class Element>
+bool repeats_a_row(const Request& r) {
+  constexpr int rows_per_team = TileConfig<32, 4, true>::team_size / 32;
+  return r.hidden_size <= 128 * vector_width<Element> && r.num_tokens % rows_per_team != 0;
+}
+
 /// The schemes that engines run behind producers. Others are less common: two launches serve them.
 template <class Element>
 bool has_fused_kernel(const Request& r) {
@@ -284,10 +291,11 @@ bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands&
       bool launched = false;
       with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
         constexpr bool plain = std::is_same_v<Scales, GroupScales>;  // others take more than 64 registers
+        constexpr int resident = plain ? 1024 : 512;
         if constexpr (plain || !Producer::in_parts) {
           launched =
               run("kq::fused_group", FusedGroup<Producer, Rule, Scales>{producer, codes, scales, lanes, shift, rule},
-                  std::true_type(), std::integral_constant < int, plain ? 1024 : 512 > ());
+                  std::true_type(), std::integral_constant<int, resident>());
         }
       });
       return launched;
@@ -336,6 +344,7 @@ bool enqueue_fused([[maybe_unused]] const ExecutionSpace& space, [[maybe_unused]
     const Rows<const Element> input{static_cast<const Element*>(b.input), input_columns(r), r.input_stride};
     if (r.producer == Producer::silu_mul) return launch_silu_mul<Element>(space, r, b, input);
     if (!has_norm(r.producer)) return false;
+    if (has_residual(r.producer) && b.residual == b.residual_out && repeats_a_row<Element>(r)) return false;
     const Span<const Element> weight{static_cast<const Element*>(b.weight), r.hidden_size};
     const Rows<const Element> residual{static_cast<const Element*>(b.residual), r.hidden_size, r.residual_stride};
     const Rows<Element> residual_out{static_cast<Element*>(b.residual_out), r.hidden_size, r.residual_stride};

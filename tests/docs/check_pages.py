@@ -129,7 +129,7 @@ def readme_small():
             triton = min(us["triton"], times.get((scheme, dtype, shape, "plain"), us).get("triton", math.inf))
             cells += 1
             ahead += triton < us["kokkos"]
-    yield f"takes {least[False]:.2f} of Kokkos' time at the worst scheme, and {least[True]:.2f} behind RMSNorm or SiLU"
+    yield f"took {least[False]:.2f} of Kokkos' time at the worst scheme, and {least[True]:.2f} behind RMSNorm or SiLU"
     yield f"in {ahead} of {cells} cells"
 
 

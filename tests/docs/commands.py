@@ -172,7 +172,7 @@ exec {kqbench} "$@"
     "srun": """#!/bin/sh
 shift # --ntasks-per-node=
 for rank in 0 1; do
-  SLURM_PROCID=$rank SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=$rank "$@"
+  SLURM_PROCID=$rank SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=$rank "$@" || exit
 done
 """,
     "mpirun": """#!/bin/sh

@@ -43,9 +43,9 @@ class EmulatedWaves : public ::testing::TestWithParam<std::tuple<Waves, LaneOrde
 };
 
 /// Rows of whole vectors: their number and their size.
-constexpr std::pair<std::int64_t, std::int64_t> whole_rows[] = {{2, 8},     {9, 640},   {2, 1536}, {3, 1536},
-                                                                {2, 4096},  {3, 4096},  {2, 8192}, {3, 8192},
-                                                                {3, 16384}, {1, 20480}, {1, 40960}};
+constexpr std::pair<std::int64_t, std::int64_t> whole_rows[] = {{2, 8},    {1, 1024},  {9, 640},   {2, 1536},
+                                                                {3, 1536}, {2, 4096},  {3, 4096},  {2, 8192},
+                                                                {3, 8192}, {3, 16384}, {1, 20480}, {1, 40960}};
 
 /// A request of each scheme and dialect behind each producer, as far as there are kernels for both in one.
 std::vector<kq::Request> requests_behind_producers(kq::Element element, std::int64_t num_tokens,
@@ -217,6 +217,24 @@ TEST(FusedRows, AreOneLaunch) {
       if (kq::has_groups(request.granularity) && hidden_size % request.group_size != 0) continue;
       EXPECT_EQ(launches_of(request, true), 1) << describe(request);
       EXPECT_GE(launches_of(request, false), 2) << describe(request);
+    }
+  }
+}
+
+/// Also groups that take all lanes of a wave with four vectors each.
+TEST(FusedRows, OfLongGroupsAreOneLaunch) {
+  for (const auto& [num_tokens, hidden_size] : whole_rows) {
+    if (hidden_size % 1024 != 0 || hidden_size > 8192) continue;
+    for (const kq::ProducerFacts& facts : kq::producers()) {
+      kq::Request request;
+      request.format = kq::Format::fp8_e4m3fn;
+      request.granularity = kq::Granularity::group;
+      request.group_size = 1024;
+      request.producer = facts.producer;
+      request.num_tokens = num_tokens;
+      request.hidden_size = hidden_size;
+      request = kq::resolved(request);
+      EXPECT_EQ(launches_of(request, true), 1) << describe(request);
     }
   }
 }
