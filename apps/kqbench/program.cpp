@@ -99,7 +99,8 @@ std::string usage_text(const CLI::App& program, const CLI::App& command, const C
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
     const std::string text = first_line(error.what());
     const std::string name = text.substr(0, text.find(": "));
-    if (text.find(": At Most 1 ") != std::string::npos) {
+    // CLI11 2.6 writes "most".
+    if (text.find(": At Most 1 ") != std::string::npos || text.find(": At most 1 ") != std::string::npos) {
       return fmt::format("{}: is given more than once; give it one value, {}", name, help);
     }
     if (text.ends_with(" missing")) return fmt::format("{}: has no value; give it one, {}", name, help);
