@@ -152,7 +152,7 @@ class Device {
   virtual void fill(void* to, unsigned char value, std::size_t bytes) = 0;
 
   virtual void synchronize() = 0;  ///< waits for the stream; throws DeviceError if anything on it failed
-  /// Waits for all streams, of others' code too; throws DeviceError if anything on them failed.
+  /// Waits for all streams, those of other libraries too; throws DeviceError if anything on them failed.
   virtual void synchronize_all() { synchronize(); }
 
   /// Before something is measured. Throws DeviceError if another library in the process has asked for something that

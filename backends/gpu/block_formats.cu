@@ -72,7 +72,7 @@ using ChunkConfig = TileConfig<256, 1, 2, 1280>;
 /// With `Whole`, every chunk is whole and aligned, and every thread has one.
 template <class Rule, class ChunkSet, class Scales, int GroupLanes, bool Whole>
 struct DynamicChunks {
-  using Config = TileConfig<256, 1, 2, Whole && ChunkSet::is_flat ? 1536 : 1280>;
+  using Config = ChunkConfig;
   using Element = typename Rule::Element;
 
   ChunkSet chunks;
@@ -165,14 +165,18 @@ struct LongGroups {
   }
 };
 
+/// Chunks that the registers of a block of TensorChunks hold.
+inline constexpr int chunks_in_registers = 2048;
+
 /// Of a thread's chunks, the first `held` stay in registers and the next `in_shared` in shared memory; the others are
-/// read again. With `Whole`, every chunk is whole and aligned, and threads that share a group have one or none.
+/// read again. With `Whole`, every chunk is whole and aligned, and all threads of a wave have as many. Without it, all
+/// threads have as many, some of them empty. So none is missing when neighbours exchange values.
 template <class Element_, class ChunkSet, class Scales, int GroupLanes, bool Whole, int Threads>
 struct TensorChunks {
   using Config = TileConfig<Threads, Threads, 2, Threads>;
   using Element = Element_;
   using Rule = kq::Nvfp4Rule<Element>;
-  static constexpr int held = 2048 / Threads;
+  static constexpr int held = chunks_in_registers / Threads;
   static constexpr int streamed = 2;  ///< chunks of a thread that are read at once
 
   ChunkSet chunks;
@@ -195,7 +199,8 @@ struct TensorChunks {
     const std::int64_t first = block.index() * Config::threads + block.thread();
     const std::int64_t step = std::int64_t{block.count()} * Config::threads;
     const auto count = static_cast<int>(divide(chunks.count() + step - 1 - (Whole ? first : 0), step));
-    const int kept = held + in_shared < count ? held + in_shared : count;
+    const int rest = held + in_shared;  // the first chunk that is read again
+    const int kept = rest < count ? rest : count;
     auto* const tile = static_cast<Vector16*>(block.tile_memory()) + block.thread();
     const auto at = [&](int n) { return tile + (n - held) * Chunk<Element>::vectors * Config::threads; };
     const auto load = [&](Chunk<Element>& chunk, int n) {
@@ -222,7 +227,7 @@ struct TensorChunks {
     const std::uint32_t number = alone ? 0 : next_epoch(block, grid_reduce);
     // 2. Read this thread's chunks, fold them, and keep the first.
     kq::AbsMax::Fold<Element> fold;
-    Chunk<Element> in_registers[held > 0 ? held : 1];
+    Chunk<Element> in_registers[held];
     KQ_UNROLL
     for (int n = 0; n < held; ++n) {
       if (n < count) load(in_registers[n], n);
@@ -235,7 +240,7 @@ struct TensorChunks {
       chunk.fold(fold);
       chunk.keep(at(n), Config::threads);
     });
-    read(held + in_shared, count, [&](const Chunk<Element>& chunk, int) { chunk.fold(fold); });
+    read(rest, count, [&](const Chunk<Element>& chunk, int) { chunk.fold(fold); });
     block.launch_dependents();
     // 3. Reduce over the block, then over the grid.
     auto& shared = block.template shared<Shared>();
@@ -246,18 +251,17 @@ struct TensorChunks {
     // 4. Compute the tensor's scale, in every thread of every block.
     const Rule rule(kq::Nvfp4Global{kq::nvfp4_global_scale(kq::AbsMaxKey::value(key[0]))});
     if (first == 0) *global_scale = rule.tensor_scale();
-    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has: each chunk while the
-    // next
-    //    one is read.
+    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has. The next chunk is read
+    //    while one is quantized.
     const auto quantize = [&](const Chunk<Element>& chunk, int n) {
       ChunkQuantizer<Whole, Rule, ChunkSet, Scales>::template run<GroupLanes>(
           block, chunk, chunks, chunks.template place<Whole>(first + n * step), scales, group_lanes, rule);
     };
     Chunk<Element> next;
-    if (count > held + in_shared) load(next, count - 1);
-    for (int n = count - 1; n >= held + in_shared; --n) {
+    if (count > rest) load(next, count - 1);
+    for (int n = count - 1; n >= rest; --n) {
       const Chunk<Element> chunk = next;
-      if (n > held + in_shared) load(next, n - 1);
+      if (n > rest) load(next, n - 1);
       quantize(chunk, n);
     }
     for (int n = held; n < kept; ++n) {
@@ -423,9 +427,8 @@ void enqueue_tensor_groups(const Launcher& launcher, const kq::Request& r, const
             using Kernel = TensorChunks<Element, ChunkSet, Scales, GroupLanes, Whole::value, Threads>;
             const std::int64_t blocks = std::min(most, blocks_of_threads(chunks.count(), Threads));
             const std::int64_t too_many = blocks_of_threads(chunks.count(), blocks * Threads) - Kernel::held;
-            const auto room = (launcher.shared_bytes - sizeof(typename Kernel::Shared)) / Kernel::bytes_per_shared;
-            const auto in_shared =
-                static_cast<int>(std::clamp<std::int64_t>(too_many, 0, static_cast<std::int64_t>(room)));
+            const int in_shared = rows_in_shared(launcher.shared_bytes, sizeof(typename Kernel::Shared),
+                                                 Kernel::bytes_per_shared, too_many);
             launcher.launch_together(Kernel{chunks, scales, o.global_scale, lanes, in_shared, launcher.grid_reduce},
                                      static_cast<int>(blocks),
                                      static_cast<std::size_t>(in_shared) * Kernel::bytes_per_shared);
@@ -433,7 +436,7 @@ void enqueue_tensor_groups(const Launcher& launcher, const kq::Request& r, const
           // More threads hide the time of loads (4096x8192 bfloat16 on an H200: 38.5 µs with 1024, 50.7 with 512 that
           // kept nothing in shared memory), fewer leave each block more to hold.
           if constexpr (ChunkSet::is_flat) {
-            if (chunks.count() > most * 2048) return run(std::integral_constant<int, 1024>());
+            if (chunks.count() > most * chunks_in_registers) return run(std::integral_constant<int, 1024>());
           }
           run(std::integral_constant<int, 512>());
         });

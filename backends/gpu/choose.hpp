@@ -14,6 +14,7 @@
 /// Sizes are in vectors of 16 bytes: 8 elements of 16 bits, 4 of 32.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -199,6 +200,13 @@ using TensorLargeConfig = TileConfig<tensor_lanes, tensor_lanes, 14, tensor_lane
 inline int tensor_blocks(std::int64_t vectors, int max_blocks) {
   if (vectors <= TensorMiddleConfig::capacity) return 1;
   return static_cast<int>(std::min<std::int64_t>(max_blocks, (vectors + tensor_lanes - 1) / tensor_lanes));
+}
+
+/// How many of `wanted` rows, none if that is below 0, fit in a block's `shared_bytes` of shared memory beside `taken`
+/// bytes. A row is what each of the block's threads keeps once, `row_bytes` in all.
+inline int rows_in_shared(std::size_t shared_bytes, std::size_t taken, std::size_t row_bytes, std::int64_t wanted) {
+  const auto room = static_cast<std::int64_t>((shared_bytes - taken) / row_bytes);
+  return static_cast<int>(std::clamp<std::int64_t>(wanted, 0, room));
 }
 
 /// Whether a tensor gets that launch: it is contiguous, and several blocks can run at once or one is enough.

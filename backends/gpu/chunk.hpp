@@ -54,14 +54,14 @@ class Chunk {
     }
   }
 
-  /// Puts its vectors elsewhere, `step` vectors apart.
+  /// Stores its vectors at an address and every `step` vectors behind it.
   KQ_HOST_DEVICE void keep(Vector16* at, int step) const {
     KQ_UNROLL
     for (int n = 0; n < vectors; ++n) {
       at[n * step] = vectors_[n];
     }
   }
-  /// Has them from there.
+  /// Loads the vectors that keep() has stored.
   KQ_HOST_DEVICE void take(const Vector16* at, int step) {
     KQ_UNROLL
     for (int n = 0; n < vectors; ++n) {

@@ -346,9 +346,8 @@ void enqueue_in_one_launch(const Launcher& launcher, const TensorTask<Rule>& tas
   using Kernel = TensorLarge<Rule, TensorLargeConfig>;
   const std::int64_t too_many =
       (per_block - TensorLargeConfig::capacity + Kernel::Config::lanes - 1) / Kernel::Config::lanes;
-  const std::size_t room = launcher.shared_bytes - sizeof(typename TensorTask<Rule>::Shared);
-  const auto shared_vectors = static_cast<int>(
-      std::clamp<std::int64_t>(too_many, 0, static_cast<std::int64_t>(room / Kernel::bytes_per_shared_vector)));
+  const int shared_vectors = rows_in_shared(launcher.shared_bytes, sizeof(typename TensorTask<Rule>::Shared),
+                                            Kernel::bytes_per_shared_vector, too_many);
   launcher.launch_together(Kernel{task, shared_vectors}, blocks,
                            static_cast<std::size_t>(shared_vectors) * Kernel::bytes_per_shared_vector);
 }

@@ -279,7 +279,7 @@ bool launch_fused(const Launcher& launcher, const kq::Request& q, const Operands
                                                             lanes, shift, rule});
         };
         with_config(rule, scales, try_config);
-        // Long groups take lanes with four vectors, since a wave's are all that share one.
+        // A group has 32 lanes at most: a long one needs four vectors in each.
         using FourVectors = TileConfig<256, 256, 4, Producer::resident_threads>;
         if constexpr (!Producer::in_parts) {
           if (!launched && vectors <= FourVectors::capacity) try_config(FourVectors{});

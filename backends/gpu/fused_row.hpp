@@ -160,7 +160,7 @@ struct FusedSiluMul {
   };
 
   kq::Rows<const Element> input;  ///< gate, then up
-  std::int64_t size;              ///< of what is worked on
+  std::int64_t size;              ///< of gate, in a row or a part
   std::int64_t row_parts;         ///< into which a row is cut
 
   KQ_HOST_DEVICE Cursor cursor(std::int64_t part, std::int64_t first) const {

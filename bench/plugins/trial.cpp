@@ -104,7 +104,7 @@ class Guest {
           "its launch cannot be recorded: it synchronizes, allocates, or works on another stream than its own ({})",
           error.what());
     }
-    device_.synchronize_all();  // what it has put on another stream must not come after the poison
+    device_.synchronize_all();  // what it has put on another stream must not write after the poison
     buffers.poison(0, guest_poison);
     graph->launch();
     const std::vector<std::byte> left = buffers.fetch(0, 0);

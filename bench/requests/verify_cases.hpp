@@ -31,10 +31,9 @@ struct VerifyCase {
 
 /// Every request that the sweep stands for; a list that it leaves empty stands for all there is: all formats, elements
 /// and granularities (groups of 16, 64 and 128), token counts 1, 3 and 83, hidden sizes 1, 7, 17, 1023, 1025 and 5137,
-/// static and dynamic, with and without zero points, every scale format and layout, a smaller qmax, a scale_ub; and the
-/// schemes that language models run at their sizes. An
-/// option that it has restricts the requests: to group scales, where only those can be as it says.
-/// Throws UsageError if nothing is valid.
+/// static and dynamic, with and without zero points, every scale format and layout, a smaller qmax, a scale_ub; and,
+/// where it gives no sizes, the schemes that language models run, at rows of 4096 and 8192. An option that it has
+/// restricts the requests: to group scales, where only those can be as it says. Throws UsageError if nothing is valid.
 std::vector<kq::Request> verify_requests(const Sweep& sweep);
 
 /// The cases of one request, the `index`-th of all. A small one is filled in every way and placed in every way; a large

@@ -102,7 +102,7 @@ struct Level {
   throw UsageError(fmt::format("{}: {}", name, what));
 }
 
-[[noreturn]] void fail_no_result(const std::string& name, const char* why) {
+[[noreturn]] void fail_no_result(const std::string& name, const std::string& why) {
   fail(name, fmt::format("is not a result file of kqbench: {}; give one that --json wrote", why));
 }
 
@@ -252,23 +252,18 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
     const std::string prefix = fmt::format("{}/", result_schema_name);
     int version = 0;
     const char* const end = schema.data() + schema.size();
+    const std::string why = "its schema is " + in_quotes(schema);
     if (schema.starts_with("kqbench-conformance/")) {
       fail(name_, "is a table of conformance, not a result file; give report such a one as --conformance FILE");
     }
-    if (!schema.starts_with(prefix)) {
-      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}; give one that --json wrote",
-                              in_quotes(schema)));
-    }
+    if (!schema.starts_with(prefix)) fail_no_result(name_, why);
     const auto [stopped, error] = std::from_chars(schema.data() + prefix.size(), end, version);
     if (error == std::errc::result_out_of_range || version > result_schema_version) {
       fail(name_, fmt::format("is of schema {}, and this kqbench reads up to {}{}; use the kqbench that wrote it, or a "
                               "newer one",
                               in_quotes(schema), prefix, result_schema_version));
     }
-    if (error != std::errc() || stopped != end || version < 1) {
-      fail(name_, fmt::format("is not a result file of kqbench: its schema is {}; give one that --json wrote",
-                              in_quotes(schema)));
-    }
+    if (error != std::errc() || stopped != end || version < 1) fail_no_result(name_, why);
   }
 
   // --- what is being read -------------------------------------------------------------------------------------------

@@ -882,9 +882,10 @@ std::optional<Element> parse_element(std::string_view name) {
 
 std::optional<Format> parse_format(std::string_view name) {
   if (name == "fp8") return Format::fp8_e4m3fn;
-  const auto* const facts = find_facts(format_facts, &FormatFacts::name, name);
-  return facts == nullptr ? std::nullopt
-                          : std::optional(format_table[static_cast<std::size_t>(facts - &format_facts[0])]);
+  for (const Format format : format_table) {
+    if (find_format(format)->name == name) return format;
+  }
+  return std::nullopt;
 }
 
 std::optional<ScaleFormat> parse_scale_format(std::string_view name) {

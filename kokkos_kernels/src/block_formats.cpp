@@ -308,10 +308,10 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
           run(std::integral_constant<int, 32>(), rule,
               [&]<class Config, class Slices, int GroupLanes, class Rule>(
                   Config, const Slices& slices, std::integral_constant<int, GroupLanes>, const Rule& its) {
-                // A contiguous tensor's programs need few registers (4096x8192 bfloat16 to NVFP4 took 24.5 µs with
-                // room for 1536 threads on an H200's multiprocessors, 25.6 with 1024).
-                constexpr bool small = Slices::is_flat && Config::whole;
-                launch<std::conditional_t<small, WholeFlatConfig<32, 2, 1536>, Config>>(
+                // A contiguous tensor's programs need few registers: 4096x8192 bfloat16 to NVFP4 took 24.5 µs with
+                // room for 1536 threads on an H200's multiprocessors, 25.6 with 1024.
+                constexpr bool needs_few = Slices::is_flat && Config::whole;
+                launch<std::conditional_t<needs_few, WholeFlatConfig<32, 2, 1536>, Config>>(
                     space, "kq::dynamic_groups",
                     GroupsOfSlice<Slices, Scales, Rule, GroupLanes>{slices, scales, global_scale, group_of, lanes, its},
                     slices.num_slices(), r.group_size);

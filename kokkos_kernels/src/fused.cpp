@@ -194,11 +194,15 @@ bool has_fused_groups(const Request& r) {
          (lanes & (lanes - 1)) == 0 && r.hidden_size % r.group_size == 0;
 }
 
+/// For rows of which a team has several.
+template <int Resident = 1024>
+using ShortRowConfig = TileConfig<32, 4, true, Resident>;
+
 /// Whether lanes to spare repeat a launch's last row (SubWarpPrograms), which must not be written where it is read.
 template <class Element>
 bool repeats_a_row(const Request& r) {
-  constexpr int rows_per_team = TileConfig<32, 4, true>::team_size / 32;
-  return r.hidden_size <= 128 * vector_width<Element> && r.num_tokens % rows_per_team != 0;
+  using Config = ShortRowConfig<>;
+  return r.hidden_size <= Config::capacity<Element> && r.num_tokens % (Config::team_size / Config::lanes) != 0;
 }
 
 /// The schemes that engines run behind producers. Others are less common: two launches serve them.
@@ -233,7 +237,8 @@ bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::i
   constexpr bool spreads = Producer::tiles > 1 && !Reduces;
   const bool few = rows <= multiprocessors(space);
   const bool many = rows > 8 * multiprocessors(space);
-  if (vectors <= 128) return function(TileConfig<32, 4, true, Resident>{}), true;
+  using ShortRows = ShortRowConfig<Resident>;
+  if (vectors <= ShortRows::lanes * ShortRows::vectors) return function(ShortRows{}), true;
   if (vectors == 512) {
     if constexpr (!Reduces) {
       if (few) return function(WholeTileConfig<512, 1, 1024>{}), true;
@@ -265,8 +270,8 @@ bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::i
 template <class Element, class ExecutionSpace, class Producer>
 bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands& b, const Producer& producer) {
   const std::int64_t vectors = r.hidden_size / vector_width<Element>;
-  const auto run = [&]<bool reduces, int resident>(const char* name, const auto& kernel, std::bool_constant<reduces>,
-                                                   std::integral_constant<int, resident>) {
+  const auto run = [&]<bool Reduces, int Resident>(const char* name, const auto& kernel, std::bool_constant<Reduces>,
+                                                   std::integral_constant<int, Resident>) {
     const auto launch_it = [&]<class Config>(Config) {
       const int scratch = Config::is_team ? Config::lanes * int{sizeof(double)} : 0;
       launch<Config>(space, name, kernel, r.num_tokens, r.hidden_size, scratch);
@@ -274,34 +279,35 @@ bool launch_fused(const ExecutionSpace& space, const Request& r, const Operands&
     if constexpr (Producer::in_parts) {
       return with_part_config(r.num_tokens, launch_it);
     } else {
-      return with_fused_config<Producer, reduces, resident>(space, vectors, r.num_tokens, launch_it);
+      return with_fused_config<Producer, Reduces, Resident>(space, vectors, r.num_tokens, launch_it);
     }
   };
-  const std::integral_constant<int, 1024> usual;
+  const std::integral_constant<int, 1024> resident;
   const auto with_rule = [&]<class Rule>(const Rule& rule) {
     const auto codes = code_rows<typename Rule::Code>(r, b);
     if constexpr (requires { rule.scale(GivenScales{}, 0); }) {
       const GivenScales scales{static_cast<const float*>(b.scales), b.zero_points};
       const std::int64_t step = r.granularity == Granularity::tensor ? 0 : 1;
       return run("kq::fused_static", FusedStatic<Producer, Rule>{producer, codes, scales, step, rule},
-                 std::false_type(), usual);
+                 std::false_type(), resident);
     } else if constexpr (requires { rule.power_of_two; }) {
       const auto lanes = static_cast<int>(r.group_size / vector_width<Element>);
       const int shift = std::countr_zero(static_cast<std::uint64_t>(r.group_size));
       bool launched = false;
       with_group_scales(r, b.scales, [&]<class Scales>(const Scales& scales) {
-        constexpr bool plain = std::is_same_v<Scales, GroupScales>;  // others take more than 64 registers
-        constexpr int resident = plain ? 1024 : 512;
+        constexpr bool plain = std::is_same_v<Scales, GroupScales>;
+        const std::integral_constant<int, plain ? 1024 : 512> of_scales;  // others take more than 64 registers
         if constexpr (plain || !Producer::in_parts) {
           launched =
               run("kq::fused_group", FusedGroup<Producer, Rule, Scales>{producer, codes, scales, lanes, shift, rule},
-                  std::true_type(), std::integral_constant<int, resident>());
+                  std::true_type(), of_scales);
         }
       });
       return launched;
     } else if constexpr (!Producer::in_parts) {
       const FloatScales scales{static_cast<float*>(b.scales), nullptr};
-      return run("kq::fused_token", FusedToken<Producer, Rule>{producer, codes, scales, rule}, std::true_type(), usual);
+      return run("kq::fused_token", FusedToken<Producer, Rule>{producer, codes, scales, rule}, std::true_type(),
+                 resident);
     } else {
       return false;
     }

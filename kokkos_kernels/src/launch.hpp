@@ -69,7 +69,7 @@ struct SubWarpPrograms {
   KQ_HOST_DEVICE void operator()(const typename Policy::member_type& team) const {
     arch::begin_kernel();
     // Spare lanes of the last team repeat the last program, so that none is missing when lanes exchange values. They
-    // write the same bytes.
+    // write the same bytes, but for a program that writes where it reads: such a one must not have spare lanes.
     const auto thread = static_cast<unsigned>(team.team_rank());
     const std::int64_t id =
         std::int64_t{static_cast<unsigned>(team.league_rank())} * programs_per_team + thread / Config::lanes;
