@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 TIMES = int(os.environ.get("KQ_INTERRUPTS", "100"))
 TIMES_MORE = -(-TIMES // 10)  # a sweep, by SIGHUP
@@ -52,18 +53,31 @@ def wait_until_caught(process, signum):
         time.sleep(0.001)
 
 
-def interrupted(command, signals, moment, **how):
-    """The process after the signals, its output and its errors, and whether it was in time; None if it does not end."""
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+    in_time: bool  # it had not ended when the signals were sent
+    seconds: float  # from when it caught signals
+
+
+def ended(command, signals, moment, **how):
+    """How the process ended that got the signals so long after it caught them; None if it does not end."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
-    wait_until_caught(process, signals[0])
-    time.sleep(moment)
+    wait_until_caught(process, ALL[-1])
+    begin = time.monotonic()
+    try:
+        process.wait(moment)
+    except subprocess.TimeoutExpired:
+        pass
+    seconds = time.monotonic() - begin
     in_time = process.poll() is None
     for signum in signals:
         process.send_signal(signum)
         time.sleep(0.002)  # two of a kind at once are one
     try:
         out, err = process.communicate(timeout=SECONDS)
-        return process.returncode, out, err, in_time
+        return Ended(process.returncode, out, err, in_time, time.monotonic() - begin if in_time else seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -71,12 +85,13 @@ def interrupted(command, signals, moment, **how):
 
 
 def length(command, **how):
-    """Seconds that a command takes if nothing interrupts it: the median of three."""
+    """Seconds that a command takes from when it catches signals, if none comes: the median of three."""
     times = []
     for _ in range(3):
-        begin = time.monotonic()
-        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS, **how)
-        times.append(time.monotonic() - begin)
+        end = ended(command, (), 0, **how)
+        if end is None or end.status != 0:
+            raise RuntimeError(f"without an interrupt: {end}")
+        times.append(end.seconds)
     return sorted(times)[1]
 
 
@@ -158,17 +173,16 @@ def interrupt_sweeps(program, chosen, folder):
     while signals:
         file.unlink(missing_ok=True)
         moment = chosen.uniform(0, 1.05 * latest)  # what comes too late does not count
-        ended = interrupted(command, signals[-1:], moment)
-        if ended is None:
+        end = ended(command, signals[-1:], moment)
+        if end is None:
             found = f"had not ended after {SECONDS} s"
         else:
-            status, out, err, in_time = ended
-            if not in_time and late < 3 * TIMES:
+            if not end.in_time and late < 3 * TIMES:
                 late += 1
                 continue
-            found = complaint(program, file, status, out, err)
-            incomplete += status == 130 and file.exists()
-            complete += status == 0
+            found = complaint(program, file, end.status, end.out, end.err)
+            incomplete += end.status == 130 and file.exists()
+            complete += end.status == 0
         if found:
             wrong += 1
             print(f"{signals[-1].name} after {moment:.3f} s: {found}")
@@ -195,20 +209,20 @@ def interrupt_others(program, chosen, folder):
     for name, signals, command, files in other_commands(program, inputs):
         latest = length(command, **how)
         in_time = tries = 0
-        while in_time < TIMES_OTHERS and tries < 5 * TIMES_OTHERS:
+        while in_time < TIMES_OTHERS and tries < 20 * TIMES_OTHERS:
             chosen_signals = signals[in_time % len(signals)]
             tries += 1
             for file in set(inputs.iterdir()) - before:
                 file.unlink()
             moment = chosen.uniform(0, latest)
-            ended = interrupted(command, chosen_signals, moment, **how)
-            if ended is None:
+            end = ended(command, chosen_signals, moment, **how)
+            if end is None:
                 found = f"had not ended after {SECONDS} s"
             else:
-                status, _, err, _ = ended
-                in_time += status == 130
-                latest *= 1 if status == 130 else 0.9  # to be in time also where the load changes
-                found = complaint_of_other(status, err, set(inputs.iterdir()) - before, files)
+                in_time += end.status == 130
+                if end.status == 0:
+                    latest = min(latest, end.seconds)  # other programs may have made the first ones slow
+                found = complaint_of_other(end.status, end.err, set(inputs.iterdir()) - before, files)
             if list(temporary.iterdir()):
                 found = f"left {list(temporary.iterdir())}"
                 shutil.rmtree(temporary)
