@@ -18,6 +18,9 @@ namespace {
 
 constexpr std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
 
+/// What is asked for without looking at what is free, which takes longer than to use so little.
+constexpr std::uint64_t little = std::uint64_t{1} << 22;
+
 std::uint64_t add(std::uint64_t a, std::uint64_t b) {
   std::uint64_t sum = 0;
   return __builtin_add_overflow(a, b, &sum) ? everything : sum;
@@ -70,6 +73,7 @@ std::vector<TooLarge> take_out_too_large(const Device& device, const kq::Request
   while (!implementations.empty()) {
     const BufferSizes buffers = buffer_sizes(full, implementations);
     const MemoryNeed tensors = need_of_tensors(full, buffers);
+    if (add(add(tensors.device, buffers.fixed), tensors.host) <= little) break;
     const std::uint64_t room = device_room(device, tensors);
     if (tensors.device > room || add(tensors.device, buffers.fixed) <= room) break;
     const auto largest = std::max_element(implementations.begin(), implementations.end(),
@@ -87,6 +91,7 @@ std::vector<TooLarge> take_out_too_large(const Device& device, const kq::Request
 void require_memory(const Device& device, const kq::Request& request,
                     std::span<Implementation* const> implementations) {
   const MemoryNeed need = memory_need(request, implementations);
+  if (add(need.device, need.host) <= little) return;
   const std::uint64_t on_device = device.free_memory_bytes();
   const std::uint64_t on_host = memory_available_bytes();
   if (device.info().host_memory) {

@@ -11,6 +11,7 @@ file that is quantized the codes and scales must all be there, or none, also if 
 Python alone: in place of gnuplot there is a script that draws nothing, slowly.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -66,10 +67,8 @@ def ended(command, signals, moment, **how):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
     wait_until_caught(process, ALL[-1])
     begin = time.monotonic()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(moment)
-    except subprocess.TimeoutExpired:
-        pass
     seconds = time.monotonic() - begin
     in_time = process.poll() is None
     for signum in signals:
