@@ -365,7 +365,8 @@ void quantize(int threads, const Request& given, const Operands& operands) {
 }
 
 /// The producer's steps, if there are any, and then the quantizer's.
-void run(int threads, const Request& request, const Operands& operands) {
+void run(int most_threads, const Request& request, const Operands& operands) {
+  const int threads = reference_detail::useful_threads(most_threads, request);
   if (request.producer == kq::Producer::none || request.num_tokens == 0) return quantize(threads, request, operands);
   const std::vector<std::byte> values = reference_detail::produce(threads, request, operands);
   Operands quantized = operands;
@@ -430,7 +431,8 @@ std::vector<std::byte> reference_values(const Request& request, const HostTensor
   Operands operands = kq::addresses(sources);
   std::vector<std::byte> residual_out(sources.residual.size());
   operands.residual_out = residual_out.data();
-  return reference_detail::produce(static_cast<int>(std::thread::hardware_concurrency()), r, operands);
+  const int most_threads = static_cast<int>(std::thread::hardware_concurrency());
+  return reference_detail::produce(reference_detail::useful_threads(most_threads, r), r, operands);
 }
 
 std::vector<float> reference_dequantized(const Request& request, const void* codes, const void* scales,

@@ -9,7 +9,15 @@
 #include <thread>
 #include <vector>
 
+#include "kq/request.hpp"
+
 namespace kqbench::reference_detail {
+
+/// Of at most `most` threads, as many as have work for longer than it takes to start one.
+inline int useful_threads(int most, const kq::Request& request) {
+  constexpr std::int64_t elements_each = 2048;
+  return static_cast<int>(std::min<std::int64_t>(most, 1 + request.num_tokens * request.hidden_size / elements_each));
+}
 
 /// work(row) for every row, shared out to at most `most_threads` threads.
 template <class Work>
