@@ -363,7 +363,12 @@ class ShortDivisor {
 
   KQ_HOST_DEVICE constexpr explicit ShortDivisor(float divisor)
       : divisor_(divisor), reciprocal_(arch::reciprocal(divisor)) {
-    if constexpr (in_parts) divisor_ = __builtin_fmaf(-divisor, reciprocal_, 1.0f) * reciprocal_ * 0x1.fffffep-1f;
+    if constexpr (in_parts) divisor_ = second_part(divisor, reciprocal_);
+  }
+
+  /// What a divisor's reciprocal lacks.
+  KQ_HOST_DEVICE static constexpr float second_part(float divisor, float reciprocal) {
+    return __builtin_fmaf(-divisor, reciprocal, 1.0f) * reciprocal * 0x1.fffffep-1f;
   }
 
   KQ_HOST_DEVICE constexpr float operator()(float x) const {
@@ -482,6 +487,7 @@ class SpanDivideQuantizer {
 
   KQ_HOST_DEVICE constexpr float bound() const { return qmax_; }
   KQ_HOST_DEVICE constexpr float divisor() const { return scale_; }
+  KQ_HOST_DEVICE constexpr float amax() const { return amax_; }
   KQ_HOST_DEVICE constexpr float value(float x) const { return general().value(x); }
   KQ_HOST_DEVICE constexpr Code code(float x) const { return general().code(x); }
   KQ_HOST_DEVICE constexpr std::uint32_t codes4(const float (&x)[4], std::uint32_t signs) const {

@@ -26,24 +26,54 @@ namespace kq::host::avx2 {
 /// Elements of a step: their codes are a vector, those of four bits half a vector.
 inline constexpr std::int64_t step = 32;
 
-// The exact values of 8 elements.
-inline __m256 load8(const float* in) {
-  return _mm256_loadu_ps(in);
-}
-inline __m256 load8(const half* in) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)));
-}
-inline __m256 load8(const bfloat16* in) {
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-}
-
 /// One float, or its bits, in all 8 places.
 inline __m256 all(float x) {
   return _mm256_set1_ps(x);
 }
 inline __m256 all_bits(std::uint32_t bits) {
   return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<std::int32_t>(bits)));
+}
+
+/// The exact values of 16 elements, or their magnitudes, and 16 words with their signs. Packing low and high to words
+/// of 16 bits gives the order of the signs.
+struct Sixteen {
+  __m256 low;
+  __m256 high;
+  __m256i signs;
+};
+
+inline __m256 load8(const float* in) {
+  return _mm256_loadu_ps(in);
+}
+inline __m256 load8(const half* in) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)));
+}
+
+template <bool Magnitudes, class Element>
+[[gnu::always_inline]] inline Sixteen load16(const Element* in) {
+  Sixteen x{load8(in), load8(in + 8), {}};
+  x.signs = _mm256_packs_epi32(_mm256_castps_si256(x.low), _mm256_castps_si256(x.high));
+  if constexpr (Magnitudes) {
+    x.low = _mm256_and_ps(x.low, all_bits(0x7fffffffu));
+    x.high = _mm256_and_ps(x.high, all_bits(0x7fffffffu));
+  }
+  return x;
+}
+/// A bfloat16 is the upper half of a float: of 16 in order, words 0 to 3 and 8 to 11 come first.
+template <bool Magnitudes>
+[[gnu::always_inline]] inline Sixteen load16(const bfloat16* in) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in));
+  const __m256i upper = Magnitudes ? _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)) : bits;
+  const __m256i lower = _mm256_setzero_si256();
+  return {_mm256_castsi256_ps(_mm256_unpacklo_epi16(lower, upper)),
+          _mm256_castsi256_ps(_mm256_unpackhi_epi16(lower, upper)), bits};
+}
+
+/// Puts 32 codes, packed from what load16() gives for either half of a step, into the elements' order.
+template <class Element>
+[[gnu::always_inline]] inline __m256i in_order(__m256i codes) {
+  if constexpr (std::is_same_v<Element, bfloat16>) return _mm256_permute4x64_epi64(codes, 0xd8);
+  return _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 // --- extremes --------------------------------------------------------------------------------------------------------
@@ -110,23 +140,24 @@ struct Quotient {
   __m256 operator()(__m256 x) const { return _mm256_div_ps(x, divisor); }
 };
 
-/// The quotient of a half or bfloat16 by the reciprocal and one step, as kq::Divisor has it on devices, which says why
-/// it is right. Where the product overflows the result is NaN.
-class SteppedQuotient {
+/// The quotient of a half or bfloat16 by the reciprocal in two parts, as kq::ShortDivisor has it on devices, which says
+/// why codes of it are right. Infinity may give NaN.
+class QuotientInParts {
  public:
-  /// Those divisors for which no step underflows that matters.
-  static bool serves(float divisor) { return divisor >= 0x1p-85f && divisor <= 0x1p126f; }
-
-  explicit SteppedQuotient(float divisor) : SteppedQuotient(divisor, 1.0f / divisor) {}
-  SteppedQuotient(float divisor, float reciprocal) : divisor_(all(divisor)), reciprocal_(all(reciprocal)) {}
-  __m256 operator()(__m256 x) const {
-    const __m256 quotient = _mm256_mul_ps(x, reciprocal_);
-    return _mm256_fmadd_ps(_mm256_fnmadd_ps(quotient, divisor_, x), reciprocal_, quotient);
+  /// Whether it serves dividends of at most `largest` in magnitude, and infinity: no second part loses bits that
+  /// matter, and no product with it overflows.
+  static bool serves(float divisor, float largest) {
+    return divisor >= 0x1p-85f && divisor <= 0x1p64f && largest * 0x1p-100f <= divisor * 0x1p50f;
   }
 
+  explicit QuotientInParts(float divisor) : QuotientInParts(divisor, 1.0f / divisor) {}
+  QuotientInParts(float divisor, float reciprocal)
+      : first_(all(reciprocal)), second_(all(ShortDivisor<half>::second_part(divisor, reciprocal))) {}
+  __m256 operator()(__m256 x) const { return _mm256_fmadd_ps(x, first_, _mm256_mul_ps(x, second_)); }
+
  private:
-  __m256 divisor_;
-  __m256 reciprocal_;
+  __m256 first_;
+  __m256 second_;
 };
 
 /// The reciprocal of a divisor as two neighbouring floats, one of them not above it, the other not below it; both are
@@ -135,16 +166,15 @@ class SteppedQuotient {
 /// 2^-20 or so of elements like others, as the two products are neighbours or nearly so.
 class Bracket {
  public:
-  static bool serves(float /*divisor*/) { return true; }
+  static bool serves(float /*divisor*/, float /*largest*/) { return true; }
 
   explicit Bracket(float divisor) : Bracket(divisor, 1.0f / divisor) {}
   Bracket(float divisor, float nearest) {
     const float remainder = __builtin_fmaf(-nearest, divisor, 1.0f);
-    std::uint32_t other = float_bits(nearest);
-    if (remainder > 0.0f) ++other;  // the magnitude of the nearest one is too small
-    if (remainder < 0.0f) --other;
+    const std::uint32_t is_too_small = remainder > 0.0f ? 1u : 0u;  // the magnitude of the nearest one
+    const std::uint32_t is_too_large = remainder < 0.0f ? 1u : 0u;
     nearest_ = all(nearest);
-    other_ = all_bits(other);
+    other_ = all_bits(float_bits(nearest) + is_too_small - is_too_large);
   }
   __m256 operator()(__m256 x) const { return _mm256_mul_ps(x, nearest_); }
   __m256 other(__m256 x) const { return _mm256_mul_ps(x, other_); }
@@ -156,18 +186,37 @@ class Bracket {
 
 /// What divides by one divisor faster than the processor does, where it serves.
 template <class Element>
-using FastQuotient = std::conditional_t<sizeof(Element) == 2, SteppedQuotient, Bracket>;
+using FastQuotient = std::conditional_t<sizeof(Element) == 2, QuotientInParts, Bracket>;
 
 template <class Scaled>
 inline constexpr bool is_bracket = std::is_same_v<Scaled, Bracket>;
 
+/// What tells that a code may not be the right one: some bits of `bits`, or the extreme of the packed words.
+struct Unsure {
+  __m256i bits = _mm256_setzero_si256();
+  __m256i words = _mm256_setzero_si256();
+};
+
+inline bool none(__m256i bits) {
+  return _mm256_testz_si256(bits, bits) != 0;
+}
+
+/// Notes which of 16 numbers are NaN.
+[[gnu::always_inline]] inline void find_nan(__m256 v, __m256 w, Unsure& unsure) {
+  unsure.bits = _mm256_or_si256(unsure.bits, _mm256_castps_si256(_mm256_cmp_ps(v, w, _CMP_UNORD_Q)));
+}
+
 // What makes codes of scaled elements, none of them NaN:
+//   of_magnitudes     whether it takes magnitudes
 //   word(x, scaled, unsure, v)
-//                     8 elements as 32-bit words; v becomes what they are scaled to, but for its sign, and `unsure`
-//                     gets bits of those whose code a bracket leaves open
-//   words(a, b)       16 as words of 16 bits
-//   codes(w, x)       32 codes of two such, with the signs of x, packed inputs
-// Packing interleaves as it finds its operands, 4 numbers each: the codes' order is that of the packed inputs' bytes.
+//                     8 elements as 32-bit words; v becomes what they are scaled to, and `unsure` gets bits of those
+//                     whose code a bracket leaves open
+//   find<Element>(words, v, w, unsure)
+//                     notes whether there is a NaN among 16 elements, by their words as packed to 16 bits, or by what
+//                     they were scaled to
+//   is_sure(unsure)   whether all codes are right
+//   codes(words, signs)
+//                     32 codes of two such, with the signs of their elements
 
 /// A format's magnitudes are rounded as in detail::round_magnitude, by adding a power of two of which the sum's unit is
 /// the format's. Here a multiple of that unit comes with it, in the one addition that FMA is. It makes the code of the
@@ -176,33 +225,48 @@ inline constexpr bool is_bracket = std::is_same_v<Scaled, Bracket>;
 template <class Format>
 class FloatCodes {
  public:
+  static constexpr bool of_magnitudes = true;
+
   explicit FloatCodes(float bound) : most_(_mm256_set1_epi8(static_cast<char>(code_of(bound)))) {}
 
   template <class Scaled>
-  static __m256i word(__m256 x, const Scaled& scaled, __m256i& unsure, __m256& v) {
+  static __m256i word(__m256 x, const Scaled& scaled, Unsure& unsure, __m256& v) {
     constexpr std::int32_t smallest_exponent = 127 + 1 - Format::bias;
     constexpr std::int32_t in_common = (smallest_exponent + 23 - mantissa_bits) << mantissa_bits;
     constexpr float power = static_cast<float>(1 << (23 - mantissa_bits));
     constexpr float units = static_cast<float>(65536 - in_common) / static_cast<float>(1 << mantissa_bits);
-    const __m256 magnitude = _mm256_and_ps(x, all_bits(0x7fffffffu));
-    v = scaled(magnitude);
+    v = scaled(x);
     const __m256 exponent = _mm256_and_ps(v, all_bits(0x7f800000u));
     const __m256 unit = _mm256_max_ps(exponent, all_bits(static_cast<std::uint32_t>(smallest_exponent) << 23));
     const __m256 sum = _mm256_fmadd_ps(unit, all(power + units), v);
     if constexpr (is_bracket<Scaled>) {
       // If the other product's exponent is another one, then a power of two lies at or between the products, and both
       // are rounded to that by either's unit.
-      const __m256 other = _mm256_fmadd_ps(unit, all(power + units), scaled.other(magnitude));
-      unsure = _mm256_or_si256(unsure, _mm256_castps_si256(_mm256_xor_ps(sum, other)));
+      const __m256 other = _mm256_fmadd_ps(unit, all(power + units), scaled.other(x));
+      unsure.bits = _mm256_or_si256(unsure.bits, _mm256_castps_si256(_mm256_xor_ps(sum, other)));
     }
     return _mm256_madd_epi16(_mm256_castps_si256(sum), _mm256_set1_epi32(1 << 16 | 1 << shift));
   }
 
-  static __m256i words(__m256i a, __m256i b) { return _mm256_srli_epi16(_mm256_packs_epi32(a, b), shift); }
+  /// A sum's upper 16 bits are greater than infinity's where it is NaN. So is the word then, taken as a number without
+  /// a sign: a NaN that comes of 16 bits has no lower bits but the upper three, whose multiple goes beyond any word.
+  template <class Element>
+  static void find(__m256i words, __m256 v, __m256 w, Unsure& unsure) {
+    if constexpr (sizeof(Element) == 2) {
+      unsure.words = _mm256_max_epu16(unsure.words, words);
+    } else {
+      find_nan(v, w, unsure);
+    }
+  }
+  static bool is_sure(const Unsure& unsure) {
+    const __m256i beyond_infinity = _mm256_subs_epu16(unsure.words, _mm256_set1_epi16(0x7f80));
+    return none(_mm256_or_si256(unsure.bits, beyond_infinity));
+  }
 
-  __m256i codes(const __m256i (&w)[2], const __m256i (&x)[2]) const {
-    const __m256i magnitude = _mm256_min_epu8(_mm256_packus_epi16(w[0], w[1]), most_);
-    __m256i sign = _mm256_packs_epi16(x[0], x[1]);
+  __m256i codes(const __m256i (&words)[2], const __m256i (&signs)[2]) const {
+    const __m256i wide = _mm256_packus_epi16(_mm256_srli_epi16(words[0], shift), _mm256_srli_epi16(words[1], shift));
+    const __m256i magnitude = _mm256_min_epu8(wide, most_);
+    __m256i sign = _mm256_packs_epi16(signs[0], signs[1]);
     constexpr int below_top = std::countl_zero(sign_of_code<Format>);
     if constexpr (below_top != 0) sign = _mm256_srli_epi16(sign, below_top);
     sign = _mm256_and_si256(sign, _mm256_set1_epi8(static_cast<char>(sign_of_code<Format>)));
@@ -228,25 +292,39 @@ class FloatCodes {
 /// sat(rne(v)): the upper bound first, where a conversion could not hold the number; packing saturates too.
 class Int8Codes {
  public:
+  static constexpr bool of_magnitudes = false;
+
   explicit Int8Codes(float bound)
       : least_(_mm256_set1_epi8(static_cast<char>(Int8::round_small(-bound - 1.0f)))), high_(all(bound)) {}
 
   template <class Scaled>
-  __m256i word(__m256 x, const Scaled& scaled, __m256i& unsure, __m256& v) const {
+  __m256i word(__m256 x, const Scaled& scaled, Unsure& unsure, __m256& v) const {
     v = scaled(x);
-    const __m256i rounded = _mm256_cvtps_epi32(_mm256_min_ps(v, high_));
+    const __m256i rounded = at_most_high(v);
     if constexpr (is_bracket<Scaled>) {
-      const __m256i other = _mm256_cvtps_epi32(_mm256_min_ps(scaled.other(x), high_));
-      unsure = _mm256_or_si256(unsure, _mm256_xor_si256(rounded, other));
+      unsure.bits = _mm256_or_si256(unsure.bits, _mm256_xor_si256(rounded, at_most_high(scaled.other(x))));
     }
     return rounded;
   }
-  static __m256i words(__m256i a, __m256i b) { return _mm256_packs_epi32(a, b); }
-  __m256i codes(const __m256i (&w)[2], const __m256i (&)[2]) const {
-    return _mm256_max_epi8(_mm256_packs_epi16(w[0], w[1]), least_);
+
+  /// A NaN becomes the least word. So does what is -2^15 or less, whose code is thought over for nothing.
+  template <class Element>
+  static void find(__m256i words, __m256 /*v*/, __m256 /*w*/, Unsure& unsure) {
+    unsure.words = _mm256_min_epi16(unsure.words, words);
+  }
+  static bool is_sure(const Unsure& unsure) {
+    const __m256i is_least = _mm256_cmpeq_epi16(unsure.words, _mm256_set1_epi16(INT16_MIN));
+    return none(_mm256_or_si256(unsure.bits, is_least));
+  }
+
+  __m256i codes(const __m256i (&words)[2], const __m256i (&)[2]) const {
+    return _mm256_max_epi8(_mm256_packs_epi16(words[0], words[1]), least_);
   }
 
  private:
+  /// The minimum is its second operand where that is NaN, of which the conversion makes the least integer.
+  __m256i at_most_high(__m256 v) const { return _mm256_cvtps_epi32(_mm256_min_ps(high_, v)); }
+
   __m256i least_;
   __m256 high_;
 };
@@ -254,15 +332,23 @@ class Int8Codes {
 /// SmallAffineQuantizer's.
 class AffineCodes {
  public:
+  static constexpr bool of_magnitudes = false;
+
   explicit AffineCodes(const SmallAffineQuantizer& q)
       : low_(all(q.low())), high_(all(q.high())), zero_point_(_mm256_set1_epi32(q.zero_point())) {}
 
-  __m256i word(__m256 x, const Product& scaled, __m256i& /*unsure*/, __m256& v) const {
+  __m256i word(__m256 x, const Product& scaled, Unsure& /*unsure*/, __m256& v) const {
     v = scaled(x);
     return _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_max_ps(_mm256_min_ps(v, high_), low_)), zero_point_);
   }
-  static __m256i words(__m256i a, __m256i b) { return _mm256_packs_epi32(a, b); }
-  static __m256i codes(const __m256i (&w)[2], const __m256i (&)[2]) { return _mm256_packs_epi16(w[0], w[1]); }
+  template <class Element>
+  static void find(__m256i /*words*/, __m256 v, __m256 w, Unsure& unsure) {
+    find_nan(v, w, unsure);
+  }
+  static bool is_sure(const Unsure& unsure) { return none(unsure.bits); }
+  static __m256i codes(const __m256i (&words)[2], const __m256i (&)[2]) {
+    return _mm256_packs_epi16(words[0], words[1]);
+  }
 
  private:
   __m256 low_;
@@ -295,6 +381,16 @@ float operand_of(const Quantizer& quantizer) {
   return std::is_same_v<typename Quantizer::Code, Int8::Code> ? operand : __builtin_fabsf(operand);
 }
 
+/// The greatest magnitude that a quantizer's finite elements may have.
+template <class Element, class Quantizer>
+float largest_of(const Quantizer& quantizer) {
+  if constexpr (requires { quantizer.amax(); }) {
+    return quantizer.amax();
+  } else {
+    return std::is_same_v<Element, half> ? 65504.0f : largest_float;
+  }
+}
+
 /// Whether a quantizer divides, and whether it divides or multiplies: what others are for is too rare.
 template <class Quantizer>
 inline constexpr bool divides = requires(const Quantizer& quantizer) {
@@ -305,44 +401,38 @@ inline constexpr bool has_codes = divides<Quantizer> || requires(const Quantizer
   quantizer.factor();
 };
 
-/// The codes of `Size` elements, 16 or a step, in the lower bytes of a vector, the second 16 of them scaled by
-/// `second`. `unsure` gets bits where there is a NaN or an element that a bracket leaves open.
+/// The codes of `Size` elements, 16 or a step, in order in the lower bytes of a vector, the second 16 of them scaled by
+/// `second`.
 template <int Size, class Element, class Encoder, class Scaled>
 [[gnu::always_inline]] inline __m256i encode(const Element* in, const Encoder& encoder, const Scaled& first,
-                                             const Scaled& second, __m256i& unsure) {
+                                             const Scaled& second, Unsure& unsure) {
   __m256i words[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  __m256i inputs[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  __m256i signs[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   for (int k = 0; k < Size / 16; ++k) {
     const Scaled& scaled = k == 0 ? first : second;
-    const __m256 low = load8(in + 16 * k);
-    const __m256 high = load8(in + 16 * k + 8);
+    const Sixteen x = load16<Encoder::of_magnitudes>(in + 16 * k);
     __m256 v;
     __m256 w;
-    const __m256i low_word = encoder.word(low, scaled, unsure, v);
-    const __m256i high_word = encoder.word(high, scaled, unsure, w);
-    words[k] = encoder.words(low_word, high_word);
-    inputs[k] = _mm256_packs_epi32(_mm256_castps_si256(low), _mm256_castps_si256(high));
-    unsure = _mm256_or_si256(unsure, _mm256_castps_si256(_mm256_cmp_ps(v, w, _CMP_UNORD_Q)));
+    const __m256i low = encoder.word(x.low, scaled, unsure, v);
+    const __m256i high = encoder.word(x.high, scaled, unsure, w);
+    words[k] = _mm256_packs_epi32(low, high);
+    signs[k] = x.signs;
+    encoder.template find<Element>(words[k], v, w, unsure);
   }
-  return encoder.codes(words, inputs);
+  return in_order<Element>(encoder.codes(words, signs));
 }
 
 template <int Size, class Element, class Encoder, class Scaled>
 [[gnu::always_inline]] inline __m256i encode(const Element* in, const Encoder& encoder, const Scaled& scaled,
-                                             __m256i& unsure) {
+                                             Unsure& unsure) {
   return encode<Size>(in, encoder, scaled, scaled, unsure);
-}
-
-inline bool none(__m256i bits) {
-  return _mm256_testz_si256(bits, bits) != 0;
 }
 
 /// Writes `Size` codes of encode().
 template <int Size, class Code>
 [[gnu::always_inline]] inline void store(Code* out, __m256i codes) {
-  const __m256i bytes = _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   if constexpr (std::is_same_v<Code, Code4>) {
-    const __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(16 << 8 | 1));
+    const __m256i pairs = _mm256_maddubs_epi16(codes, _mm256_set1_epi16(16 << 8 | 1));
     const __m128i half_bytes =
         _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi16(pairs, pairs), 0xd8));
     auto* const to = reinterpret_cast<__m128i*>(out);
@@ -352,9 +442,9 @@ template <int Size, class Code>
       _mm_storeu_si128(to, half_bytes);
     }
   } else if constexpr (Size == 16) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(bytes));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(codes));
   } else {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), codes);
   }
 }
 
@@ -362,9 +452,10 @@ template <int Size, class Code>
 template <int Size, class Element, class Code, class Quantizer>
 [[gnu::cold, gnu::noinline]] void quantize_unsure(const Element* in, Code* out, const Quantizer quantizer) {
   if constexpr (divides<Quantizer>) {
-    __m256i has_nan = _mm256_setzero_si256();
-    const __m256i codes = encode<Size>(in, codes_of(quantizer), Quotient{all(operand_of(quantizer))}, has_nan);
-    if (none(has_nan)) return store<Size>(out, codes);
+    Unsure unsure;
+    const auto encoder = codes_of(quantizer);
+    const __m256i codes = encode<Size>(in, encoder, Quotient{all(operand_of(quantizer))}, unsure);
+    if (encoder.is_sure(unsure)) return store<Size>(out, codes);
   }
   for (int i = 0; i < Size; ++i) {
     const auto code = quantizer.code(to_float(in[i]));
@@ -399,21 +490,21 @@ template <class Element, class Code, class Quantizer, class Encoder, class Scale
   const std::int64_t steps = size / step * step;
   for (std::int64_t begin = 0; begin < steps; begin += block) {
     const std::int64_t end = begin + block < steps ? begin + block : steps;
-    __m256i unsure = _mm256_setzero_si256();
+    Unsure unsure;
     for (std::int64_t i = begin; i < end; i += step) {
       prefetch<step>(in + i, ahead);
       store<step>(element_address(out, i), encode<step>(in + i, encoder, scaled, unsure));
     }
-    if (!none(unsure)) [[unlikely]] {
+    if (!encoder.is_sure(unsure)) [[unlikely]] {
       for (std::int64_t i = begin; i < end; i += step) {
         quantize_unsure<step>(in + i, element_address(out, i), quantizer);
       }
     }
   }
   const auto quantize_last = [&]<int Size>(std::integral_constant<int, Size>, std::int64_t begin) {
-    __m256i unsure = _mm256_setzero_si256();
+    Unsure unsure;
     const __m256i codes = encode<Size>(in + begin, encoder, scaled, unsure);
-    if (none(unsure)) [[likely]]
+    if (encoder.is_sure(unsure)) [[likely]]
       return store<Size>(element_address(out, begin), codes);
     quantize_unsure<Size>(in + begin, element_address(out, begin), quantizer);
   };
@@ -440,7 +531,7 @@ template <class Element, class Code, class Quantizer>
   } else {
     using Fast = FastQuotient<Element>;
     const float divisor = operand_of(quantizer);
-    if (Fast::serves(divisor)) [[likely]] {
+    if (Fast::serves(divisor, largest_of<Element>(quantizer))) [[likely]] {
       return quantize_by(Fast(divisor), in, out, size, quantizer, encoder, ahead);
     }
     return quantize_by(Quotient{all(divisor)}, in, out, size, quantizer, encoder, ahead);
@@ -473,17 +564,17 @@ template <int MostGroups, class Element, class Code, class Scale>
   };
   if constexpr (divides<Quantizer>) {
     for (std::int64_t i = 0; i < groups; ++i) {
-      if (!FastQuotient<Element>::serves(divisors[i])) return false;
+      if (!FastQuotient<Element>::serves(divisors[i], largest_of<Element>(scales[i].quantizer()))) return false;
     }
   }
   if (size == 16) {
     for (std::int64_t i = 0; i < groups; i += 2) {
       const Element* const x = in + i * 16;
       Code* const codes = element_address(out, i * 16);
-      __m256i unsure = _mm256_setzero_si256();
+      Unsure unsure;
       prefetch<step>(x, ahead);
       store<step>(codes, encode<step>(x, encoder, scaled(i), scaled(i + 1), unsure));
-      if (!none(unsure)) [[unlikely]] {
+      if (!encoder.is_sure(unsure)) [[unlikely]] {
         quantize_unsure<16>(x, codes, scales[i].quantizer());
         quantize_unsure<16>(x + 16, element_address(codes, 16), scales[i + 1].quantizer());
       }
@@ -494,12 +585,12 @@ template <int MostGroups, class Element, class Code, class Scale>
     const auto by = scaled(i);
     const Element* const x = in + i * size;
     Code* const codes = element_address(out, i * size);
-    __m256i unsure = _mm256_setzero_si256();
+    Unsure unsure;
     for (std::int64_t k = 0; k < size; k += step) {
       prefetch<step>(x + k, ahead);
       store<step>(element_address(codes, k), encode<step>(x + k, encoder, by, unsure));
     }
-    if (!none(unsure)) [[unlikely]] {
+    if (!encoder.is_sure(unsure)) [[unlikely]] {
       for (std::int64_t k = 0; k < size; k += step) {
         quantize_unsure<step>(x + k, element_address(codes, k), scales[i].quantizer());
       }
