@@ -27,7 +27,7 @@ if(C_COMPILER) # kq.h and libkq.so, with no CMake
 endif()
 # Each public header is enough by itself, and docs/c.md lists them.
 file(READ ${PAGE} page)
-string(REGEX MATCH "Public headers:[^.]*[.]hpp.*" listed "${page}")
+string(REGEX MATCH "public headers are[^.]*[.]hpp.*" listed "${page}")
 string(REGEX MATCHALL "include/kq/[a-z_/]+[.]hpp" listed "${listed}")
 list(TRANSFORM listed REPLACE "include/kq/" "")
 list(SORT listed)
