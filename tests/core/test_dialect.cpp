@@ -129,6 +129,16 @@ TEST(Dialects, ServeWhatTheTableHasAndNothingElse) {
   EXPECT_EQ(allowed, 61);
 }
 
+TEST(Dialects, HaveEveryElementButThoseThatAnEngineLacks) {
+  for (const DialectFacts& facts : dialects()) {
+    EXPECT_TRUE(has_element(facts.dialect, Element::half)) << facts.name;
+    EXPECT_TRUE(has_element(facts.dialect, Element::bfloat16)) << facts.name;
+    const bool lacks_float = facts.dialect == Dialect::flashinfer_trtllm_kernels;
+    EXPECT_NE(has_element(facts.dialect, Element::float32), lacks_float) << facts.name;
+  }
+  EXPECT_FALSE(has_element(static_cast<Dialect>(200), Element::half));
+}
+
 TEST(Dialects, SayWhatTheEngineDoesNotHave) {
   EXPECT_EQ(complaint(group_of(Dialect::vllm_0_33_0)), "");
   Request r = group_of(Dialect::deepgemm_54e2261);
