@@ -6,8 +6,8 @@
 ///
 /// A Backend is a kind of machine part (host, cuda, hip) that this program was built for. Opening it gives a Device:
 /// its memory, one stream of work, and a clock. A Device knows the Implementations that can serve a request on it:
-/// "kokkos", "native", on the host "reference", and what a plug-in adds. Adding a backend is adding a folder here and a
-/// line to registry.cpp; nothing above this folder names one.
+/// "kokkos", "native", on the host "reference", and what a plug-in adds. registry.cpp has a line for each backend, the
+/// build an option; CONTRIBUTING.md lists what else a new one takes.
 
 #include <cstddef>
 #include <cstdint>

@@ -25,9 +25,9 @@
 #include <vector>
 
 #include "kq/architecture.hpp"
-#include "kq/device_loss.hpp"
 #include "kq/dialect.hpp"
 #include "kq/graph_overlap.hpp"
+#include "kq/kokkos_device.hpp"
 #include "kq/parameters.hpp"
 #include "kq/quantize.hpp"
 #include "kq/request.hpp"
@@ -37,15 +37,7 @@ namespace {
 
 using Space = Kokkos::DefaultExecutionSpace;
 
-template <class S>
-constexpr bool is_cuda = requires(S space) {
-  space.cuda_stream();
-};
-template <class S>
-constexpr bool is_hip = requires(S space) {
-  space.hip_stream();
-};
-constexpr bool has_streams = is_cuda<Space> || is_hip<Space>;
+constexpr bool has_streams = kq::has_streams<Space>;
 
 using kq::c::reject;
 
@@ -123,20 +115,9 @@ void start(int device) {
   });
 }
 
-template <class S>
-S make_instance(void* stream) {
-  if constexpr (is_cuda<S>) {
-    return S(static_cast<decltype(S().cuda_stream())>(stream));
-  } else if constexpr (is_hip<S>) {
-    return S(static_cast<decltype(S().hip_stream())>(stream));
-  } else {
-    return S();
-  }
-}
-
 /// A stream as Kokkos sees it. Kokkos leaves it to its callers that one thread at a time launches on an instance.
 struct Instance {
-  explicit Instance(void* of) : stream(of), space(of == nullptr ? Space() : make_instance<Space>(of)) {}
+  explicit Instance(void* of) : stream(of), space(of == nullptr ? Space() : kq::space_on<Space>(of)) {}
 
   void* stream;
   Space space;
@@ -333,7 +314,7 @@ int kq_api_version(void) {
 }
 
 const char* kq_backend(void) {
-  return is_cuda<Space> ? "cuda" : (is_hip<Space> ? "hip" : "host");
+  return kq::backend_of<Space>.data();  // a literal, which ends in 0
 }
 
 const char* kq_architecture(void) {
@@ -453,7 +434,7 @@ kq_status kq_dequantize(const kq_request* given_request, const kq_buffers* given
 
 kq_status kq_overlap_graph(void* graph, size_t* overlapped) {
   return guarded([&] {
-    if (!is_cuda<Space>) {
+    if (!kq::is_cuda<Space>) {
       reject("graph", std::string("only CUDA has programmatic launches; this library works on ") + kq_backend());
     }
     if (graph == nullptr) reject("graph", "must not be NULL");

@@ -18,9 +18,20 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # what is installed finds a shared Kokkos that is outside the loader's folders
 
 include(GNUInstallDirs)
-if(KQBENCH_CUDA AND KQBENCH_HIP)
-  message(FATAL_ERROR "KQBENCH_CUDA and KQBENCH_HIP are both ON: one build serves one vendor; configure two builds")
-endif()
+
+# KQ_VENDOR: whose GPUs this build serves beside the host, of those that have an option KQBENCH_<vendor>, by Kokkos's name; empty
+# for none.
+set(KQ_VENDORS CUDA HIP)
+set(KQ_VENDOR)
+foreach(vendor IN LISTS KQ_VENDORS)
+  if(KQBENCH_${vendor})
+    if(KQ_VENDOR)
+      message(FATAL_ERROR "KQBENCH_${KQ_VENDOR} and KQBENCH_${vendor} are both ON: one build serves one vendor; configure two "
+                          "builds")
+    endif()
+    set(KQ_VENDOR ${vendor})
+  endif()
+endforeach()
 
 option(KQ_UNITY "Compile several sources at once: less work from nothing, more after a change" ON)
 function(kq_unity target)
@@ -130,7 +141,7 @@ function(kq_add_sources language target)
   endforeach()
   target_sources(${target} PRIVATE ${files})
   # Headers that only the pass for the device includes: compilers list those of the pass for the host as dependencies.
-  if(language MATCHES "CUDA|HIP")
+  if(language IN_LIST KQ_VENDORS)
     string(TOLOWER ${language} name)
     set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES
                                 OBJECT_DEPENDS ${PROJECT_SOURCE_DIR}/core/include/kq/arch/${name}.hpp)
@@ -144,13 +155,10 @@ function(kq_add_sources language target)
 endfunction()
 
 function(kq_gpu_sources target)
-  if(KQBENCH_CUDA)
-    kq_add_sources(CUDA ${target} ${ARGN})
-  elseif(KQBENCH_HIP)
-    kq_add_sources(HIP ${target} ${ARGN})
-  else()
-    message(FATAL_ERROR "kq_gpu_sources(${target}): this build has neither KQBENCH_CUDA nor KQBENCH_HIP")
+  if(NOT KQ_VENDOR)
+    message(FATAL_ERROR "kq_gpu_sources(${target}): this build is for the host alone")
   endif()
+  kq_add_sources(${KQ_VENDOR} ${target} ${ARGN})
 endfunction()
 
 function(kq_kokkos_sources target)

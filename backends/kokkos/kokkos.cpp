@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "kq/device_loss.hpp"
+#include "kq/kokkos_device.hpp"
 #include "kq/quantize.hpp"
 
 namespace kqbench {
@@ -20,14 +20,7 @@ using DeviceSpace = Kokkos::DefaultExecutionSpace;
 using HostSpace = Kokkos::DefaultHostExecutionSpace;
 
 /// The backend that Kokkos's default execution space belongs to.
-constexpr std::string_view device_backend =
-#if defined(KOKKOS_ENABLE_CUDA)
-    "cuda";
-#elif defined(KOKKOS_ENABLE_HIP)
-    "hip";
-#else
-    "host";
-#endif
+constexpr std::string_view device_backend = kq::backend_of<DeviceSpace>;
 
 std::string version() {
   return "Kokkos " + std::to_string(KOKKOS_VERSION / 10000) + '.' + std::to_string(KOKKOS_VERSION / 100 % 100) + '.' +
@@ -138,17 +131,12 @@ std::unique_ptr<Implementation> make_kokkos_implementation(std::string_view back
                                                            [[maybe_unused]] void* native_stream) {
   if (const auto missing = kokkos_missing(backend)) throw DeviceError(*missing);
   start(backend, options);
-#if defined(KOKKOS_ENABLE_CUDA)
-  if (backend == "cuda") {
-    return std::make_unique<KokkosImplementation<DeviceSpace>>(DeviceSpace(static_cast<cudaStream_t>(native_stream)),
-                                                               kokkos_description(backend));
+  if constexpr (kq::has_streams<DeviceSpace>) {
+    if (backend == device_backend) {
+      return std::make_unique<KokkosImplementation<DeviceSpace>>(kq::space_on<DeviceSpace>(native_stream),
+                                                                 kokkos_description(backend));
+    }
   }
-#elif defined(KOKKOS_ENABLE_HIP)
-  if (backend == "hip") {
-    return std::make_unique<KokkosImplementation<DeviceSpace>>(DeviceSpace(static_cast<hipStream_t>(native_stream)),
-                                                               kokkos_description(backend));
-  }
-#endif
   return std::make_unique<KokkosImplementation<HostSpace>>(HostSpace(), kokkos_description(backend),
                                                            kokkos_host_concurrency(options));
 }

@@ -13,6 +13,7 @@
 #include "backends/backend.hpp"
 #include "bench/identify/candidates.hpp"
 #include "bench/identify/formulas.hpp"
+#include "kq/dialect.hpp"
 #include "kq/element.hpp"
 #include "kq/format.hpp"
 #include "kq/numerics.hpp"
@@ -323,9 +324,8 @@ bool has_bound_by_itself(const kq::Request& r, const Sweep& restriction) {
 
 /// True if the dialect's engine scales codes by an approximate reciprocal.
 bool is_engine_approximate(const kq::Request& r) {
-  const bool has_one = r.granularity == kq::Granularity::token ||
-                       (r.granularity == kq::Granularity::group && r.scale_format == kq::ScaleFormat::float32);
-  return r.dialect == kq::Dialect::sglang_0_5_23 && !r.static_scale && has_one;
+  const kq::DialectScheme* const scheme = kq::dialect_scheme(r);
+  return scheme != nullptr && scheme->approximate;
 }
 
 /// True if all that differs is a few codes, each the neighbour across a rounding boundary. In all that was recorded of

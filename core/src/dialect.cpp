@@ -11,13 +11,18 @@
 namespace kq {
 namespace {
 
+constexpr bool has_scale_ub = true;
+constexpr bool no_scale_ub = false;
+constexpr bool no_float = false;
+
 constexpr DialectFacts facts_table[] = {
-    {Dialect::kqbench, "kqbench", {}, "1", "this project's own arithmetic"},
+    {Dialect::kqbench, "kqbench", {}, "1", "this project's own arithmetic", has_scale_ub},
     {Dialect::vllm_0_33_0,
      "vllm-0.33.0",
      {"vllm-0.33", "vllm"},
      "0.33.0",
-     "CUDA kernels: per_token_group_fp8_quant, scaled_fp8_quant, scaled_int8_quant"},
+     "CUDA kernels: per_token_group_fp8_quant, scaled_fp8_quant, scaled_int8_quant",
+     has_scale_ub},
     {Dialect::vllm_0_33_0_torch,
      "vllm-0.33.0-torch",
      {"vllm-0.33-torch", "vllm-torch"},
@@ -48,7 +53,9 @@ constexpr DialectFacts facts_table[] = {
      "flashinfer-trtllm-kernels",
      {"flashinfer-trtllm", "flashinfer"},
      "trtllm",
-     "FlashInfer's CUDA kernels from TensorRT-LLM: invokePerTokenQuantization, fp8_1x128_cs; finite inputs"},
+     "FlashInfer's CUDA kernels from TensorRT-LLM: invokePerTokenQuantization, fp8_1x128_cs; finite inputs",
+     no_scale_ub,
+     no_float},
     {Dialect::torchao_36027d8, "torchao-36027d8", {"torchao", ""}, "36027d8", "PyTorch: to_mx, nvfp4_quantize"},
     {Dialect::torchao_0_18_0, "torchao-0.18.0", {"torchao-0.18", ""}, "0.18.0", "PyTorch: to_mx, nvfp4_quantize"},
     {Dialect::aiter_e404860,
@@ -82,7 +89,8 @@ constexpr unsigned floats = bit(ScaleFormat::float32);
 constexpr unsigned ue8m0_floats = bit(ScaleFormat::ue8m0_float32);
 constexpr unsigned ue8m0_bytes = bit(ScaleFormat::ue8m0);
 constexpr unsigned e4m3_bytes = bit(ScaleFormat::e4m3);
-constexpr unsigned quotient_or_rceil = bit(ScaleRounding::quotient) | bit(ScaleRounding::rceil);
+constexpr unsigned quotient = bit(ScaleRounding::quotient);
+constexpr unsigned quotient_or_rceil = quotient | bit(ScaleRounding::rceil);
 constexpr unsigned other_roundings = bit(ScaleRounding::floor) | bit(ScaleRounding::even) | bit(ScaleRounding::ceil);
 constexpr unsigned four_over_six =
     bit(ScaleRounding::four_over_six_mae_448) | bit(ScaleRounding::four_over_six_mse_256);
@@ -92,6 +100,7 @@ constexpr bool is_static = true;
 constexpr bool is_dynamic = false;
 constexpr bool symmetric = false;
 constexpr bool asymmetric = true;
+constexpr bool approximate = true;
 
 // What the schemes of one engine have in common. In the formulas `up(v)` is the exponent of v's next power of two,
 // exact powers stay; T(v) is v rounded to the element's type; `trunc` rounds toward 0.
@@ -156,15 +165,16 @@ constexpr DialectScheme dialect_scheme_table[] = {
      "NaN becomes +448; a tensor of zeros has scale 0 and codes 0x7e; no least scale"},
     {D::sglang_0_5_23, G::token, is_dynamic, symmetric, e4m3, floats, "amax * (1/448)",
      "fp8(sat(x * (1 / scale))), NaN: +448; subnormal numbers are 0",
-     "multiplies by 1/448 and by the reciprocal; no least scale, so zeros have codes 0x7e; NaN becomes +448"},
+     "multiplies by 1/448 and by the reciprocal; no least scale, so zeros have codes 0x7e; NaN becomes +448", quotient,
+     approximate},
     {D::sglang_0_5_23, G::group, is_dynamic, symmetric, e4m3, floats, "max(amax, 1e-10) * (1/448)",
      "fp8(x * ((1 / max(amax, 1e-10)) * 448)), NaN: bfloat16 NaN, else +448; subnormal numbers are 0",
-     "multiplies by 1/448 and by (1 / amax) * 448"},
+     "multiplies by 1/448 and by (1 / amax) * 448", quotient, approximate},
     {D::sglang_0_5_23, G::group, is_dynamic, symmetric, e4m3, ue8m0_bytes, "2^up(max(amax, 1e-10) * (1/448))",
      "fp8(T(x * T(1 / scale))), NaN: bfloat16 NaN, else +448", "in half a reciprocal above 65504 is infinite"},
     {D::sglang_0_5_23, G::group, is_dynamic, symmetric, int8, floats, "max(amax, 1e-10) * (1/127)",
      "trunc(sat(x * ((1 / max(amax, 1e-10)) * 127))), NaN: -128; subnormal numbers are 0",
-     "truncates; multiplies by 1/127 and by (1 / amax) * 127; NaN becomes -128"},
+     "truncates; multiplies by 1/127 and by (1 / amax) * 127; NaN becomes -128", quotient, approximate},
 
     {D::deepgemm_54e2261, G::group, is_dynamic, symmetric, e4m3, floats, "max(amax, 1e-4) / 448",
      "fp8(x * (1 / scale)), infinity: NaN", "the least amax is 1e-4; multiplies by the reciprocal; NaN counts in amax"},
@@ -307,6 +317,20 @@ std::string alternatives(const std::vector<std::string>& words) {
   return list;
 }
 
+/// The dialects whose scales may have an upper bound, by their shortest names.
+std::string names_with_bound() {
+  std::vector<std::string> names;
+  for (const DialectFacts& facts : facts_table) {
+    if (!facts.has_scale_ub) continue;
+    std::string_view shortest = facts.name;
+    for (const std::string_view name : facts.short_names) {
+      if (!name.empty() && name.size() < shortest.size()) shortest = name;
+    }
+    names.emplace_back(shortest);
+  }
+  return alternatives(names);
+}
+
 /// Adds the names of the enumerators whose bits are set.
 template <class Enum>
 void add_names(std::vector<std::string>& words, unsigned bits) {
@@ -363,6 +387,11 @@ const DialectScheme* dialect_scheme(const Request& r) {
     }
   }
   return nullptr;
+}
+
+bool has_element(Dialect dialect, Element element) {
+  const DialectFacts* const facts = find_facts(dialect);
+  return facts != nullptr && (facts->has_float || element != Element::float32);
 }
 
 std::string scheme_name(const DialectScheme& scheme) {
@@ -424,14 +453,14 @@ std::optional<InvalidField> validate_dialect(const Request& r) {
     return InvalidField{"producer", name + " has no kernel of " + std::string(to_string(r.producer)) + " and " +
                                         wanted + " scales; take none, or dialect kqbench"};
   }
-  if (r.dialect == Dialect::flashinfer_trtllm_kernels && r.element == Element::float32) {
+  if (!has_element(r.dialect, r.element)) {
     return InvalidField{"dialect", name + " has no kernels for float; take half or bfloat16, or another dialect"};
   }
   if (r.qmax != 0.0f && r.qmax != format_max(r.format)) {
     return InvalidField{"qmax", name + " has bounds of its own; leave qmax out, or take dialect kqbench"};
   }
-  if (r.dialect != Dialect::vllm_0_33_0 && !std::isinf(r.scale_ub)) {
-    return InvalidField{"scale_ub", name + " has no upper bound; leave it out, or take dialect kqbench or vllm"};
+  if (!facts->has_scale_ub && !std::isinf(r.scale_ub)) {
+    return InvalidField{"scale_ub", name + " has no upper bound; leave it out, or take dialect " + names_with_bound()};
   }
   return std::nullopt;
 }

@@ -15,7 +15,7 @@
 namespace kq::detail {
 namespace {
 
-/// Tokens anywhere.
+/// Tokens at any addresses.
 template <class Element, class Code>
 struct AnyTokens {
   Rows<const Element> input;
@@ -25,7 +25,7 @@ struct AnyTokens {
   KQ_HOST_DEVICE Span<Code> codes_slice(std::int64_t token) const { return codes.row(token); }
 };
 
-/// program_id: a token. (Its rule is a base, since an empty member would take room.)
+/// program_id: a token. (The rule is a base, since an empty member would take room.)
 template <class Tokens, class Scales, class Rule>
 struct DynamicToken : Rule {
   Tokens tokens;

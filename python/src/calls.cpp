@@ -15,6 +15,7 @@
 #include "capi/c_request.hpp"
 #include "errors.hpp"
 #include "kq.h"
+#include "kq/dialect.hpp"
 #include "kq/error_report.hpp"
 #include "kq/parameters.hpp"
 #include "operands.hpp"
@@ -431,7 +432,7 @@ struct Coded {
       : codes(given_codes, "codes", false), scales(given_scales, "scales", false) {
     r = scheme_from(scheme).request;
     r.element = Element::float32;
-    if (r.dialect == Dialect::flashinfer_trtllm_kernels) r.element = Element::half;  // which that dialect has
+    if (!has_element(r.dialect, r.element)) r.element = Element::half;
     const Rows rows = rows_of(codes, "codes");
     r.num_tokens = rows.tokens;
     const bool has_halves = code_bits(r.format) == 4;

@@ -66,6 +66,32 @@ TEST(Arch, LeavesNaNOutOfExtremes) {
   EXPECT_TRUE(std::isnan(min_number(nan, nan)));
 }
 
+TEST(Arch, RoundsRootsAndReciprocalsCorrectly) {
+  std::uint32_t bits = 1;
+  for (int i = 0; i < 2000; ++i) {
+    bits = bits * 1664525u + 1013904223u;
+    // From 2^-126 to 2^126, and for the approximation from 2^-2.
+    const float any = std::ldexp(1.0f + static_cast<float>(bits >> 9) * 0x1p-23f, static_cast<int>(bits % 252u) - 126);
+    const double x = any;
+    EXPECT_EQ(square_root(any), static_cast<float>(std::sqrt(x))) << any;
+    const double root = square_root(x);
+    EXPECT_LE(std::fabs(root * root - x), x * 0x1p-52) << x;
+    EXPECT_EQ(reciprocal(any), static_cast<float>(1.0 / x)) << any;
+    if (any < 0.25f) continue;
+    const float approximate = approximate_reciprocal(any);
+    EXPECT_LE(std::fabs(approximate - 1.0 / x), 0x1p-23 / x) << any;
+  }
+}
+
+TEST(Arch, PicksBytes) {
+  EXPECT_EQ(low_bytes(0xffffff11u, 0x22u, 0xaaaaaa33u, 0xbbbbbb44u), 0x44332211u);
+  EXPECT_EQ(even_bytes(0xaabbccddu), 0xbbddu);
+  EXPECT_EQ(magnitudes2<half>(0xbc00fbffu), 0x3c007bffu);
+  EXPECT_EQ(magnitudes2<bfloat16>(0x80003f80u), 0x00003f80u);
+  const Vector16 v{{1, 2, 3, 4}};
+  EXPECT_EQ(std::memcmp(unpacked_again(v).word, v.word, sizeof v.word), 0);
+}
+
 /// Byte i of the result is the byte of element i that has its sign.
 TEST(Arch, GathersSignBytes) {
   EXPECT_EQ(sign_bytes<2>(0x8899aabbu, 0xccddeeffu), 0xccee88aau);
@@ -91,9 +117,14 @@ TEST(Arch, HasNoDeviceInstructions) {
   std::uint32_t word = 7;
   EXPECT_FALSE(encode4<Fp8E4M3Fn>(v, 0, word) || encode4<Int8>(v, 0, word));
   EXPECT_EQ(word, 7u);
-  EXPECT_FALSE(is_device || has_packed_extremes || has_wave_max);
+  EXPECT_FALSE(is_device || has_packed_extremes || has_wave_max || rounds_to_16_bits || encodes_e2m1_in_eights);
+  std::uint8_t code = 7;
+  float value = 7.0f;
+  EXPECT_FALSE(round_to_e4m3(1.0f, code, value));
+  EXPECT_TRUE(code == 7 && value == 7.0f);
   EXPECT_EQ(exchange(1.5f, 1), 1.5f);
   EXPECT_EQ(exchange(std::uint32_t{3}, 1), 3u);
+  EXPECT_EQ(from_lane(1.5f, 3, 8), 1.5f);
 }
 
 /// CUDA counts teams per multiprocessor, rounded up, so that the threads asked for fit.

@@ -15,6 +15,7 @@
 #include "kq/dialect.hpp"
 #include "kq/dialect_numerics.hpp"
 #include "kq/dialect_quantizers.hpp"
+#include "kq/dialect_rules.hpp"
 #include "kq/parameters.hpp"
 #include "tests/support/format_types.hpp"
 
@@ -95,6 +96,62 @@ TEST(Dialects, HaveNoSchemeTwice) {
   }
 }
 
+/// Whether kernels have the formula for spans of the request's granularity and format.
+bool is_compiled(const Request& r, ScaleFormula formula) {
+  bool is = false;
+  kqbench::test::for_each_format([&]<class Format>(Format) {
+    if (to_string(r.format) != Format::name) return;
+    if (r.granularity == Granularity::tensor) is = has_formula<Format, Granularity::tensor>(formula);
+    if (r.granularity == Granularity::token) is = has_formula<Format, Granularity::token>(formula);
+    if (has_groups(r.granularity)) is = has_formula<Format, Granularity::group>(formula);
+  });
+  return is;
+}
+
+/// Whether the formula looks at this power of two in spans of the granularity.
+bool is_looked_at(ScaleFormula formula, PowerOfTwo power, Granularity granularity) {
+  using P = PowerOfTwo;
+  if (formula == ScaleFormula::exponent)
+    return power == P::up_float_log2 || power == P::up_any_bit || power == P::up_half;
+  if (power == P::none) return true;
+  if (!has_groups(granularity)) return false;
+  if (formula == ScaleFormula::quotient) return power == P::up_finite || power == P::up_float_log2;
+  if (formula == ScaleFormula::inverse) return power == P::down;
+  return formula == ScaleFormula::amax_reciprocal && power == P::up;
+}
+
+/// A formula that no kernel has for a span would give it the scale 0.
+TEST(Dialects, HaveTheirFormulasInKernels) {
+  int looked_at = 0;
+  for (const DialectFacts& facts : dialects()) {
+    for (const DialectScheme& scheme : dialect_schemes(facts.dialect)) {
+      if (scheme.static_scale || scheme.asymmetric) continue;
+      for (const Format format : formats()) {
+        for (const ScaleFormat scale_format :
+             {ScaleFormat::float32, ScaleFormat::ue8m0_float32, ScaleFormat::ue8m0, ScaleFormat::e4m3}) {
+          for (unsigned rounding = 0; scheme.roundings >> rounding != 0; ++rounding) {
+            Request r = group_of(facts.dialect);
+            r.granularity = scheme.granularity;
+            r.group_size = has_groups(r.granularity) ? 16 : 0;
+            r.block_rows = r.granularity == Granularity::block ? 16 : 0;
+            r.format = format;
+            r.scale_format = scale_format;
+            r.scale_rounding = static_cast<ScaleRounding>(rounding);
+            if (dialect_scheme(r) != &scheme || validate(r)) continue;
+            const DialectParameters p = dialect_parameters(r);
+            EXPECT_TRUE(is_compiled(r, p.formula))
+                << operation_name(r) << ' ' << to_string(format) << ": has_formula says no";
+            EXPECT_TRUE(is_looked_at(p.formula, p.power, r.granularity))
+                << operation_name(r) << ' ' << to_string(format) << ": its power of two is not looked at";
+            ++looked_at;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(looked_at, 60);
+}
+
 TEST(Dialects, ServeWhatTheTableHasAndNothingElse) {
   int allowed = 0;
   for (const DialectFacts& facts : dialects()) {
@@ -127,6 +184,16 @@ TEST(Dialects, ServeWhatTheTableHasAndNothingElse) {
     allowed += of_dialect;
   }
   EXPECT_EQ(allowed, 61);
+}
+
+TEST(Dialects, HaveEveryElementButThoseThatAnEngineLacks) {
+  for (const DialectFacts& facts : dialects()) {
+    EXPECT_TRUE(has_element(facts.dialect, Element::half)) << facts.name;
+    EXPECT_TRUE(has_element(facts.dialect, Element::bfloat16)) << facts.name;
+    const bool lacks_float = facts.dialect == Dialect::flashinfer_trtllm_kernels;
+    EXPECT_NE(has_element(facts.dialect, Element::float32), lacks_float) << facts.name;
+  }
+  EXPECT_FALSE(has_element(static_cast<Dialect>(200), Element::half));
 }
 
 TEST(Dialects, SayWhatTheEngineDoesNotHave) {

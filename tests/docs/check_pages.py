@@ -8,6 +8,8 @@ usage: check_pages.py [--list]
 - A block of code that names a file of the repository, as ```cpp core/x.cpp, is part of that file; those of WHOLE are all of it.
 - The figures of FIGURES are those of the result files that they come from. --list prints them, with the files and commits.
 - The releases that docs/building.md names are those that cmake/ fetches.
+- The dialects of core/src/dialect.cpp have a heading in docs/dialects.md, which tells how many cases were recorded, a line in
+  tests/golden/README.md, and their short names in docs/command_line.md.
 - README.md's kernel is there, and short.
 
 Prints a line for each mistake, and ends with status 1 if there is one.
@@ -199,6 +201,32 @@ def check_releases():
         mistake("cmake/", f"has {len(fetched)} releases that can be read")
 
 
+def check_dialects():
+    """What pages list of dialects is what the program's table, its help and the recorded cases have."""
+    table = (ROOT / "core/src/dialect.cpp").read_text(encoding="utf-8")
+    names = re.findall(r'\{Dialect::\w+,\s*"([^"]+)"', table)
+    if len(names) < 12 or names[0] != "kqbench":
+        mistake("core/src/dialect.cpp", f"has {len(names)} dialects that can be read")
+    page = "docs/dialects.md"
+    headings = [name for line in split(page)[1] if line.startswith("## ") for name in line[3:].split(", ")]
+    golden = (ROOT / "tests/golden/README.md").read_text(encoding="utf-8")
+    for name in names[1:]:
+        if name not in headings and name.removesuffix("-torch") not in headings:
+            mistake(page, f"has no heading for {name}")
+        family = name.rpartition("-")[0] + "-*"
+        if f"`{name}/`" not in golden and f"`{family}/`" not in golden:
+            mistake("tests/golden/README.md", f"does not list {name}/")
+    cases = (ROOT / "tests/golden/engines/cases.txt").read_text(encoding="utf-8").splitlines()
+    recorded = sum(not line.startswith("#") for line in cases)
+    if not re.search(rf"\b{recorded} recorded cases", (ROOT / page).read_text(encoding="utf-8")):
+        mistake(page, f"does not say that there are {recorded} recorded cases")
+    parameters = (ROOT / "core/src/parameters.cpp").read_text(encoding="utf-8").replace('"\n        "', "")
+    help_text = re.search(r"list --dialects tells more\): ([^\"]+)\"", parameters)
+    row = re.search(r"^\| `--dialect`\* \| (.*?): ", (ROOT / "docs/command_line.md").read_text(encoding="utf-8"), re.MULTILINE)
+    if not help_text or not row or row[1].replace("`", "") != help_text[1]:
+        mistake("docs/command_line.md", "names other dialects than the help of --dialect in core/src/parameters.cpp")
+
+
 def check_rivals():
     """Every cell of h200_rivals.md: Kokkos / native / the best other with its name. An overlapped table has the faster launch of
     that one."""
@@ -237,6 +265,7 @@ def main(arguments):
         mistake("README.md", "shows no portable kernel")
     check_figures("--list" in arguments)
     check_releases()
+    check_dialects()
     check_rivals()
     for text in mistakes:
         print(text, file=sys.stderr)

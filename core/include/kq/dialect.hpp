@@ -30,6 +30,7 @@ struct DialectScheme {
   std::string_view code_formula;
   std::string_view differs;  ///< from kqbench's own dialect, in words
   unsigned roundings = 1;    ///< bit i: the scale rounding with number i
+  bool approximate = false;  ///< the engine makes a few codes otherwise: it has an approximate reciprocal
 };
 
 struct DialectFacts {
@@ -38,6 +39,8 @@ struct DialectFacts {
   std::array<std::string_view, 2> short_names;  ///< parse_dialect knows these too; empty ones do not count
   std::string_view version;                     ///< of the engine: a release or a commit
   std::string_view source;                      ///< which of the engine's functions, and what ran them
+  bool has_scale_ub = false;                    ///< its scales may have an upper bound
+  bool has_float = true;                        ///< it quantizes float, not half and bfloat16 alone
 };
 
 /// All dialects, kqbench's own first.
@@ -48,6 +51,8 @@ std::span<const DialectScheme> dialect_schemes(Dialect dialect);
 
 /// The scheme that the request is of in its dialect; null for kqbench, and where the dialect has no such scheme.
 const DialectScheme* dialect_scheme(const Request& request);
+
+bool has_element(Dialect dialect, Element element);
 
 std::string scheme_name(const DialectScheme& scheme);  ///< "static tensor", "dynamic token asymmetric"
 

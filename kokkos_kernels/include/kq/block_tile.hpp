@@ -16,8 +16,8 @@
 
 namespace kq {
 
-/// As one lane sees it. Lanes are shared out to as many rows at once as leave each row one lane for each of its
-/// vectors.
+/// As one lane sees it. A row takes a lane for each of its vectors, rounded up to a power of two, or all lanes where
+/// it has more vectors. Lanes that are left take the rows below at the same time.
 template <class Element_, class Config>
 class DeviceBlockTile {
  public:
@@ -34,7 +34,7 @@ class DeviceBlockTile {
   }
 
   /// Calls on_vector(v, row, column) for this lane's vectors and on_edge(x, row, column) for its single elements at the
-  /// ends of rows, with where they begin in the block.
+  /// ends of rows: `row` and `column` are where the vector begins, or the element lies, in the block.
   template <class VectorFunction, class EdgeFunction>
   KQ_HOST_DEVICE void for_each(const VectorFunction& on_vector, const EdgeFunction& on_edge) const {
     const int rows_at_once = Config::lanes / lanes_per_row_;

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// A span as the lanes of a device program hold it whose groups are a few vectors long: consecutive vectors each, so
-/// that their codes are one store even where two of them are a byte.
+/// A span whose groups are a few vectors long, as the lanes of a device program hold it: each lane has consecutive
+/// vectors, so that its codes are one store, even those of four bits.
 
 #include <cstdint>
 
@@ -13,9 +13,9 @@
 
 namespace kq {
 
-/// One lane's part: two vectors, counted from the span's begin, whatever its address. Where the span ends
-/// before them, their last elements are 0. With `Config::whole`, spans end with the last lane and are aligned, of input
-/// and codes.
+/// One lane's part: two vectors, counted from where the span begins, whatever its address. Elements behind
+/// the span's end are 0. With `Config::whole`, the span ends with the last lane's part, and those of input and codes
+/// are aligned.
 template <class Element, class Config>
 class DeviceChunk {
  public:

@@ -103,7 +103,7 @@ class DeviceLanes {
  private:
   static constexpr int max_values = 2;  ///< that are reduced at once
   static constexpr int slots_per_value =
-      Config::lanes / 32;  ///< one for each wave of 32 lanes, and one to spare for each of 64
+      Config::lanes / 32;  ///< one for each wave of 32 lanes; waves of 64 need half of them
 
   float* slots_ = nullptr;
   mutable int reductions_ = 0;

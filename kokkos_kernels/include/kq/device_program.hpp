@@ -47,7 +47,7 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
   template <class Element>
   static constexpr std::int64_t chunk_capacity = Config::template capacity<Element>;
 
-  /// A span of Config::lanes * Config::vectors vectors at most, each lane's consecutive.
+  /// A span of Config::lanes * Config::vectors vectors at most, of which each lane has consecutive ones.
   template <class Element>
   KQ_HOST_DEVICE auto load_chunk(Span<const Element> span) const {
     return DeviceChunk<Element, Config>(span, lane_);
@@ -98,7 +98,7 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
     return Reduction::value(reduce_over_grid<Reduction, Element>(part).value);
   }
 
-  /// What this lane finds in a tile: of a reduction over several tiles, which ends in a reduce().
+  /// What this lane finds in a tile. For a reduction over several tiles: add up their maxima, then reduce() those.
   template <class Reduction, class Element>
   KQ_HOST_DEVICE Maxima<Reduction> partial(Reduction, const DeviceTile<Element, Config>& tile) const {
     typename Reduction::template Fold<Element> fold;

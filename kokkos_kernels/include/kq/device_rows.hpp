@@ -95,8 +95,8 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
                   [](Element, auto) {});
   }
 
-  /// Codes and scales of a chunk's groups, each of `GroupLanes` consecutive lanes, a power of two, 32 at most; with 0,
-  /// of `group_lanes`. scale_at(i) is where the scale of the group goes that begins at element i.
+  /// Codes and scales of a chunk's groups. A group has `GroupLanes` consecutive lanes, a power of two, 32 at most, or
+  /// `group_lanes` where that is 0. The scale of the group that begins at element i goes to scale_at(i).
   template <int GroupLanes, class Code, class Element, class Rule, class ScaleAt>
   KQ_HOST_DEVICE void store_groups(Span<Code> codes, const DeviceChunk<Element, Config>& chunk, int group_lanes,
                                    const Rule& rule, const ScaleAt& scale_at) const {
@@ -119,9 +119,9 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
     if (lane_ % lanes == 0 && !chunk.is_empty()) scale_at(chunk.begin()).write(scale);
   }
 
-  /// Codes and scales of a tile's groups, each of `group_lanes` consecutive lanes' vectors: a power of two, at least as
-  /// many as a lane has vectors, 32 at most. codes[i] = the code of element i, and scale_at(i) is where the scale of
-  /// the group goes that begins at element i. The tile is aligned and in registers.
+  /// Codes and scales of a tile's groups. A group is a vector of each of `group_lanes` consecutive lanes: a power of
+  /// two, at least as many as a lane has vectors, 32 at most. codes[i] = the code of element i; the scale of the group
+  /// that begins at element i goes to scale_at(i). The tile is aligned and in registers.
   template <class Code, class Element, class Rule, class ScaleAt>
   KQ_HOST_DEVICE void store_groups(Span<Code> codes, const DeviceTile<Element, Config>& tile, int group_lanes,
                                    const Rule& rule, const ScaleAt& scale_at) const {
@@ -137,7 +137,7 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
       maxima.combine([&](float x) { return wave_.exchange(x, mask); });
     }
 
-    // The first lanes of a group make the scale of one of its vectors' groups each.
+    // These lanes share as many groups as each has vectors: the n-th lane among them makes the n-th group's scale.
     const int mine = lane_ % group_lanes;
     const float my_amax = maxima.at(mine);
     const float my_scale = rule.scale_of_amax(my_amax);
@@ -146,7 +146,7 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
       scale_at(first).write(rule.with_scale(my_amax, my_scale));
     }
 
-    // The lanes of a wave go one way, since they exchange scales on it.
+    // All lanes of a wave take the same branch, since they exchange scales in it.
     float greatest = maxima.greatest();
     for (int mask = group_lanes; mask < in_wave; mask *= 2) {
       greatest = arch::max_number(greatest, wave_.exchange(greatest, mask));

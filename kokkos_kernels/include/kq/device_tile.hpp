@@ -60,8 +60,8 @@ struct CodeVectors {
 
 /// One lane's part of a span. `for_each` hands it over: `on_vector(v, i)` for a vector of the body that begins i
 /// elements behind this lane's first one, which begins at begin(); `on_edge(x, i)` for element i, a single one at the
-/// ends. (begin() is kept apart from the offsets i, which the compiler knows: so it becomes one address register, and
-/// they become immediate offsets.)
+/// ends. (The offsets i are constants to the compiler, and begin() is none. Kept apart, begin() becomes one address
+/// register, and the offsets become parts of instructions.)
 template <class Element, class Config>
 class DeviceTile {
  public:

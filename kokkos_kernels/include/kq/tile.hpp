@@ -13,9 +13,9 @@
 ///     program.store(codes.row(token), encode(x, scale));                  // a map over it
 ///     program.store(scales.at(token), scale);
 ///
-/// On a GPU a program is a team, a part of a wave (a warp), or lanes that know nothing of each other, and a tile lies
-/// in registers as 16-byte vectors; a span that is longer than the registers of its configuration is read again from
-/// memory instead. On a host a program is one thread and a tile is a loop. launch() in kokkos_kernels/src/launch.hpp
+/// On a GPU a program is a team, a part of a wave (NVIDIA: warp), or lanes that know nothing of each other. A tile lies
+/// in registers as 16-byte vectors, or is read again from memory where the span is longer than its configuration's
+/// registers. On a host a program is one thread and a tile is a loop. launch() in kokkos_kernels/src/launch.hpp
 /// chooses, by a configuration from kokkos_kernels/src/tuning.hpp. Rules are in scale_rules.hpp, and where a scale goes
 /// (`scales.at(token)`) is in scale_layout.hpp.
 ///

@@ -14,11 +14,11 @@ namespace kq {
 /// `Lanes` threads run a program, each holding `Vectors` 16-byte vectors of a tile in registers, or none where the tile
 /// stays in memory and is read again each time it is used. A program of more than 32 lanes is a team of its own;
 /// smaller ones share a team of 256. With `Aligned`, spans begin and end at whole vectors, of input and codes; with
-/// `Whole` they also have as many elements as the registers hold, so that no lane need ask whether it has a vector. A
-/// program that reduces nothing needs no team, however many lanes it has.
+/// `Whole` they also have as many elements as the registers hold, so that no lane need ask whether it has a vector.
+/// Without `IsTeam` a program of any width is no team: right where it reduces nothing, and no lane waits for another.
 ///
-/// `Resident` threads must fit on a multiprocessor at once, which bounds the registers of each: 48 of them for 1280
-/// threads, 64 for 1024, 128 for the 512 that suit a tile which takes 32 itself.
+/// `Resident` is how many threads must fit on a multiprocessor at once. It bounds the registers of a thread: 48 where
+/// 1280 must fit, 64 where 1024 must, and 128 where 512 must, which is for tiles that take 32 registers themselves.
 template <int Lanes, int Vectors, bool Aligned = false,
           int Resident = (Vectors >= 8             ? 512
                           : Aligned && Vectors > 0 ? 1280

@@ -46,8 +46,8 @@ class VectorMaxima {
 
   KQ_HOST_DEVICE float operator[](int n) const { return value(words_[in_pairs ? n / 2 : n], n); }
 
-  /// The maximum of vector n, for an n that the compiler does not know; any vector's for n from Count on. It is chosen
-  /// by the bits of n: from comparisons with n the compiler would make a load by an index, from memory.
+  /// The maximum of vector n, for an n that is no constant; some vector's where there is no vector n. It is chosen by
+  /// the bits of n: from comparisons with n the compiler would make a load by an index, from memory.
   KQ_HOST_DEVICE float at(int n) const {
     const int index = in_pairs ? n / 2 : n;
     std::uint32_t chosen[words];

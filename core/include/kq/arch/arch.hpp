@@ -19,7 +19,7 @@
 ///   round_to_16_bits<E>(v)       the nearest element, ties to even, as float; a NaN stays NaN, its sign may be lost
 ///   round_pair<E>(a, b)          the bits of two elements in a word, the first in the low half; NaN: all bits set
 ///                                but the sign; only where rounds_to_16_bits
-///   square_root(x)               correctly rounded
+///   square_root(x)               of a float and of a double, correctly rounded
 ///   clamp(v, low, high)          v limited to a range; NaN stays NaN
 ///   limit_magnitude(v, bound)    v, or the bound with v's sign where |v| is above it; of NaN the bound with any sign,
 ///                                or NaN
@@ -47,7 +47,7 @@
 ///   e2m1_codes8_of_products(x, w, f)
 ///                                their codes times a float, from the elements as floats; products below 7
 ///   wave_size                    lanes that exchange registers
-///   exchange(v, mask)            the value of the lane whose number differs in the bits of mask; all lanes call it
+///   exchange(v, mask)            the float or word of the lane whose number differs in mask's bits; all lanes call it
 ///   from_lane(v, lane, width)    the value of a lane, counted within each `width` lanes (a power of two) of a wave
 ///   has_wave_max, wave_max(key)  the greatest key of a wave in one instruction
 ///   wait_for_prerequisite_grids  returns once the launches before this one are done (kq/programmatic_launch.hpp);
