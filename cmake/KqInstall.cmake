@@ -58,10 +58,18 @@ foreach(level IN LISTS KQ_HOST_LEVELS)
 endforeach()
 include(KqManual)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
-install(FILES ${PROJECT_SOURCE_DIR}/docs/numerics.md ${PROJECT_SOURCE_DIR}/docs/measurement.md
-              ${PROJECT_SOURCE_DIR}/docs/your_own_kernel.md ${PROJECT_SOURCE_DIR}/docs/command_line.md
-              ${PROJECT_SOURCE_DIR}/docs/result_file.md
-        DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# The pages of docs/, but for the results, with links to each other alone.
+file(GLOB kq_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/*.md)
+add_custom_command(
+  OUTPUT ${CMAKE_BINARY_DIR}/pages.stamp
+  COMMAND ${CMAKE_COMMAND} -DFROM=${PROJECT_SOURCE_DIR}/docs -DTO=${CMAKE_BINARY_DIR}/pages
+          -P ${CMAKE_CURRENT_LIST_DIR}/KqWritePages.cmake
+  COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/pages.stamp
+  DEPENDS ${kq_pages} ${CMAKE_CURRENT_LIST_DIR}/KqWritePages.cmake
+  COMMENT "Writing the pages that are installed"
+  VERBATIM)
+add_custom_target(pages ALL DEPENDS ${CMAKE_BINARY_DIR}/pages.stamp)
+install(DIRECTORY ${CMAKE_BINARY_DIR}/pages/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_LIST_DIR}/KqPackageTools.cmake)

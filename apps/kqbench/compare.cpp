@@ -170,17 +170,19 @@ int run(const CompareArguments& arguments) {
 }  // namespace
 
 void add_compare(CLI::App& program, Action& chosen) {
-  CLI::App* command = program.add_subcommand("compare", "Hold result files against each other");
+  CLI::App* command = program.add_subcommand("compare", "Compare result files row by row");
   auto arguments = std::make_shared<CompareArguments>();
-  command->add_option("FILE", arguments->files, "Result files; they are called A, B, C, …")->required();
+  command->add_option("FILE", arguments->files, "Result files; the output calls them A, B, C, …")->required();
   command
-      ->add_option("--baseline", arguments->baseline,
-                   "What the others are held against: an implementation, or B:native for that of the second file "
-                   "[each against itself in the first file; kokkos if the files have no implementation in common]")
+      ->add_option(
+          "--baseline", arguments->baseline,
+          "What to compare the others with: an implementation, or one of a certain file, as B:native [the same "
+          "implementation in the first file; kokkos where the files have none in common]")
       ->type_name("IMPL");
-  command->add_option("--impl", arguments->impl, "Which implementations to compare [all]")->type_name("IMPL,...");
+  command->add_option("--impl", arguments->impl, "Implementations to compare, separated by commas [all]")
+      ->type_name("IMPL,...");
   command->add_flag("--ignore-timing", arguments->ignore_timing,
-                    "Compare rows even if their timing, launch or cache differ");
+                    "Compare rows even if --timing, --launch or --cache differ");
   add_use_anyway(*command, arguments->ignore_canary, arguments->allow_unequal_threads);
   add_margin(*command, arguments->margin);
   command
@@ -190,7 +192,7 @@ void add_compare(CLI::App& program, Action& chosen) {
       ->type_name("RATIO");
   command->add_flag("--fail-ambiguous", arguments->fail_ambiguous, "Exit with 1 if a row's verdict is ambiguous");
   arguments->outputs.add_to(*command);
-  command->add_flag("--no-color", arguments->no_color, "No colours")->group("Output");
+  command->add_flag("--no-color", arguments->no_color, "Print without colours")->group("Output");
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }
 

@@ -12,10 +12,12 @@ namespace kqbench {
 
 void add_margin(CLI::App& command, std::optional<std::string>& margin) {
   command
-      .add_option("--margin", margin,
-                  fmt::format("Rows whose interval is within so many percent are the same; one that reaches over the "
-                              "margin's edge is ambiguous [{:g}]",
-                              100.0 * standard_margin))
+      .add_option(
+          "--margin", margin,
+          fmt::format(
+              "How many percent two times may differ and be the same; a row whose interval ends on both sides of "
+              "that is ambiguous [{:g}]",
+              100.0 * standard_margin))
       ->type_name("PERCENT");
 }
 
@@ -31,10 +33,10 @@ double parse_margin(std::string_view percent) {
 void add_use_anyway(CLI::App& command, bool& ignore_canary, bool& allow_unequal_threads) {
   command.add_flag(
       "--ignore-canary", ignore_canary,
-      "Use other programs' times even if their canary (a call of libkq that both programs time) is missing "
-      "or differs from kqbench's by more than 2 %");
+      "Use another program's times even if its canary (a call of libkq that kqbench times, too) is missing or differs "
+      "from kqbench's by more than 2 %");
   command.add_flag("--allow-unequal-threads", allow_unequal_threads,
-                   "Compare rows even if they had unlike numbers of host threads");
+                   "Compare rows even if they used different numbers of host threads");
 }
 
 }  // namespace kqbench

@@ -85,18 +85,18 @@ int run(const FleetArguments& arguments) {
 }  // namespace
 
 void add_fleet(CLI::App& program, Action& chosen) {
-  CLI::App* command = program.add_subcommand("fleet", "Hold the devices of a cluster against each other");
+  CLI::App* command = program.add_subcommand("fleet", "Compare the devices of a cluster");
   auto arguments = std::make_shared<FleetArguments>();
-  command->add_option("FILE", arguments->files, "Result files, one for each device or gathered from several ranks")
+  command->add_option("FILE", arguments->files, "Result files: one for each device, or gathered from several ranks")
       ->required();
   command
       ->add_option(
           "--fail-outside", arguments->fail_outside,
-          "Exit with 1 if a device's ratio to the median is further from 1 than this, an output was wrong, or a "
-          "row is missing; 5% allows 0.952 to 1.05")
+          "Exit with 1 if a device's ratio to the median is further from 1 than this, an output was wrong, a row is "
+          "missing, or a file is incomplete; 5% allows 0.952 to 1.05")
       ->type_name("PERCENT");
   arguments->outputs.add_to(*command);
-  command->add_flag("--no-color", arguments->no_color, "No colours")->group("Output");
+  command->add_flag("--no-color", arguments->no_color, "Print without colours")->group("Output");
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }
 

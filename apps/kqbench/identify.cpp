@@ -220,18 +220,22 @@ void add_identify(CLI::App& program, Action& chosen) {
   CLI::App* command =
       program.add_subcommand("identify", "Say which dialect, scheme and layout gave codes and scales, or what differs");
   auto arguments = std::make_shared<IdentifyArguments>();
-  command->add_option("INPUT", arguments->input, "What was quantized: .npy or .safetensors")
+  command->add_option("INPUT", arguments->input, "The tensor that was quantized: .npy or .safetensors")
       ->required()
       ->type_name("FILE");
-  command->add_option("CODES", arguments->codes, "What it became: .npy or .safetensors")->required()->type_name("FILE");
-  command->add_option("SCALES", arguments->scales, "Its scales [in the file of the codes]")->type_name("FILE");
-  command
-      ->add_option("--zero-points", arguments->zero_points, "Its zero points [in the file of the codes, if anywhere]")
+  command->add_option("CODES", arguments->codes, "Its codes: .npy or .safetensors")->required()->type_name("FILE");
+  command->add_option("SCALES", arguments->scales, "Its scales: .npy or .safetensors [in the file of the codes]")
       ->type_name("FILE");
-  command->add_option("--tensor", arguments->tensor, "Which tensor of a .safetensors file [the only one]")
+  command
+      ->add_option("--zero-points", arguments->zero_points,
+                   "Its zero points: .npy or .safetensors [in the file of the codes, if anywhere]")
+      ->type_name("FILE");
+  command->add_option("--tensor", arguments->tensor, "Name of the tensor in a .safetensors file [the only one]")
       ->type_name("NAME");
   arguments->scheme.add_to(*command, Use::identify);
-  command->add_flag("--json", arguments->json, "As JSON");
+  command->add_flag("--json", arguments->json, "Print JSON");
+  command->footer("Give what you know of the scheme; everything that fits it and the files is tried.\n\n" +
+                  program.get_footer());
   command->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }
 

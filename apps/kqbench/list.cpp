@@ -249,9 +249,10 @@ void add_list(CLI::App& program, Action& chosen) {
   auto json = std::make_shared<bool>(false);
   auto dialects = std::make_shared<bool>(false);
   auto plugins = std::make_shared<std::vector<std::string>>();
-  command->add_flag("--json", *json, "As JSON");
-  command->add_flag("--dialects", *dialects,
-                    "The dialects instead: versions, schemes, formulas, and where each differs from kqbench's own");
+  command->add_flag("--json", *json, "Print JSON");
+  command->add_flag(
+      "--dialects", *dialects,
+      "Show only the dialects: their versions, schemes and formulas, and how each differs from kqbench's own");
   add_plugin_option(*command, *plugins, "Options");
   command->callback([json, dialects, plugins, &chosen] {
     chosen = [json, dialects, plugins] {

@@ -50,7 +50,7 @@ std::vector<std::string> with_help_as_option(std::vector<std::string> arguments)
 void add_help(CLI::App& program) {
   CLI::App* command = program.add_subcommand("help", "Show what the program or a subcommand takes");
   static std::string subcommand;
-  command->add_option("SUBCOMMAND", subcommand, "Which one [the program]")->type_name("");
+  command->add_option("SUBCOMMAND", subcommand, "The subcommand to show [the program]")->type_name("");
 }
 
 void require_known_subcommand(const CLI::App& program, const std::string& name) {

@@ -137,12 +137,13 @@ void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   command
       ->add_option(
           "-o,--output", arguments->output,
-          "Where the codes go: NAME.npy with NAME.scale.npy beside it; NAME.safetensors, for all tensors; "
-          "NAME.safetensors.index.json with a shard beside it for each file that tensors come from; or a folder "
-          "that exists, where each input's output has the input's name")
+          "Where the codes and scales go: NAME.npy, with the scales in NAME.scale.npy; NAME.safetensors, for all "
+          "tensors; NAME.safetensors.index.json, with a shard for each file of the input; or a folder that exists, for "
+          "outputs with the names of their inputs")
       ->required()
       ->type_name("FILE");
-  command->add_option("--tensor", arguments->tensor, "Which tensor of a .safetensors file [all in two dimensions]")
+  command
+      ->add_option("--tensor", arguments->tensor, "Name of the tensor in a .safetensors file [all in two dimensions]")
       ->type_name("NAME")
       ->group("What is quantized");
   arguments->scheme.add_to(*command, Use::quantize);
@@ -150,16 +151,17 @@ void add_quantize(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   const char* const output = "Output";
   command
       ->add_flag("--dequantize", arguments->dequantize,
-                 "Read what was written, dequantize it, and check that its error is the one printed")
+                 "Read the output back, dequantize it, and check that its error is the one printed")
       ->group(output);
   command
-      ->add_option("--names", arguments->names,
-                   "Whose names a .safetensors file has for NAME: kqbench (NAME, NAME.scale, NAME.global_scale), "
-                   "compressed-tensors (NAME_packed, NAME_scale, NAME_global_scale), modelopt (NAME, NAME_scale, "
-                   "NAME_scale_2) [kqbench]")
+      ->add_option(
+          "--names", arguments->names,
+          "Names in a .safetensors file for the parts of a tensor NAME: kqbench (NAME, NAME.scale, NAME.global_scale), "
+          "compressed-tensors (NAME_packed, NAME_scale, NAME_global_scale), modelopt (NAME, NAME_scale, "
+          "NAME_scale_2) [kqbench]")
       ->type_name("NAME")
       ->group(output);
-  command->add_flag("--quiet", arguments->quiet, "Errors only")->group(output);
+  command->add_flag("--quiet", arguments->quiet, "Print errors only")->group(output);
   command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }
 

@@ -61,13 +61,17 @@ int run(const ReportArguments& arguments) {
 void add_report(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand("report", "Make a page of result files: summary, charts, context, rows");
   auto arguments = std::make_shared<ReportArguments>();
-  command->add_option("FILE", arguments->files, "Result files; they are called A, B, C, …")->required();
-  command->add_option("-o,--output", arguments->output, "Where it goes; - is standard output [-]")->type_name("FILE");
-  command->add_option("--format", arguments->format, "html (charts by gnuplot), md (no charts) [html]")
+  command->add_option("FILE", arguments->files, "Result files; the page calls them A, B, C, …")->required();
+  command->add_option("-o,--output", arguments->output, "Where the page goes; - is standard output [-]")
+      ->type_name("FILE");
+  command
+      ->add_option("--format", arguments->format,
+                   "Format of the page: html (with charts, which gnuplot draws), md (no charts) [html]")
       ->type_name("FORMAT");
   command
-      ->add_option("--conformance", arguments->conformance,
-                   "A table that verify --json wrote: what is bit-exact on a device; can be given several times")
+      ->add_option(
+          "--conformance", arguments->conformance,
+          "A file of kqbench verify --json, which says what is bit-exact on a device; may be given several times")
       ->type_name("FILE")
       ->expected(1)
       ->take_all();

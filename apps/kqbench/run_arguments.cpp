@@ -24,14 +24,6 @@ void apply_named_sweep(const std::string& name, Sweep& sweep, MeasureOptions& op
   if (named.max_seconds) options.limits.max_seconds = *named.max_seconds;
 }
 
-/// vLLM's defaults, where neither the user nor a file nor a named sweep says otherwise.
-void apply_defaults(Sweep& sweep) {
-  sweep.set_default("num_tokens", {4096});
-  sweep.set_default("hidden_size", {8192});
-  sweep.set_default("quant_dtype", {"int8"});
-  sweep.set_default("dtype", {"half"});
-}
-
 std::string sweep_names() {
   std::string names;
   for (const NamedSweep& sweep : named_sweeps()) {
@@ -89,46 +81,58 @@ void RunArguments::add_to(CLI::App& command) {
                               const std::string& help, const char* type) {
     command.add_option(name, value, help)->type_name(type)->group(group);
   };
-  add("What is quantized", "--sweep", named_sweep, "Lists by name: " + sweep_names(), "NAME");
+  add("What is quantized", "--sweep", named_sweep, "Shapes and formats by name: " + sweep_names(), "NAME");
 
   const char* const measurement = "Measurement";
-  add(measurement, "--num-warmup-iters", num_warmup_iters, "Launches before timing, at least, if --max-time allows [5]",
-      "N");
-  add(measurement, "--num-iters", num_iters, "Launches timed, at least, if --max-time allows [100]", "N");
+  add(measurement, "--num-warmup-iters", num_warmup_iters,
+      "Launches before timing, at least; fewer if --max-time is over first [5]", "N");
+  add(measurement, "--num-iters", num_iters,
+      "Launches that are timed, at least; fewer if --max-time is over first [100]", "N");
   add(measurement, "--max-time", max_time,
-      "Sampling ends when every interval is within 1 %, or after this for each implementation [1]", "SECONDS");
+      "Most seconds for each implementation of a row; a row ends earlier once all its times are known within 1 % [1; "
+      "0.5 with --sweep quick]",
+      "SECONDS");
   add(measurement, "--rounds", rounds,
-      "Times that the sweep is gone through, with a part of each row's samples: how their medians differ shows what "
-      "another run would [3]",
+      "How often to go through all rows; each round takes a part of a row's samples, and what differs between rounds "
+      "can differ between runs [3]",
       "N");
   add(measurement, "--timing", timing,
-      "graph (device time), stream (with launch overhead), wall (host clock) [graph on a GPU, else wall]", "NAME");
-  add(measurement, "--launch", launch,
-      "plain (each after the end of the one before), overlapped (programmatic dependent launch: CUDA, graph timing) "
-      "[plain]",
+      "What is timed: graph (the device alone), stream (launches, too), wall (by the host's clock) [graph on a GPU, "
+      "else wall]",
       "NAME");
-  add(measurement, "--cache", cache, "cold (copies in turn), hot (one copy) [cold]", "NAME");
+  add(measurement, "--launch", launch,
+      "When a kernel may start: plain (once the one before has ended), overlapped (earlier, by programmatic dependent "
+      "launch: CUDA, graph timing) [plain]",
+      "NAME");
+  add(measurement, "--cache", cache,
+      "What the cache has before a launch: cold (nothing of its tensors; launches take turns over copies), hot (its "
+      "tensors, as far as they fit) [cold]",
+      "NAME");
   command
       .add_flag("--allow-unequal-threads", allow_unequal_threads,
-                "Time implementations on the host side by side though they work with unlike numbers of threads")
+                "Time implementations on the host even if they use different numbers of threads")
       ->group(measurement);
-  command.add_flag("--no-ceiling", no_ceiling, "Do not measure what the memory can do")->group(measurement);
+  command.add_flag("--no-ceiling", no_ceiling, "Do not measure the memory's own limit, the ceiling")
+      ->group(measurement);
   command
       .add_flag("--profile", profile,
-                "One launch of each implementation between profiler start and stop, nothing timed; as cold or hot as "
-                "--cache says")
+                "For a profiler: launch each implementation once, between the profiler's start and stop, and time "
+                "nothing; --cache applies")
       ->group(measurement);
 
   const char* const job = "Ranks of a job (docs/clusters.md)";
-  command.add_flag("--together", together, "Started by mpirun: all ranks time each row at once [so]")->group(job);
-  command.add_flag("--alone", alone, "Started by mpirun: one rank after the other")->group(job);
+  command
+      .add_flag("--together", together,
+                "Under mpirun: all ranks time the same row at the same time, which is the default there")
+      ->group(job);
+  command.add_flag("--alone", alone, "Under mpirun: the ranks time one after the other")->group(job);
 
   const char* const output = "Output";
   outputs.add_to(command);
-  command.add_flag("--fom", fom, "A last line with figures of merit for other programs to read")->group(output);
-  command.add_flag("--quiet", quiet, "Results and errors only")->group(output);
-  command.add_flag("--no-progress", no_progress, "No progress bar")->group(output);
-  command.add_flag("--no-color", no_color, "No colours")->group(output);
+  command.add_flag("--fom", fom, "Print a last line with figures of merit, for other programs to read")->group(output);
+  command.add_flag("--quiet", quiet, "Print results and errors only")->group(output);
+  command.add_flag("--no-progress", no_progress, "Show no progress bar")->group(output);
+  command.add_flag("--no-color", no_color, "Print without colours")->group(output);
 }
 
 RunPlan understand(const RunArguments& arguments) {
@@ -139,7 +143,7 @@ RunPlan understand(const RunArguments& arguments) {
     if (input.is_file()) throw UsageError("--sweep: the file of --input has a shape of its own; leave one of them out");
     apply_named_sweep(*arguments.named_sweep, sweep, options);
   }
-  apply_defaults(sweep);
+  set_usual(sweep, Use::run);  // as vLLM's script
   std::vector<PluginKernel> plugins = load_plugins(arguments.device.plugins());
   const bool asks_dialect = choose_dialects(sweep, plugins);
   RunPlan plan{plan_sweep(sweep),  std::move(input), arguments.sweep.given_scales(sweep), std::nullopt, options,

@@ -137,12 +137,7 @@ std::unique_ptr<Exchange> join(Device& device, Job* job, const JobPlace& place,
 /// The requests, each of which every rank has columns of. Throws UsageError.
 std::vector<kq::Request> requests_of(const ShardedArguments& arguments, const JobPlace& place) {
   Sweep sweep = arguments.sweep.sweep();
-  sweep.set_default("num_tokens", {4096});
-  sweep.set_default("hidden_size", {8192});
-  sweep.set_default("quant_dtype", {"fp8"});
-  sweep.set_default("dtype", {"half"});
-  sweep.set_default("granularity", {"tensor", "token"});
-  static_cast<void>(arguments.sweep.given_scales(sweep));  // refuses them where scales are computed
+  set_usual(sweep, Use::sharded);
   const SweepPlan plan = plan_sweep(sweep);
   for (const std::string& line : plan.left_out) {
     if (place.rank == 0) notice(line);
@@ -150,9 +145,6 @@ std::vector<kq::Request> requests_of(const ShardedArguments& arguments, const Jo
   for (const kq::Request& request : plan.requests) {
     if (const auto invalid = kq::why_not_sharded(request)) {
       throw UsageError(fmt::format("{}: {}", describe(request), invalid->reason));
-    }
-    if (request.input_stride != 0 || request.codes_stride != 0) {
-      throw UsageError("--input-stride and --codes-stride: the columns of a rank lie without gaps; leave them out");
     }
     if (request.num_tokens == 0) throw UsageError("--num-tokens: of 0 tokens there is nothing to time");
     if (request.hidden_size < place.size) {
@@ -279,26 +271,32 @@ int run(const ShardedArguments& arguments, const DeviceOpener& open) {
 
 void add_sharded(CLI::App& program, const std::string& command_line, const DeviceOpener& open, Action& chosen) {
   CLI::App* command =
-      program.add_subcommand("sharded", "Time scales of a tensor that is spread over the ranks of a job");
+      program.add_subcommand("sharded", "Time the quantization of a tensor whose columns are spread over ranks");
   auto arguments = std::make_shared<ShardedArguments>();
   arguments->command_line = command_line;
-  arguments->sweep.add_to(*command, Use::run);
-  arguments->device.add_to(*command, Use::run, "");
-  command->add_option("--num-samples", arguments->num_samples, "Of each, taken in turns; alike on all ranks [51]")
+  arguments->sweep.add_to(*command, Use::sharded);
+  arguments->device.add_to(*command, Use::sharded, "");
+  command
+      ->add_option("--num-samples", arguments->num_samples,
+                   "Samples of each kind of time; give all ranks the same [51]")
       ->type_name("N")
       ->group("Measurement");
   command
-      ->add_option("--rendezvous", arguments->rendezvous,
-                   "Ranks that MPI did not start meet by this file, which all of them see and which is not there yet")
+      ->add_option(
+          "--rendezvous", arguments->rendezvous,
+          "Without MPI: the file by which ranks find each other; all of them see it, and it does not exist yet")
       ->type_name("FILE")
       ->group("Ranks of a job (docs/clusters.md)");
-  command->add_option("--json", arguments->json, "Write what was measured as JSON")->type_name("FILE")->group("Output");
-  command->add_flag("--no-color", arguments->no_color, "No colours")->group("Output");
-  command->footer(how_to_write_a_list +
-                  std::string("In the table, of the slowest rank: `local` one kernel, by scales of the rank's own "
-                              "columns; `halves` the same in\ntwo steps; `sharded` by scales of the whole tensor, "
-                              "`exchange` what that adds to the two steps.\n\n") +
-                  program.get_footer());
+  command->add_option("--json", arguments->json, "Write the results as JSON; - is standard output")
+      ->type_name("FILE")
+      ->group("Output");
+  command->add_flag("--no-color", arguments->no_color, "Print without colours")->group("Output");
+  command->footer(
+      how_to_write_a_list +
+      std::string("The table has the slowest rank's times. `local`: one kernel, with scales of the rank's own "
+                  "columns. `halves`: the same\nin two steps. `sharded`: with scales of the whole tensor. "
+                  "`exchange`: what that adds to the two steps.\n\n") +
+      program.get_footer());
   command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }
 

@@ -301,14 +301,19 @@ void add_verify(CLI::App& program, const DeviceOpener& open, Action& chosen) {
   arguments->input.add_to(*command);
   arguments->device.add_to(*command, Use::verify, "kokkos,native");
   const char* const output = "Output";
-  command->add_option("--markdown", arguments->markdown, "Write a table of dialects, schemes and formats as Markdown")
+  command
+      ->add_option(
+          "--markdown", arguments->markdown,
+          "Write a Markdown table that says which dialects, schemes and formats are exact; - is standard output")
       ->type_name("FILE")
       ->group(output);
-  command->add_option("--json", arguments->json, "Write that table as JSON, for report --conformance")
+  command
+      ->add_option("--json", arguments->json,
+                   "Write the same table as JSON, for kqbench report --conformance; - is standard output")
       ->type_name("FILE")
       ->group(output);
-  command->add_flag("--quiet", arguments->quiet, "Results and errors only")->group(output);
-  command->add_flag("--no-progress", arguments->no_progress, "No progress bar")->group(output);
+  command->add_flag("--quiet", arguments->quiet, "Print results and errors only")->group(output);
+  command->add_flag("--no-progress", arguments->no_progress, "Show no progress bar")->group(output);
   command->footer(how_to_write_a_list + program.get_footer());
   command->callback([arguments, open, &chosen] { chosen = [arguments, open] { return run(*arguments, open); }; });
 }

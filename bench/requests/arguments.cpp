@@ -61,14 +61,82 @@ CLI::Option* add_value(CLI::App& command, const std::string& name, std::optional
   return command.add_option(name, value, help)->type_name(type);
 }
 
+/// The value that `run` and `sharded` take where an option is not given, as the option would have it; or words for it.
+std::string_view usual_value(const kq::Parameter& parameter, Use use) {
+  if (use == Use::sharded && parameter.name == "quant_dtype") return "fp8";
+  if (use == Use::sharded && parameter.name == "granularity") return "tensor,token";
+  return parameter.usual;
+}
+
 /// What is taken where an option is not given, in brackets; empty for flags.
 std::string usual_text(const kq::Parameter& parameter, Use use) {
   if (parameter.usual.empty()) return "";
   if (takes_files(use) && parameter.name == "dtype") return " [the file's; bfloat16 also where it has uint16]";
-  if (use == Use::identify && parameter.kind == kq::ParameterKind::name) return " [all]";
+  if (use == Use::identify) return parameter.kind == kq::ParameterKind::name ? " [all]" : " [found from the data]";
+  if (use == Use::verify && parameter.name == "producer") return " [all, before some of the schemes]";
   if (use == Use::verify && parameter.kind == kq::ParameterKind::name) return " [all]";
   if (use == Use::verify && parameter.kind == kq::ParameterKind::count && parameter.is_list) return " [ragged sizes]";
-  return fmt::format(" [{}]", parameter.usual);
+  return fmt::format(" [{}]", usual_value(parameter, use));
+}
+
+/// True if `sharded` times anything that has this value of the parameter: of some format, by tensor or by token.
+bool can_be_sharded(const kq::Parameter& parameter, const kq::ParameterValue& value) {
+  for (const kq::Format format : kq::formats()) {
+    for (const kq::Granularity granularity : {kq::Granularity::tensor, kq::Granularity::token}) {
+      kq::Request request;
+      request.num_tokens = request.hidden_size = 64;
+      request.format = format;
+      request.granularity = granularity;
+      if (parameter.set(request, value) && !kq::validate(request) && !kq::why_not_sharded(request)) return true;
+    }
+  }
+  return false;
+}
+
+/// The values that a name's help lists, "What: a, b (why)", with what is said of each.
+std::vector<std::string> listed_values(std::string_view help) {
+  std::vector<std::string> values;
+  for (std::size_t start = help.find(": ") + 2; start <= help.size();) {
+    const std::size_t end = std::min(help.find(", ", start), help.size());
+    values.emplace_back(help.substr(start, end - start));
+    start = end + 2;
+  }
+  return values;
+}
+
+/// Those of which something can be sharded.
+std::vector<std::string> sharded_values(const kq::Parameter& parameter) {
+  std::vector<std::string> values = listed_values(parameter.help);
+  std::erase_if(values,
+                [&](const std::string& value) { return !can_be_sharded(parameter, value.substr(0, value.find(' '))); });
+  return values;
+}
+
+/// Whether the subcommand has an option for it: `sharded` where there is a choice.
+bool is_taken(const kq::Parameter& parameter, Use use) {
+  if (takes_files(use)) return !parameter.is_of_shape && !parameter.is_of_producer;
+  if (use != Use::sharded) return true;
+  switch (parameter.kind) {
+    case kq::ParameterKind::name:
+      return sharded_values(parameter).size() > 1;
+    case kq::ParameterKind::flag:
+      return can_be_sharded(parameter, true);
+    case kq::ParameterKind::count:
+      return parameter.is_list;  // a rank's columns lie without gaps
+    case kq::ParameterKind::number:
+      return can_be_sharded(parameter, 0.5);
+  }
+  return false;
+}
+
+std::string help_of(const kq::Parameter& parameter, Use use) {
+  std::string help(parameter.help);
+  if (use == Use::sharded && parameter.kind == kq::ParameterKind::name) {
+    help.resize(help.find(": ") + 2);
+    help += fmt::format("{}", fmt::join(sharded_values(parameter), ", "));
+  }
+  const bool only = parameter.kind == kq::ParameterKind::flag && (use == Use::verify || use == Use::identify);
+  return help + usual_text(parameter, use) + (only ? "; only such schemes are tried" : "");
 }
 
 const char* const what = "What is quantized";
@@ -98,8 +166,10 @@ const char* const how_to_write_a_list =
     "A LIST is separated by commas or spaces (16,64 or 16 64), or the option is given several times.\n";
 
 void RequestArguments::add_to(CLI::App& command, Use use) {
-  if (use != Use::identify) {
-    std::string help = "Block formats by name, for which other options need not be given:";
+  if (use != Use::identify && use != Use::sharded) {
+    std::string help =
+        "Block formats by name; each sets --quant-dtype, --granularity and the format, layout and rounding of scales, "
+        "where those are not given:";
     for (const kq::NamedScheme& scheme : kq::named_schemes()) {
       help += fmt::format(" {} ({}),", scheme.name, scheme.description);
     }
@@ -107,13 +177,12 @@ void RequestArguments::add_to(CLI::App& command, Use use) {
     add_list_option(command, use, "--scheme", schemes_, help)->group(how);
   }
   for (const kq::Parameter& parameter : kq::parameters()) {
-    if (takes_files(use) && (parameter.is_of_shape || parameter.is_of_producer)) continue;
+    if (!is_taken(parameter, use)) continue;
     const std::string option = kq::option_name(parameter);
-    const std::string help = std::string(parameter.help) + usual_text(parameter, use);
+    const std::string help = help_of(parameter, use);
     Written& written = written_[parameter.name];
     if (parameter.kind == kq::ParameterKind::flag) {
-      const bool only = use == Use::verify;
-      command.add_flag(option, written.flag, help + (only ? "; no other schemes" : ""))->group(heading_of(parameter));
+      command.add_flag(option, written.flag, help)->group(heading_of(parameter));
     } else if (parameter.is_list) {
       add_list_option(command, use, option, written.list, help)->group(heading_of(parameter));
     } else {
@@ -121,16 +190,25 @@ void RequestArguments::add_to(CLI::App& command, Use use) {
       add_value(command, option, written.value, help, is_count ? "N" : "X")->group(heading_of(parameter));
     }
   }
-  if (use == Use::identify) return;  // scales are an argument
-  if (use != Use::quantize) add_value(command, "--seed", seed_, "Of the random input [0]", "N")->group(what);
-  add_value(command, "--scale", scale_, "Every static scale [those that just hold the input]", "X")->group(how);
+  if (!takes_files(use)) add_value(command, "--seed", seed_, "Seed of the random input [0]", "N")->group(what);
+  if (use == Use::identify || use == Use::sharded) return;  // scales are an argument, or computed
+  add_value(command, "--scale", scale_, "Value of every static scale [the smallest that holds the input]", "X")
+      ->group(how);
   add_value(command, "--scales", scales_,
-            "Static scales from a .npy or .safetensors file: for a tensor NAME its NAME.scale or NAME_scale, and "
-            "NAME.zero_point or NAME_zero_point, or the one tensor of scales for all",
+            "A .npy or .safetensors file of static scales: NAME.scale or NAME_scale, and NAME.zero_point or "
+            "NAME_zero_point, for a tensor NAME; scale and zero_point for every tensor",
             "FILE")
       ->group(how);
-  add_value(command, "--zero-point", zero_point_, "Every static zero point [those that suit the input]", "N")
+  add_value(command, "--zero-point", zero_point_, "Value of every static zero point [those that suit the input]", "N")
       ->group(how);
+}
+
+void set_usual(Sweep& sweep, Use use) {
+  for (const char* const name : {"num_tokens", "hidden_size", "dtype", "quant_dtype", "granularity"}) {
+    if (name == std::string_view("granularity") && use != Use::sharded) continue;  // it depends on what else there is
+    const kq::Parameter& parameter = kq::parameter(name);
+    sweep.set_default(name, parse_list(parameter, {std::string(usual_value(parameter, use))}));
+  }
 }
 
 Sweep RequestArguments::sweep() const {
@@ -192,9 +270,10 @@ std::uint64_t RequestArguments::seed() const {
 
 void add_plugin_option(CLI::App& command, std::vector<std::string>& values, const std::string& group) {
   command
-      .add_option("--plugin", values,
-                  "A kernel of yours beside them: a library with kq_plugin.h's interface, or one of its kernels as "
-                  "FILE:NAME; may be repeated")
+      .add_option(
+          "--plugin", values,
+          "A shared library with kernels of your own (docs/your_own_kernel.md), or one kernel of it as FILE:NAME; "
+          "may be given several times")
       ->type_name("FILE")
       ->allow_extra_args(false)
       ->group(group);
@@ -202,21 +281,27 @@ void add_plugin_option(CLI::App& command, std::vector<std::string>& values, cons
 
 void DeviceArguments::add_to(CLI::App& command, Use use, const std::string& default_implementations) {
   const char* const where = "Where, and by whom";
+  const bool has_plugins = !default_implementations.empty() && !takes_files(use);
   if (!default_implementations.empty()) {
+    const char* const plugins = has_plugins ? " (or a kernel of --plugin)" : "";
+    const char* const and_plugins = has_plugins ? ", and the kernels of --plugin" : "";
     add_list_option(command, use, "--impl", impl_,
-                    fmt::format("Implementations: kokkos, native, reference [{}]", default_implementations))
+                    fmt::format("Implementations: kokkos, native, reference{} [{}{}]", plugins, default_implementations,
+                                and_plugins))
         ->group(where);
-    if (!takes_files(use)) add_plugin_option(command, plugins_, where);
   }
+  if (has_plugins) add_plugin_option(command, plugins_, where);
   std::vector<std::string_view> names;
   for (const Backend& backend : backends()) {
     names.push_back(backend.name);
   }
   add_value(command, "--backend", backend_,
-            fmt::format("Kind of device: {} [the best that is there]", fmt::join(names, ", ")), "NAME")
+            fmt::format("Kind of device: {} [{}the best that is there]", fmt::join(names, ", "),
+                        has_plugins ? "that of the plug-ins, else " : ""),
+            "NAME")
       ->group(where);
-  add_value(command, "--device", device_,
-            "Which of the backend's devices [that of this process's local rank in a job, else 0]", "INDEX")
+  add_value(command, "--device", device_, "Index of the backend's device [in a job the process's local rank, else 0]",
+            "INDEX")
       ->group(where);
   add_value(command, "--host-threads", host_threads_, "Threads of the host backend [as many as Kokkos uses]", "N")
       ->group(where);

@@ -21,8 +21,13 @@ class App;
 
 namespace kqbench {
 
-/// Which subcommand the options are for. The help shows its defaults.
-enum class Use { run, verify, quantize, identify };
+/// Which subcommand the options are for. The help shows its defaults, and `sharded` has no options that it would
+/// refuse.
+enum class Use { run, verify, quantize, identify, sharded };
+
+/// Where nothing was chosen, what the help of `run` and `sharded` gives as the default: shape, types and, for
+/// `sharded`, granularities.
+void set_usual(Sweep& sweep, Use use);
 
 /// A line of help for commands whose options take a LIST.
 extern const char* const how_to_write_a_list;

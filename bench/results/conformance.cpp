@@ -7,10 +7,12 @@
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <set>
 #include <span>
 
 #include "bench/results/grid.hpp"
 #include "bench/support/errors.hpp"
+#include "bench/support/in_quotes.hpp"
 #include "bench/tensors/input_file.hpp"
 
 namespace kqbench {
@@ -49,17 +51,27 @@ std::string heading(const ConformanceTable& table) {
 }
 
 std::int64_t count_of(const Json& cell, const char* name) {
+  if (!cell.at(name).is_number_integer()) throw std::out_of_range(name);
   const auto count = cell.at(name).get<std::int64_t>();
-  if (!cell.at(name).is_number_integer() || count < 0) throw std::out_of_range(name);
+  if (count < 0) throw std::out_of_range(name);
   return count;
 }
 
-/// A text that can stand in a table's cell as it is.
+/// A text that can stand in a table's cell: nothing in it ends the cell or rules the terminal.
 std::string cell_text(const Json& text) {
   auto cell = text.get<std::string>();
-  const auto is_markup = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '|' || c == '<'; };
-  if (std::any_of(cell.begin(), cell.end(), is_markup)) throw std::out_of_range("text");
+  if (cell.find_first_of("|<") != std::string::npos || printable(cell, true) != cell) throw std::out_of_range("text");
   return cell;
+}
+
+/// The same in Markdown, where it is no link and no code either. An underscore within a word means nothing there.
+std::string markdown_of(const std::string& cell) {
+  std::string escaped;
+  for (const char c : cell) {
+    if (std::string_view("\\`*[]<>|").find(c) != std::string_view::npos) escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
 }
 
 ConformanceTable table_of(const Json& json) {
@@ -68,6 +80,9 @@ ConformanceTable table_of(const Json& json) {
   table.complete = json.at("complete").get<bool>();
   for (const Json& name : json.at("implementations"))
     table.implementations.push_back(cell_text(name));
+  // So that no row has more cells than it names.
+  const std::set<std::string> names(table.implementations.begin(), table.implementations.end());
+  if (names.size() != table.implementations.size()) throw std::out_of_range("implementations");
   for (const Json& of_row : json.at("rows")) {
     ConformanceTable::Row row{cell_text(of_row.at("dialect")),
                               cell_text(of_row.at("scheme")),
@@ -87,15 +102,16 @@ ConformanceTable table_of(const Json& json) {
 }  // namespace
 
 std::string ConformanceTable::markdown() const {
-  std::string text = heading(*this) + "\n\n| dialect | scheme | codes | scales |";
+  std::string text = markdown_of(heading(*this)) + "\n\n| dialect | scheme | codes | scales |";
   std::string rule = "| --- | --- | --- | --- |";
   for (const std::string& name : implementations) {
-    text += fmt::format(" {} |", name);
+    text += fmt::format(" {} |", markdown_of(name));
     rule += " --- |";
   }
   text += '\n' + rule + '\n';
   for (const Row& row : rows) {
-    text += fmt::format("| {} | {} | {} | {} |", row.dialect, row.scheme, row.codes, row.scales);
+    text += fmt::format("| {} | {} | {} | {} |", markdown_of(row.dialect), markdown_of(row.scheme),
+                        markdown_of(row.codes), markdown_of(row.scales));
     for (const ConformanceCell& cell : row.cells) {
       text += cell.wrong == 0 ? fmt::format(" {} |", text_of(cell)) : fmt::format(" **{}** |", text_of(cell));
     }

@@ -30,8 +30,8 @@ void OutputArguments::add_to(CLI::App& command) {
     command.add_option(option, name, help)->type_name("FILE")->group("Output");
   };
   add("--json", json, "Write the results as JSON; - is standard output");
-  add("--csv", csv, "Write them as CSV");
-  add("--markdown", markdown, "Write them as Markdown");
+  add("--csv", csv, "Write the results as CSV; - is standard output");
+  add("--markdown", markdown, "Write the results as Markdown; - is standard output");
 }
 
 OutputArguments OutputArguments::at(const JobPlace& place) const {

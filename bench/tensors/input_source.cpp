@@ -49,11 +49,10 @@ void InputArguments::add_to(CLI::App& command) {
     command.add_option(name, value, help)->type_name(type)->group(group);
   };
   add("--input", input_,
-      "A tensor from a .npy or .safetensors file, or a model's .index.json, not random numbers; bfloat16 in uint16 "
-      "with "
-      "--dtype bfloat16",
+      "Read the input from a .npy or .safetensors file or a model's .index.json; with --dtype bfloat16, uint16 is "
+      "bfloat16 [random numbers]",
       "FILE");
-  add("--tensor", tensor_, "Which tensor of a .safetensors file [the only one]", "NAME");
+  add("--tensor", tensor_, "Name of the tensor in a .safetensors file [the only one]", "NAME");
 }
 
 InputSource InputArguments::load(Sweep& sweep, std::uint64_t seed) const {

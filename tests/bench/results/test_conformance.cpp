@@ -47,6 +47,14 @@ TEST(Conformance, IsATableOfSchemesAndImplementations) {
   EXPECT_NE(page.str().find("<td class=\"good\">exact: 2 cases, 128 codes</td>"), std::string::npos);
 }
 
+TEST(Conformance, InMarkdownIsNoLinkAndNoCode) {
+  const ConformanceTable table = Conformance({"`a`"}).table("[GPU](javascript:alert)", true);
+  EXPECT_EQ(table.markdown(),
+            "\\[GPU\\](javascript:alert)\n\n"
+            "| dialect | scheme | codes | scales | \\`a\\` |\n"
+            "| --- | --- | --- | --- | --- |\n");
+}
+
 TEST(Conformance, OfManyRowsIsFoldedUnlessOneIsWrong) {
   ConformanceTable table = Conformance({"kokkos"}).table("Some GPU", true);
   table.rows.assign(24, {"vllm", "dynamic token", "int8", "float", {{1'234'567, 89'000'000, 0, 0}}});
@@ -83,7 +91,11 @@ TEST(Conformance, OfAnotherFileIsRefused) {
   for (const std::string& text :
        {good.substr(0, 100), std::string("[]"), std::string("{}"), std::string("1"), with("/1", "/2"),
         with("\"cases\": 1", "\"cases\": -1"), with("\"cases\": 1", "\"cases\": 1.5"),
-        with("\"cases\": 1", "\"cases\": \"1\""), with("Some GPU", "<b>GPU"), with("\"codes\"", "\"odes\""),
+        with("\"cases\": 1", "\"cases\": \"1\""), with("\"cases\": 1", "\"cases\": 1e300"), with("Some GPU", "<b>GPU"),
+        with("Some GPU",
+             "\xc2\x9b"
+             "2J"),
+        with("\"kokkos\"", "\"kokkos\", \"kokkos\""), with("\"codes\"", "\"odes\""),
         with("\"rows\": [", "\"rows\": [3, ")}) {
     EXPECT_THROW(parse_conformance(text, "'a.json'"), UsageError) << text;
   }
