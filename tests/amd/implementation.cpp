@@ -21,9 +21,8 @@ kq::Element program_element() {
 }
 
 std::string quantizing_family_of(const kq::Request& request) {
-  const bool has_groups = request.granularity == kq::Granularity::group;
-  // The group's functions send these on.
-  if (has_groups && (request.static_scale ? request.format == kq::Format::fp4_e2m1 : kq::is_block_format(request))) {
+  const bool is_sent_on = request.static_scale ? request.format == kq::Format::fp4_e2m1 : kq::is_block_format(request);
+  if (kq::has_groups(request.granularity) && is_sent_on) {  // by the functions of groups and of blocks
     return "block_formats";
   }
   return called_family_of(request);
