@@ -220,8 +220,8 @@ def check_dialects():
     recorded = sum(not line.startswith("#") for line in cases)
     if not re.search(rf"\b{recorded} recorded cases", (ROOT / page).read_text(encoding="utf-8")):
         mistake(page, f"does not say that there are {recorded} recorded cases")
-    parameters = (ROOT / "core/src/parameters.cpp").read_text(encoding="utf-8").replace('"\n        "', "")
-    help_text = re.search(r"list --dialects tells more\): ([^\"]+)\"", parameters)
+    parameters = re.sub(r'"\n *"', "", (ROOT / "core/src/parameters.cpp").read_text(encoding="utf-8"))
+    help_text = re.search(r"list --dialects says more\): ([^\"]+)\"", parameters)
     row = re.search(r"^\| `--dialect`\* \| (.*?): ", (ROOT / "docs/command_line.md").read_text(encoding="utf-8"), re.MULTILINE)
     if not help_text or not row or row[1].replace("`", "") != help_text[1]:
         mistake("docs/command_line.md", "names other dialects than the help of --dialect in core/src/parameters.cpp")
