@@ -352,13 +352,13 @@ def check_defaults(program, helps):
         stated = helps[subcommand][name].default
         if usual and re.fullmatch(r"[\w.,-]+", stated):  # a value, not words for one
             expect(stated == usual, f"SEEN: {subcommand} {name} is tried with {usual}, and its help says {stated}")
-        if usual == "all":
-            usual = "kokkos,native" if name == "--impl" else ",".join(helps[subcommand][name].values)
+        all_values = "kokkos,native" if name == "--impl" else ",".join(helps[subcommand][name].values)
+        given = all_values if usual == "all" else usual
         base = without(command, [name])
         by_default = shown(program, base)
         expect(not str(by_default).startswith(("1:", "2:", "3:")), f"{' '.join(base)}: {by_default}")
-        if usual:
-            expect(shown(program, [*base, name, usual]) == by_default, f"{' '.join(base)}: {name} {usual} is not its default")
+        if given:
+            expect(shown(program, [*base, name, given]) == by_default, f"{' '.join(base)}: {name} {given} is not its default")
         if other:
             expect(shown(program, [*base, name, other]) != by_default, f"{' '.join(base)}: {name} {other} changes nothing to see")
 
