@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Division as devices do it, without a division instruction, held against `/`.
+// Division as devices, and a host with AVX2, do it, without a division instruction, held against `/`.
 
 #include <gtest/gtest.h>
 

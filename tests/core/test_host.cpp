@@ -83,8 +83,25 @@ void for_each_quantizer(float scale, float qmax, const Function& function) {
   }
 }
 
-const std::initializer_list<float> scales = {1.0f,     0.0123f, 1.7f, -0.37f,   0x1p-20f, 448.0f / 3.0f, 1e-38f, 1e-42f,
-                                             0x1p120f, 3.4e38f, 0.0f, infinity, nan};
+// NaN of several bits: the lower ones must not be taken for a number's.
+const std::initializer_list<float> scales = {1.0f,
+                                             0.0123f,
+                                             1.7f,
+                                             -0.37f,
+                                             0x1p-20f,
+                                             448.0f / 3.0f,
+                                             1e-38f,
+                                             1e-42f,
+                                             0x1p120f,
+                                             3.4e38f,
+                                             0.0f,
+                                             infinity,
+                                             nan,
+                                             -nan,
+                                             bits_float(0x7fc0fffcu),
+                                             bits_float(0x7f80fe03u),
+                                             bits_float(0xffc0fb00u),
+                                             bits_float(0x7f80fe01u)};
 
 template <class Format>
 std::vector<float> bounds() {

@@ -287,6 +287,11 @@ KQ_HOST_DEVICE float division_step(float dividend, float quotient, float divisor
   return __builtin_fmaf(__builtin_fmaf(-quotient, divisor, dividend), reciprocal, quotient);
 }
 
+/// What a divisor's rounded reciprocal lacks, made smaller by 2^-24 of itself: ShortDivisor says why.
+KQ_HOST_DEVICE constexpr float second_part(float divisor, float reciprocal) {
+  return __builtin_fmaf(-divisor, reciprocal, 1.0f) * reciprocal * 0x1.fffffep-1f;
+}
+
 }  // namespace detail
 
 /// Division by one divisor, many times, correctly rounded wherever the quotient is not so small that every format
@@ -363,12 +368,7 @@ class ShortDivisor {
 
   KQ_HOST_DEVICE constexpr explicit ShortDivisor(float divisor)
       : divisor_(divisor), reciprocal_(arch::reciprocal(divisor)) {
-    if constexpr (in_parts) divisor_ = second_part(divisor, reciprocal_);
-  }
-
-  /// What a divisor's reciprocal lacks.
-  KQ_HOST_DEVICE static constexpr float second_part(float divisor, float reciprocal) {
-    return __builtin_fmaf(-divisor, reciprocal, 1.0f) * reciprocal * 0x1.fffffep-1f;
+    if constexpr (in_parts) divisor_ = detail::second_part(divisor, reciprocal_);
   }
 
   KQ_HOST_DEVICE constexpr float operator()(float x) const {

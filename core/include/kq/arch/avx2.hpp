@@ -34,14 +34,15 @@ inline __m256 all_bits(std::uint32_t bits) {
   return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<std::int32_t>(bits)));
 }
 
-/// The exact values of 16 elements, or their magnitudes, and 16 words with their signs. Packing low and high to words
-/// of 16 bits gives the order of the signs.
+/// The exact values of 16 elements, or their magnitudes, and 16 words with their signs. Low and high, packed to words
+/// of 16 bits, are in the order of the signs.
 struct Sixteen {
   __m256 low;
   __m256 high;
   __m256i signs;
 };
 
+// The exact values of 8 elements.
 inline __m256 load8(const float* in) {
   return _mm256_loadu_ps(in);
 }
@@ -127,8 +128,8 @@ template <class Element>
 
 // --- codes -----------------------------------------------------------------------------------------------------------
 
-// How elements become the numbers whose codes are wanted. All but a bracket give those numbers, or NaN where they do
-// not; of a bracket, the quotient lies between the two products that it stands for.
+// How elements become the numbers whose codes are wanted. All but a bracket give those numbers, or others of the same
+// codes, or NaN; of a bracket, the quotient lies between the two products that it stands for.
 
 struct Product {
   __m256 factor;
@@ -152,7 +153,7 @@ class QuotientInParts {
 
   explicit QuotientInParts(float divisor) : QuotientInParts(divisor, 1.0f / divisor) {}
   QuotientInParts(float divisor, float reciprocal)
-      : first_(all(reciprocal)), second_(all(ShortDivisor<half>::second_part(divisor, reciprocal))) {}
+      : first_(all(reciprocal)), second_(all(kq::detail::second_part(divisor, reciprocal))) {}
   __m256 operator()(__m256 x) const { return _mm256_fmadd_ps(x, first_, _mm256_mul_ps(x, second_)); }
 
  private:
@@ -166,7 +167,11 @@ class QuotientInParts {
 /// 2^-20 or so of elements like others, as the two products are neighbours or nearly so.
 class Bracket {
  public:
-  static bool serves(float /*divisor*/, float /*largest*/) { return true; }
+  /// Divisors whose reciprocal is finite, and normal.
+  static bool serves(float divisor, float /*largest*/) {
+    const float magnitude = __builtin_fabsf(divisor);
+    return magnitude > 0x1p-128f && magnitude <= 0x1p126f;
+  }
 
   explicit Bracket(float divisor) : Bracket(divisor, 1.0f / divisor) {}
   Bracket(float divisor, float nearest) {
@@ -249,7 +254,8 @@ class FloatCodes {
   }
 
   /// A sum's upper 16 bits are greater than infinity's where it is NaN. So is the word then, taken as a number without
-  /// a sign: a NaN that comes of 16 bits has no lower bits but the upper three, whose multiple goes beyond any word.
+  /// a sign: of its lower 16 bits an element's NaN has only the upper three, whose multiple goes beyond any word, and
+  /// an operand's has none.
   template <class Element>
   static void find(__m256i words, __m256 v, __m256 w, Unsure& unsure) {
     if constexpr (sizeof(Element) == 2) {
@@ -368,7 +374,8 @@ auto codes_of(const Quantizer& quantizer) {
   }
 }
 
-/// What a quantizer multiplies or divides by. Codes of floats have the signs of their elements: magnitudes suffice.
+/// What a quantizer multiplies or divides by. Codes of floats have the signs of their elements: magnitudes suffice. A
+/// NaN becomes the one without other bits: FloatCodes::find() counts on it.
 template <class Quantizer>
 float operand_of(const Quantizer& quantizer) {
   const float operand = [&] {
@@ -378,6 +385,7 @@ float operand_of(const Quantizer& quantizer) {
       return quantizer.factor();
     }
   }();
+  if (is_nan(operand)) return bits_float(0x7fc00000u);
   return std::is_same_v<typename Quantizer::Code, Int8::Code> ? operand : __builtin_fabsf(operand);
 }
 
