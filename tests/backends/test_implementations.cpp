@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bench/tensors/stored_numbers.hpp"
+#include "kq/format.hpp"
 #include "tests/support/host_tensors.hpp"
 #include "tests/support/implementations.hpp"
 #include "tests/support/printing.hpp"
