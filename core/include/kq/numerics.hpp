@@ -288,7 +288,7 @@ KQ_HOST_DEVICE float division_step(float dividend, float quotient, float divisor
 }
 
 /// What a divisor's rounded reciprocal lacks, made smaller by 2^-24 of itself: ShortDivisor says why.
-KQ_HOST_DEVICE constexpr float second_part(float divisor, float reciprocal) {
+KQ_HOST_DEVICE float second_part(float divisor, float reciprocal) {
   return __builtin_fmaf(-divisor, reciprocal, 1.0f) * reciprocal * 0x1.fffffep-1f;
 }
 

@@ -160,14 +160,14 @@ class Option:
 
 
 def options_in(text):
-    """By the last of its names. A newer CLI11 breaks lines."""
+    """By the last of its names. A newer CLI11 breaks lines, and puts blanks between and before names."""
     options, last = {}, None
     for line in text.splitlines():
-        found = re.match(r"  (?:(-\w),)?(--[a-z-]+)(?: ([A-Z,.]+))?(?: REQUIRED| \.\.\.)*(?:  +(.*))?$", line)
+        found = re.match(r" {2,12}(?:(-\w), *)?(--[a-z-]+)(?: ([A-Z,.]+)(?= |$))?(?: REQUIRED| \.\.\.)*(?: +(.*))?$", line)
         if found:
             short, name, takes, said = found.groups()
             last = options[name] = Option([short, name] if short else [name], takes)
-            last.text = said or ""
+            last.text = (said or "").strip()
         elif last and re.match(r" {20,}\S", line):
             last.text = f"{last.text} {line.strip()}".strip()
         else:
@@ -476,7 +476,7 @@ def main():
         return 2
     with tempfile.TemporaryDirectory() as folder:
         program = Program(str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(folder))
-        subcommands = re.findall(r"^  ([a-z]+)  ", program.help().partition("Subcommands:")[2], flags=re.MULTILINE)
+        subcommands = re.findall(r"^  ([a-z]+)  ", re.split("(?i)subcommands:", program.help())[1], flags=re.MULTILINE)
         helps = {subcommand: options_in(program.help(subcommand)) for subcommand in subcommands}
         assert set(helps) == set(BASES) == set(DEFAULTS), subcommands
         write_files(program)
