@@ -220,6 +220,9 @@ struct Backend {
 /// Every backend known to the source, best first (cuda, hip, host), built or not.
 const std::vector<Backend>& backends();
 
+/// Their names, for messages: "cuda, hip, host".
+std::string backend_names();
+
 /// The backend of that name, or nothing.
 const Backend* find_backend(std::string_view name);
 

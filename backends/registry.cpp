@@ -43,6 +43,14 @@ const std::vector<Backend>& backends() {
   return all;
 }
 
+std::string backend_names() {
+  std::string names;
+  for (const Backend& backend : backends()) {
+    names += (names.empty() ? "" : ", ") + std::string(backend.name);
+  }
+  return names;
+}
+
 const Backend* find_backend(std::string_view name) {
   for (const Backend& backend : backends()) {
     if (backend.name == name) return &backend;

@@ -15,11 +15,7 @@ namespace {
 const Backend& choose_backend(const std::optional<std::string>& name) {
   if (!name) return best_backend();
   if (const Backend* backend = find_backend(*name)) return *backend;
-  std::vector<std::string_view> names;
-  for (const Backend& backend : backends()) {
-    names.push_back(backend.name);
-  }
-  throw UsageError(fmt::format("--backend: {} is not known; give {}", in_quotes(*name), fmt::join(names, ", ")));
+  throw UsageError(fmt::format("--backend: {} is not known; give {}", in_quotes(*name), backend_names()));
 }
 
 Implementation* find_implementation(const Device& device, std::string_view name) {

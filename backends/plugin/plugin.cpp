@@ -58,11 +58,7 @@ PluginKernel described(const std::string& path, const kq_plugin* given, int inde
   kernel.backend = one_line(kernel.c.backend);
   const std::string of = "kernel " + kernel.name + ": ";
   if (find_backend(kernel.backend) == nullptr) {
-    std::string known;
-    for (const Backend& backend : backends()) {
-      known += (known.empty() ? "" : ", ") + std::string(backend.name);
-    }
-    throw std::runtime_error(of + "backend must be one of " + known + ", not \"" + kernel.backend + '"');
+    throw std::runtime_error(of + "backend must be one of " + backend_names() + ", not \"" + kernel.backend + '"');
   }
   if (kernel.c.enqueue == nullptr) throw std::runtime_error(of + "enqueue must not be NULL");
   if (kernel.c.dialect != KQ_PLUGIN_ANY_DIALECT) {

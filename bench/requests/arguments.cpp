@@ -291,12 +291,8 @@ void DeviceArguments::add_to(CLI::App& command, Use use, const std::string& defa
         ->group(where);
   }
   if (has_plugins) add_plugin_option(command, plugins_, where);
-  std::vector<std::string_view> names;
-  for (const Backend& backend : backends()) {
-    names.push_back(backend.name);
-  }
   add_value(command, "--backend", backend_,
-            fmt::format("Kind of device: {} [{}the best that is there]", fmt::join(names, ", "),
+            fmt::format("Kind of device: {} [{}the best that is there]", backend_names(),
                         has_plugins ? "that of the plug-ins, else " : ""),
             "NAME")
       ->group(where);

@@ -64,14 +64,10 @@ std::string cell_text(const Json& text) {
   return cell;
 }
 
-/// The same in Markdown, where it is no link and no code either. An underscore within a word means nothing there.
+/// A cell's text as Markdown, without links, code or emphasis. Underscores stay, since they stand within words, as in
+/// fp8_e4m3fn, where Markdown ignores them.
 std::string markdown_of(const std::string& cell) {
-  std::string escaped;
-  for (const char c : cell) {
-    if (std::string_view("\\`*[]<>|").find(c) != std::string_view::npos) escaped += '\\';
-    escaped += c;
-  }
-  return escaped;
+  return markdown_text(cell, "\\`*[]<>|");
 }
 
 ConformanceTable table_of(const Json& json) {

@@ -59,10 +59,10 @@ std::size_t display_width(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins_character));
 }
 
-std::string markdown_text(const std::string& text) {
+std::string markdown_text(const std::string& text, std::string_view markup) {
   std::string escaped;
   for (const char c : text) {
-    if (std::string_view("\\`*_[]<>|#").find(c) != std::string_view::npos) escaped += '\\';
+    if (markup.find(c) != std::string_view::npos) escaped += '\\';
     escaped += c;
   }
   return escaped;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kqbench {
@@ -72,8 +73,11 @@ class Grid {
 /// Characters, not bytes, of UTF-8 text.
 std::size_t display_width(const std::string& text);
 
-/// Text with what Markdown would take for markup in a table escaped.
-std::string markdown_text(const std::string& text);
+/// What Markdown takes for markup, anywhere or in a table.
+inline constexpr std::string_view markdown_markup = "\\`*_[]<>|#";
+
+/// Text with the characters of `markup` escaped.
+std::string markdown_text(const std::string& text, std::string_view markup = markdown_markup);
 
 /// Text with what HTML would take for markup escaped, in attributes too.
 std::string html_text(const std::string& text);
