@@ -22,10 +22,10 @@ kq::Element program_element() {
 
 std::string quantizing_family_of(const kq::Request& request) {
   const bool is_sent_on = request.static_scale ? request.format == kq::Format::fp4_e2m1 : kq::is_block_format(request);
+  // The functions of groups send them on, and so do the native ones of blocks.
   const bool is_native = *family_prefix == '\0';
-  // By the functions of groups, and natively by those of blocks.
-  const bool may_be = is_native ? kq::has_groups(request.granularity) : request.granularity == kq::Granularity::group;
-  if (is_sent_on && may_be) return "block_formats";
+  const bool by_blocks = is_native && request.granularity == kq::Granularity::block;
+  if (is_sent_on && (by_blocks || request.granularity == kq::Granularity::group)) return "block_formats";
   return called_family_of(request);
 }
 

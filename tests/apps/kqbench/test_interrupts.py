@@ -28,6 +28,7 @@ from typing import NamedTuple
 TIMES = int(os.environ.get("KQ_INTERRUPTS", "100"))
 TIMES_MORE = -(-TIMES // 10)  # a sweep, by SIGHUP
 TIMES_OTHERS = -(-TIMES // 8)  # each of the other commands
+MOST_TRIES = 20 * TIMES_OTHERS  # of each, since some come too late
 BOTH = (signal.SIGINT, signal.SIGTERM)
 ALL = (*BOTH, signal.SIGHUP)
 SECONDS = 20
@@ -213,7 +214,7 @@ def interrupt_others(program, chosen, folder):
     for name, signals, command, files in other_commands(program, inputs):
         latest = length(command, **how)
         in_time = tries = 0
-        while in_time < TIMES_OTHERS and tries < 20 * TIMES_OTHERS:
+        while in_time < TIMES_OTHERS and tries < MOST_TRIES:
             chosen_signals = signals[in_time % len(signals)]
             tries += 1
             for file in set(inputs.iterdir()) - before:
@@ -222,7 +223,7 @@ def interrupt_others(program, chosen, folder):
             end = ended(command, chosen_signals, moment, **how)
             if end is None:
                 found = f"had not ended after {SECONDS} s"
-                tries = 20 * TIMES_OTHERS
+                tries = MOST_TRIES
             else:
                 in_time += end.status == 130
                 if end.status == 0:  # other programs may have made the first ones slow, or hidden how this one began
