@@ -224,39 +224,46 @@ bool with_part_config(std::int64_t parts, const Function& function) {
 
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
 /// lanes with several vectors each, since what a lane does once for a row has its price. All times are of an H200, from
-/// bfloat16 to fp8.
-/// - Eight vectors where a lane holds one tile and rows are more than run at once with four: 4096x8192 behind rms_norm,
-///   static, took 28.8 µs with eight, 30.2 with four, 39.6 with two; 1024x4096, overlapped, 7.6 and 5.3.
-/// - Two where it holds two tiles and the values are not reduced: 4096x8192 behind add_rms_norm, static, 58.6 µs, 59.9
-///   with four; dynamic groups 65.4 and 61.3. But four for long rows of silu_mul: 41.7 µs, 46.2 with two.
+/// bfloat16 to fp8, in µs; "overlapped" are launches that overlap.
+/// - Eight vectors where a lane holds one tile and rows are more than run at once so: 4096x8192 behind rms_norm with a
+///   static scale, 28.0, with four 30.3. Where they all run at once, none loads while another computes: 2048x4096, 10.1
+///   with eight, 9.5 with four. Room for 896 threads is best with static scales (27.6), for 1024 where values are
+///   reduced.
+/// - Static scales behind add_rms_norm: four vectors, room for 768 threads: 2048x4096, overlapped, 16.9, two vectors
+///   17.4; 4096x8192 58.3 and 59.1. Behind silu_mul two for rows of 4096, but four for longer ones: 41.7, two 46.2.
 /// - Where there are too few rows to fill the device, more lanes share one, with one vector each, or two if the values
-///   are reduced: 1x4096 behind rms_norm, overlapped, static 1.42 µs and 1.57, dynamic tokens 2.02 and 1.91.
+///   are reduced: 1x4096 behind rms_norm, overlapped, static 1.42 and 1.57, dynamic tokens 2.02 and 1.91.
 /// Rows of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on a multiprocessor.
 template <class Producer, bool Reduces, int Resident, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
-  constexpr bool spreads = Producer::tiles > 1 && !Reduces;
-  const bool few = rows <= multiprocessors(space);
-  const bool many = rows > 8 * multiprocessors(space);
+  constexpr bool adds = Producer::tiles > 1 && Producer::has_weight && !Reduces;
+  constexpr bool multiplies = Producer::tiles > 1 && !Producer::has_weight && !Reduces;
+  constexpr int resident_of_four = adds ? 768 : Resident;
+  constexpr int resident_of_eight = Reduces ? Resident : 896;
+  const auto more_than = [&](int rows_of_a_multiprocessor) {
+    return rows > rows_of_a_multiprocessor * multiprocessors(space);
+  };
+  const bool few = !more_than(1);
   using ShortRows = ShortRowConfig<Resident>;
   if (vectors <= ShortRows::lanes * ShortRows::vectors) return function(ShortRows{}), true;
   if (vectors == 512) {
     if constexpr (!Reduces) {
       if (few) return function(WholeTileConfig<512, 1, 1024>{}), true;
     }
-    if constexpr (Reduces || spreads) {
-      if (few || spreads) return function(WholeTileConfig<256, 2, Resident>{}), true;
+    if constexpr (Reduces || multiplies) {
+      if (few || multiplies) return function(WholeTileConfig<256, 2, Resident>{}), true;
     }
     if constexpr (Producer::tiles == 1) {
-      if (many) return function(WholeTileConfig<64, 8, Resident>{}), true;
+      if (more_than(16)) return function(WholeTileConfig<64, 8, Resident>{}), true;
     }
-    if constexpr (!spreads) return function(WholeTileConfig<128, 4, Resident>{}), true;
+    if constexpr (!multiplies) return function(WholeTileConfig<128, 4, resident_of_four>{}), true;
   }
   if (vectors == 1024) {
-    if (few || (spreads && Producer::has_weight)) return function(WholeTileConfig<512, 2, Resident>{}), true;
+    if (few) return function(WholeTileConfig<512, 2, Resident>{}), true;
     if constexpr (Producer::tiles == 1) {
-      if (many) return function(WholeTileConfig<128, 8, Resident>{}), true;
+      if (more_than(8)) return function(WholeTileConfig<128, 8, resident_of_eight>{}), true;
     }
-    return function(WholeTileConfig<256, 4, Resident>{}), true;
+    return function(WholeTileConfig<256, 4, resident_of_four>{}), true;
   }
   if (few && vectors <= 512) return function(TileConfig<512, 1, true, 1024>{}), true;
   if (vectors <= 512) return function(TileConfig<128, 4, true, Resident>{}), true;
