@@ -229,16 +229,14 @@ bool with_part_config(std::int64_t parts, const Function& function) {
 ///   static scale, 28.0, with four 30.3. Where they all run at once, none loads while another computes: 2048x4096, 10.1
 ///   with eight, 9.5 with four. Room for 896 threads is best with static scales (27.6), for 1024 where values are
 ///   reduced.
-/// - Static scales behind add_rms_norm: four vectors, room for 768 threads: 2048x4096, overlapped, 16.9, two vectors
-///   17.4; 4096x8192 58.3 and 59.1. Behind silu_mul two for rows of 4096, but four for longer ones: 41.7, two 46.2.
+/// - Two where it holds two tiles and the values are not reduced: 1024x4096 behind add_rms_norm, static, 10.4, and 10.8
+///   with four. But four for long rows of silu_mul: 41.7, with two 46.2.
 /// - Where there are too few rows to fill the device, more lanes share one, with one vector each, or two if the values
 ///   are reduced: 1x4096 behind rms_norm, overlapped, static 1.42 and 1.57, dynamic tokens 2.02 and 1.91.
 /// Rows of 4096 and 8192 elements of 16 bits fill their tiles. `Resident` threads fit on a multiprocessor.
 template <class Producer, bool Reduces, int Resident, class ExecutionSpace, class Function>
 bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::int64_t rows, const Function& function) {
-  constexpr bool adds = Producer::tiles > 1 && Producer::has_weight && !Reduces;
-  constexpr bool multiplies = Producer::tiles > 1 && !Producer::has_weight && !Reduces;
-  constexpr int resident_of_four = adds ? 768 : Resident;
+  constexpr bool spreads = Producer::tiles > 1 && !Reduces;
   constexpr int resident_of_eight = Reduces ? Resident : 896;
   const auto more_than = [&](int rows_of_a_multiprocessor) {
     return rows > rows_of_a_multiprocessor * multiprocessors(space);
@@ -250,20 +248,20 @@ bool with_fused_config(const ExecutionSpace& space, std::int64_t vectors, std::i
     if constexpr (!Reduces) {
       if (few) return function(WholeTileConfig<512, 1, 1024>{}), true;
     }
-    if constexpr (Reduces || multiplies) {
-      if (few || multiplies) return function(WholeTileConfig<256, 2, Resident>{}), true;
+    if constexpr (Reduces || spreads) {
+      if (few || spreads) return function(WholeTileConfig<256, 2, Resident>{}), true;
     }
     if constexpr (Producer::tiles == 1) {
       if (more_than(16)) return function(WholeTileConfig<64, 8, Resident>{}), true;
     }
-    if constexpr (!multiplies) return function(WholeTileConfig<128, 4, resident_of_four>{}), true;
+    if constexpr (!spreads) return function(WholeTileConfig<128, 4, Resident>{}), true;
   }
   if (vectors == 1024) {
-    if (few) return function(WholeTileConfig<512, 2, Resident>{}), true;
+    if (few || (spreads && Producer::has_weight)) return function(WholeTileConfig<512, 2, Resident>{}), true;
     if constexpr (Producer::tiles == 1) {
       if (more_than(8)) return function(WholeTileConfig<128, 8, resident_of_eight>{}), true;
     }
-    return function(WholeTileConfig<256, 4, resident_of_four>{}), true;
+    return function(WholeTileConfig<256, 4, Resident>{}), true;
   }
   if (few && vectors <= 512) return function(TileConfig<512, 1, true, 1024>{}), true;
   if (vectors <= 512) return function(TileConfig<128, 4, true, Resident>{}), true;
