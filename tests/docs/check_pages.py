@@ -93,7 +93,8 @@ def rounded(microseconds):
 
 
 SPEED = "docs/results/h200/speed.json"
-PEERS = "docs/results/h200/best_peers.json"
+PRODUCERS = "docs/results/h200/producers.json"
+PEERS = "docs/results/h200/peers.json"
 RIVALS = "docs/results/h200/rivals.json"
 OURS = "docs/results/h200/ours.json"
 
@@ -146,19 +147,51 @@ def console_table():
                f"{row['gbps']:.1f} {row['ceiling_fraction']:>8.1%} {row['time_ratio_to_native']:>10.3f}  ok")
 
 
+def tables(file):
+    """The lines that docs/results/table makes of a file."""
+    return subprocess.run([sys.executable, ROOT / "docs/results/table", ROOT / file], check=True, capture_output=True,
+                          text=True).stdout.splitlines()
+
+
 def table_of_h200():
-    """What docs/results/table makes of the files, lines of tables and of means."""
-    made = subprocess.run([sys.executable, ROOT / "docs/results/table", ROOT / SPEED, ROOT / PEERS], check=True,
-                          capture_output=True, text=True).stdout.splitlines()
-    shapes = read(PEERS)["shapes"]
-    yield from (line for line in made if line.startswith(tuple(f"| {shape} |" for shape in shapes)))
-    yield from (line for line in made if line.startswith(tuple(f"| {dtype} {shape} |" for dtype in ("half", "bfloat16", "float")
-                                                               for shape in ("4096x8192", "16384x8192"))))
-    yield from (line for line in made if line.startswith("Geometric means over Kokkos"))
+    """The two largest shapes of each input type."""
+    yield from (line for line in tables(SPEED) if re.match(r"\| (half|bfloat16|float) (4096|16384)x8192 ", line))
+
+
+def table_of_producers():
+    """All lines of tables, and the means behind them."""
+    for line in tables(PRODUCERS):
+        if line.startswith("|"):
+            yield line
+        elif line.startswith("Over Kokkos"):
+            yield line.partition(": ")[2].rstrip(".")
+
+
+def table_of_sweep():
+    """Means over the shapes that all were timed at, and the means of native over Kokkos by tokens."""
+    times, shapes, tokens = {}, {}, {}
+    for row in read(OURS)["rows"] + read(PEERS)["rows"]:
+        times[row["impl"], f"{row['operation']} {row['quant_dtype']}", row["num_tokens"], row["hidden_size"]] = \
+            row["time_us"]["median"]
+    for impl, scheme, *shape in times:
+        shapes.setdefault((impl, scheme), set()).add(tuple(shape))
+        tokens.setdefault(scheme, set()).add(shape[0])
+
+    def mean(impl, scheme, over):
+        ratios = [times[impl, scheme, *shape] / times["kokkos", scheme, *shape] for shape in over]
+        return f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}"
+
+    for scheme in tokens:
+        name = scheme.replace("_e4m3fn", "")
+        common = set.intersection(*(shapes[impl, scheme] for impl in ("kokkos", "native", "torch.compile", "triton")))
+        yield f"| {name} | " + " | ".join(mean(impl, scheme, common) for impl in ("native", "torch.compile", "triton")) + " |"
+        yield f"| {name} | " + " | ".join(
+            mean("native", scheme, [shape for shape in shapes["native", scheme] if shape[0] == number])
+            for number in sorted(tokens[scheme])) + " |"
 
 
 def compared_codes():
-    rows = read("docs/results/h200/peers.json")["rows"]
+    rows = read(PEERS)["rows"]
     equal = sum(row["codes_checked"]["differ"] == 0 for row in rows)
     worst = max(row["codes_checked"]["differ"] / row["codes_checked"]["compared"] for row in rows)
     yield f"equal in {equal} of {len(rows)} rows; in the others at most {worst:.2%} of the codes differ"
@@ -169,8 +202,10 @@ FIGURES = [  # page, where its figures come from, the lines that it must have
     ("README.md", [RIVALS], readme_small),
     ("README.md", [OURS], console_table),
     ("docs/getting_started.md", [OURS], console_table),
-    ("docs/results/h200.md", [SPEED, PEERS], table_of_h200),
-    ("docs/results/h200.md", ["docs/results/h200/peers.json"], compared_codes),
+    ("docs/results/h200.md", [SPEED], table_of_h200),
+    ("docs/results/h200.md", [PRODUCERS], table_of_producers),
+    ("docs/results/h200.md", [OURS, PEERS], table_of_sweep),
+    ("docs/results/h200.md", [PEERS], compared_codes),
 ]
 
 
@@ -185,7 +220,7 @@ def check_figures(show):
             if squeezed(line).strip() not in text:
                 mistake(page, f"has other figures than {' and '.join(sources)}, which give: {line}")
             if show:
-                commits = [f"{source} ({read(source).get('setting', {}).get('commit', 'noted by hand')})" for source in sources]
+                commits = [f"{source} ({read(source).get('setting', read(source)).get('commit', 'noted by hand')})" for source in sources]
                 print(f"{page}: {line.strip()}\n    from {', '.join(commits)}")
 
 
