@@ -178,7 +178,7 @@ def table_of_sweep():
         tokens.setdefault(scheme, set()).add(shape[0])
 
     def mean(impl, scheme, over):
-        ratios = [times[impl, scheme, *shape] / times["kokkos", scheme, *shape] for shape in over]
+        ratios = [times[(impl, scheme, *shape)] / times[("kokkos", scheme, *shape)] for shape in over]
         return f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}"
 
     for scheme in tokens:
@@ -220,7 +220,9 @@ def check_figures(show):
             if squeezed(line).strip() not in text:
                 mistake(page, f"has other figures than {' and '.join(sources)}, which give: {line}")
             if show:
-                commits = [f"{source} ({read(source).get('setting', read(source)).get('commit', 'noted by hand')})" for source in sources]
+                files = [read(source) for source in sources]
+                commits = [f"{source} ({file.get('setting', file).get('commit', 'noted by hand')})"
+                           for source, file in zip(sources, files, strict=True)]
                 print(f"{page}: {line.strip()}\n    from {', '.join(commits)}")
 
 

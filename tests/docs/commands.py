@@ -98,8 +98,8 @@ HOW = {
     ("docs/python.md", "apt-get install g++ python3-dev python3-venv libtrilinos-kokkos-dev libcli11-dev nlohmann-json3-dev "
      "libfmt-dev"): by("bootstrap", "missing_for_python"),
     ("docs/results/README.md", "python/make_in_build build/cuda         # the Python package, which the peers use"): NEEDS_GPU,
-    ("docs/results/README.md", "OURS_OPTIONS='--max-time 0.2' PEERS_OPTIONS='--peers torch.compile,triton --hidden-size 4096,8192 "
-     "--num-tokens 1,128,4096 --max-time 0.1' docs/results/regenerate h200 build/cuda"): NEEDS_GPU,
+    ("docs/results/README.md", "OURS_OPTIONS='--max-time 0.2' PEERS_OPTIONS='--peers torch.compile,triton --hidden-size "
+     "4096,8192 --num-tokens 1,128,4096 --max-time 0.1' docs/results/regenerate h200 build/cuda"): NEEDS_GPU,
     ("docs/results/README.md", "docs/results/table docs/results/h200/speed.json docs/results/h200/producers.json"):
         by("tests/docs/check_pages.py", "docs/results/table"),
     ("docs/results/host.md", "kqbench --num-tokens 1024 --hidden-size 4096 --dtype half,float --quant-dtype fp8,int8 "
