@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -200,6 +201,9 @@ TEST(StaticScale, MayBeAnything) {
     scales.push_back(magnitude);
     scales.push_back(-magnitude);
   }
+  // NaN with more bits than one, of which the second signals.
+  scales.push_back(std::bit_cast<float>(0x7fc0fffcu));
+  scales.push_back(std::bit_cast<float>(0x7f80fe03u));
   std::uint64_t seed = 7000;
   const auto expect_right = [&](kq::Request request, Fill fill, const std::vector<float>& given) {
     Problem problem = problem_of(request, seed++, fill);
