@@ -8,8 +8,11 @@ set(KQ_HIP_ARCHITECTURES "" CACHE STRING
 
 get_filename_component(kq_compiler_name ${CMAKE_CXX_COMPILER} NAME)
 if(NOT kq_compiler_name MATCHES "hipcc")
-  message(FATAL_ERROR "KQBENCH_HIP needs hipcc as the C++ compiler, not ${CMAKE_CXX_COMPILER}; "
-                      "configure a new build folder with -DCMAKE_CXX_COMPILER=hipcc")
+  set(kq_instead "configure a new build folder with -DCMAKE_CXX_COMPILER=hipcc")
+  if(SKBUILD)  # pip's folder serves once more
+    set(kq_instead "run pip with CXX=hipcc in its environment")
+  endif()
+  message(FATAL_ERROR "KQBENCH_HIP needs hipcc as the C++ compiler, not ${CMAKE_CXX_COMPILER}; ${kq_instead}")
 endif()
 target_compile_options(kq_options INTERFACE "SHELL:-x c++")
 
