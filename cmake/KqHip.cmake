@@ -14,7 +14,8 @@ if(NOT kq_compiler_name MATCHES "hipcc")
   endif()
   message(FATAL_ERROR "KQBENCH_HIP needs hipcc as the C++ compiler, not ${CMAKE_CXX_COMPILER}; ${kq_instead}")
 endif()
-target_compile_options(kq_options INTERFACE "SHELL:-x c++")
+# The libraries of others, too: by itself hipcc takes each C++ source for HIP, and for a default architecture.
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-x c++>")
 
 # kq_choose_hip_architectures(<architecture>...): fills KQ_HIP_ARCHITECTURES where it is empty, from the arguments (those
 # that Kokkos was built for), else from the GPUs in this machine.
