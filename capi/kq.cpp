@@ -91,11 +91,13 @@ int started_device = -1;
 
 void start(int device) {
   if (Kokkos::is_initialized()) return;
+  // Kokkos ends the program over a device that is not there; where there is none, over the question how many there are.
+  if (has_streams && kq::device_count() == 0) {
+    throw std::runtime_error("no device or no driver was found; use a host build of this library");
+  }
 #if KOKKOS_VERSION >= 40000
   if (has_streams) {
-    // Kokkos ends the program over a device that is not there.
-    const int devices = Kokkos::num_devices();
-    if (devices == 0) throw std::runtime_error("no device or no driver was found; use a host build of this library");
+    const int devices = Kokkos::num_devices();  // of those that KOKKOS_VISIBLE_DEVICES leaves
     if (device >= devices) reject("device", "there are " + std::to_string(devices) + ", counted from 0");
   }
 #endif

@@ -316,6 +316,9 @@ int main(void) {
   CHECK(kq_architecture()[0] != '\0');
 #endif
   if (strcmp(kq_backend(), "host") != 0) {
+    /* Where there is no device the program is told, and not ended. */
+    const kq_status status = kq_prepare_stream(NULL);
+    CHECK(status == KQ_SUCCESS || (status == KQ_DEVICE_ERROR && strstr(kq_last_error(), "no device ") != NULL));
     printf("skipped: this library works on %s, not on the host\n", kq_backend());
     return 77;
   }

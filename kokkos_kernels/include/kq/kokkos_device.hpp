@@ -2,9 +2,9 @@
 #pragma once
 
 /// \file
-/// What whoever starts Kokkos must know of the device that it was built for: its name here, an instance on a stream of
-/// the device's runtime, and whether Kokkos can still be ended in good order. Callers ask nowhere else which device it
-/// is.
+/// What whoever starts Kokkos must know of the device that it was built for: its name here, how many there are, an
+/// instance on a stream of the device's runtime, and whether Kokkos can still be ended in good order. Callers ask
+/// nowhere else which device it is.
 
 #include <Kokkos_Core.hpp>
 #include <string_view>
@@ -37,6 +37,18 @@ Space space_on([[maybe_unused]] void* stream) {
   } else {
     return Space();
   }
+}
+
+/// How many devices the runtime finds, 0 also where there is no driver; 0 for a host. Kokkos::num_devices() ends the
+/// program where there is none.
+inline int device_count() {
+  [[maybe_unused]] int count = 0;
+#if defined(KOKKOS_ENABLE_CUDA)
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+#elif defined(KOKKOS_ENABLE_HIP)
+  if (hipGetDeviceCount(&count) == hipSuccess) return count;
+#endif
+  return 0;
 }
 
 /// Whether Kokkos's device has failed for the rest of the process's life, as it has after an illegal address. Then
