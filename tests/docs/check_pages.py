@@ -15,6 +15,7 @@ usage: check_pages.py [--list]
 Prints a line for each mistake, and ends with status 1 if there is one.
 """
 
+import datetime
 import json
 import math
 import re
@@ -84,12 +85,26 @@ def check_whole_files():
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
+class NoFigures(Exception):
+    """Why a file gives none."""
+
+
 def read(path):
-    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+    try:
+        return json.loads((ROOT / path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NoFigures(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise NoFigures(f"{path} is not JSON: {error}") from None
+
+
+def timed_rows(path):
+    """Of peers, also those whose codes differ from kqbench's."""
+    return [row for row in read(path)["rows"] if row["time_us"]]
 
 
 def rounded(microseconds):
-    return f"{microseconds:.2f}" if microseconds < 10 else f"{microseconds:.1f}"
+    return f"{microseconds:.2f}" if round(microseconds, 2) < 10 else f"{microseconds:.1f}"
 
 
 SPEED = "docs/results/h200/speed.json"
@@ -99,9 +114,10 @@ RIVALS = "docs/results/h200/rivals.json"
 OURS = "docs/results/h200/ours.json"
 
 
-def row_of(result, **wanted):
-    rows = [row for row in result["rows"] if row["verified"] and all(row[name] == value for name, value in wanted.items())]
-    assert len(rows) == 1, (len(rows), wanted)
+def row_of(path, **wanted):
+    rows = [row for row in timed_rows(path) if all(row[name] == value for name, value in wanted.items())]
+    if len(rows) != 1:
+        raise NoFigures(f"{path} has {len(rows)} timed rows of {', '.join(f'{value}' for value in wanted.values())}")
     return rows[0]
 
 
@@ -136,21 +152,42 @@ def readme_small():
     yield f"in {ahead} of {cells} cells"
 
 
+def readme_again():
+    """In how many of those cells Kokkos is behind with the times of PRODUCERS."""
+    times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+    behind = again = 0
+    for cell in read(PRODUCERS)["cells"]:
+        key = (cell["scheme"], cell["dtype"], cell["shape"])
+        us = times.get((*key, "overlapped"), {})
+        if cell["launch"] == "overlapped" and "triton" in us:
+            again += 1
+            behind += min(us["triton"], times.get((*key, "plain"), us).get("triton", math.inf)) < cell["us"]["kokkos"]
+    yield f"behind in {behind} of the {again} cells that were measured again"
+
+
 def console_table():
     """The lines of the example of a table."""
-    ours = read(OURS)
     for impl, shape in (("kokkos", "  4096x8192  "), ("native", "             ")):
-        row = row_of(ours, impl=impl, operation="dynamic token", quant_dtype="int8", dtype="bfloat16", num_tokens=4096,
+        row = row_of(OURS, impl=impl, operation="dynamic token", quant_dtype="int8", dtype="bfloat16", num_tokens=4096,
                      hidden_size=8192)
         yield (f"{shape}{impl} {row['time_us']['median']:>10.3f}  "
                f"{(row['time_us']['ci95'][1] - row['time_us']['ci95'][0]) / 2 / row['time_us']['median']:.1%}  "
                f"{row['gbps']:.1f} {row['ceiling_fraction']:>8.1%} {row['time_ratio_to_native']:>10.3f}  ok")
 
 
+def console_source():
+    """Of what day and commit that example is."""
+    setting = read(OURS)["setting"]
+    day = datetime.date.fromisoformat(setting["time"][:10])
+    yield f"commit {setting['commit'][:7]}, {day.day} {day:%B %Y}"
+
+
 def tables(file):
     """The lines that docs/results/table makes of a file."""
-    return subprocess.run([sys.executable, ROOT / "docs/results/table", ROOT / file], check=True, capture_output=True,
-                          text=True).stdout.splitlines()
+    done = subprocess.run([sys.executable, "docs/results/table", file], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise NoFigures(done.stderr.strip().rpartition("\n")[2])
+    return done.stdout.splitlines()
 
 
 def table_of_h200():
@@ -159,7 +196,7 @@ def table_of_h200():
 
 
 def table_of_producers():
-    """All lines of tables, and the means behind them."""
+    """All lines of tables, and the means below them."""
     for line in tables(PRODUCERS):
         if line.startswith("|"):
             yield line
@@ -170,7 +207,7 @@ def table_of_producers():
 def table_of_sweep():
     """Means over the shapes that all were timed at, and the means of native over Kokkos by tokens."""
     times, shapes, tokens = {}, {}, {}
-    for row in read(OURS)["rows"] + read(PEERS)["rows"]:
+    for row in timed_rows(OURS) + timed_rows(PEERS):
         times[row["impl"], f"{row['operation']} {row['quant_dtype']}", row["num_tokens"], row["hidden_size"]] = \
             row["time_us"]["median"]
     for impl, scheme, *shape in times:
@@ -183,10 +220,13 @@ def table_of_sweep():
 
     for scheme in tokens:
         name = scheme.replace("_e4m3fn", "")
-        common = set.intersection(*(shapes[impl, scheme] for impl in ("kokkos", "native", "torch.compile", "triton")))
+        impls = ("kokkos", "native", "torch.compile", "triton")
+        common = set.intersection(*(shapes.get((impl, scheme), set()) for impl in impls))
+        if not common:
+            raise NoFigures(f"{OURS} and {PEERS} have no shape of {scheme} that all were timed at")
         yield f"| {name} | " + " | ".join(mean(impl, scheme, common) for impl in ("native", "torch.compile", "triton")) + " |"
         yield f"| {name} | " + " | ".join(
-            mean("native", scheme, [shape for shape in shapes["native", scheme] if shape[0] == number])
+            mean("native", scheme, [shape for shape in shapes["native", scheme] & shapes["kokkos", scheme] if shape[0] == number])
             for number in sorted(tokens[scheme])) + " |"
 
 
@@ -200,8 +240,11 @@ def compared_codes():
 FIGURES = [  # page, where its figures come from, the lines that it must have
     ("README.md", [RIVALS], readme_table),
     ("README.md", [RIVALS], readme_small),
+    ("README.md", [RIVALS, PRODUCERS], readme_again),
     ("README.md", [OURS], console_table),
     ("docs/getting_started.md", [OURS], console_table),
+    ("docs/getting_started.md", [OURS], console_source),
+    ("docs/results/h200.md", [OURS], console_source),
     ("docs/results/h200.md", [SPEED], table_of_h200),
     ("docs/results/h200.md", [PRODUCERS], table_of_producers),
     ("docs/results/h200.md", [OURS, PEERS], table_of_sweep),
@@ -216,12 +259,22 @@ def squeezed(text):
 def check_figures(show):
     for page, sources, figures in FIGURES:
         text = squeezed((ROOT / page).read_text(encoding="utf-8"))
-        for line in figures():
+        try:
+            lines = list(figures())
+        except NoFigures as why:
+            mistake(page, f"{why}")
+            continue
+        except (LookupError, TypeError, ValueError, ZeroDivisionError) as error:
+            mistake(page, f"{' and '.join(sources)} give no figures: {type(error).__name__}: {error}")
+            continue
+        if not lines:
+            mistake(page, f"{' and '.join(sources)} give no figures")
+        for line in lines:
             if squeezed(line).strip() not in text:
                 mistake(page, f"has other figures than {' and '.join(sources)}, which give: {line}")
             if show:
                 files = [read(source) for source in sources]
-                commits = [f"{source} ({file.get('setting', file).get('commit', 'noted by hand')})"
+                commits = [f"{source} ({file.get('setting', file)['commit']})"
                            for source, file in zip(sources, files, strict=True)]
                 print(f"{page}: {line.strip()}\n    from {', '.join(commits)}")
 
@@ -268,7 +321,10 @@ def check_rivals():
     """Every cell of h200_rivals.md: Kokkos / native / the best other with its name. An overlapped table has the faster launch of
     that one."""
     page = "docs/results/h200_rivals.md"
-    times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+    try:
+        times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+    except NoFigures as why:
+        return mistake(page, f"{why}")
     text = (ROOT / page).read_text(encoding="utf-8")
     cells = 0
     for dtype, launch, table in re.findall(r"^(Half|Bfloat16) input, (plain|overlapped):\n\n((?:\|.*\n)+)", text, re.MULTILINE):
