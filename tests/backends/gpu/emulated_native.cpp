@@ -26,6 +26,14 @@ bool fused_row<float>(const test::EmulatedLauncher<test::EmulatedBlock<64, false
   return false;
 }
 
+#if KQ_QUICK_TESTS
+template <>
+bool fused_row<kq::half>(const test::EmulatedLauncher<test::EmulatedBlock<32, true>>&, const kq::Request&,
+                         const Operands&) {
+  return false;
+}
+#endif
+
 }  // namespace kqbench::gpu
 
 namespace kqbench::test {
