@@ -8,7 +8,7 @@
 #
 # and two more: kq_unity(<target>): its sources are compiled several at a time;
 # kq_quick(<target>): in a Debug build, or where KQ_QUICK is ON, its sources are not optimized, whatever else that build's
-# options say.
+# options say; and its loads and stores are not watched for addresses of the wrong alignment.
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
@@ -43,6 +43,7 @@ option(KQ_QUICK "Do not optimize what is around the kernels: quicker to build, s
 function(kq_quick target)
   target_compile_options(
     ${target} PRIVATE $<$<AND:$<OR:$<CONFIG:Debug>,$<BOOL:${KQ_QUICK}>>,$<COMPILE_LANGUAGE:CXX>>:-O0>)
+  set_target_properties(${target} PROPERTIES KQ_ANY_ALIGNMENT ON)
 endfunction()
 
 add_library(kq_options INTERFACE)
@@ -124,6 +125,10 @@ if(KQ_SANITIZE)
   if(KQ_SANITIZE MATCHES "address")  # which sees null and wild pointers used, and these four take minutes to compile
     target_compile_options(kq_options INTERFACE
                            $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=null,vptr,object-size,pointer-overflow>)
+    # A quarter of what it takes to compile the harness and its tests. Wide loads are the kernels', and the fuzzers watch the
+    # harness for this, too.
+    set(any_alignment $<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:$<TARGET_PROPERTY:KQ_ANY_ALIGNMENT>>>)
+    target_compile_options(kq_options INTERFACE $<${any_alignment}:-fno-sanitize=alignment>)
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # instrumented code hides initializations from g++, std::regex's among them
     target_compile_options(kq_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)

@@ -43,6 +43,9 @@ function(kq_add_test name)
   endif()
   if(KQ_SANITIZE) # in reports their functions still have names, and what they try has lines
     target_compile_options(test_${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-g0>)
+    if("kqbench_bench" IN_LIST test_LIBRARIES OR "kqbench_lib" IN_LIST test_LIBRARIES) # the harness, not kernels
+      set_target_properties(test_${name} PROPERTIES KQ_ANY_ALIGNMENT ON)
+    endif()
   endif()
   target_link_libraries(test_${name} PRIVATE kq_options ${test_LIBRARIES} GTest::gtest GTest::gtest_main)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
