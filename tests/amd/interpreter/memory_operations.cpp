@@ -155,7 +155,7 @@ void write_words(Wave& wave, int first, const Loaded (&loaded)[max_lanes], int a
         value = (access & upper_half) != 0 ? value << 16 | (old & 0xffffU) : (value & 0xffffU) | (old & 0xffff0000U);
       }
       result.lane[i] = value;
-      known |= static_cast<U64>(loaded[i].known ? 1 : 0) << i;
+      if (loaded[i].known) known |= U64{1} << i;
     }
     write_register(wave, first + n, result, exec, known);
   }
