@@ -203,12 +203,18 @@ def lay_out(vllm: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def main() -> int:
-    if len(sys.argv) < 2 or not (pathlib.Path(sys.argv[1]) / "vllm").is_dir():
+    if len(sys.argv) < 2:
         print(__doc__.strip(), file=sys.stderr)
+        return 2
+    checkout = pathlib.Path(sys.argv[1])
+    needed = [*TAKEN, "tests/kernels/quant_utils.py", *(f"tests/kernels/{name}" for name in TESTS)]
+    missing = [name for name in needed if not (checkout / name).is_file()]
+    if missing:
+        print(f"run_vllm_tests.py: error: {checkout} is no checkout of vLLM: it lacks {missing[0]}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        lay_out(pathlib.Path(sys.argv[1]), folder)
+        lay_out(checkout, folder)
         left_out = ["--deselect=tests/kernels/quantization/test_fp8_quant.py::test_fp8_quant_large"]
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[2:],
                    *(left_out if kq.backend() == "host" else []), "tests/kernels"]
