@@ -91,7 +91,8 @@ int started_device = -1;
 
 void start(int device) {
   if (Kokkos::is_initialized()) return;
-  // Kokkos ends the program over a device that is not there; where there is none, over the question how many there are.
+  // Kokkos ends the program if it is to start on a device that is not there, and, where there is none, if it is asked
+  // how many there are.
   if (has_streams && kq::device_count() == 0) {
     throw std::runtime_error("no device or no driver was found; use a host build of this library");
   }

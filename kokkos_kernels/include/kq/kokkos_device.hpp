@@ -40,15 +40,17 @@ Space space_on([[maybe_unused]] void* stream) {
 }
 
 /// How many devices the runtime finds, 0 also where there is no driver; 0 for a host. Kokkos::num_devices() ends the
-/// program where there is none.
+/// program where there is none. No device is an answer: it does not stay behind as the runtime's last error.
 inline int device_count() {
-  [[maybe_unused]] int count = 0;
+  int count = 0;
 #if defined(KOKKOS_ENABLE_CUDA)
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+  static_cast<void>(cudaGetLastError());
 #elif defined(KOKKOS_ENABLE_HIP)
-  if (hipGetDeviceCount(&count) == hipSuccess) return count;
+  if (hipGetDeviceCount(&count) != hipSuccess) count = 0;
+  static_cast<void>(hipGetLastError());
 #endif
-  return 0;
+  return count;
 }
 
 /// Whether Kokkos's device has failed for the rest of the process's life, as it has after an illegal address. Then
