@@ -16,6 +16,7 @@ Prints a line for each mistake, and ends with status 1 if there is one.
 """
 
 import datetime
+import functools
 import json
 import math
 import re
@@ -89,6 +90,7 @@ class NoFigures(Exception):
     """Why a file gives none."""
 
 
+@functools.cache
 def read(path):
     try:
         return json.loads((ROOT / path).read_text(encoding="utf-8"))
@@ -134,18 +136,29 @@ def readme_table():
         yield f"| {name} | " + " | ".join(rounded(least[project]) for project in dict.fromkeys(of.values())) + " |"
 
 
+def rivals():
+    """The times of RIVALS, by implementation, of each scheme, type, shape and launch."""
+    return {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+
+
+def triton_of(times, work):
+    """The faster of Triton's launches of a scheme, type and shape; None where none overlapped."""
+    plain, overlapped = (times.get((*work, launch), {}).get("triton", math.inf) for launch in ("plain", "overlapped"))
+    return None if overlapped == math.inf else min(plain, overlapped)
+
+
 def readme_small():
     """What README.md says of small tensors and of producers: the least of the rivals' times over Kokkos', Triton's lead."""
-    times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+    times = rivals()
     least = {}
     ahead = cells = 0
-    for (scheme, dtype, shape, launch), us in times.items():
-        behind = " + " in scheme  # a producer
-        rivals = [time for impl, time in us.items() if impl not in ("kokkos", "native")]
-        if (shape, launch) == ("1x4096", "plain") and rivals:
-            least[behind] = min(min(rivals) / us["kokkos"], least.get(behind, math.inf))
-        if behind and launch == "overlapped" and "triton" in us:
-            triton = min(us["triton"], times.get((scheme, dtype, shape, "plain"), us).get("triton", math.inf))
+    for (*work, launch), us in times.items():
+        behind = " + " in work[0]  # a producer
+        others = [time for impl, time in us.items() if impl not in ("kokkos", "native")]
+        if (work[2], launch) == ("1x4096", "plain") and others:
+            least[behind] = min(min(others) / us["kokkos"], least.get(behind, math.inf))
+        triton = triton_of(times, work) if behind and launch == "overlapped" else None
+        if triton is not None:
             cells += 1
             ahead += triton < us["kokkos"]
     yield f"took {least[False]:.2f} of Kokkos' time at the worst scheme, and {least[True]:.2f} behind RMSNorm or SiLU"
@@ -154,14 +167,13 @@ def readme_small():
 
 def readme_again():
     """In how many of those cells Kokkos is behind with the times of PRODUCERS."""
-    times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+    times = rivals()
     behind = again = 0
     for cell in read(PRODUCERS)["cells"]:
-        key = (cell["scheme"], cell["dtype"], cell["shape"])
-        us = times.get((*key, "overlapped"), {})
-        if cell["launch"] == "overlapped" and "triton" in us:
+        triton = triton_of(times, (cell["scheme"], cell["dtype"], cell["shape"]))
+        if cell["launch"] == "overlapped" and triton is not None:
             again += 1
-            behind += min(us["triton"], times.get((*key, "plain"), us).get("triton", math.inf)) < cell["us"]["kokkos"]
+            behind += triton < cell["us"]["kokkos"]
     yield f"behind in {behind} of the {again} cells that were measured again"
 
 
@@ -322,7 +334,7 @@ def check_rivals():
     that one."""
     page = "docs/results/h200_rivals.md"
     try:
-        times = {(cell["scheme"], cell["dtype"], cell["shape"], cell["launch"]): cell["us"] for cell in read(RIVALS)["cells"]}
+        times = rivals()
     except NoFigures as why:
         return mistake(page, f"{why}")
     text = (ROOT / page).read_text(encoding="utf-8")
