@@ -24,6 +24,7 @@ import kq
 
 TESTS = ["quantization/test_fp8_quant.py", "quantization/test_int8_quant.py", "quantization/test_per_token_group_quant.py",
          "core/test_fused_quant_layernorm.py", "core/test_fused_silu_mul_block_quant.py"]
+TEST_FILES = ["tests/kernels/quant_utils.py", *(f"tests/kernels/{name}" for name in TESTS)]
 
 STAND_INS = {
     "vllm/__init__.py": "",
@@ -192,7 +193,7 @@ def lay_out(vllm: pathlib.Path, folder: pathlib.Path) -> None:
     for name in TAKEN:
         shutil.copy(vllm / name, folder / name)
     on_host = kq.backend() == "host"
-    for name in ["tests/kernels/quant_utils.py", *(f"tests/kernels/{name}" for name in TESTS)]:
+    for name in TEST_FILES:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         text = (vllm / name).read_text()
@@ -207,8 +208,7 @@ def main() -> int:
         print(__doc__.strip(), file=sys.stderr)
         return 2
     checkout = pathlib.Path(sys.argv[1])
-    needed = [*TAKEN, "tests/kernels/quant_utils.py", *(f"tests/kernels/{name}" for name in TESTS)]
-    missing = [name for name in needed if not (checkout / name).is_file()]
+    missing = [name for name in [*TAKEN, *TEST_FILES] if not (checkout / name).is_file()]
     if missing:
         print(f"run_vllm_tests.py: error: {checkout} is no checkout of vLLM: it lacks {missing[0]}", file=sys.stderr)
         return 2
