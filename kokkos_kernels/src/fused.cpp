@@ -225,10 +225,11 @@ bool with_part_config(std::int64_t parts, const Function& function) {
 /// Calls function(Config{}) for rows of `vectors`, and returns true; false for longer ones than registers hold. Few
 /// lanes with several vectors each, since what a lane does once for a row has its price. All times are of an H200, from
 /// bfloat16 to fp8, in µs; "overlapped" are launches that overlap.
-/// - Eight vectors where a lane holds one tile and not all rows run at once, as a multiprocessor with room for 1024
-///   threads has 16 rows of 512 vectors then, or 8 of 1024: 4096x8192 behind rms_norm with a static scale, 28.0, with
-///   four 30.3. Where all rows run at once, none loads while another computes: 2048x4096, 10.1 with eight, 9.5 with
-///   four. For 1024 vectors room for 896 threads is best with static scales (27.6), for 1024 where values are reduced.
+/// - Eight vectors where a lane holds one tile and not all rows run at once. With room for 1024 threads a
+///   multiprocessor runs 16 rows of 512 vectors at once, or 8 of 1024. Behind rms_norm with a static scale 4096x8192
+///   took 28.0 with eight and 30.3 with four. Where all rows run at once, none loads while another computes: 2048x4096
+///   took 10.1 with eight and 9.5 with four. For rows of 1024 vectors room for 896 threads is best with static scales
+///   (27.6), and room for 1024 where values are reduced.
 /// - Two where it holds two tiles and the values are not reduced: 1024x4096 behind add_rms_norm, static, 10.4, and 10.8
 ///   with four. But four for long rows of silu_mul: 41.7, with two 46.2.
 /// - Where there are too few rows to fill the device, more lanes share one, with one vector each, or two if the values
