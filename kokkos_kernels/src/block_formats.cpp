@@ -5,12 +5,13 @@
 //
 //   MX      scale = 2^(e - 127), e by a rounding of amax's bits; encode(sat(x * 2^(127 - e)))
 //   NVFP4   scale = e4m3(amax * (g * (1/6))), encode(sat(x * min(1 / (scale * (1/g)), FLT_MAX))); g is given, or made
-//           of the tensor's amax, which a launch before this one finds
+//           of the tensor's amax, which the programs of one launch find together if the tensor is contiguous and whole
+//           waves; else a launch before this one finds it
 //
-// A program is a slice of a row, or of a contiguous tensor, in which each lane has consecutive vectors. Groups that are
-// no power of two of lanes of a wave are programs of their own, and so are blocks of several rows and groups whose
-// scale is chosen of two. On a host groups are programs as those of other formats are (dynamic_group.cpp,
-// static_group.cpp).
+// A program is a slice of a row or of a contiguous tensor, or the part of one that it holds between two passes. Each
+// lane has consecutive vectors. Groups that are no power of two of lanes of a wave are programs of their own, and so
+// are blocks of several rows and groups whose scale is chosen of two. On a host groups are programs as those of other
+// formats are (dynamic_group.cpp, static_group.cpp).
 
 #include <algorithm>
 #include <bit>
@@ -74,6 +75,27 @@ struct GroupsOfSlice {
     if constexpr (requires { rule.tensor_scale(); }) {
       if (slice == 0 && global_scale != nullptr) program.store(global_scale, rule.tensor_scale());
     }
+  }
+};
+
+/// program_id: a part of a contiguous tensor, whose scale all programs find together.
+template <class Element, int GroupLanes>
+struct GroupsOfPartition {
+  Span<const Element> input;
+  Code4* codes;
+  GridReduceWorkspace workspace;
+  int scratch_chunks;
+  GroupScales scales;
+  float* global_scale;
+  int group_lanes;
+
+  template <class Program>
+  KQ_HOST_DEVICE void operator()(const Program& program) const {
+    auto x = program.load_chunk_partition(input, workspace, scratch_chunks);
+    const Nvfp4Rule<Element> rule(Nvfp4Global{nvfp4_global_scale(program.reduce(AbsMax{}, x))});
+    program.template store_groups<GroupLanes>(codes, x, group_lanes, rule,
+                                              [&](std::int64_t group) { return scales.at(group); });
+    if (program.id() == 0) program.store(global_scale, rule.tensor_scale());
   }
 };
 
@@ -231,6 +253,34 @@ void with_block_format_rule(const Request& r, const float* tensor_amax, const Fu
   with_mx_group_rule<Element>(r, function);
 }
 
+/// Whether one launch quantizes a tensor's groups by a scale of its own: a contiguous tensor of whole waves, as
+/// ChunkPartition has it.
+template <class ExecutionSpace, class Element>
+bool fits_one_launch_of_groups(const Request& r, const Operands& b, int lanes) {
+  constexpr std::int64_t wave = ChunkConfig<64, true>::template capacity<Element>;
+  return finds_global_scale(r) && r.dialect == Dialect::kqbench && r.granularity == Granularity::group && lanes > 0 &&
+         r.scale_layout == ScaleLayout::row && r.hidden_size % r.group_size == 0 &&
+         r.num_tokens * r.hidden_size % wave == 0 && r.num_tokens * r.hidden_size / wave <= INT32_MAX / 64 &&
+         fits_one_launch<ExecutionSpace, Element>(r, b);
+}
+
+template <class Element, class ExecutionSpace>
+void enqueue_groups_in_one_launch(const ExecutionSpace& space, const Request& r, const Operands& b, int lanes) {
+  const std::int64_t size = r.num_tokens * r.hidden_size;
+  const Span<const Element> input{static_cast<const Element*>(b.input), size};
+  const GridReduceWorkspace workspace = grid_reduce_workspace(space, b.workspace);
+  const GroupScales scales{b.scales, r.scale_format, 0, 1};
+  with_chunk_plan<Element>(space, size, workspace.capacity, [&]<class Config>(Config, const CooperativePlan& plan) {
+    with_group_lanes<Element, Nvfp4Rule<Element>>(lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes>) {
+      launch<Config>(
+          space, "kq::dynamic_tensor_groups",
+          GroupsOfPartition<Element, GroupLanes>{input, static_cast<Code4*>(b.codes), workspace,
+                                                 plan.scratch_vectors / Config::vectors, scales, b.global_scale, lanes},
+          plan.programs, size / plan.programs, plan.scratch_bytes);
+    });
+  });
+}
+
 /// The first launch for a scale of the tensor.
 template <class Element, class ExecutionSpace>
 Partials enqueue_extremes(const ExecutionSpace& space, const Request& r, const Operands& b) {
@@ -259,6 +309,9 @@ template <class Element, class ExecutionSpace>
 void dynamic_block_format(const ExecutionSpace& space, const Request& r, const Operands& b) {
   if constexpr (!on_host<ExecutionSpace>) {
     const int lanes = lanes_of_group<Element>(r);
+    if (fits_one_launch_of_groups<ExecutionSpace, Element>(r, b, lanes)) {
+      return enqueue_groups_in_one_launch<Element>(space, r, b, lanes);
+    }
     const bool from_tensor = finds_global_scale(r);
     float* const global_scale = has_global_scale(r) ? b.global_scale : nullptr;
     const GroupOfColumn<true> group_of(r.group_size);
@@ -296,7 +349,7 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
                    [&]<class Config, class Slices, int GroupLanes, class Rule>(
                        Config, const Slices& slices, std::integral_constant<int, GroupLanes>, const Rule&) {
                      const std::int64_t programs = std::min(slices.num_slices(), max_partials(space));
-                     launch<Config>(space, "kq::dynamic_tensor_groups",
+                     launch<Config>(space, "kq::dynamic_groups_of_tensor",
                                     GroupsOfTensor<Slices, Scales, Rule, GroupLanes>{slices, scales, b.global_scale,
                                                                                      group_of, lanes, partials},
                                     programs, host_grain);

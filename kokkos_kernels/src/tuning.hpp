@@ -277,4 +277,25 @@ void with_cooperative_plan([[maybe_unused]] const ExecutionSpace& space, std::in
   }
 }
 
+/// Calls function(Config{}, plan) for a launch of at most `max_programs` that hold a tensor of groups together, in
+/// chunks of two vectors. `plan` counts scratch memory in vectors. Up to one program per multiprocessor has two chunks
+/// for each of its lanes, which it keeps in registers; only a larger tensor is for more programs.
+template <class Element, class ExecutionSpace, class Function>
+void with_chunk_plan(const ExecutionSpace& space, std::int64_t size, std::int64_t max_programs,
+                     const Function& function) {
+  using Config = TileConfig<256, 2, true, 1024, true>;
+  constexpr int held = ChunkPartition<Element, Config>::held_chunks;
+  constexpr std::int64_t chunk_row = Config::template capacity<Element>;
+  const std::int64_t rows = (size + chunk_row - 1) / chunk_row;
+  const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / CooperativePlan::teams_per_multiprocessor);
+  CooperativePlan plan;
+  if (rows > held) plan.programs = std::min(rows, rows <= held * one_each ? one_each : max_programs);
+  const std::int64_t rows_each = (rows + plan.programs - 1) / plan.programs;
+  constexpr int bytes = Config::lanes * Config::vectors * int{sizeof(Vector16)};
+  const std::int64_t in_scratch = std::min(rows_each - held, scratch_per_program(space) / bytes);
+  plan.scratch_vectors = Config::vectors * static_cast<int>(std::max<std::int64_t>(0, in_scratch));
+  plan.scratch_bytes = plan.scratch_vectors / Config::vectors * bytes;
+  function(Config{}, plan);
+}
+
 }  // namespace kq::detail

@@ -103,6 +103,11 @@ std::vector<kq::half> random_halves(std::size_t count, std::uint32_t seed) {
   return values;
 }
 
+/// The first place from here on that is a multiple of 16 bytes.
+const kq::half* aligned(const kq::half* memory) {
+  return memory + (8 - reinterpret_cast<std::uintptr_t>(memory) % 16 / sizeof(kq::half)) % 8;
+}
+
 struct Extremes {
   float amax = 0.0f;
   float min = std::numeric_limits<float>::infinity();
@@ -282,43 +287,67 @@ using ChunkCases = testing::Types<Case<Nvidia, kq::TileConfig<32, 2>>, Case<Rdna
                                   Case<Rdna, kq::TileConfig<256, 2>>, Case<Cdna, kq::TileConfig<256, 2>>>;
 TYPED_TEST_SUITE(ChunkProgram, ChunkCases);
 
+/// What programs leave of a span of halfs: codes, and a scale of each group of `size`. Behind both are bytes that stay.
+template <class Rule>
+struct GroupOutput {
+  using Format = typename Rule::Format;
+  using Code = typename Rule::Code;
+  static constexpr std::uint8_t untouched = 0xa5;
+
+  std::vector<kq::half> memory;
+  kq::Span<const kq::half> input;
+  std::int64_t size;
+  std::size_t bytes = static_cast<std::size_t>(kq::code_bytes<Code>(input.size));
+  std::vector<std::uint64_t> words = std::vector<std::uint64_t>(bytes / 8 + 3, untouched * 0x0101010101010101u);
+  std::vector<std::uint8_t> scales =
+      std::vector<std::uint8_t>(static_cast<std::size_t>((input.size + size - 1) / size) + 1, untouched);
+
+  GroupOutput(std::int64_t span, std::int64_t group_size)
+      : memory(random_halves(static_cast<std::size_t>(span) + 8, static_cast<std::uint32_t>(span))),
+        input{aligned(memory.data()), span},
+        size(group_size) {}
+
+  Code* codes() { return reinterpret_cast<Code*>(words.data()); }
+  kq::GroupScales to() { return {scales.data(), kq::ScaleFormat::ue8m0, 0, 1}; }
+
+  void expect(const Rule& rule) const {
+    const auto* const found = reinterpret_cast<const std::uint8_t*>(words.data());
+    for (std::int64_t begin = 0; begin < input.size; begin += size) {
+      const std::int64_t end = std::min(begin + size, input.size);
+      float amax = 0.0f;
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float x = kq::to_float(input.data[i]);
+        amax =
+            std::isnan(x) || std::isnan(amax) ? std::numeric_limits<float>::quiet_NaN() : std::max(amax, std::fabs(x));
+      }
+      const auto scale = rule.scale({amax, std::isnan(amax)});
+      ASSERT_EQ(scales[static_cast<std::size_t>(begin / size)], scale.code())
+          << "group at " << begin << " of " << input.size;
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float x = kq::to_float(input.data[i]);
+        ASSERT_EQ(kq::code_at<Format>(found, i), scale.quantizer().code(x)) << "code " << i << " of " << input.size;
+      }
+    }
+    if (Format::code_bits == 4 && input.size % 2 != 0) {
+      EXPECT_EQ(found[bytes - 1] >> 4, 0) << "the neighbour of the last of " << input.size;
+    }
+    EXPECT_EQ(found[bytes], untouched) << "behind the codes of " << input.size;
+    EXPECT_EQ(scales.back(), untouched) << "behind the scales of " << input.size;
+  }
+};
+
 /// Groups of `size` halfs in a span, of which `GroupLanes` share one (0: as many as their size says), by a rule.
 template <class TestCase, int GroupLanes, class Rule>
 void expect_groups(LaneOrder order, std::int64_t span, std::int64_t size, const Rule& rule) {
-  using Config = typename TestCase::Config;
-  using Format = typename Rule::Format;
   using Code = typename Rule::Code;
-  constexpr std::uint8_t untouched = 0xa5;
-  auto input = random_halves(static_cast<std::size_t>(span), static_cast<std::uint32_t>(span));
-  const auto bytes = static_cast<std::size_t>(kq::code_bytes<Code>(span));
-  std::vector<std::uint8_t> codes(bytes + 16, untouched);
-  std::vector<std::uint8_t> scales(static_cast<std::size_t>((span + size - 1) / size) + 1, untouched);
-  const kq::GroupScales to{scales.data(), kq::ScaleFormat::ue8m0, 0, 1};
-  run_programs<typename TestCase::Block, Config>(order, 1, 0, [&](const auto& program) {
-    const auto x = program.load_chunk(kq::Span<const kq::half>{input.data(), span});
-    program.template store_groups<GroupLanes>(kq::Span<Code>{reinterpret_cast<Code*>(codes.data()), span}, x,
-                                              static_cast<int>(size / 16), rule,
-                                              [&](int first) { return to.at(first / size); });
+  GroupOutput<Rule> output(span, size);
+  const auto to = output.to();
+  run_programs<typename TestCase::Block, typename TestCase::Config>(order, 1, 0, [&](const auto& program) {
+    const auto x = program.load_chunk(output.input);
+    program.template store_groups<GroupLanes>(kq::Span<Code>{output.codes(), span}, x, static_cast<int>(size / 16),
+                                              rule, [&](int first) { return to.at(first / size); });
   });
-  for (std::int64_t begin = 0; begin < span; begin += size) {
-    const std::int64_t end = std::min(begin + size, span);
-    float amax = 0.0f;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float x = kq::to_float(input[static_cast<std::size_t>(i)]);
-      amax = std::isnan(x) || std::isnan(amax) ? std::numeric_limits<float>::quiet_NaN() : std::max(amax, std::fabs(x));
-    }
-    const auto scale = rule.scale({amax, std::isnan(amax)});
-    ASSERT_EQ(scales[static_cast<std::size_t>(begin / size)], scale.code()) << "group at " << begin << " of " << span;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float x = kq::to_float(input[static_cast<std::size_t>(i)]);
-      ASSERT_EQ(kq::code_at<Format>(codes.data(), i), scale.quantizer().code(x)) << "code " << i << " of " << span;
-    }
-  }
-  if (Format::code_bits == 4 && span % 2 != 0) {
-    EXPECT_EQ(codes[bytes - 1] >> 4, 0) << "the neighbour of the last of " << span;
-  }
-  EXPECT_EQ(codes[bytes], untouched) << "behind the codes of " << span;
-  EXPECT_EQ(scales.back(), untouched) << "behind the scales of " << span;
+  output.expect(rule);
 }
 
 TYPED_TEST(ChunkProgram, FindsScalesAndCodesOfGroups) {
@@ -465,9 +494,7 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
       const std::int64_t largest = Config::in_registers ? programs * Config::template capacity<kq::half> : 40000;
       for (const std::int64_t size : {std::int64_t{8}, std::int64_t{2048}, std::int64_t{6152}, largest}) {
         std::vector<kq::half> memory = random_halves(static_cast<std::size_t>(size) + 8, ++seed);
-        // Vectors lie at multiples of 16 bytes.
-        const auto misaligned = reinterpret_cast<std::uintptr_t>(memory.data()) % 16 / sizeof(kq::half);
-        const kq::Span<const kq::half> input{memory.data() + (8 - misaligned) % 8, size};
+        const kq::Span<const kq::half> input{aligned(memory.data()), size};
         std::vector<std::uint64_t> words(static_cast<std::size_t>(size) / 8);
         auto* const codes = reinterpret_cast<std::uint8_t*>(words.data());
         const Extremes expected(input);
@@ -496,6 +523,52 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
         }
       }
     }
+  }
+}
+
+template <class TestCase>
+class SharedTensorOfGroups : public testing::Test {};
+
+using SharedGroupCases = testing::Types<Case<Nvidia, kq::TileConfig<256, 2, true, 1024, true>>,
+                                        Case<Rdna, kq::TileConfig<256, 2, true, 1024, true>>,
+                                        Case<Cdna, kq::TileConfig<256, 2, true, 1024, true>>>;
+TYPED_TEST_SUITE(SharedTensorOfGroups, SharedGroupCases);
+
+/// Every program finds the tensor's amax and, with the scale that comes of it, scales and codes of its groups: of
+/// chunks in registers, in scratch memory, and of those that are read again, one at a time and two; some lanes have
+/// none.
+TYPED_TEST(SharedTensorOfGroups, IsQuantizedByAllItsPrograms) {
+  using Block = typename TypeParam::Block;
+  using Config = typename TypeParam::Config;
+  using Rule = kq::Nvfp4Rule<kq::half>;
+  constexpr std::int64_t capacity = 4;
+  std::vector<std::uint64_t> slots(kq::GridReduceWorkspace::bytes(capacity) / sizeof(std::uint64_t));
+  const kq::GridReduceWorkspace workspace{slots.data(), capacity};
+  const auto check = [&]<int GroupLanes>(std::integral_constant<int, GroupLanes>, LaneOrder order,
+                                         std::int64_t programs, int scratch_chunks, std::int64_t size,
+                                         std::int64_t group_size) {
+    GroupOutput<Rule> output(size, group_size);
+    const auto to = output.to();
+    std::vector<float> amaxes(static_cast<std::size_t>(programs));
+    const auto scratch_bytes = static_cast<std::size_t>(scratch_chunks) * 2 * Config::lanes * sizeof(kq::Vector16);
+    run_programs<Block, Config>(order, programs, scratch_bytes, [&](const auto& program) {
+      auto x = program.load_chunk_partition(output.input, workspace, scratch_chunks);
+      const float amax = program.reduce(kq::AbsMax{}, x);
+      const Rule rule(kq::Nvfp4Global{kq::nvfp4_global_scale(amax)});
+      program.template store_groups<GroupLanes>(output.codes(), x, static_cast<int>(group_size / 16), rule,
+                                                [&](std::int64_t group) { return to.at(group); });
+      program.store(&amaxes[static_cast<std::size_t>(program.id())], amax);
+    });
+    const float amax = Extremes(output.input).amax;
+    EXPECT_EQ(amaxes, std::vector<float>(amaxes.size(), amax)) << size << " of " << programs;
+    output.expect(Rule(kq::Nvfp4Global{kq::nvfp4_global_scale(amax)}));
+  };
+  constexpr std::int64_t row = Config::template capacity<kq::half>;  // a chunk of each lane
+  for (const LaneOrder order : {LaneOrder::forward, LaneOrder::backward}) {
+    check(std::integral_constant<int, 1>(), order, 1, 0, 1024, 16);
+    check(std::integral_constant<int, 1>(), order, 2, 1, 2 * 2 * row, 16);
+    check(std::integral_constant<int, 0>(), order, 3, 2, 3 * 5 * row + 1024, 32);
+    if (!sanitized) check(std::integral_constant<int, 1>(), order, 2, 3, 2 * 9 * row + 3 * 1024, 16);
   }
 }
 

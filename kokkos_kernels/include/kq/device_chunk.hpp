@@ -44,6 +44,14 @@ class DeviceChunk {
     arch::launch_dependent_grids();
   }
 
+  /// A span of its own, of vectors that somebody has loaded.
+  KQ_HOST_DEVICE DeviceChunk(const Vector16& first, const Vector16& second)
+      : begin_(0), count_(size), vectors_{first, second} {
+    static_assert(Config::whole);
+  }
+  DeviceChunk() = default;
+
+  KQ_HOST_DEVICE const Vector16& vector(int n) const { return vectors_[n]; }
   KQ_HOST_DEVICE int begin() const { return begin_; }
   KQ_HOST_DEVICE bool is_empty() const { return count_ == 0; }
 

@@ -8,6 +8,7 @@
 
 #include "kq/arch/arch.hpp"
 #include "kq/block_tile.hpp"
+#include "kq/chunk_partition.hpp"
 #include "kq/column_maxima.hpp"
 #include "kq/cooperative_partition.hpp"
 #include "kq/device_rows.hpp"
@@ -67,10 +68,18 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
     if constexpr (Config::in_registers) {
       return RegisterPartition<Element, Config>(tensor, id_, count_, lane_, workspace);
     } else {
-      constexpr int vector_row = Config::lanes * int{sizeof(Vector16)};
-      void* const scratch = team_.team_scratch(0).get_shmem_aligned(scratch_vectors * vector_row, 16);
-      return CachedPartition<Element, Config>(tensor, id_, count_, lane_, scratch, scratch_vectors, workspace);
+      return CachedPartition<Element, Config>(tensor, id_, count_, lane_, scratch_for(scratch_vectors), scratch_vectors,
+                                              workspace);
     }
+  }
+
+  /// The same of a tensor of chunks: some in registers, `scratch_chunks` of each lane in scratch memory.
+  template <class Element>
+  KQ_HOST_DEVICE auto load_chunk_partition(Span<const Element> tensor, const GridReduceWorkspace& workspace,
+                                           int scratch_chunks) const {
+    arch::wait_for_prerequisite_grids();
+    return ChunkPartition<Element, Config>(tensor, id_, count_, lane_, scratch_for(Config::vectors * scratch_chunks),
+                                           scratch_chunks, workspace);
   }
 
   // --- reductions: AbsMax, AbsMaxOrNan or MinMax (kq/reduce.hpp)
@@ -188,6 +197,11 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
 
  private:
   static constexpr int max_polls = 1 << 14;  ///< of another's slot, before its maxima are recomputed: some milliseconds
+
+  /// Scratch memory for so many vectors of each lane.
+  KQ_HOST_DEVICE void* scratch_for(int vectors) const {
+    return team_.team_scratch(0).get_shmem_aligned(vectors * Config::lanes * int{sizeof(Vector16)}, 16);
+  }
 
   /// Reads a part for the first time, and combines what all programs find in theirs.
   template <class Reduction, class Element, class Partition>

@@ -30,6 +30,7 @@
 ///     block_tile.hpp             a block of rows and columns
 ///     column_maxima.hpp          a reduction of each column of a block
 ///     cooperative_partition.hpp  a tensor in the registers and scratch memory of all programs
+///     chunk_partition.hpp        so for groups a few vectors long
 ///     grid_reduce.hpp            how programs of one launch tell each other what they found
 ///     encoded.hpp                encode(x, scale)
 ///     device_lanes.hpp           what the lanes of a program tell each other
