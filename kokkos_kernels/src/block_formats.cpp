@@ -55,9 +55,10 @@ KQ_HOST_DEVICE typename Scales::Place scale_place(const Slices& slices, const Sc
   }
 }
 
-/// program_id: a slice. `GroupLanes` share a group; 0: so many as `group_lanes` says.
-template <class Slices, class Scales, class Rule, int GroupLanes>
-struct GroupsOfSlice {
+/// program_id: the first of `Count` slices, as far apart as there are programs. `GroupLanes` share a group; 0: so many
+/// as `group_lanes` says.
+template <int Count, class Slices, class Scales, class Rule, int GroupLanes>
+struct GroupsOfSlices {
   Slices slices;
   Scales scales;
   float* global_scale;  ///< null: none
@@ -67,14 +68,27 @@ struct GroupsOfSlice {
 
   template <class Program>
   KQ_HOST_DEVICE void operator()(const Program& program) const {
-    const auto slice = program.id();
-    const auto x = program.load_chunk(slices.input_slice(slice));
-    program.template store_groups<GroupLanes>(slices.codes_slice(slice), x, group_lanes, rule, [&](int first) {
-      return scales.at(scale_place(slices, scales, group_of, slice, first));
-    });
-    if constexpr (requires { rule.tensor_scale(); }) {
-      if (slice == 0 && global_scale != nullptr) program.store(global_scale, rule.tensor_scale());
+    decltype(program.load_chunk(slices.input_slice(0))) x[Count];
+    KQ_UNROLL
+    for (int i = 0; i < Count; ++i) {
+      x[i] = program.load_chunk(slices.input_slice(number(program, i)));
     }
+    KQ_UNROLL
+    for (int i = 0; i < Count; ++i) {
+      const auto slice = number(program, i);
+      program.template store_groups<GroupLanes>(slices.codes_slice(slice), x[i], group_lanes, rule, [&](int first) {
+        return scales.at(scale_place(slices, scales, group_of, slice, first));
+      });
+    }
+    if constexpr (requires { rule.tensor_scale(); }) {
+      if (program.id() == 0 && global_scale != nullptr) program.store(global_scale, rule.tensor_scale());
+    }
+  }
+
+ private:
+  template <class Program>
+  KQ_HOST_DEVICE std::int64_t number(const Program& program, int i) const {
+    return Count == 1 ? program.id() : program.id() + i * (slices.num_slices() / Count);
   }
 };
 
@@ -361,13 +375,27 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
           run(std::integral_constant<int, 32>(), rule,
               [&]<class Config, class Slices, int GroupLanes, class Rule>(
                   Config, const Slices& slices, std::integral_constant<int, GroupLanes>, const Rule& its) {
-                // A contiguous tensor's programs need few registers: 4096x8192 bfloat16 to NVFP4 took 24.5 µs with
-                // room for 1536 threads on an H200's multiprocessors, 25.6 with 1024.
-                constexpr bool needs_few = Slices::is_flat && Config::whole;
-                launch<std::conditional_t<needs_few, WholeFlatConfig<32, 2, 1536>, Config>>(
-                    space, "kq::dynamic_groups",
-                    GroupsOfSlice<Slices, Scales, Rule, GroupLanes>{slices, scales, global_scale, group_of, lanes, its},
-                    slices.num_slices(), r.group_size);
+                const auto launch_by = [&]<class Launched, int Count>(Launched, std::integral_constant<int, Count>) {
+                  launch<Launched>(space, "kq::dynamic_groups",
+                                   GroupsOfSlices<Count, Slices, Scales, Rule, GroupLanes>{slices, scales, global_scale,
+                                                                                           group_of, lanes, its},
+                                   slices.num_slices() / Count, r.group_size);
+                };
+                const std::integral_constant<int, 1> one;
+                if constexpr (!Slices::is_flat || !Config::whole) {
+                  launch_by(Config{}, one);
+                } else {
+                  // A program takes two slices where the device has many times more lanes to run than it can at once:
+                  // NVFP4 of 4096x8192 bfloat16 took 23.2 µs then, 24.3 one by one, on an H200, and 8.20 and 8.18 of
+                  // 2048x4096. One by one they need few registers: 25.6 with room for 1024 threads on a multiprocessor.
+                  if constexpr (Rule::Format::code_bits == 4 && GroupLanes > 0 && arch::all_kernels) {
+                    const bool many = slices.num_slices() > 160 * multiprocessors(space);
+                    if (many && slices.num_slices() % 2 == 0 && are_whole_waves(slices.num_slices() / 2, 32)) {
+                      return launch_by(WholeFlatConfig<32, 2, 1280>{}, std::integral_constant<int, 2>());
+                    }
+                  }
+                  launch_by(WholeFlatConfig<32, 2, 1536>{}, one);
+                }
               });
         }
       });

@@ -64,16 +64,17 @@ class ChunkPartition {
     read_in_pairs<false>(rest_, count_, [&](const Chunk& chunk, int) { hand_over(chunk); });
   }
 
-  /// The second pass: function(chunk, its number in the tensor). A chunk is read while the one before it is used.
+  /// The second pass: function(chunk, its number in the tensor).
   template <class Function>
   KQ_HOST_DEVICE void for_each_chunk(const Function& function) const {
-    Chunk next;
-    if (count_ > rest_) next = load<true>(count_ - 1);
-    for (int n = count_ - 1; n >= rest_; --n) {
-      const Chunk chunk = next;
-      if (n > rest_) next = load<true>(n - 1);
-      function(chunk, number(n));
+    int back = count_ - 1;
+    for (; back > rest_; back -= 2) {
+      const Chunk first = load<true>(back);
+      const Chunk second = load<true>(back - 1);
+      function(first, number(back));
+      function(second, number(back - 1));
     }
+    if (back == rest_) function(load<true>(back), number(back));
     for (int n = held_chunks; n < kept(); ++n) {
       function(take(n), number(n));
     }
