@@ -47,10 +47,10 @@ class Results(unittest.TestCase):
         program.write_text(STAND_IN)
         program.chmod(0o755)
 
-    def ends(self, status, line, program, *arguments, what=""):
+    def ends(self, status, line, program, *arguments, what="", parts=""):
         """The program's last line on stderr, or on stdout where that is empty, has `line`."""
-        done = subprocess.run([ROOT / program, *map(str, arguments)], cwd=self.folder, env=dict(os.environ, WHAT=what),
-                              capture_output=True, text=True)
+        done = subprocess.run([ROOT / program, *map(str, arguments)], cwd=self.folder,
+                              env=dict(os.environ, WHAT=what, PARTS=parts), capture_output=True, text=True)
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertNotIn("Traceback", done.stderr)
@@ -118,6 +118,8 @@ class Results(unittest.TestCase):
         self.ends(2, "there is no step raport", "docs/results/regenerate", name, "build", "raport")
         self.ends(2, "has no ours.json", "docs/results/regenerate", name, "build", "report")
         self.ends(2, "no python-package", "docs/results/regenerate", name, "build")
+        self.ends(2, "there is no part sweeps", "docs/results/regenerate", name, "build", parts="sweeps")
+        self.ends(2, "has no ours.json", "docs/results/regenerate", name, "build", parts="speed producers")
         self.assertFalse((ROOT / "docs/results" / name).exists())
 
 
