@@ -262,23 +262,18 @@ struct TensorChunks {
     // 4. Compute the tensor's scale, in every thread of every block.
     const Rule rule(kq::Nvfp4Global{kq::nvfp4_global_scale(kq::AbsMaxKey::value(key[0]))});
     if (first == 0) *global_scale = rule.tensor_scale();
-    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has.
+    // 5. Find the groups' scales, quantize and store, from the end, which the cache still has. The next chunk is read
+    //    while one is quantized.
     const auto quantize = [&](const Chunk<Element>& chunk, int n) {
       ChunkQuantizer<Whole, Rule, ChunkSet, Scales>::template run<GroupLanes>(
           block, chunk, chunks, chunks.template place<Whole>(first + n * step), scales, group_lanes, rule);
     };
-    int last = count - 1;
-    for (; last > rest; last -= 2) {
-      Chunk<Element> chunk[2];
-      load(chunk[0], last);
-      load(chunk[1], last - 1);
-      quantize(chunk[0], last);
-      quantize(chunk[1], last - 1);
-    }
-    if (last == rest) {
-      Chunk<Element> chunk;
-      load(chunk, last);
-      quantize(chunk, last);
+    Chunk<Element> next;
+    if (count > rest) load(next, count - 1);
+    for (int n = count - 1; n >= rest; --n) {
+      const Chunk<Element> chunk = next;
+      if (n > rest) load(next, n - 1);
+      quantize(chunk, n);
     }
     for (int n = held; n < kept; ++n) {
       Chunk<Element> chunk;
