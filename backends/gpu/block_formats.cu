@@ -66,7 +66,7 @@ struct ChunkQuantizer {
   }
 };
 
-/// One chunk per thread.
+/// A thread has a chunk, or two.
 using ChunkConfig = TileConfig<256, 1, 2, 1280>;
 
 /// A thread has `Count` chunks, as far apart as there are threads. With `Whole`, every chunk is whole and aligned, and
@@ -421,12 +421,10 @@ void enqueue_groups(const Launcher& launcher, const kq::Request& r, const Operan
                   launcher.launch(Kernel{chunks, scales, global_scale, lanes, rule},
                                   blocks_of_threads(chunks.count() / Count, Kernel::Config::threads));
                 };
-                // Two chunks of a thread where there are many times more than can run at once: NVFP4 of 4096x8192
-                // bfloat16 took 21.7 µs then, 22.7 one by one, on an H200, and 7.38 and 7.32 of 2048x4096.
                 if constexpr (Whole::value && ChunkSet::is_flat && GroupLanes > 0 && Rule::Format::code_bits == 4 &&
                               kq::arch::all_kernels) {
-                  const bool many = chunks.count() > std::int64_t{5120} * launcher.multiprocessors;
-                  if (many && chunks.count() % (2 * ChunkConfig::threads) == 0) {
+                  if (kq::takes_two_chunks(chunks.count(), launcher.multiprocessors) &&
+                      chunks.count() % (2 * ChunkConfig::threads) == 0) {
                     return launch_by(std::integral_constant<int, 2>());
                   }
                 }

@@ -385,12 +385,13 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
                 if constexpr (!Slices::is_flat || !Config::whole) {
                   launch_by(Config{}, one);
                 } else {
-                  // A program takes two slices where the device has many times more lanes to run than it can at once:
-                  // NVFP4 of 4096x8192 bfloat16 took 23.2 µs then, 24.3 one by one, on an H200, and 8.20 and 8.18 of
-                  // 2048x4096. One by one they need few registers: 25.6 with room for 1024 threads on a multiprocessor.
+                  // One by one, slices need few registers: NVFP4 of 4096x8192 bfloat16 with a given scale of the tensor
+                  // took 24.5 µs with room for 1536 threads on an H200's multiprocessors, 25.6 with 1024 (commit
+                  // c7b75af).
                   if constexpr (Rule::Format::code_bits == 4 && GroupLanes > 0 && arch::all_kernels) {
-                    const bool many = slices.num_slices() > 160 * multiprocessors(space);
-                    if (many && slices.num_slices() % 2 == 0 && are_whole_waves(slices.num_slices() / 2, 32)) {
+                    const std::int64_t slices_each = slices.num_slices() / 2;
+                    if (takes_two_chunks(32 * slices.num_slices(), multiprocessors(space)) &&
+                        slices.num_slices() % 2 == 0 && are_whole_waves(slices_each, 32)) {
                       return launch_by(WholeFlatConfig<32, 2, 1280>{}, std::integral_constant<int, 2>());
                     }
                   }

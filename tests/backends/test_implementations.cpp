@@ -168,6 +168,39 @@ TEST(BlockFormats, NanThatSignalsHidesNoNumber) {
   }
 }
 
+/// FP4 of tensors that one program holds, that a few do, and, on a device, that all hold a part of and read the rest of
+/// again. Of the last, a lane takes two chunks where the tensor's scale is given.
+TEST(BlockFormats, Fp4OfWholeTensors) {
+  struct Shape {
+    std::int64_t tokens, hidden;
+  };
+  std::vector<Shape> shapes{{1, 1024}, {3, 1024}, {8, 4096}};
+  const auto on_a_device = [](const Candidate& candidate) { return !candidate.device->info().host_memory; };
+  if (std::any_of(candidates().begin(), candidates().end(), on_a_device)) shapes.push_back({4096, 4096});
+  std::uint64_t seed = 9500;
+  for (const auto& [tokens, hidden] : shapes) {
+    for (const kq::Element element : all_elements) {
+      kq::Request request;
+      request.element = element;
+      request.format = kq::Format::fp4_e2m1;
+      request.granularity = kq::Granularity::group;
+      request.num_tokens = tokens;
+      request.hidden_size = hidden;
+      request.group_size = 32;
+      request.scale_format = kq::ScaleFormat::ue8m0;
+      request.scale_rounding = kq::ScaleRounding::rceil;
+      EXPECT_RIGHT(problem_of(kq::resolved(request), ++seed, Fill::specials));
+      request.group_size = 16;
+      request.scale_format = kq::ScaleFormat::e4m3;
+      request.scale_rounding = kq::ScaleRounding::quotient;
+      for (const float global_scale : {0.0f, 700.0f}) {
+        request.global_scale = global_scale;
+        EXPECT_RIGHT(problem_of(kq::resolved(request), ++seed, global_scale == 0.0f ? Fill::normal : Fill::nans));
+      }
+    }
+  }
+}
+
 std::string name_of(const ::testing::TestParamInfo<EveryScheme::ParamType>& info) {
   std::string name =
       std::string(std::get<0>(info.param).name) + ' ' + std::string(kq::to_string(std::get<1>(info.param)));

@@ -526,6 +526,53 @@ TYPED_TEST(SharedTensor, IsReducedByAllItsPrograms) {
   }
 }
 
+/// A lane hands over each of its vectors once and each chunk again, wherever it kept it, and who recomputes a program's
+/// part reads what its lanes have.
+TEST(ChunkPartition, HasEveryVectorOnceAndEveryChunkAgain) {
+  using Config = kq::TileConfig<256, 2, true, 1024, true>;
+  std::uint64_t slots[2 * 4] = {};
+  const kq::GridReduceWorkspace workspace{slots, 4};
+  for (const int count : {1, 3}) {
+    for (const int scratch_chunks : {0, 1, 3}) {
+      for (int rows = 0; rows <= 8; ++rows) {
+        const auto chunks = static_cast<std::size_t>(count * rows * Config::lanes + 64);
+        std::vector<kq::Vector16> tensor(2 * chunks);
+        for (std::size_t i = 0; i < tensor.size(); ++i) {
+          tensor[i].word[0] = static_cast<std::uint32_t>(i);
+        }
+        const kq::Span<const kq::half> span{reinterpret_cast<const kq::half*>(tensor.data()),
+                                            static_cast<std::int64_t>(16 * chunks)};
+        std::vector<int> read(tensor.size());
+        std::vector<int> again(chunks);
+        for (int id = 0; id < count; ++id) {
+          std::vector<std::uint32_t> mine;
+          std::vector<std::uint32_t> recomputed;
+          std::vector<kq::Vector16> scratch(static_cast<std::size_t>(2 * scratch_chunks * Config::lanes + 1));
+          for (int lane = 0; lane < Config::lanes; ++lane) {
+            kq::ChunkPartition<kq::half, Config> part(span, id, count, lane, scratch.data(), scratch_chunks, workspace);
+            part.read([&](const kq::Vector16& v) {
+              ++read[v.word[0]];
+              mine.push_back(v.word[0]);
+            });
+            part.for_each_chunk([&](const auto& chunk, int n) {
+              EXPECT_EQ(chunk.vector(0).word[0], 2 * static_cast<std::uint32_t>(n));
+              EXPECT_EQ(chunk.vector(1).word[0], 2 * static_cast<std::uint32_t>(n) + 1);
+              ++again[static_cast<std::size_t>(n)];
+            });
+            if (lane > 0) continue;
+            part.partition().read_all_of(id, [&](const kq::Vector16& v) { recomputed.push_back(v.word[0]); });
+          }
+          std::sort(mine.begin(), mine.end());
+          std::sort(recomputed.begin(), recomputed.end());
+          EXPECT_EQ(mine, recomputed);
+        }
+        EXPECT_EQ(read, std::vector<int>(read.size(), 1)) << rows << " rows of " << count;
+        EXPECT_EQ(again, std::vector<int>(again.size(), 1)) << rows << " rows of " << count;
+      }
+    }
+  }
+}
+
 template <class TestCase>
 class SharedTensorOfGroups : public testing::Test {};
 

@@ -39,4 +39,13 @@ KQ_HOST_DEVICE float max_over_lanes(const Wave& wave, float value) {
   }
 }
 
+/// Whether a lane takes two of a tensor's chunks of FP4, 16 or 8 elements each: where there are more than four times
+/// the lanes that run at once, 1280 on each multiprocessor. NVFP4 with a given scale of the tensor, from bfloat16 on an
+/// H200 at commit 759374a, natively / in Kokkos, took 21.9 / 22.9 µs at 4096x8192, and 22.7 / 24.3 with one chunk; 12.4
+/// / 13.2 at 4096x4096, and 12.6 / 13.6; at 2048x4096, which is below this, two chunks took 7.38 / 8.20, and one 7.32
+/// / 8.18.
+constexpr bool takes_two_chunks(std::int64_t chunks, std::int64_t multiprocessors) {
+  return chunks > 4 * 1280 * multiprocessors;
+}
+
 }  // namespace kq

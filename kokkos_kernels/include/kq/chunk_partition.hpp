@@ -32,7 +32,8 @@ class ChunkPartition {
       : partition_{span, count},
         first_(static_cast<int>(id) * Config::lanes + lane),
         step_(static_cast<int>(count) * Config::lanes),
-        scratch_(static_cast<Vector16*>(scratch) + lane),
+        lane_(lane),
+        scratch_(static_cast<Vector16*>(scratch)),
         rest_(held_chunks + scratch_chunks) {
     if (count > 1) grid_reduce_ = GridReduce(workspace, id);
     const int left = static_cast<int>(span.size / Chunk::size) - first_;
@@ -110,7 +111,7 @@ class ChunkPartition {
     if (begin < end) function(load<EvictFirst>(begin), begin);
   }
 
-  KQ_HOST_DEVICE Vector16* place(int n) const { return scratch_ + (n - held_chunks) * 2 * Config::lanes; }
+  KQ_HOST_DEVICE Vector16* place(int n) const { return scratch_ + (n - held_chunks) * 2 * Config::lanes + lane_; }
   KQ_HOST_DEVICE void keep(const Chunk& chunk, int n) const {
     place(n)[0] = chunk.vector(0);
     place(n)[Config::lanes] = chunk.vector(1);
@@ -122,6 +123,7 @@ class ChunkPartition {
   int first_;  ///< the number of this lane's first chunk
   int step_;   ///< from one of its chunks to the next
   int count_;  ///< chunks that it has
+  int lane_;
   Vector16* scratch_;
   int rest_;  ///< the first chunk that is not kept
   Chunk held_[held_chunks];

@@ -44,7 +44,7 @@ class DeviceChunk {
     arch::launch_dependent_grids();
   }
 
-  /// A span of its own, of vectors that somebody has loaded.
+  /// A span that is one lane's part alone, of vectors that were loaded elsewhere.
   KQ_HOST_DEVICE DeviceChunk(const Vector16& first, const Vector16& second)
       : begin_(0), count_(size), vectors_{first, second} {
     static_assert(Config::whole);

@@ -73,7 +73,8 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
     }
   }
 
-  /// The same of a tensor of chunks: some in registers, `scratch_chunks` of each lane in scratch memory.
+  /// This program's part of a tensor of chunks that all programs hold together: some in registers, `scratch_chunks` of
+  /// each lane in scratch memory.
   template <class Element>
   KQ_HOST_DEVICE auto load_chunk_partition(Span<const Element> tensor, const GridReduceWorkspace& workspace,
                                            int scratch_chunks) const {
@@ -198,8 +199,9 @@ class DeviceProgram : public DeviceRows<Team, Config, Wave> {
  private:
   static constexpr int max_polls = 1 << 14;  ///< of another's slot, before its maxima are recomputed: some milliseconds
 
-  /// Scratch memory for so many vectors of each lane.
+  /// Scratch memory for so many vectors of each lane, null for none.
   KQ_HOST_DEVICE void* scratch_for(int vectors) const {
+    if (vectors == 0) return nullptr;
     return team_.team_scratch(0).get_shmem_aligned(vectors * Config::lanes * int{sizeof(Vector16)}, 16);
   }
 

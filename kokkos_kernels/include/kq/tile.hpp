@@ -19,8 +19,8 @@
 /// chooses, by a configuration from kokkos_kernels/src/tuning.hpp. Rules are in scale_rules.hpp, and where a scale goes
 /// (`scales.at(token)`) is in scale_layout.hpp.
 ///
-/// Where one scale serves the whole tensor, load_partition() gives a program its part of the tensor, and a reduction
-/// goes over all programs.
+/// Where scales depend on the whole tensor, load_partition() and load_chunk_partition() give a program its part of it,
+/// and a reduction goes over all programs.
 ///
 ///     span.hpp                   spans and rows of memory (this and the next two in core/)
 ///     vector.hpp, reduce.hpp     16-byte vectors; AbsMax, AbsMaxOrNan and MinMax, over lanes by lanes.hpp
@@ -30,7 +30,7 @@
 ///     block_tile.hpp             a block of rows and columns
 ///     column_maxima.hpp          a reduction of each column of a block
 ///     cooperative_partition.hpp  a tensor in the registers and scratch memory of all programs
-///     chunk_partition.hpp        so for groups a few vectors long
+///     chunk_partition.hpp        such a tensor of groups that are a few vectors long
 ///     grid_reduce.hpp            how programs of one launch tell each other what they found
 ///     encoded.hpp                encode(x, scale)
 ///     device_lanes.hpp           what the lanes of a program tell each other

@@ -319,6 +319,29 @@ TEST_P(EmulatedWaves, Nvfp4OfBlocksThatMeet) {
   }
 }
 
+/// FP4 of so many chunks that a thread has two: more than 10240, of an even number of blocks.
+TEST_P(EmulatedWaves, Fp4OfManyChunks) {
+  const auto native = make_native();
+  const std::int64_t chunk = element == kq::Element::float32 ? 8 : 16;
+  std::uint64_t seed = 4100;
+  for (const std::int64_t chunks : {10240, 10496, 10752}) {  // one each, an odd number of blocks, two each
+    for (const bool is_nvfp4 : {false, true}) {
+      kq::Request request;
+      request.element = element;
+      request.format = kq::Format::fp4_e2m1;
+      request.granularity = kq::Granularity::group;
+      request.group_size = is_nvfp4 ? 16 : 32;
+      request.scale_format = is_nvfp4 ? kq::ScaleFormat::e4m3 : kq::ScaleFormat::ue8m0;
+      request.scale_rounding = is_nvfp4 ? kq::ScaleRounding::quotient : kq::ScaleRounding::rceil;
+      if (is_nvfp4) request.global_scale = 700.0f;
+      request.num_tokens = 2;
+      request.hidden_size = chunk * chunks / 2;
+      const Fill fill = seed % 2 == 0 ? Fill::normal : Fill::nans;
+      expect_right(*native, problem_of(kq::resolved(request), ++seed, fill));
+    }
+  }
+}
+
 std::string name_of(const ::testing::TestParamInfo<EmulatedWaves::ParamType>& info) {
   const char* const waves[] = {"Of32WithMax", "Of64"};
   return std::string(waves[static_cast<int>(std::get<0>(info.param))]) +
