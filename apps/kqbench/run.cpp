@@ -48,7 +48,7 @@ constexpr const char* how_to_read_the_output =
     "`ceiling` is the part of what the memory can do at most, `vs native` the ratio of times (below 1 is faster).\n"
     "`verified` says\n"
     "  ok      every output that was timed is right, bit for bit\n"
-    "  ok?     right, but faster than the memory can be: the cache was not cold\n"
+    "  ok?     right, but faster than the memory can be: the cache was not cold, or the ceiling is too low\n"
     "  ok~     right, but unsteady: a clock dropped, or the times of the first and second half differ\n"
     "  FAILED  wrong, so there is no time\n"
     "A run of one row ends as vLLM's script does, `Kernel running time: N us`: the median of kokkos or, if that was "

@@ -62,7 +62,8 @@ std::vector<std::string> result_remarks(const ResultFile& result) {
                                 context.host_threads_used, context.host_threads_used == 1 ? "" : "s"));
   }
   if (any([](const Row& row) { return row.suspect; })) {
-    lines.emplace_back("ok?  suspect: more than 1.05 of what the memory can do, so the cache was not cold");
+    lines.emplace_back(
+        "ok?  suspect: more than 1.05 of what the memory can do: the cache was not cold, or the ceiling is too low");
   }
   if (any([](const Row& row) { return row.verified && !row.suspect && (row.clocks.dropped || row.drifted); })) {
     lines.emplace_back("ok~  unsteady: a clock dropped or times drifted while it was measured");

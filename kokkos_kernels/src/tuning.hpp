@@ -196,11 +196,17 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
       }
       const auto cut_flat = [&]<int Lanes, int Vectors>(TileConfig<Lanes, Vectors, true> config) {
         constexpr int slice = config.template capacity<Element>;
-        constexpr int whole_vectors = Vectors < 4 ? Vectors : 2;
-        using Whole = WholeFlatConfig<Lanes, whole_vectors, 1536>;
-        constexpr int whole_slice = Whole::template capacity<Element>;
-        if (size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
-          return function(Whole{}, WholeSlices<Element, Code, whole_slice>{input.data, codes.data}, size / whole_slice);
+        // Lanes that have two vectors of floats have eight elements, and programs become so many that starting them
+        // takes time: fp8 of 16384x8192 took 160.1 µs then (commit 06e509b), 153.9 with four of them in teams
+        // (1474b95), on an H200. From half it took 93.9 both ways.
+        if constexpr (Vectors < 4 || sizeof(Element) == 2) {
+          constexpr int whole_vectors = Vectors < 4 ? Vectors : 2;
+          using Whole = WholeFlatConfig<Lanes, whole_vectors, 1536>;
+          constexpr int whole_slice = Whole::template capacity<Element>;
+          if (size % whole_slice == 0 && are_whole_waves(size / whole_slice, Lanes)) {
+            return function(Whole{}, WholeSlices<Element, Code, whole_slice>{input.data, codes.data},
+                            size / whole_slice);
+          }
         }
         run(config, FlatSlices<Element, Code, slice>{input.row(0), codes.row(0)});
       };
