@@ -215,6 +215,11 @@ struct GivenGroupsOfSlice {
 template <int Lanes, bool Whole>
 using ChunkConfig = TileConfig<Lanes, 2, Whole, 1024, Whole>;
 
+/// Whether groups and their scales follow each other in memory, as those of a contiguous tensor do.
+inline bool groups_follow_each_other(const Request& r) {
+  return is_flat(r) && r.hidden_size % r.group_size == 0 && r.scale_layout == ScaleLayout::row;
+}
+
 /// Calls function(Config{}, slices) for a request's slices of `Lanes` lanes: those of a contiguous tensor, where groups
 /// and their scales follow each other in memory, or of rows.
 template <int Lanes, class Element, class Code, class ExecutionSpace, class Function>
@@ -224,9 +229,8 @@ void with_chunks(const ExecutionSpace&, const Request& r, const Operands& b, con
   const bool aligned = reinterpret_cast<std::uintptr_t>(b.input) % sizeof(Vector16) == 0 &&
                        reinterpret_cast<std::uintptr_t>(b.codes) % pack == 0;
   const std::int64_t size = r.num_tokens * r.hidden_size;
-  const bool flat = is_flat(r) && r.hidden_size % r.group_size == 0 && r.scale_layout == ScaleLayout::row;
   const auto is_whole = [&](std::int64_t programs) { return Lanes > 32 || are_whole_waves(programs, Lanes); };
-  if (flat) {
+  if (groups_follow_each_other(r)) {
     const FlatSlices<Element, Code, slice> slices{{static_cast<const Element*>(b.input), size},
                                                   {static_cast<Code*>(b.codes), size}};
     if (aligned && size % slice == 0 && is_whole(size / slice)) return function(ChunkConfig<Lanes, true>{}, slices);
@@ -273,9 +277,8 @@ template <class ExecutionSpace, class Element>
 bool fits_one_launch_of_groups(const Request& r, const Operands& b, int lanes) {
   constexpr std::int64_t wave = ChunkConfig<64, true>::template capacity<Element>;
   return finds_global_scale(r) && r.dialect == Dialect::kqbench && r.granularity == Granularity::group && lanes > 0 &&
-         r.scale_layout == ScaleLayout::row && r.hidden_size % r.group_size == 0 &&
-         r.num_tokens * r.hidden_size % wave == 0 && r.num_tokens * r.hidden_size / wave <= INT32_MAX / 64 &&
-         fits_one_launch<ExecutionSpace, Element>(r, b);
+         groups_follow_each_other(r) && r.num_tokens * r.hidden_size % wave == 0 &&
+         r.num_tokens * r.hidden_size / wave <= INT32_MAX / 64 && fits_one_launch<ExecutionSpace, Element>(r, b);
 }
 
 template <class Element, class ExecutionSpace>
@@ -286,11 +289,10 @@ void enqueue_groups_in_one_launch(const ExecutionSpace& space, const Request& r,
   const GroupScales scales{b.scales, r.scale_format, 0, 1};
   with_chunk_plan<Element>(space, size, workspace.capacity, [&]<class Config>(Config, const CooperativePlan& plan) {
     with_group_lanes<Element, Nvfp4Rule<Element>>(lanes, [&]<int GroupLanes>(std::integral_constant<int, GroupLanes>) {
-      launch<Config>(
-          space, "kq::dynamic_tensor_groups",
-          GroupsOfPartition<Element, GroupLanes>{input, static_cast<Code4*>(b.codes), workspace,
-                                                 plan.scratch_vectors / Config::vectors, scales, b.global_scale, lanes},
-          plan.programs, size / plan.programs, plan.scratch_bytes);
+      launch<Config>(space, "kq::dynamic_tensor_groups",
+                     GroupsOfPartition<Element, GroupLanes>{input, static_cast<Code4*>(b.codes), workspace,
+                                                            plan.in_scratch, scales, b.global_scale, lanes},
+                     plan.programs, size / plan.programs, plan.scratch_bytes);
     });
   });
 }
@@ -389,9 +391,9 @@ void dynamic_block_format(const ExecutionSpace& space, const Request& r, const O
                   // took 24.5 µs with room for 1536 threads on an H200's multiprocessors, 25.6 with 1024 (commit
                   // c7b75af).
                   if constexpr (Rule::Format::code_bits == 4 && GroupLanes > 0 && arch::all_kernels) {
-                    const std::int64_t slices_each = slices.num_slices() / 2;
-                    if (takes_two_chunks(32 * slices.num_slices(), multiprocessors(space)) &&
-                        slices.num_slices() % 2 == 0 && are_whole_waves(slices_each, 32)) {
+                    const std::int64_t count = slices.num_slices();
+                    if (takes_two_chunks(32 * count, multiprocessors(space)) && count % 2 == 0 &&
+                        are_whole_waves(count / 2, 32)) {
                       return launch_by(WholeFlatConfig<32, 2, 1280>{}, std::integral_constant<int, 2>());
                     }
                   }

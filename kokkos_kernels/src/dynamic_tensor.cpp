@@ -118,7 +118,7 @@ void enqueue_in_one_launch(const ExecutionSpace& space, const Request& r, const 
   constexpr int most_vectors = Rule::has_zero_point ? 6 : 8;  // that leave enough of 64 registers
   with_cooperative_plan<Element, most_vectors>(
       space, size, workspace.capacity, [&](auto config, const CooperativePlan& plan) {
-        const CooperativeTensor<Rule> kernel{input, codes, workspace, plan.scratch_vectors, scales, rule};
+        const CooperativeTensor<Rule> kernel{input, codes, workspace, plan.in_scratch, scales, rule};
         launch<decltype(config)>(space, "kq::dynamic_tensor", kernel, plan.programs, size / plan.programs,
                                  plan.scratch_bytes);
       });

@@ -196,9 +196,8 @@ void with_slices(const ExecutionSpace& space, const Request& r, const Operands& 
       }
       const auto cut_flat = [&]<int Lanes, int Vectors>(TileConfig<Lanes, Vectors, true> config) {
         constexpr int slice = config.template capacity<Element>;
-        // Lanes that have two vectors of floats have eight elements, and programs become so many that starting them
-        // takes time: fp8 of 16384x8192 took 160.1 µs then (commit 06e509b), 153.9 with four of them in teams
-        // (1474b95), on an H200. From half it took 93.9 both ways.
+        // Lanes have two vectors of 16-bit elements, but four of floats: fp8 of 16384x8192 floats took 160.1 µs with
+        // two (commit 06e509b) and 153.9 with four (1474b95), on an H200; of halves 93.9 and 94.0.
         if constexpr (Vectors < 4 || sizeof(Element) == 2) {
           constexpr int whole_vectors = Vectors < 4 ? Vectors : 2;
           using Whole = WholeFlatConfig<Lanes, whole_vectors, 1536>;
@@ -229,7 +228,7 @@ bool fits_one_launch(const Request& r, const Operands& b) {
 /// A launch whose programs hold a tensor together: how many there are, and the scratch memory of each for its part.
 struct CooperativePlan {
   std::int64_t programs = 1;
-  int scratch_vectors = 0;  ///< of each lane
+  int in_scratch = 0;  ///< of each lane: vectors, or chunks
   int scratch_bytes = 0;
 
   static constexpr int teams_per_multiprocessor = 4;  ///< of 128 lanes, or two of 512, that run at once
@@ -278,14 +277,16 @@ void with_cooperative_plan([[maybe_unused]] const ExecutionSpace& space, std::in
     constexpr int vector_row = Large::lanes * int{sizeof(Vector16)};
     const std::int64_t programs = std::min(max_programs, rows(Large::lanes));
     const std::int64_t vectors_a_lane = (rows(Large::lanes) + programs - 1) / programs;
-    const auto scratch_vectors = static_cast<int>(std::min(vectors_a_lane, scratch_per_program(space) / vector_row));
-    function(Large{}, CooperativePlan{programs, scratch_vectors, scratch_vectors * vector_row});
+    const auto in_scratch = static_cast<int>(std::min(vectors_a_lane, scratch_per_program(space) / vector_row));
+    function(Large{}, CooperativePlan{programs, in_scratch, in_scratch * vector_row});
   }
 }
 
 /// Calls function(Config{}, plan) for a launch of at most `max_programs` that hold a tensor of groups together, in
-/// chunks of two vectors. `plan` counts scratch memory in vectors. Up to one program per multiprocessor has two chunks
-/// for each of its lanes, which it keeps in registers; only a larger tensor is for more programs.
+/// chunks of two vectors. Up to one program per multiprocessor has two chunks for each of its lanes, which it keeps in
+/// registers; only a larger tensor has more programs. (Many lanes rather than much room for each: NVFP4 of 4096x8192
+/// bfloat16 took 40.2 µs with 1024 lanes on a multiprocessor, 41.5 with 512 that held six chunks in registers, on an
+/// H200 before commit 54ba723.)
 template <class Element, class ExecutionSpace, class Function>
 void with_chunk_plan(const ExecutionSpace& space, std::int64_t size, std::int64_t max_programs,
                      const Function& function) {
@@ -294,14 +295,11 @@ void with_chunk_plan(const ExecutionSpace& space, std::int64_t size, std::int64_
   constexpr std::int64_t chunk_row = Config::template capacity<Element>;
   const std::int64_t rows = (size + chunk_row - 1) / chunk_row;
   const std::int64_t one_each = std::max<std::int64_t>(1, max_programs / CooperativePlan::teams_per_multiprocessor);
-  CooperativePlan plan;
-  if (rows > held) plan.programs = std::min(rows, rows <= held * one_each ? one_each : max_programs);
-  const std::int64_t rows_each = (rows + plan.programs - 1) / plan.programs;
-  constexpr int bytes = Config::lanes * Config::vectors * int{sizeof(Vector16)};
-  const std::int64_t in_scratch = std::min(rows_each - held, scratch_per_program(space) / bytes);
-  plan.scratch_vectors = Config::vectors * static_cast<int>(std::max<std::int64_t>(0, in_scratch));
-  plan.scratch_bytes = plan.scratch_vectors / Config::vectors * bytes;
-  function(Config{}, plan);
+  const std::int64_t programs = rows <= held ? 1 : std::min(rows, rows <= held * one_each ? one_each : max_programs);
+  const std::int64_t left_each = std::max<std::int64_t>(0, (rows + programs - 1) / programs - held);
+  constexpr int row_bytes = Config::lanes * Config::vectors * int{sizeof(Vector16)};
+  const auto in_scratch = static_cast<int>(std::min(left_each, scratch_per_program(space) / row_bytes));
+  function(Config{}, CooperativePlan{programs, in_scratch, in_scratch * row_bytes});
 }
 
 }  // namespace kq::detail

@@ -283,15 +283,6 @@ class Cases {
     }
   }
 
-  /// A row of NVFP4 with a scale of the tensor's own (0) or a given one.
-  void whole_fp4(std::int64_t size, float global_scale, std::uint64_t seed) {
-    kq::Request request = dynamic(kq::Granularity::group, kq::Format::fp4_e2m1, 1, size);
-    request.group_size = 16;
-    request.scale_format = kq::ScaleFormat::e4m3;
-    request.global_scale = global_scale;
-    both(kq::resolved(request), seed, Placement{}, Fill::normal);
-  }
-
   void tensors_of_blocks_that_meet() {
     std::uint64_t seed = 3000;
     for (const kq::Format format : {kq::Format::fp8_e5m2, kq::Format::int8}) {
@@ -307,8 +298,9 @@ class Cases {
 
   void block_formats() {
     std::uint64_t seed = 6000;
-    whole_fp4(99328, 0.0f, 5900);                            // held by all programs, and partly read again
-    if (!arguments_.brief) whole_fp4(165888, 700.0f, 5901);  // two chunks of a lane
+    // Held by all programs and partly read again, and two chunks of a lane.
+    both(nvfp4_request(program_element(), 1, 99328), 5900, {}, Fill::normal);
+    if (!arguments_.brief) both(nvfp4_request(program_element(), 1, 165888, 700.0f), 5901, {}, Fill::normal);
     const std::vector<std::int64_t> sizes =
         arguments_.brief ? std::vector<std::int64_t>{130, 512} : std::vector<std::int64_t>{1, 33, 96, 130, 512, 1060};
     constexpr Fill fills[] = {Fill::normal, Fill::specials, Fill::nans};

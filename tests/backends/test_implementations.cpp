@@ -180,23 +180,9 @@ TEST(BlockFormats, Fp4OfWholeTensors) {
   std::uint64_t seed = 9500;
   for (const auto& [tokens, hidden] : shapes) {
     for (const kq::Element element : all_elements) {
-      kq::Request request;
-      request.element = element;
-      request.format = kq::Format::fp4_e2m1;
-      request.granularity = kq::Granularity::group;
-      request.num_tokens = tokens;
-      request.hidden_size = hidden;
-      request.group_size = 32;
-      request.scale_format = kq::ScaleFormat::ue8m0;
-      request.scale_rounding = kq::ScaleRounding::rceil;
-      EXPECT_RIGHT(problem_of(kq::resolved(request), ++seed, Fill::specials));
-      request.group_size = 16;
-      request.scale_format = kq::ScaleFormat::e4m3;
-      request.scale_rounding = kq::ScaleRounding::quotient;
-      for (const float global_scale : {0.0f, 700.0f}) {
-        request.global_scale = global_scale;
-        EXPECT_RIGHT(problem_of(kq::resolved(request), ++seed, global_scale == 0.0f ? Fill::normal : Fill::nans));
-      }
+      EXPECT_RIGHT(problem_of(mxfp4_request(element, tokens, hidden), ++seed, Fill::specials));
+      EXPECT_RIGHT(problem_of(nvfp4_request(element, tokens, hidden), ++seed, Fill::normal));
+      EXPECT_RIGHT(problem_of(nvfp4_request(element, tokens, hidden, 700.0f), ++seed, Fill::nans));
     }
   }
 }

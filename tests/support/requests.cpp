@@ -184,6 +184,36 @@ std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_
   return requests;
 }
 
+namespace {
+
+kq::Request fp4_request(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size) {
+  kq::Request request;
+  request.element = element;
+  request.format = kq::Format::fp4_e2m1;
+  request.granularity = kq::Granularity::group;
+  request.num_tokens = num_tokens;
+  request.hidden_size = hidden_size;
+  return request;
+}
+
+}  // namespace
+
+kq::Request mxfp4_request(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size) {
+  kq::Request request = fp4_request(element, num_tokens, hidden_size);
+  request.group_size = 32;
+  request.scale_format = kq::ScaleFormat::ue8m0;
+  request.scale_rounding = kq::ScaleRounding::rceil;
+  return kq::resolved(request);
+}
+
+kq::Request nvfp4_request(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size, float global_scale) {
+  kq::Request request = fp4_request(element, num_tokens, hidden_size);
+  request.group_size = 16;
+  request.scale_format = kq::ScaleFormat::e4m3;
+  request.global_scale = global_scale;
+  return kq::resolved(request);
+}
+
 std::vector<kq::Request> block_format_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size) {
   static constexpr std::int64_t group_sizes[] = {32, 16, 64, 48, 32, 512, 16, 1040};
   static constexpr kq::ScaleLayout layouts[] = {kq::ScaleLayout::row,          kq::ScaleLayout::swizzled_128x4,

@@ -57,6 +57,12 @@ std::vector<kq::Request> requests_of(const kq::Scheme& scheme, kq::Element eleme
 /// groups and layouts.
 std::vector<kq::Request> dialect_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size);
 
+/// A contiguous request of MXFP4, its scales rounded by rceil, and one of NVFP4 with a scale of the tensor: a given
+/// one, or its own where that is 0.
+kq::Request mxfp4_request(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size);
+kq::Request nvfp4_request(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size,
+                          float global_scale = 0.0f);
+
 /// Requests of block formats: every rounding of MX's scales for each of its formats, NVFP4's scales with a given scale
 /// of the tensor and with its own, and given scales; with different sizes of groups and layouts.
 std::vector<kq::Request> block_format_requests(kq::Element element, std::int64_t num_tokens, std::int64_t hidden_size);

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// How lanes of a wave find the greatest of their values.
+/// How lanes of a wave find the greatest of their values, and how much of a tensor of FP4 a lane takes.
 
 #include <cstdint>
 
@@ -39,11 +39,15 @@ KQ_HOST_DEVICE float max_over_lanes(const Wave& wave, float value) {
   }
 }
 
-/// Whether a lane takes two of a tensor's chunks of FP4, 16 or 8 elements each: where there are more than four times
-/// the lanes that run at once, 1280 on each multiprocessor. NVFP4 with a given scale of the tensor, from bfloat16 on an
-/// H200 at commit 759374a, natively / in Kokkos, took 21.9 / 22.9 µs at 4096x8192, and 22.7 / 24.3 with one chunk; 12.4
-/// / 13.2 at 4096x4096, and 12.6 / 13.6; at 2048x4096, which is below this, two chunks took 7.38 / 8.20, and one 7.32
-/// / 8.18.
+/// Whether a lane takes two of a tensor's chunks of FP4, two vectors each: where there are more than four times the
+/// lanes that run at once, 1280 on each multiprocessor. µs of NVFP4 with a given scale of the tensor, from bfloat16 on
+/// an H200 at commit 759374a:
+///
+///                     4096x8192   4096x4096   2048x4096, which has too few
+///   native, one       22.7        12.6        7.32
+///   native, two       21.9        12.4        7.38
+///   Kokkos, one       24.3        13.6        8.18
+///   Kokkos, two       22.9        13.2        8.20
 constexpr bool takes_two_chunks(std::int64_t chunks, std::int64_t multiprocessors) {
   return chunks > 4 * 1280 * multiprocessors;
 }

@@ -108,8 +108,21 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
   template <int GroupLanes, class Code, class Element, class Rule, class ScaleAt>
   KQ_HOST_DEVICE void store_groups(Span<Code> codes, const DeviceChunk<Element, Config>& chunk, int group_lanes,
                                    const Rule& rule, const ScaleAt& scale_at) const {
+    using Reduction = typename Rule::Reduction;
+    using Key = typename Reduction::Key;
     const int lanes = GroupLanes == 0 ? group_lanes : GroupLanes;
-    const auto scale = scale_of_group<GroupLanes>(chunk, lanes, rule);
+    Maxima<Reduction> maxima = chunk.template partial<Reduction>();
+    for (float& value : maxima.value) {
+      if constexpr (GroupLanes > 0) {
+        value = max_over_lanes<GroupLanes, Key>(wave_, value);
+      } else {
+        for (int mask = lanes / 2; mask > 0; mask /= 2) {
+          const float other = wave_.exchange(value, mask);
+          value = Key::of(other) > Key::of(value) ? other : value;
+        }
+      }
+    }
+    const auto scale = rule.scale(Reduction::value(maxima.value));
     scale.quantizer().with_fast_path([&](const auto& quantizer) { chunk.store(codes, quantizer); });
     if (lane_ % lanes == 0 && !chunk.is_empty()) scale_at(chunk.begin()).write(scale);
   }
@@ -118,13 +131,11 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
   template <int GroupLanes, class Code, class Element, class Rule, class ScaleAt>
   KQ_HOST_DEVICE void store_groups(Code* codes, const ChunkPartition<Element, Config>& part, int group_lanes,
                                    const Rule& rule, const ScaleAt& scale_at) const {
-    const int lanes = GroupLanes == 0 ? group_lanes : GroupLanes;
+    const auto lanes = static_cast<unsigned>(GroupLanes == 0 ? group_lanes : GroupLanes);
     part.for_each_chunk([&](const DeviceChunk<Element, Config>& chunk, int number) {
       constexpr int size = DeviceChunk<Element, Config>::size;
-      const Span<Code> mine{element_address(codes, std::int64_t{number} * size), size};
-      const auto scale = scale_of_group<GroupLanes>(chunk, lanes, rule);
-      scale.quantizer().with_fast_path([&](const auto& quantizer) { chunk.store(mine, quantizer); });
-      if (lane_ % lanes == 0) scale_at(static_cast<unsigned>(number) / static_cast<unsigned>(lanes)).write(scale);
+      store_groups<GroupLanes>(Span<Code>{element_address(codes, std::int64_t{number} * size), size}, chunk,
+                               group_lanes, rule, [&](int) { return scale_at(static_cast<unsigned>(number) / lanes); });
     });
   }
 
@@ -178,25 +189,6 @@ class DeviceRows : public DeviceLanes<Team, Config, Wave> {
   }
 
  private:
-  /// The scale of the group that a chunk is a part of; lanes that share one ask together.
-  template <int GroupLanes, class Element, class Rule>
-  KQ_HOST_DEVICE auto scale_of_group(const DeviceChunk<Element, Config>& chunk, int lanes, const Rule& rule) const {
-    using Reduction = typename Rule::Reduction;
-    using Key = typename Reduction::Key;
-    Maxima<Reduction> maxima = chunk.template partial<Reduction>();
-    for (float& value : maxima.value) {
-      if constexpr (GroupLanes > 0) {
-        value = max_over_lanes<GroupLanes, Key>(wave_, value);
-      } else {
-        for (int mask = lanes / 2; mask > 0; mask /= 2) {
-          const float other = wave_.exchange(value, mask);
-          value = Key::of(other) > Key::of(value) ? other : value;
-        }
-      }
-    }
-    return rule.scale(Reduction::value(maxima.value));
-  }
-
   /// The sum by halves of the squares of this lane's vectors first, first + Step, first + 2 * Step, and so on, Step a
   /// power of two. One after the other, so that few sums take registers at once.
   template <int Step, class Element>

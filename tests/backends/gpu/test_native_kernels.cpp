@@ -303,15 +303,7 @@ TEST_P(EmulatedWaves, Nvfp4OfBlocksThatMeet) {
   std::uint64_t seed = 4000;
   for (const std::int64_t chunks : {16384, 16390}) {
     for (const bool apart : {false, true}) {
-      kq::Request request;
-      request.element = element;
-      request.format = kq::Format::fp4_e2m1;
-      request.granularity = kq::Granularity::group;
-      request.group_size = 16;
-      request.scale_format = kq::ScaleFormat::e4m3;
-      request.num_tokens = 2;
-      request.hidden_size = chunk * chunks / 2;
-      request = kq::resolved(request);
+      kq::Request request = nvfp4_request(element, 2, chunk * chunks / 2);
       if (apart) request.input_stride += 16;
       const Fill fill = seed % 2 == 0 ? Fill::normal : Fill::specials;
       expect_right(*native, problem_of(request, ++seed, fill));
@@ -325,20 +317,9 @@ TEST_P(EmulatedWaves, Fp4OfManyChunks) {
   const std::int64_t chunk = element == kq::Element::float32 ? 8 : 16;
   std::uint64_t seed = 4100;
   for (const std::int64_t chunks : {10240, 10496, 10752}) {  // one each, an odd number of blocks, two each
-    for (const bool is_nvfp4 : {false, true}) {
-      kq::Request request;
-      request.element = element;
-      request.format = kq::Format::fp4_e2m1;
-      request.granularity = kq::Granularity::group;
-      request.group_size = is_nvfp4 ? 16 : 32;
-      request.scale_format = is_nvfp4 ? kq::ScaleFormat::e4m3 : kq::ScaleFormat::ue8m0;
-      request.scale_rounding = is_nvfp4 ? kq::ScaleRounding::quotient : kq::ScaleRounding::rceil;
-      if (is_nvfp4) request.global_scale = 700.0f;
-      request.num_tokens = 2;
-      request.hidden_size = chunk * chunks / 2;
-      const Fill fill = seed % 2 == 0 ? Fill::normal : Fill::nans;
-      expect_right(*native, problem_of(kq::resolved(request), ++seed, fill));
-    }
+    const std::int64_t hidden_size = chunk * chunks / 2;
+    expect_right(*native, problem_of(mxfp4_request(element, 2, hidden_size), ++seed, Fill::normal));
+    expect_right(*native, problem_of(nvfp4_request(element, 2, hidden_size, 700.0f), ++seed, Fill::nans));
   }
 }
 
